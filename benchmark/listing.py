@@ -1,0 +1,40 @@
+"""What ``crossplace list`` prints."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from benchmark.registry import DATASETS, METHODS
+from datasets.protocols import PROTOCOLS
+
+
+def _card(card: Any) -> str:
+    return "\n".join(f"  {f.name}: {getattr(card, f.name)}" for f in fields(card) if getattr(card, f.name) != "")
+
+
+def methods() -> str:
+    """Every method with its card."""
+    return "\n\n".join(f"{name}\n{_card(METHODS.get(name).card)}" for name in METHODS.names())
+
+
+def presets() -> str:
+    """Every method's presets."""
+    return "\n".join(f"{name}: {', '.join(METHODS.get(name).presets)}" for name in METHODS.names())
+
+
+def datasets() -> str:
+    """Every dataset with its card."""
+    return "\n\n".join(f"{name}\n{_card(DATASETS.get(name).card)}" for name in DATASETS.names())
+
+
+def protocols() -> str:
+    """Every protocol with the choices that define it."""
+    return "\n\n".join(f"{name}\n{_card(protocol)}" for name, protocol in PROTOCOLS.items())
+
+
+LISTINGS: dict[str, Callable[[], str]] = {
+    "methods": methods,
+    "presets": presets,
+    "datasets": datasets,
+    "protocols": protocols,
+}

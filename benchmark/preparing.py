@@ -1,0 +1,107 @@
+"""From a dataset's name (or a folder in the prepared form) to an opened dataset and its protocol."""
+
+import logging
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from benchmark.console import track
+from benchmark.keys import key_of
+from benchmark.registry import DATASETS, unknown
+from datasets.base import Dataset, Protocol
+from datasets.errors import CrossplaceError
+from datasets.prepared import PreparedDataset
+from datasets.protocols import PROTOCOLS, own_data, resolve
+
+log = logging.getLogger(__name__)
+
+
+def data_folder() -> Path:
+    """``$CROSSPLACE_DATA``, by default ``data`` in the working directory."""
+    return Path(os.environ.get("CROSSPLACE_DATA", "data"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Location:
+    """Where a dataset's prepared form is, or will be."""
+
+    dataset: Dataset | None
+    """None for a folder that the user prepared."""
+    source: Path | None
+    folder: Path
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether the folder is complete."""
+        return (self.folder / "dataset.json").is_file()
+
+
+def locate(name: str, source: Path | None, options: Sequence[str] = ()) -> Location:
+    """Find dataset ``name`` with ``key=value`` options, or the prepared folder at the path ``name``.
+
+    Raises:
+        CrossplaceError: unknown name or option; raw data missing or broken (everything found wrong at once).
+    """
+    if (Path(name) / "dataset.json").is_file():
+        return Location(dataset=None, source=None, folder=Path(name))
+    dataset = make_dataset(name, options)
+    wrong = [finding.what for finding in dataset.check(source) if not finding.ok]
+    if wrong:
+        raise CrossplaceError(
+            f"{name}: the data cannot be prepared: {'; '.join(wrong)}. Where to get it: {dataset.card.source}. "
+            f"Next: crossplace data check {name} --source {source or 'DIR'}"
+        )
+    # The place of the source counts too: a prepared dataset may refer to the original files.
+    key = key_of(dataset.fingerprint(source), str(source.resolve()) if source else None)
+    folder = data_folder() / "prepared" / f"{name}-{key}"
+    return Location(dataset=dataset, source=source, folder=folder)
+
+
+def make_dataset(name: str, options: Sequence[str] = ()) -> Dataset:
+    """The registered dataset ``name`` with ``key=value`` options, values as JSON or plain text."""
+    kind = DATASETS.get(name)
+    known: dict[str, Any] = {f.name: f.type for f in fields(kind)}  # type: ignore[arg-type]
+    values: dict[str, Any] = {}
+    for option in options:
+        key, separator, text = option.partition("=")
+        if not separator or key not in known:
+            raise CrossplaceError(unknown(f"option of dataset {name}", option, [f"{k}=…" for k in known]))
+        adapter: TypeAdapter[Any] = TypeAdapter(known[key])
+        try:
+            values[key] = adapter.validate_strings(text) if not text.startswith("[") else adapter.validate_json(text)
+        except ValidationError as error:
+            raise CrossplaceError(f"dataset {name}: {option}: {error.errors()[0]['msg']}") from error
+    return kind(**values)
+
+
+def prepare(location: Location) -> PreparedDataset:
+    """Open the dataset, preparing it first if that has not been done with the same options and source."""
+    if not location.is_prepared:
+        dataset = location.dataset
+        assert dataset is not None
+        if location.folder.exists():
+            log.info("%s was left incomplete; preparing it anew", location.folder)
+            shutil.rmtree(location.folder)
+        location.folder.mkdir(parents=True)
+        steps = dataset.prepare(location.source, location.folder)
+        _, total = next(steps, (0, 0))
+        for _ in track(steps, f"prepare {dataset.card.name}", max(total - 1, 0)):
+            pass
+        log.info("prepared %s in %s", dataset.card.name, location.folder)
+    return PreparedDataset.read(location.folder)
+
+
+def find_protocol(name: str | None, dataset: PreparedDataset) -> tuple[Protocol, list[str]]:
+    """The protocol to use (default: that of the dataset) and what a reader must be warned of."""
+    if name is not None and name not in PROTOCOLS:
+        raise CrossplaceError(unknown("protocol", name, sorted(PROTOCOLS)))
+    if name is None and dataset.name in DATASETS.names():
+        name = DATASETS.get(dataset.name).default_protocol
+    if name is None:
+        return own_data(dataset), [f"{dataset.folder} has no protocol of its own: trained and tested on all of it"]
+    return resolve(name, dataset)

@@ -1,0 +1,80 @@
+"""What exists: one visible table a kind, resolved on first use.
+
+Third parties add entries through the entry points ``crossplace.methods`` and ``crossplace.datasets``.
+"""
+
+import difflib
+import importlib
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import entry_points
+from typing import Generic, TypeVar
+
+from datasets.base import Dataset
+from datasets.errors import CrossplaceError
+from methods.base import Method
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Registry(Generic[T]):
+    """Names and where the class behind each is found; nothing is imported until it is asked for."""
+
+    kind: str
+    table: dict[str, str]
+    """Name → ``"module:Class"``."""
+    group: str
+    """Entry-point group of third parties."""
+
+    @cached_property
+    def entries(self) -> dict[str, str]:
+        """The table and the third parties' entries; a name that is taken twice is an error."""
+        entries = dict(self.table)
+        for point in entry_points(group=self.group):
+            if entries.setdefault(point.name, point.value) != point.value:
+                raise CrossplaceError(
+                    f"{self.kind} {point.name!r} is registered twice: {entries[point.name]} and {point.value}; "
+                    "uninstall or rename one"
+                )
+        return entries
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self.entries)
+
+    def get(self, name: str) -> type[T]:
+        """The class called ``name``; an unknown name is answered with near ones and the whole list."""
+        if name not in self.entries:
+            raise CrossplaceError(unknown(self.kind, name, self.names()))
+        module, _, attribute = self.entries[name].partition(":")
+        found: type[T] = getattr(importlib.import_module(module), attribute)
+        return found
+
+
+def unknown(kind: str, name: str, known: list[str]) -> str:
+    """The sentence for a name that does not exist."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    return f"unknown {kind} {name!r}.{hint} Available: {', '.join(known)}"
+
+
+METHODS: Registry[Method] = Registry(
+    "method",
+    {
+        "vxp": "methods.vxp:Vxp",
+        "height_histogram": "methods.height_histogram:HeightHistogram",
+    },
+    "crossplace.methods",
+)
+
+DATASETS: Registry[Dataset] = Registry(
+    "dataset",
+    {
+        "town": "datasets.town:Town",
+        "kitti": "datasets.kitti:Kitti",
+        "oxford": "datasets.announced:Oxford",
+        "vivid": "datasets.announced:Vivid",
+    },
+    "crossplace.datasets",
+)

@@ -1,0 +1,47 @@
+"""What a person asks for: the options that the commands share."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRequest:
+    """Which data."""
+
+    dataset: str = "town"
+    """Registered dataset (crossplace list datasets), or a folder in the prepared form."""
+    source: Path | None = None
+    """Folder of the raw download; the town needs none."""
+    dataset_options: tuple[str, ...] = ()
+    """Options of the dataset as key=value, such as preset=tiny."""
+    protocol: str | None = None
+    """Protocol (crossplace list protocols); default: that of the dataset."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(DataRequest):
+    """Which method, how configured, on which data."""
+
+    method: str = "vxp"
+    """Registered method (crossplace list methods)."""
+    preset: str = "quick"
+    """Configuration of the method (crossplace list presets)."""
+    seed: int = 0
+    """Of initialisation, sampling, augmentation and the random ranker."""
+    weights: str | None = None
+    """Pretrained backbone: none (from scratch), timm (download) or a file; default: as the preset says."""
+    weights_sha256: str = ""
+    """Expected SHA-256 of the backbone file (hexadecimal)."""
+    retrain: bool = False
+    """Train even if trained weights for this preset and dataset come with the suite."""
+    untrained: bool = False
+    """Take the network as initialised: a control."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 …"""
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    """Of training; mixed precision pays on a GPU."""
+    workers: int = 0
+    """Processes that load training data; 0 loads in the main one."""
+    runs: Path = Path("runs")
+    """Folder for checkpoints, descriptors and results of this machine."""

@@ -1,0 +1,279 @@
+"""The result artifact: ``result.json`` and ``ranks.npz``. Tables, intervals, maps and galleries need nothing else.
+
+``ranks.npz`` holds one row per (direction, traversal pair, query) in ``query_*`` arrays and one per frame in
+``frame_*`` arrays; ``query_frame`` and ``query_top_frame`` are rows of the latter (-1: none). See docs/results.md.
+"""
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int
+from numpy import ndarray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchmark.evaluation import PairEvaluation
+from benchmark.ground_truth import Pair
+from benchmark.intervals import Interval, equal_pair_weights, map_blocks, mean_interval
+from benchmark.metrics import Recall, is_counted, is_hit, mean_over_pairs, one_percent_depth, pooled
+from datasets.base import Protocol
+from datasets.errors import CrossplaceError
+from datasets.files import write_atomically
+from datasets.prepared import PreparedDataset
+
+SCHEMA = "1.0"
+RESULT, RANKS = "result.json", "ranks.npz"
+INTERVAL_DEPTHS = {"1": 1, "5": 5, "1%": None}
+"""Recalls that carry an interval; none stands for each pair's own one-percent depth."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+class RecallRecord(_Model):
+    """Recall of one pair, or averaged. Fractions; none where no query counts."""
+
+    n_queries: int
+    n_counted: int
+    n_without_positives: int
+    n_pairs: int
+    recall_at: list[float | None]
+    """Recall@1 to recall@25."""
+    recall_at_one_percent: float | None
+    one_percent_depth: int | None
+
+    @classmethod
+    def of(cls, recall: Recall) -> "RecallRecord":
+        """From the evaluator's numbers."""
+        return cls(
+            n_queries=recall.n_queries,
+            n_counted=recall.n_counted,
+            n_without_positives=recall.n_without_positives,
+            n_pairs=recall.n_pairs,
+            recall_at=[_number(r) for r in recall.recall_at],
+            recall_at_one_percent=_number(recall.recall_at_one_percent),
+            one_percent_depth=recall.one_percent_depth,
+        )
+
+
+class PairRecord(RecallRecord):
+    """Recall between two traversals."""
+
+    query: str
+    database: str
+    n_database: int
+
+
+class DirectionRecord(_Model):
+    """One direction: the headline average, the other one, every pair, and 95 % intervals of the headline."""
+
+    mean: RecallRecord
+    pooled: RecallRecord
+    pairs: list[PairRecord]
+    intervals: dict[str, tuple[float, float] | None]
+
+
+class TimingRecord(_Model):
+    """Batch 1, median over different frames."""
+
+    preprocess_ms: float
+    encode_ms: float
+    total_ms: float
+    total_p95_ms: float
+    event_total_ms: float | None
+    """The same span by device events; none on a CPU."""
+    n_samples: int
+
+
+class CostRecord(_Model):
+    """What a method costs on the machine named in ``environment``."""
+
+    image: TimingRecord | None
+    cloud: TimingRecord | None
+    parameters: int
+    peak_mib: float
+    """Most memory held while encoding: allocated on the GPU, resident in the process on a CPU."""
+    peak_of: str
+    descriptor_bytes: int
+    """Bytes of one place's stored descriptor (float32)."""
+
+
+class MethodRecord(_Model):
+    """Which method, how configured, with which weights."""
+
+    name: str
+    preset: str
+    config: dict[str, Any]
+    config_key: str
+    weights: str
+    """Where the weights came from, in words: trained here, shipped with the suite, untrained, foreign descriptors."""
+    weights_sha256: str
+    backbone_weights: str
+    share_of_schedule: float | None
+    training: dict[str, Any]
+
+
+class DatasetRecord(_Model):
+    """Which data."""
+
+    name: str
+    version: int
+    options: dict[str, Any]
+    fingerprint: str
+    counts: dict[str, int]
+    is_real: bool
+
+
+class Result(_Model):
+    """One run: method × configuration × dataset × protocol × seed."""
+
+    schema_version: str
+    run_id: str
+    key: str
+    created: str
+    harness: dict[str, Any]
+    environment: dict[str, Any]
+    method: MethodRecord
+    dataset: DatasetRecord
+    protocol: dict[str, Any]
+    seed: int
+    directions: dict[str, DirectionRecord]
+    cost: CostRecord | None
+    warnings: list[str]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Result":
+        """Read ``folder/result.json``; a newer major schema is refused, minor additions are ignored."""
+        path = folder / RESULT
+        try:
+            raw = json.loads(path.read_text())
+            found = str(raw["schema_version"])
+        except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+            raise CrossplaceError(f"{path}: not a readable result ({error!r})") from error
+        if found.split(".")[0] != SCHEMA.split(".")[0]:
+            raise CrossplaceError(
+                f"{path}: result schema {found}, but this version reads {SCHEMA}; update crossplace or run bench again"
+            )
+        try:
+            return cls.model_validate(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise CrossplaceError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+    def write(self, folder: Path, ranks: dict[str, ndarray]) -> None:
+        """Write both files; ``result.json`` last, so that a folder with it is complete."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **ranks)
+        write_atomically(folder / RANKS, buffer.getvalue())
+        write_atomically(folder / RESULT, (self.model_dump_json(indent=1) + "\n").encode())
+
+
+def direction_records(
+    evaluations: list[PairEvaluation], dataset: PreparedDataset, protocol: Protocol
+) -> dict[str, DirectionRecord]:
+    """Aggregates and intervals of each direction."""
+    grouped: dict[str, list[PairEvaluation]] = {}
+    for evaluation in evaluations:
+        grouped.setdefault(evaluation.direction.label, []).append(evaluation)
+    return {
+        label: DirectionRecord(
+            mean=RecallRecord.of(mean_over_pairs([e.recall for e in group])),
+            pooled=RecallRecord.of(pooled([e.recall for e in group])),
+            pairs=[_pair_record(e) for e in group],
+            intervals={
+                name: _ends(_interval(group, dataset, protocol, depth)) for name, depth in INTERVAL_DEPTHS.items()
+            },
+        )
+        for label, group in grouped.items()
+    }
+
+
+def rank_arrays(evaluations: list[PairEvaluation], dataset: PreparedDataset) -> dict[str, ndarray]:
+    """The per-query arrays of ``ranks.npz`` and the poses of every frame they mention."""
+    frames = dataset.frames
+    rows = np.unique(np.concatenate([np.concatenate([e.query_rows, e.database_rows]) for e in evaluations]))
+    local = np.full(len(frames) + 1, -1)
+    local[rows] = np.arange(len(rows))
+    directions = list(dict.fromkeys(e.direction.label for e in evaluations))
+    pairs = list(dict.fromkeys(e.pair for e in evaluations))
+    columns: dict[str, list[ndarray]] = {}
+    for e in evaluations:
+        n, found = len(e.query_rows), e.ranking
+        top = _frames_at(e.database_rows, found.top_index)
+        for name, column in {
+            "direction": np.full(n, directions.index(e.direction.label), dtype=np.int8),
+            "pair": np.full(n, pairs.index(e.pair), dtype=np.int32),
+            "frame": local[e.query_rows].astype(np.int32),
+            "n_positives": found.n_positives.astype(np.int32),
+            "n_candidates": found.n_candidates.astype(np.int32),
+            "first_positive_rank": found.first_positive_rank.astype(np.int32),
+            "retrieved_m": _metres(frames.position_m, e.query_rows, top[:, 0]).astype(np.float32),
+            "top_frame": local[top].astype(np.int32),
+            "top_distance": found.top_distance.astype(np.float32),
+            "best_positive_distance": found.best_positive_distance.astype(np.float32),
+            "best_negative_distance": found.best_negative_distance.astype(np.float32),
+        }.items():
+            columns.setdefault(f"query_{name}", []).append(column)
+    used = frames.take(rows)
+    conditions = [dataset.traversals[name].condition for name in used.traversal]
+    return {
+        "directions": np.array(directions),
+        "pairs": np.array([(p.query_traversal, p.database_traversal) for p in pairs]),
+        "frame_id": used.frame_id.astype(str),
+        "frame_traversal": used.traversal.astype(str),
+        "frame_condition": np.array(conditions),
+        "frame_world": used.world.astype(str),
+        "frame_east_m": used.position_m[:, 0],
+        "frame_north_m": used.position_m[:, 1],
+        "frame_yaw_rad": used.yaw_rad,
+        **{name: np.concatenate(parts) for name, parts in columns.items()},
+    }
+
+
+def _pair_record(evaluation: PairEvaluation) -> PairRecord:
+    pair: Pair = evaluation.pair
+    return PairRecord(
+        **RecallRecord.of(evaluation.recall).model_dump(),
+        query=pair.query_traversal,
+        database=pair.database_traversal,
+        n_database=len(evaluation.database_rows),
+    )
+
+
+def _interval(group: list[PairEvaluation], dataset: PreparedDataset, protocol: Protocol, depth: int | None) -> Interval:
+    """Interval of the headline recall at ``depth`` over all counted queries of a direction."""
+    hits, rows, pairs = [], [], []
+    for number, e in enumerate(group):
+        ranks = e.ranking.first_positive_rank
+        counted = is_counted(ranks, protocol)
+        limit = one_percent_depth(len(e.database_rows), protocol.one_percent) if depth is None else depth
+        hits.append(is_hit(ranks[counted], limit))
+        rows.append(e.query_rows[counted])
+        pairs.append(np.full(int(counted.sum()), number))
+    queries = dataset.frames.take(np.concatenate(rows))
+    if not len(queries):
+        return Interval(low=math.nan, high=math.nan)
+    weights = equal_pair_weights(np.concatenate(pairs)) if protocol.averaging == "pairs" else None
+    return mean_interval(np.concatenate(hits), map_blocks(queries.world, queries.position_m), weights)
+
+
+def _frames_at(database_rows: Int[ndarray, "nd"], index: Int[ndarray, "nq k"]) -> Int[ndarray, "nq k"]:
+    """Dataset rows of database indices; -1 stays -1."""
+    return np.where(index >= 0, database_rows[np.maximum(index, 0)], -1)
+
+
+def _metres(position_m: ndarray, query_rows: ndarray, found_rows: ndarray) -> ndarray:
+    offset = position_m[query_rows, :2] - position_m[found_rows, :2]
+    return np.where(found_rows >= 0, np.hypot(offset[:, 0], offset[:, 1]), np.nan)
+
+
+def _ends(interval: Interval) -> tuple[float, float] | None:
+    return None if math.isnan(interval.low) else (interval.low, interval.high)
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value

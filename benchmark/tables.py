@@ -1,0 +1,171 @@
+"""Tables for people: on the screen after a run, and as Markdown from committed results."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from tabulate import tabulate
+
+from benchmark.result import RESULT, CostRecord, DirectionRecord, RecallRecord, Result, TimingRecord
+from datasets.files import write_atomically
+from datasets.prepared import PreparedDataset
+from datasets.summary import summarise
+
+NONE = "–"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What one line of a table is about."""
+
+    result: Result
+    direction: str
+    record: DirectionRecord
+
+    @property
+    def headline(self) -> RecallRecord:
+        """The average that the protocol names as its headline."""
+        return self.record.mean if self.result.protocol["averaging"] == "pairs" else self.record.pooled
+
+
+def _recall(row: Row, name: str) -> str:
+    """Percent with its 95 % interval."""
+    record = row.headline
+    value = record.recall_at_one_percent if name == "1%" else record.recall_at[int(name) - 1]
+    if value is None:
+        return NONE
+    ends = row.record.intervals.get(name)
+    return f"{100 * value:.1f}" + (f" [{100 * ends[0]:.1f}, {100 * ends[1]:.1f}]" if ends else "")
+
+
+def _method(row: Row) -> str:
+    method = row.result.method
+    return f"{method.name} ({method.preset})" if method.preset else method.name
+
+
+def _weights(row: Row) -> str:
+    method = row.result.method
+    if not method.preset or method.weights.startswith(("nothing", "untrained")):
+        return "untrained" if method.weights == "untrained" else NONE
+    share = "" if method.share_of_schedule in (None, 1.0) else f", {100 * (method.share_of_schedule or 0):.0f} % of schedule"
+    origin = "shipped" if method.weights.startswith("weights shipped") else "trained"
+    return origin + (", scratch" if method.backbone_weights == "none" else "") + share
+
+
+def _queries(row: Row) -> str:
+    return f"{row.headline.n_counted} of {row.headline.n_queries}"
+
+
+def _cost(value: Callable[[CostRecord], TimingRecord | float | None]) -> Callable[[Row], str]:
+    """A column from the cost record: total milliseconds of a timing, or the number itself."""
+
+    def cell(row: Row) -> str:
+        found = value(row.result.cost) if row.result.cost else None
+        found = found.total_ms if isinstance(found, TimingRecord) else found
+        return NONE if found is None else f"{found:.1f}" if found < 100 else f"{found:,.0f}"
+
+    return cell
+
+
+COLUMNS: dict[str, Callable[[Row], str]] = {
+    "method": _method,
+    "weights": _weights,
+    "seed": lambda row: str(row.result.seed),
+    "direction": lambda row: row.direction.replace("->", "→"),
+    "R@1 % [95 %]": lambda row: _recall(row, "1"),
+    "R@5 %": lambda row: _recall(row, "5"),
+    "R@1% %": lambda row: _recall(row, "1%"),
+    "queries": _queries,
+    "image ms": _cost(lambda c: c.image),
+    "cloud ms": _cost(lambda c: c.cloud),
+    "peak MiB": _cost(lambda c: c.peak_mib),
+}
+
+
+def rows_of(results: Sequence[Result]) -> list[Row]:
+    """One row per direction and result, grouped by direction in the order of the first result."""
+    directions = dict.fromkeys(d for result in results for d in result.directions)
+    return [
+        Row(result=result, direction=d, record=result.directions[d])
+        for d in directions
+        for result in results
+        if d in result.directions
+    ]
+
+
+def cells(results: Sequence[Result]) -> list[list[str]]:
+    """The table's text, row by row."""
+    return [[cell(row) for cell in COLUMNS.values()] for row in rows_of(results)]
+
+
+def title(result: Result) -> str:
+    """What every number of a table shares."""
+    dataset, protocol = result.dataset, result.protocol
+    stand_in = "" if dataset.is_real else " · procedural stand-in, never to be compared with real data"
+    smoke = " · SMOKE RUN: recall means nothing" if protocol["smoke"] else ""
+    return f"{dataset.name} · {protocol['name']} v{protocol['version']}{stand_in}{smoke}"
+
+
+def footnotes(results: Sequence[Result]) -> list[str]:
+    """How to read the numbers, and every warning of the results."""
+    averaging = results[0].protocol["averaging"]
+    headline = "mean over ordered traversal pairs" if averaging == "pairs" else "all queries pooled"
+    machines = dict.fromkeys(
+        f"{r.environment['device']}, {r.environment['threads']} threads" for r in results if r.cost is not None
+    )
+    notes = [
+        f"Recall: {headline}; in brackets the 95 % interval over map blocks of 50 m. Queries: counted of asked; those "
+        f"without a positive {'count as misses' if results[0].protocol['no_positive'] == 'miss' else 'are left out'}.",
+        "Time: median at batch 1, preprocessing and network, loading not counted"
+        + (f" ({'; '.join(machines)})." if machines else "."),
+    ]
+    return notes + list(dict.fromkeys(w for r in results for w in r.warnings))
+
+
+def print_table(results: Sequence[Result]) -> None:
+    """The table on standard output."""
+    body = cells(results)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=max(200, console.width))
+    table = Table(title=title(results[0]), title_justify="left")
+    for name in COLUMNS:
+        table.add_column(name, justify="left" if name in ("method", "weights", "direction") else "right", no_wrap=True)
+    per_direction = len(results)
+    for number, line in enumerate(body, start=1):
+        table.add_row(*line, end_section=number % per_direction == 0)
+    console.print(table)
+    for note in footnotes(results):
+        console.print(note, style="dim", highlight=False)
+
+
+def markdown(results: Sequence[Result]) -> str:
+    """The same table as a Markdown section."""
+    table = tabulate(cells(results), headers=list(COLUMNS), tablefmt="github", disable_numparse=True)
+    notes = "\n".join(f"- {note}" for note in footnotes(results))
+    return f"## {title(results[0])}\n\n{table}\n\n{notes}\n"
+
+
+def write_tables(results_folder: Path) -> tuple[Path, list[list[Result]]]:
+    """Write ``tables/recall.md`` from every result below ``results_folder``; returns it and the grouped results."""
+    results = [Result.read(path.parent) for path in sorted(results_folder.rglob(RESULT))]
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in sorted(results, key=lambda r: (r.method.name, r.method.preset, r.method.weights, r.seed)):
+        shared = (result.dataset.name, result.dataset.fingerprint, str(result.protocol))
+        groups.setdefault(shared, []).append(result)
+    path = results_folder / "tables" / "recall.md"
+    sections = "\n".join(markdown(group) for group in groups.values()) or "No results yet.\n"
+    header = "# Recall and cost\n\nWritten by `crossplace tables` from the results beside it; do not edit.\n\n"
+    write_atomically(path, (header + sections).encode())
+    return path, list(groups.values())
+
+
+def print_summary(dataset: PreparedDataset) -> None:
+    """What a prepared dataset holds, traversal by traversal, on standard output."""
+    rows = [asdict(summary) for summary in summarise(dataset)]
+    sys.stdout.write(tabulate(rows, headers="keys", tablefmt="github", floatfmt=".1f") + "\n")
+    sys.stdout.write(f"{len(dataset.frames)} frames; " + json.dumps(dataset.counts) + "\n")

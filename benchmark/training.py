@@ -1,0 +1,263 @@
+"""The training loop: stages in order, on Lightning Fabric, resumable at every epoch."""
+
+import csv
+import io
+import json
+import logging
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from benchmark.console import track
+from benchmark.loading import batch_loader
+from benchmark.selection import select
+from datasets.base import Protocol
+from datasets.errors import CrossplaceError
+from datasets.files import sha256_of, write_atomically
+from datasets.prepared import PreparedDataset
+from methods.base import Batch, Method, Stage, StageOutput
+
+try:
+    from lightning_fabric import Fabric
+except ImportError:  # the full lightning package brings it under another name
+    from lightning.fabric import Fabric
+
+log = logging.getLogger(__name__)
+
+WEIGHTS = "weights.safetensors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageReport:
+    """What became of one stage."""
+
+    epochs_done: int
+    epochs_planned: int
+    best_epoch: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingReport:
+    """What training did, kept beside the weights and copied into results."""
+
+    weights_sha256: str
+    stages: dict[str, StageReport]
+
+    @property
+    def share_of_schedule(self) -> float:
+        """Epochs done of epochs planned, over all stages; below 1 if a time budget ended one early."""
+        planned = sum(s.epochs_planned for s in self.stages.values())
+        return sum(s.epochs_done for s in self.stages.values()) / planned if planned else 1.0
+
+    @classmethod
+    def read(cls, folder: Path) -> "TrainingReport":
+        """Read what :func:`train` wrote."""
+        raw = json.loads((folder / "training.json").read_text())
+        return cls(
+            weights_sha256=raw["weights_sha256"], stages={n: StageReport(**s) for n, s in raw["stages"].items()}
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How to run, as opposed to what to train."""
+
+    accelerator: str = "auto"
+    precision: Any = "32-true"
+    workers: int = 0
+
+
+def train(
+    method: Method, dataset: PreparedDataset, protocol: Protocol, folder: Path, seed: int, options: TrainingOptions
+) -> TrainingReport:
+    """Train all stages of ``method`` and leave weights and ``training.json`` in ``folder``.
+
+    Interrupted training continues after the last finished epoch. All randomness derives from seed, stage and epoch.
+    """
+    fabric = Fabric(accelerator=options.accelerator, devices=1, precision=options.precision)
+    fabric.launch()
+    rows = {
+        "train": select(dataset.frames, protocol.split.train),
+        "validation": select(dataset.frames, protocol.split.validation),
+    }
+    if not len(rows["train"]):
+        raise CrossplaceError(f"protocol {protocol.name}: no frame of {dataset.folder} is selected for training")
+    reports = {}
+    for number, stage in enumerate(method.stages(protocol.split)):
+        run = _StageRun(fabric, method, stage, dataset, rows, (seed, number), folder / stage.name, options)
+        reports[stage.name] = run()
+    save_weights(method, folder / WEIGHTS)
+    report = TrainingReport(weights_sha256=sha256_of(folder / WEIGHTS), stages=reports)
+    write_atomically(folder / "training.json", json.dumps(asdict(report), indent=1).encode())
+    return report
+
+
+class _StageRun:
+    """One stage from its first (or next) epoch to its best weights."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        method: Method,
+        stage: Stage,
+        dataset: PreparedDataset,
+        rows: dict[str, np.ndarray],
+        seed: tuple[int, int],
+        folder: Path,
+        options: TrainingOptions,
+    ) -> None:
+        self.fabric, self.method, self.stage, self.dataset = fabric, method, stage, dataset
+        self.rows, self.seed, self.folder, self.options = rows, seed, folder, options
+        self.samplers = {
+            "train": stage.sampler(dataset.frames.take(rows["train"]), training=True),
+            "validation": stage.sampler(dataset.frames.take(rows["validation"]), training=False),
+        }
+        self.history: list[dict[str, float]] = []
+        self.progress: dict[str, Any] = {
+            "epoch": 0,
+            "best_epoch": None,
+            "best_score": None,
+            "seconds": 0.0,
+            "sampler": self.samplers["train"].state(),
+            "history": self.history,
+        }
+
+    def __call__(self) -> StageReport:
+        recipe, stage = self.stage.recipe, self.stage
+        for parameter in self.method.parameters():
+            parameter.requires_grad_(False)
+        parameters = [p for module in stage.trainable() for p in module.requires_grad_(True).parameters()]
+        optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        wrapped, fabric_optimizer = self.fabric.setup(stage, optimizer)
+        found = load_checkpoint(self.folder, self.method, optimizer)
+        if found is None:
+            stage.before()
+        else:
+            self.progress = found
+            self.history = self.progress["history"]
+            self.samplers["train"].load_state(found["sampler"])
+            log.info("%s: resuming after epoch %d of %d", stage.name, found["epoch"], recipe.epochs)
+        while self.progress["epoch"] < recipe.epochs and not self._budget_is_spent():
+            self._epoch(wrapped, fabric_optimizer, optimizer)
+        if self.progress["best_epoch"] is not None:
+            load_weights(self.method, self.folder / "best.safetensors")
+        return StageReport(
+            epochs_done=self.progress["epoch"],
+            epochs_planned=recipe.epochs,
+            best_epoch=self.progress["best_epoch"],
+            seconds=round(self.progress["seconds"], 1),
+        )
+
+    def _budget_is_spent(self) -> bool:
+        budget_s = self.stage.recipe.budget_s
+        return budget_s is not None and self.progress["seconds"] >= budget_s
+
+    def _epoch(self, wrapped: Any, fabric_optimizer: Any, optimizer: torch.optim.Optimizer) -> None:
+        epoch, stage, started = self.progress["epoch"], self.stage, time.perf_counter()
+        learning_rate = stage.recipe.learning_rate_at(epoch)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate
+
+        def step(output: StageOutput, number: int, batch: Batch) -> None:
+            loss = output.loss_sum / output.count.clamp(min=1)
+            if not torch.isfinite(loss):
+                frames = ", ".join(f.frame_id for f in batch.frames)
+                raise CrossplaceError(
+                    f"stage {stage.name}, epoch {epoch + 1}, step {number + 1}: the loss is {loss.item()}; frames of "
+                    f"this batch: {frames}. Look at their clouds and images, or lower the learning rate"
+                )
+            fabric_optimizer.zero_grad()
+            self.fabric.backward(loss)
+            fabric_optimizer.step()
+
+        training = self._pass(wrapped, "train", step)
+        validation = self._pass(wrapped, "validation", None)
+        self.samplers["train"].after_epoch(training)
+        scored = validation or training
+        score = stage.score(scored)
+        if self.progress["best_score"] is None or score <= self.progress["best_score"]:
+            self.progress |= {"best_score": score, "best_epoch": epoch + 1}
+            save_weights(self.method, self.folder / "best.safetensors")
+        seconds = time.perf_counter() - started
+        self.history.append(
+            {"epoch": epoch + 1, "learning_rate": learning_rate, "seconds": round(seconds, 2)}
+            | {f"train_{k}": v for k, v in training.items()}
+            | {f"validation_{k}": v for k, v in validation.items()}
+        )
+        self.progress |= {
+            "epoch": epoch + 1,
+            "seconds": self.progress["seconds"] + seconds,
+            "sampler": self.samplers["train"].state(),
+            "history": self.history,
+        }
+        save_checkpoint(self.folder, self.method, optimizer, self.progress)
+        _write_history(self.folder, self.history)
+        losses = " · ".join(f"{k} {v['loss']:.4f}" for k, v in (("train", training), ("validation", validation)) if v)
+        log.info("%s: epoch %d/%d · %s · %.0f s", stage.name, epoch + 1, stage.recipe.epochs, losses, seconds)
+
+    def _pass(
+        self, wrapped: Any, part: str, step: Callable[[StageOutput, int, Batch], None] | None
+    ) -> dict[str, float]:
+        """One pass over ``part``; mean loss and summed statistics, empty if there were no batches."""
+        stage, epoch = self.stage, self.progress["epoch"]
+        self.stage.eval()
+        if step:
+            for module in stage.trainable():
+                module.train()
+        # Validation batches are the same every epoch.
+        seed = [*self.seed, epoch if step else 0, 0 if step else 1]
+        local = self.samplers[part].batches(np.random.default_rng(seed))
+        batches = [self.rows[part][rows].tolist() for rows in local]
+        loader = batch_loader(
+            self.dataset,
+            batches,
+            stage.modalities,
+            augment=stage.augment if step else None,
+            seed=seed,
+            workers=self.options.workers,
+        )
+        sums: dict[str, float] = defaultdict(float)
+        name = f"{stage.name} {epoch + 1}/{stage.recipe.epochs} {part}"
+        with torch.set_grad_enabled(step is not None):
+            for number, batch in enumerate(track(loader, name, len(batches))):
+                output = wrapped(batch.to(self.fabric.device))
+                if step:
+                    step(output, number, batch)
+                for key, value in _sums(output):
+                    sums[key] += value
+        if not batches:
+            return {}
+        loss_sum, count = sums.pop("loss_sum"), sums.pop("count")
+        return {"loss": loss_sum / max(count, 1.0)} | dict(sums)
+
+
+def _sums(output: StageOutput) -> Iterable[tuple[str, float]]:
+    yield "loss_sum", float(output.loss_sum.detach())
+    yield "count", float(output.count)
+    yield from ((key, float(value)) for key, value in output.statistics.items())
+
+
+def _write_history(folder: Path, history: list[dict[str, float]]) -> None:
+    """``metrics.csv``, one line an epoch, and TensorBoard events if TensorBoard is installed."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]))
+    writer.writeheader()
+    writer.writerows(history)
+    write_atomically(folder / "metrics.csv", text.getvalue().encode())
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return
+    with SummaryWriter(str(folder / "tensorboard")) as events:
+        for key, value in history[-1].items():
+            if math.isfinite(value):
+                events.add_scalar(key, value, int(history[-1]["epoch"]))

@@ -1,0 +1,256 @@
+"""The words of the project as types: frame, traversal, dataset, protocol.
+
+Frames of reference: world is east-north-up in metres with yaw counter-clockwise from east; LiDAR is
+x forward, y left, z up; camera is x right, y down, z forward. Transforms are named ``target_from_source``.
+A frame's pose is that of its LiDAR unless the dataset's card says otherwise.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+
+Modality = Literal["image", "cloud"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intrinsics:
+    """Pinhole camera of a stored, undistorted image, in pixels.
+
+    Coordinates are continuous with 0 at the left (upper) *edge* of the image, so pixel ``i`` covers
+    ``[i, i + 1)``. Readers of calibrations that put 0 at the centre of the first pixel add one half.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+
+    def fractions(self) -> Float[ndarray, "4"]:
+        """``(fx, fy, cx, cy)`` in units of image width (x) and height (y): unchanged by any resize."""
+        w, h = self.width, self.height
+        return np.array([self.fx / w, self.fy / h, self.cx / w, self.cy / h])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lidar:
+    """What kind of sensor made the clouds."""
+
+    beams: int
+    vertical_fov_deg: tuple[float, float]
+    """Lowest and highest beam, degrees above the horizon."""
+    max_range_m: float
+    form: Literal["scan", "submap"]
+    """One revolution, or several sweeps accumulated with poses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """One image and one cloud taken together (either path may be empty), with pose, calibration and time."""
+
+    frame_id: str
+    traversal: str
+    world: str
+    """The map the pose belongs to; places in different worlds are never the same."""
+    timestamp_ns: int
+    position_m: tuple[float, float, float]
+    """East, north, up of the LiDAR."""
+    yaw_rad: float
+    image: str
+    cloud: str
+    intrinsics: Intrinsics | None
+    camera_from_lidar: Float[ndarray, "4 4"] | None
+    lidar: Lidar | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traversal:
+    """What all frames of one drive share."""
+
+    name: str
+    condition: str
+    """Light and weather in a word or two: day, night, snow …"""
+    georeferenced: bool
+    intrinsics: Intrinsics | None
+    camera_from_lidar: Float[ndarray, "4 4"] | None
+    lidar: Lidar | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frames:
+    """Many frames as columns, ordered by traversal and time. Row ``i`` of every column is one frame."""
+
+    frame_id: ndarray
+    traversal: ndarray
+    world: ndarray
+    timestamp_ns: Int[ndarray, "n"]
+    position_m: Float[ndarray, "n 3"]
+    """East, north, up of the LiDAR."""
+    quaternion_wxyz: Float[ndarray, "n 4"]
+    """Rotation ``world_from_lidar``, scalar first."""
+    yaw_rad: Float[ndarray, "n"]
+    image: ndarray
+    cloud: ndarray
+
+    def __len__(self) -> int:
+        return len(self.frame_id)
+
+    def take(self, rows: Int[ndarray, "m"] | Bool[ndarray, "n"]) -> "Frames":
+        """The frames at ``rows`` (indices or mask), in that order."""
+        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
+    def traversal_names(self) -> list[str]:
+        """Names in order of first appearance."""
+        return list(dict.fromkeys(self.traversal.tolist()))
+
+
+# --- protocols -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Region:
+    """A square on the map: strictly less than ``half_side_m`` from the centre in east and in north."""
+
+    east_m: float
+    north_m: float
+    half_side_m: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which frames take part."""
+
+    traversals: tuple[str, ...] = ("*",)
+    """Shell patterns of traversal names; a leading ``!`` takes matches away (alone: from all). Empty: no frame."""
+    regions: tuple[Region, ...] = ()
+    """Inside any of these squares (none given: anywhere)."""
+    outside: tuple[Region, ...] = ()
+    """Inside none of these squares."""
+    spacing_m: float | None = None
+    """Keep a frame once this much path has been driven since the last kept one; none keeps all."""
+    count: int | None = None
+    """Keep about this many frames per traversal, evenly by row; none keeps all."""
+
+    def includes(self, traversal: str) -> bool:
+        """Whether frames of the traversal with this name may take part."""
+        without = [p[1:] for p in self.traversals if p.startswith("!")]
+        within = [p for p in self.traversals if not p.startswith("!")] or (["*"] if without else [])
+        return any(fnmatchcase(traversal, p) for p in within) and not any(fnmatchcase(traversal, p) for p in without)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """Frames for training and model selection, and what counts as the same place while training."""
+
+    train: Selection
+    validation: Selection
+    positive_m: float = 10.0
+    negative_m: float = 25.0
+    heading_limit_rad: float | None = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnePercent:
+    """How recall@1% counts: ``max(round(share · N), 1)`` with Python's rounding (half to even)."""
+
+    share: float = 0.01
+    cap: int | None = None
+    """Largest depth searched, where a published evaluator had one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """Every choice that a recall number depends on, under one name and version."""
+
+    name: str
+    version: int
+    title: str
+    dataset: str
+    split: Split
+    query: Selection
+    database: Selection
+    pairs: Literal["across", "within"] | tuple[tuple[str, str], ...]
+    """All ordered pairs of different traversals, each traversal with itself, or the listed (query, database) pairs."""
+    radius_m: float
+    """A database frame within this distance (inclusive, in the plane) shows the query's place."""
+    heading_limit_rad: float | None = None
+    """… if the wrapped heading difference is also strictly below this."""
+    min_gap_s: float | None = None
+    """Only database frames more than this many seconds apart from the query are searched."""
+    earlier_only: bool = False
+    """Only database frames earlier than the query are searched."""
+    own_frame: Literal["keep", "drop"] = "drop"
+    """Whether a query may find the very frame it came from."""
+    no_positive: Literal["skip", "miss"] = "skip"
+    """A query without any positive is left out (and counted), or counts as a failure."""
+    one_percent: OnePercent = field(default_factory=OnePercent)
+    averaging: Literal["pairs", "queries"] = "pairs"
+    """The headline number: unweighted mean over traversal pairs, or all queries pooled."""
+    smoke: bool = False
+    """The data cannot carry a recall claim: rows are marked as a smoke run."""
+
+
+# --- datasets ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetCard:
+    """What a reader must know before trusting a number on this dataset."""
+
+    name: str
+    title: str
+    paper: str
+    year: int
+    licence: str
+    modalities: str
+    is_real: bool
+    """Real recordings; committed results of these hold aggregates only."""
+    source: str
+    """Where the raw data comes from and what must be asked for."""
+    layout: str
+    """The files expected below ``--source``; empty for generated data."""
+    pose_of: str = "LiDAR"
+    notes: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of ``crossplace data check``."""
+
+    ok: bool
+    what: str
+
+
+class Dataset:
+    """One source of data: how to check a download and how to bring it into the prepared form.
+
+    Subclasses are frozen dataclasses whose fields are the options of ``prepare``.
+    """
+
+    card: ClassVar[DatasetCard]
+    version: ClassVar[int]
+    """Raised whenever the same options and source would give other files."""
+    default_protocol: ClassVar[str]
+
+    def options(self) -> dict[str, Any]:
+        """The option values as plain data, part of the fingerprint."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
+
+    def check(self, source: Path | None) -> Sequence[Finding]:
+        """Everything found or missing at ``source`` at once; ``prepare`` works if all are ok."""
+        raise NotImplementedError
+
+    def fingerprint(self, source: Path | None) -> str:
+        """Hash of version, options and source listing: equal fingerprints mean equal prepared data."""
+        raise NotImplementedError
+
+    def prepare(self, source: Path | None, destination: Path) -> Iterator[tuple[int, int]]:
+        """Write the prepared form into ``destination`` (empty, exists); yields (frames done, frames in all)."""
+        raise NotImplementedError

@@ -1,0 +1,308 @@
+"""The prepared form: the one shape in which the harness sees any dataset.
+
+A folder with ``dataset.json`` (what it is, calibration per traversal, counts, fingerprint) and ``frames.csv``
+(one line a frame). Images are undistorted PNG or JPEG files; clouds are float32 ``.npy`` arrays of shape
+(n, ≥3) or raw float32 ``.bin`` files of x, y, z, intensity. Paths are relative to ``root``. docs/prepared-form.md
+describes every column and key for people who bring their own data.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+from PIL import Image, UnidentifiedImageError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy.spatial.transform import Rotation
+
+from datasets.base import Frame, Frames, Intrinsics, Lidar, Traversal
+from datasets.errors import CrossplaceError
+from datasets.files import write_atomically
+
+COLUMNS = [
+    *("frame_id", "traversal", "world", "timestamp_ns", "east_m", "north_m", "up_m"),
+    *("qw", "qx", "qy", "qz", "yaw_rad", "image", "cloud"),
+]
+SCHEMA = 1
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _TraversalFile(_Strict):
+    condition: str
+    georeferenced: bool
+    intrinsics: dict[str, float] | None
+    camera_from_lidar: list[list[float]] | None
+    lidar: dict[str, Any] | None
+
+
+class _DatasetFile(_Strict):
+    schema_version: int
+    name: str
+    version: int
+    options: dict[str, Any]
+    root: str
+    fingerprint: str
+    traversals: dict[str, _TraversalFile]
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedDataset:
+    """A dataset in the prepared form, opened for reading."""
+
+    name: str
+    version: int
+    options: dict[str, Any]
+    folder: Path
+    root: Path
+    """The folder that image and cloud paths are relative to."""
+    fingerprint: str
+    traversals: dict[str, Traversal]
+    counts: dict[str, int]
+    """Frames kept, and dropped by reason."""
+    frames: Frames
+
+    @classmethod
+    def read(cls, folder: Path) -> "PreparedDataset":
+        """Open ``folder``; raises :class:`CrossplaceError` naming the file and the fault."""
+        described = _read_description(folder / "dataset.json")
+        root = Path(described.root)
+        dataset = cls(
+            name=described.name,
+            version=described.version,
+            options=described.options,
+            folder=folder,
+            root=root if root.is_absolute() else folder / root,
+            fingerprint=described.fingerprint,
+            traversals={n: _traversal(n, t, folder / "dataset.json") for n, t in described.traversals.items()},
+            counts=described.counts,
+            frames=_read_frames(folder / "frames.csv"),
+        )
+        unknown = set(dataset.frames.traversal_names()) - set(dataset.traversals)
+        if unknown:
+            raise CrossplaceError(
+                f"{folder / 'frames.csv'}: traversal {sorted(unknown)[0]!r} is not described in dataset.json"
+            )
+        return dataset
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """Row number of each frame id."""
+        return {frame_id: row for row, frame_id in enumerate(self.frames.frame_id.tolist())}
+
+    def frame(self, row: int) -> Frame:
+        """The frame at ``row`` with the calibration of its traversal."""
+        columns, traversal = self.frames, self.traversals[self.frames.traversal[row]]
+        east, north, up = columns.position_m[row].tolist()
+        return Frame(
+            frame_id=columns.frame_id[row],
+            traversal=traversal.name,
+            world=columns.world[row],
+            timestamp_ns=int(columns.timestamp_ns[row]),
+            position_m=(east, north, up),
+            yaw_rad=float(columns.yaw_rad[row]),
+            image=columns.image[row],
+            cloud=columns.cloud[row],
+            intrinsics=traversal.intrinsics,
+            camera_from_lidar=traversal.camera_from_lidar,
+            lidar=traversal.lidar,
+        )
+
+    def load_image(self, frame: Frame) -> UInt8[ndarray, "h w 3"]:
+        """The frame's image as RGB; its size must be the one its intrinsics are for."""
+        path = self.root / frame.image
+        try:
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+        except (OSError, UnidentifiedImageError) as error:
+            raise CrossplaceError(f"{path}: not a readable image ({error}); prepare the dataset again") from error
+        k = frame.intrinsics
+        if k is not None and pixels.shape[:2] != (k.height, k.width):
+            raise CrossplaceError(
+                f"{path}: expected {k.width}×{k.height} pixels as in dataset.json for traversal "
+                f"{frame.traversal!r}, found {pixels.shape[1]}×{pixels.shape[0]}; prepare the dataset again"
+            )
+        return pixels
+
+    def load_cloud(self, frame: Frame) -> Float[ndarray, "n 3"]:
+        """The frame's points in its LiDAR frame, metres, float32. Non-finite points are an error here."""
+        path = self.root / frame.cloud
+        points = read_points(path)[:, :3]
+        if not np.isfinite(points).all():
+            raise CrossplaceError(
+                f"{path}: {int((~np.isfinite(points)).any(1).sum())} of {len(points)} points are not finite; "
+                "prepared clouds must be clean: prepare the dataset again"
+            )
+        return np.ascontiguousarray(points, dtype=np.float32)
+
+
+def read_points(path: Path) -> Float[ndarray, "n c"]:
+    """Points of a ``.npy`` array (n, ≥3) or a raw ``.bin`` of float32 quadruples, as stored."""
+    try:
+        if path.suffix == ".bin":
+            raw = np.fromfile(path, dtype=np.float32)
+            if raw.size % 4:
+                raise CrossplaceError(
+                    f"{path}: {path.stat().st_size} bytes are no whole number of float32 x, y, z, intensity "
+                    "(16 bytes a point); the file is cut off or of another format"
+                )
+            return raw.reshape(-1, 4)
+        points = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise CrossplaceError(f"{path}: not a readable cloud ({error})") from error
+    if not isinstance(points, ndarray) or points.ndim != 2 or points.shape[1] < 3 or points.dtype.kind != "f":
+        raise CrossplaceError(f"{path}: expected a float array of shape (n, ≥3), found {getattr(points, 'shape', '?')}")
+    return points
+
+
+def write_prepared(
+    folder: Path,
+    *,
+    name: str,
+    version: int,
+    options: dict[str, Any],
+    fingerprint: str,
+    traversals: list[Traversal],
+    frames: Frames,
+    counts: dict[str, int],
+    root: Path = Path(),
+) -> None:
+    """Write ``frames.csv`` and, last, ``dataset.json``: a folder with the latter is complete."""
+    table = pd.DataFrame(
+        {
+            "frame_id": frames.frame_id,
+            "traversal": frames.traversal,
+            "world": frames.world,
+            "timestamp_ns": frames.timestamp_ns,
+            **dict(zip(("east_m", "north_m", "up_m"), frames.position_m.T, strict=True)),
+            **dict(zip(("qw", "qx", "qy", "qz"), frames.quaternion_wxyz.T, strict=True)),
+            "yaw_rad": frames.yaw_rad,
+            "image": frames.image,
+            "cloud": frames.cloud,
+        }
+    )
+    write_atomically(folder / "frames.csv", table[COLUMNS].to_csv(index=False).encode())
+    described = _DatasetFile(
+        schema_version=SCHEMA,
+        name=name,
+        version=version,
+        options=json.loads(json.dumps(options)),
+        root=str(root),
+        fingerprint=fingerprint,
+        traversals={t.name: _traversal_file(t) for t in traversals},
+        counts=counts,
+    )
+    write_atomically(folder / "dataset.json", described.model_dump_json(indent=1).encode())
+
+
+def make_fingerprint(name: str, version: int, options: dict[str, Any], listing: list[str]) -> str:
+    """Hash of the preparer, its options and what lies at the source (one string a file)."""
+    text = json.dumps([name, version, options, listing], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def quaternion_wxyz(world_from_lidar: Float[ndarray, "n 3 3"]) -> Float[ndarray, "n 4"]:
+    """Rotation matrices as scalar-first quaternions with a non-negative scalar part."""
+    return Rotation.from_matrix(world_from_lidar).as_quat(canonical=True)[:, [3, 0, 1, 2]]
+
+
+def _read_description(path: Path) -> _DatasetFile:
+    if not path.is_file():
+        raise CrossplaceError(f"{path.parent}: no dataset.json here, so this is no (completely) prepared dataset")
+    try:
+        raw = json.loads(path.read_text())
+        found = raw.get("schema_version") if isinstance(raw, dict) else None
+        if found != SCHEMA:
+            raise CrossplaceError(f"{path}: expected schema_version {SCHEMA}, found {found!r}")
+        return _DatasetFile.model_validate(raw)
+    except json.JSONDecodeError as error:
+        raise CrossplaceError(f"{path}: not valid JSON ({error})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CrossplaceError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def _read_frames(path: Path) -> Frames:
+    text = ["frame_id", "traversal", "world", "image", "cloud"]
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False)
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise CrossplaceError(f"{path}: not a readable table ({error})") from error
+    missing = [c for c in COLUMNS if c not in table.columns]
+    if missing:
+        raise CrossplaceError(f"{path}: column {missing[0]!r} is missing; expected {', '.join(COLUMNS)}")
+    repeated = table["frame_id"][table["frame_id"].duplicated()]
+    if len(repeated):
+        raise CrossplaceError(f"{path}: frame_id {repeated.iloc[0]!r} appears twice")
+
+    def numbers(columns: list[str]) -> ndarray:
+        try:
+            values = table[columns].to_numpy(dtype=np.float64)
+        except ValueError as error:
+            raise CrossplaceError(f"{path}: {', '.join(columns)}: {error}") from error
+        if not np.isfinite(values).all():
+            line = int(np.flatnonzero(~np.isfinite(values).all(1))[0]) + 2
+            raise CrossplaceError(f"{path}: line {line}: {', '.join(columns)} must be finite numbers")
+        return values
+
+    try:
+        timestamps = table["timestamp_ns"].to_numpy(dtype=np.int64)
+    except ValueError as error:
+        raise CrossplaceError(f"{path}: timestamp_ns: {error}") from error
+    strings = {name: table[name].to_numpy(dtype=object) for name in text}
+    return Frames(
+        **strings,
+        timestamp_ns=timestamps,
+        position_m=numbers(["east_m", "north_m", "up_m"]),
+        quaternion_wxyz=numbers(["qw", "qx", "qy", "qz"]),
+        yaw_rad=numbers(["yaw_rad"])[:, 0],
+    )
+
+
+def _traversal(name: str, described: _TraversalFile, path: Path) -> Traversal:
+    try:
+        k, lidar, matrix = described.intrinsics, described.lidar, described.camera_from_lidar
+        return Traversal(
+            name=name,
+            condition=described.condition,
+            georeferenced=described.georeferenced,
+            intrinsics=None
+            if k is None
+            else Intrinsics(
+                **{n: k[n] for n in ("fx", "fy", "cx", "cy")}, width=int(k["width"]), height=int(k["height"])
+            ),
+            camera_from_lidar=None if matrix is None else check_rigid(np.array(matrix), f"{path}: traversal {name!r}"),
+            lidar=None
+            if lidar is None
+            else Lidar(**{**lidar, "vertical_fov_deg": tuple(lidar["vertical_fov_deg"])}),
+        )
+    except (KeyError, TypeError) as error:
+        raise CrossplaceError(f"{path}: traversal {name!r}: calibration key missing or unknown: {error}") from error
+
+
+def check_rigid(matrix: Float[ndarray, "4 4"], where: str) -> Float[ndarray, "4 4"]:
+    """``matrix`` itself if it is a rigid transform (4×4, rotation orthonormal to 1e-3, determinant +1)."""
+    rotation = matrix[:3, :3] if matrix.shape == (4, 4) else np.zeros((3, 3))
+    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
+        raise CrossplaceError(f"{where}: camera_from_lidar is not a rigid 4×4 transform")
+    return matrix
+
+
+def _traversal_file(traversal: Traversal) -> _TraversalFile:
+    matrix = traversal.camera_from_lidar
+    return _TraversalFile(
+        condition=traversal.condition,
+        georeferenced=traversal.georeferenced,
+        intrinsics=None if traversal.intrinsics is None else asdict(traversal.intrinsics),
+        camera_from_lidar=None if matrix is None else matrix.tolist(),
+        lidar=None if traversal.lidar is None else asdict(traversal.lidar),
+    )

@@ -1,0 +1,106 @@
+"""Every protocol of the suite, as one readable table."""
+
+from dataclasses import replace
+
+from datasets.base import Protocol, Selection, Split
+from datasets.errors import CrossplaceError
+from datasets.prepared import PreparedDataset
+
+_NOTHING = Selection(traversals=())
+_TOWN_TEST = Selection(traversals=("test-*",))  # the town has a frame every 5 m
+_KITTI_TEST = Selection(traversals=("00", "02", "05", "06", "07", "08"))
+
+_TABLE = (
+    Protocol(
+        name="town",
+        version=1,
+        title="Procedural town: another light, same heading, 20 m",
+        dataset="town",
+        split=Split(train=Selection(traversals=("train-*",)), validation=Selection(traversals=("validation-*",))),
+        query=_TOWN_TEST,
+        database=_TOWN_TEST,
+        pairs="across",
+        radius_m=20.0,
+        heading_limit_rad=0.5,
+    ),
+    # The protocol of ModaLink's and RangeBEV's KITTI tables: one sequence against itself, neighbours in time count.
+    Protocol(
+        name="kitti-synchronous-10m",
+        version=1,
+        title="KITTI odometry: each sequence against itself, own frame dropped, 10 m",
+        dataset="kitti",
+        split=Split(
+            train=Selection(traversals=("1[1-9]", "20", "21")), validation=Selection(traversals=("10",))
+        ),
+        query=_KITTI_TEST,
+        database=_KITTI_TEST,
+        pairs="within",
+        radius_m=10.0,
+    ),
+)
+
+PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _TABLE}
+
+OTHER_SPLITS: dict[str, tuple[Split, ...]] = {
+    # Without SemanticKITTI's poses of 11-21. No sequence is left for validation: the training loss selects.
+    "kitti-synchronous-10m": (
+        Split(train=Selection(traversals=("01", "03", "04", "09", "10")), validation=_NOTHING),
+    ),
+}
+"""Splits to fall back to, in order, when no frame of a protocol's own training selection is there."""
+
+
+def resolve(name: str, dataset: PreparedDataset) -> tuple[Protocol, list[str]]:
+    """The protocol called ``name`` as it applies to what ``dataset`` holds, and what a reader must be warned of.
+
+    A protocol of another dataset is an error. Where the sequences that it trains or tests on are absent, the result
+    is a smoke run on what is there: it shows that everything runs, and its recall means nothing.
+    """
+    protocol, names = PROTOCOLS[name], list(dataset.traversals)
+    if protocol.dataset != dataset.name:
+        raise CrossplaceError(
+            f"protocol {name} is for dataset {protocol.dataset!r}, but {dataset.folder} holds {dataset.name!r}; "
+            f"choose another with --protocol (crossplace list protocols)"
+        )
+    tested = [t for t in names if protocol.query.includes(t)]
+    splits = (protocol.split, *OTHER_SPLITS.get(name, ()))
+    split = next((s for s in splits if any(s.train.includes(t) for t in names)), None)
+    if not tested or split is None:
+        warning = f"smoke run: {dataset.folder} lacks the sequences that {name} trains or tests on; recall means nothing"
+        return smoke(protocol), [warning]
+    warnings = []
+    if split is not protocol.split:
+        warnings.append(f"trained on {', '.join(t for t in names if split.train.includes(t))}: not the published split")
+    missing = [t for t in protocol.query.traversals if "*" not in t and t not in names]
+    if missing:
+        warnings.append(f"partial: test sequences {', '.join(missing)} are absent")
+    return replace(protocol, split=split), warnings
+
+
+def smoke(protocol: Protocol) -> Protocol:
+    """``protocol`` trained and tested on everything that is there."""
+    everything = Selection()
+    return replace(
+        protocol,
+        split=replace(protocol.split, train=everything, validation=_NOTHING),
+        query=everything,
+        database=everything,
+        smoke=True,
+    )
+
+
+def own_data(dataset: PreparedDataset) -> Protocol:
+    """A protocol for a prepared folder that no named protocol is for: everything against everything, 20 m."""
+    return Protocol(
+        name="own-data-20m",
+        version=1,
+        title="Prepared folder: train and test on all of it, 20 m",
+        dataset=dataset.name,
+        split=Split(train=Selection(), validation=_NOTHING),
+        query=Selection(),
+        database=Selection(),
+        pairs="across" if len(dataset.traversals) > 1 else "within",
+        radius_m=20.0,
+        heading_limit_rad=0.5,
+        smoke=True,
+    )

@@ -1,0 +1,5 @@
+"""A procedural town: streets of plain solids, a camera and a LiDAR that see the same surfaces."""
+
+from datasets.town.town import Town
+
+__all__ = ["Town"]

@@ -1,0 +1,84 @@
+"""A pinhole camera that sees what the LiDAR's rays hit."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+from scipy.spatial.transform import Rotation
+
+from datasets.base import Intrinsics
+from datasets.town import light as lights
+from datasets.town.light import Light
+from datasets.town.scene import MISS, Hits, Scene
+
+
+@dataclass(frozen=True, kw_only=True)
+class PinholeCamera:
+    """An ideal camera without distortion. Frame: x right, y down, z forward; pixel convention of ``Intrinsics``."""
+
+    intrinsics: Intrinsics
+    camera_from_lidar: Float[ndarray, "4 4"]
+    spots: tuple[tuple[float, float], ...] = ((0.25, 0.75), (0.75, 0.25))
+    """Where the rays of a pixel run through it, from its left upper corner; their light is averaged."""
+
+    @cached_property
+    def directions(self) -> Float[ndarray, "n 3"]:
+        """Unit vectors in the camera frame: all pixels row by row, once for each of the ``spots``."""
+        return np.concatenate([self._rays(spot) for spot in self.spots])
+
+    def _rays(self, spot: tuple[float, float]) -> Float[ndarray, "n 3"]:
+        k = self.intrinsics
+        u, v = np.arange(k.width) + spot[0], np.arange(k.height) + spot[1]
+        x, y = np.meshgrid((u - k.cx) / k.fx, (v - k.cy) / k.fy)
+        rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
+        return (rays / np.linalg.norm(rays, axis=1, keepdims=True)).astype(np.float32)
+
+    def world_from_camera(self, world_from_lidar: Float[ndarray, "4 4"]) -> Float[ndarray, "4 4"]:
+        """The camera's pose where the LiDAR has the given one."""
+        return world_from_lidar @ np.linalg.inv(self.camera_from_lidar)
+
+    def depth(self, scene: Scene, world_from_lidar: Float[ndarray, "4 4"]) -> Float[ndarray, "h w"]:
+        """Distance along the optical axis to the surface at each pixel's centre, metres; inf for the sky."""
+        world_from_camera = self.world_from_camera(world_from_lidar)
+        rays = self._rays((0.5, 0.5))
+        world = np.einsum("ij,nj->ni", world_from_camera[:3, :3].astype(np.float32), rays)
+        hits = scene.cast(world_from_camera[:3, 3], world)
+        return (hits.distance_m * rays[:, 2]).reshape(self.intrinsics.height, self.intrinsics.width)
+
+    def image(
+        self, scene: Scene, world_from_lidar: Float[ndarray, "4 4"], light: Light, random: np.random.Generator
+    ) -> UInt8[ndarray, "h w 3"]:
+        """What the camera stores under ``light``."""
+        world_from_camera = self.world_from_camera(world_from_lidar)
+        rays = np.einsum("ij,nj->ni", world_from_camera[:3, :3].astype(np.float32), self.directions)
+        radiance = _radiance(scene, world_from_camera[:3, 3], rays, light)
+        k = self.intrinsics
+        return lights.developed(radiance.reshape(-1, k.height, k.width, 3).mean(0), light, random)
+
+
+def _radiance(
+    scene: Scene, origin_m: Float[ndarray, "3"], rays: Float[ndarray, "n 3"], light: Light
+) -> Float[ndarray, "n 3"]:
+    hits = scene.cast(origin_m, rays)
+    hit, missed = np.flatnonzero(hits.face != MISS), np.flatnonzero(hits.face == MISS)
+    solid = Hits(distance_m=hits.distance_m[hit], face=hits.face[hit])
+    # Without cast shadows a whole surface is lit alike, so light is reckoned per surface, not per ray.
+    lit = lights.shaded(scene.albedo, scene.normal, light)
+    radiance = np.empty_like(rays)
+    radiance[missed] = lights.sky(rays[missed], light)
+    radiance[hit] = lights.seen_through_haze(lit[scene.surface(solid, origin_m, rays[hit])], solid.distance_m, light)
+    return radiance
+
+
+def forward_camera(width: int, height: int, horizontal_fov_deg: float) -> PinholeCamera:
+    """The town's camera: 0.3 m ahead of and 0.3 m below the LiDAR, a degree or so off the straight-ahead axis."""
+    focal = width / 2 / np.tan(np.deg2rad(horizontal_fov_deg) / 2)
+    axes = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
+    tilt = Rotation.from_euler("xyz", [1.2, -0.8, 0.6], degrees=True).as_matrix()
+    camera_from_lidar = np.eye(4)
+    camera_from_lidar[:3, :3] = tilt @ axes
+    camera_from_lidar[:3, 3] = -camera_from_lidar[:3, :3] @ np.array([0.3, 0.06, -0.3])
+    intrinsics = Intrinsics(fx=focal, fy=focal, cx=width / 2 + 0.7, cy=height / 2 - 1.1, width=width, height=height)
+    return PinholeCamera(intrinsics=intrinsics, camera_from_lidar=camera_from_lidar)

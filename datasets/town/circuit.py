@@ -1,0 +1,65 @@
+"""A tour through a street graph that drives every street once in each direction and never turns back on the spot."""
+
+import numpy as np
+
+Pair = tuple[int, int]
+"""The junctions at the two ends of a street."""
+Way = tuple[int, bool]
+"""A street and whether it is driven from its first end to its second."""
+
+ATTEMPTS = 50
+
+
+def plan_circuit(pairs: list[Pair], random: np.random.Generator) -> list[Way] | None:
+    """The ways of a closed tour in driving order, or none if no attempt found one (some graphs have none).
+
+    At every junction each way in is given a way out that is not the street it came from. That yields closed loops;
+    exchanging the ways out of two loops that meet at a junction joins them.
+    """
+    ways = [(street, forward) for street in range(len(pairs)) for forward in (True, False)]
+    arrival = {way: pairs[way[0]][int(way[1])] for way in ways}
+    for _ in range(ATTEMPTS):
+        following = _random_turns(arrival, random)
+        if following and _join_loops(following, arrival):
+            tour = [ways[0]]
+            while following[tour[-1]] != ways[0]:
+                tour.append(following[tour[-1]])
+            return tour
+    return None
+
+
+def _random_turns(arrival: dict[Way, int], random: np.random.Generator) -> dict[Way, Way] | None:
+    following: dict[Way, Way] = {}
+    for junction in sorted(set(arrival.values())):
+        entering = [way for way, at in arrival.items() if at == junction]
+        if len(entering) == 1:
+            return None
+        order = np.arange(len(entering))
+        while (order == np.arange(len(entering))).any():
+            order = random.permutation(len(entering))
+        leaving = [(street, not forward) for street, forward in entering]
+        following |= {way: leaving[i] for way, i in zip(entering, order, strict=True)}
+    return following
+
+
+def _join_loops(following: dict[Way, Way], arrival: dict[Way, int]) -> bool:
+    """Exchange turns in ``following`` while that joins loops; returns whether one loop remains."""
+    loop = _loops(following)
+    for a in following:
+        for b in following:
+            turns_back = following[b][0] == a[0] or following[a][0] == b[0]
+            if arrival[a] == arrival[b] and loop[a] != loop[b] and not turns_back:
+                following[a], following[b] = following[b], following[a]
+                loop = _loops(following)
+    return len(set(loop.values())) == 1
+
+
+def _loops(following: dict[Way, Way]) -> dict[Way, int]:
+    """A number for each way, the same along each closed loop."""
+    loop: dict[Way, int] = {}
+    for number, start in enumerate(following):
+        way = start
+        while way not in loop:
+            loop[way] = number
+            way = following[way]
+    return loop

@@ -1,0 +1,113 @@
+"""Where a vehicle drives: through every street of a district in both directions, as a function of path length."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from datasets.town.circuit import Way
+from datasets.town.streets import StreetGraph
+
+LANE_OFFSET_M = 1.7
+"""From the centreline to the middle of the right-hand lane."""
+TURN_M = 9.0
+"""Turning begins this far before a junction and ends as far behind it."""
+STEP_M = 0.25
+"""Between stored points of a route; poses between them are interpolated."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A closed path with a heading, continuous in path length."""
+
+    distance_m: Float[ndarray, "n"]
+    """Path length at each stored point; the first is 0, the last (the first point again) the whole length."""
+    position_m: Float[ndarray, "n 2"]
+    yaw_rad: Float[ndarray, "n"]
+    """Unwrapped."""
+
+    @property
+    def length_m(self) -> float:
+        """Length of one lap."""
+        return float(self.distance_m[-1])
+
+    def pose_at(self, distance_m: Float[ndarray, "m"]) -> tuple[Float[ndarray, "m 2"], Float[ndarray, "m"]]:
+        """East and north, and yaw in (-π, π], after ``distance_m`` of path; laps repeat."""
+        lap = np.mod(distance_m, self.length_m)
+        position = np.stack([np.interp(lap, self.distance_m, self.position_m[:, i]) for i in range(2)], axis=1)
+        yaw = np.interp(lap, self.distance_m, self.yaw_rad)
+        return position, np.arctan2(np.sin(yaw), np.cos(yaw))
+
+
+def drive(graph: StreetGraph, random: np.random.Generator) -> Route:
+    """One drive along the district's tour: own start, slowly varying lateral offset (≲ 0.6 m) and heading error (≲ 3°)."""
+    lanes = [_lane(graph, way) for way in graph.circuit]
+    start = int(random.integers(len(lanes)))
+    lanes = lanes[start:] + lanes[:start]
+    turns = [_turn(lane, following) for lane, following in zip(lanes, lanes[1:] + lanes[:1], strict=True)]
+    path = _closed(np.concatenate([part for both in zip(lanes, turns, strict=True) for part in both]))
+    middle, tangent = _resampled(path)
+    offset = _wander(middle, random, amplitude_m_or_rad=0.3, wavelength_m=(60.0, 200.0))
+    left = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
+    position, tangent = _resampled(middle + offset[:, None] * left)
+    error = _wander(position, random, amplitude_m_or_rad=np.deg2rad(1.5), wavelength_m=(20.0, 80.0))
+    yaw = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0])) + error
+    return Route(distance_m=_path_length(position), position_m=position, yaw_rad=yaw)
+
+
+def _lane(graph: StreetGraph, way: Way) -> Float[ndarray, "k 2"]:
+    """The right-hand lane of a street between its two junction areas."""
+    street, forward = way
+    line = graph.streets[street].centreline_m[:: 1 if forward else -1]
+    middle, tangent = _resampled(line)
+    right = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1)
+    distance = _path_length(middle)
+    keep = (distance >= TURN_M) & (distance <= distance[-1] - TURN_M)
+    return (middle + LANE_OFFSET_M * right)[keep]
+
+
+def _turn(lane: Float[ndarray, "k 2"], following: Float[ndarray, "l 2"]) -> Float[ndarray, "t 2"]:
+    """A smooth curve (cubic Bézier, tangent to both) from the end of one lane to the start of the next."""
+    start, end = lane[-1], following[0]
+    ahead = (lane[-1] - lane[-2]) / np.hypot(*(lane[-1] - lane[-2]))
+    behind = (following[1] - following[0]) / np.hypot(*(following[1] - following[0]))
+    reach = 0.39 * np.hypot(*(end - start))  # 0.39 of the chord draws a quarter circle
+    t = np.linspace(0, 1, 41)[1:-1, None]
+    a, b = start + reach * ahead, end - reach * behind
+    return (1 - t) ** 3 * start + 3 * t * (1 - t) ** 2 * a + 3 * t**2 * (1 - t) * b + t**3 * end
+
+
+def _closed(path: Float[ndarray, "n 2"]) -> Float[ndarray, "m 2"]:
+    return np.concatenate([path, path[:1]])
+
+
+def _path_length(path: Float[ndarray, "n 2"]) -> Float[ndarray, "n"]:
+    return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
+
+
+def _resampled(path: Float[ndarray, "n 2"]) -> tuple[Float[ndarray, "m 2"], Float[ndarray, "m 2"]]:
+    """The path at even steps of about ``STEP_M``, with unit tangents; a closed path stays closed."""
+    distance = _path_length(path)
+    steps = np.linspace(0, distance[-1], max(round(distance[-1] / STEP_M), 2) + 1)
+    even = np.stack([np.interp(steps, distance, path[:, i]) for i in range(2)], axis=1)
+    if np.allclose(path[0], path[-1]):
+        ahead = np.roll(even[:-1], -1, axis=0) - np.roll(even[:-1], 1, axis=0)
+        difference = _closed(ahead)
+    else:
+        difference = np.gradient(even, axis=0)
+    return even, difference / np.linalg.norm(difference, axis=1, keepdims=True)
+
+
+def _wander(
+    path: Float[ndarray, "n 2"],
+    random: np.random.Generator,
+    amplitude_m_or_rad: float,
+    wavelength_m: tuple[float, float],
+) -> Float[ndarray, "n"]:
+    """A slowly varying quantity along a closed path: four sines whose periods divide the lap."""
+    distance = _path_length(path)
+    laps = np.rint(distance[-1] / random.uniform(*wavelength_m, size=4)).clip(min=1)
+    phase = random.uniform(0, 2 * np.pi, size=4)
+    waves = np.sin(2 * np.pi * laps * distance[:, None] / distance[-1] + phase)
+    return amplitude_m_or_rad * waves.sum(1) / 2

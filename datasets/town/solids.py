@@ -1,0 +1,88 @@
+"""Closed solids as triangles, standing on the origin; corners run counter-clockwise seen from outside."""
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+Triangles = Float[ndarray, "n 3 3"]
+
+
+def box(length_m: float, width_m: float, height_m: float) -> Triangles:
+    """A box of ``length_m`` along x and ``width_m`` along y, from z = 0 up. 12 triangles."""
+    return frustum(_rectangle(length_m, width_m), _rectangle(length_m, width_m), height_m)
+
+
+def gable(length_m: float, width_m: float, height_m: float) -> Triangles:
+    """A gable roof whose ridge runs along x, with a flat bottom. 8 triangles."""
+    a, b, c, d = np.pad(_rectangle(length_m, width_m), ((0, 0), (0, 1)))
+    west, east = np.array([-length_m / 2, 0, height_m]), np.array([length_m / 2, 0, height_m])
+    quads = _split([a, b, east, west]) + _split([c, d, west, east]) + _split([d, c, b, a])
+    return np.array([*quads, [b, c, east], [d, a, west]])
+
+
+def column(radius_m: float, height_m: float, top_radius_m: float, sides: int = 6) -> Triangles:
+    """An upright pole, trunk or cone with ``sides`` faces around. 4 · sides - 4 triangles."""
+    angles = 2 * np.pi * np.arange(sides) / sides
+    circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    return frustum(radius_m * circle, top_radius_m * circle, height_m)
+
+
+def frustum(bottom: Float[ndarray, "k 2"], top: Float[ndarray, "k 2"], height_m: float) -> Triangles:
+    """The solid between two convex outlines (counter-clockwise), at z = 0 and ``height_m``. 4 · k - 4 triangles."""
+    k = len(bottom)
+    i, j = np.arange(k), np.roll(np.arange(k), -1)
+    fan = np.arange(1, k - 1)
+    first = np.zeros_like(fan)
+    sides = [np.stack([i, j, j + k], 1), np.stack([i, j + k, i + k], 1)]
+    ends = [np.stack([first, fan + 1, fan], 1), np.stack([first, fan, fan + 1], 1) + k]
+    corners = np.concatenate([np.pad(bottom, ((0, 0), (0, 1))), np.pad(top, ((0, 0), (0, 1)))])
+    corners[k:, 2] = height_m
+    return corners[np.concatenate(sides + ends)]
+
+
+def boulder(radii_m: tuple[float, float, float], roughness: float, random: np.random.Generator) -> Triangles:
+    """A dented ball around the origin: an icosphere of 80 triangles whose corners are moved in and out.
+
+    ``roughness`` is the largest relative change of a corner's radius.
+    """
+    scale = 1 + roughness * random.uniform(-1, 1, size=len(_BALL_CORNERS))
+    corners = _BALL_CORNERS * scale[:, None] * np.array(radii_m)
+    return corners[_BALL_FACES]
+
+
+def placed(triangles: Triangles, position_m: tuple[float, float, float], yaw_rad: float) -> Triangles:
+    """``triangles`` turned about z by ``yaw_rad``, then moved to ``position_m``."""
+    cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
+    turn = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    return np.einsum("ij,nkj->nki", turn, triangles) + np.array(position_m)
+
+
+def _rectangle(length_m: float, width_m: float) -> Float[ndarray, "4 2"]:
+    return np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array([length_m / 2, width_m / 2])
+
+
+def _split(quad: list[ndarray]) -> list[list[ndarray]]:
+    a, b, c, d = quad
+    return [[a, b, c], [a, c, d]]
+
+
+def _icosphere() -> tuple[Float[ndarray, "42 3"], ndarray]:
+    golden = (1 + 5**0.5) / 2
+    signs = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
+    base = np.array([p for a, b in signs for p in [(a, b * golden, 0), (0, a, b * golden), (b * golden, 0, a)]])
+    edge = np.linalg.norm(base[:, None] - base[None, :], axis=2).round(6) == 2.0
+    n = len(base)
+    triples = [(i, j, k) for i in range(n) for j in range(i) for k in range(j) if edge[i, j] and edge[j, k] and edge[i, k]]
+    triangles = base[np.array(triples)]
+    middles = (triangles + np.roll(triangles, -1, axis=1)) / 2  # of edges 01, 12, 20
+    a, b, c = np.moveaxis(triangles, 1, 0)
+    ab, bc, ca = np.moveaxis(middles, 1, 0)
+    quarters = np.concatenate([np.stack(t, axis=1) for t in [(a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca)]])
+    quarters /= np.linalg.norm(quarters, axis=2, keepdims=True)
+    outward = np.einsum("ni,ni->n", np.cross(quarters[:, 1] - quarters[:, 0], quarters[:, 2] - quarters[:, 0]), quarters[:, 0])
+    quarters[outward < 0] = quarters[outward < 0][:, ::-1]
+    corners, index = np.unique(quarters.reshape(-1, 3).round(9), axis=0, return_inverse=True)
+    return corners, index.reshape(-1, 3)
+
+
+_BALL_CORNERS, _BALL_FACES = _icosphere()

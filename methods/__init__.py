@@ -1,0 +1,1 @@
+"""Place-recognition methods behind one interface (see ``methods.base``)."""

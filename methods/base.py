@@ -1,0 +1,308 @@
+"""The one interface of every method: what it is given, what it returns, how it is trained.
+
+A method never asks which dataset it is on. It turns a :class:`Batch` into descriptors in two steps that are timed
+apart: preprocessing on the device (``image_inputs``, ``cloud_inputs``) and the networks (``encode_images``,
+``encode_clouds``). Training is a sequence of :class:`Stage`; the loop around them belongs to the harness.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+from torchvision.transforms.v2 import functional as image_ops
+
+from datasets.base import Frame, Frames, Lidar, Modality, Split
+from datasets.errors import CrossplaceError
+
+# --- what a method is given ----------------------------------------------------------------------
+
+
+@dataclass(kw_only=True)
+class Sample:
+    """One frame as loaded; augmentations map samples to samples."""
+
+    frame: Frame
+    image: UInt8[Tensor, "3 h w"] | None
+    points: Float[Tensor, "n 3"] | None
+    """LiDAR frame, metres."""
+    intrinsics: Float[Tensor, "4"] | None
+    """fx, fy, cx, cy in units of image width and height."""
+    camera_from_lidar: Float[Tensor, "4 4"] | None
+
+
+@dataclass(kw_only=True)
+class Clouds:
+    """The clouds of a batch, points of all samples one after another."""
+
+    points: Float[Tensor, "n 3"]
+    """LiDAR frame, metres."""
+    batch_index: Int[Tensor, "n"]
+    """Which sample each point belongs to, ascending."""
+    lidars: tuple[Lidar | None, ...]
+
+
+@dataclass(kw_only=True)
+class Batch:
+    """Some frames together: images, clouds, calibration, and the frames themselves."""
+
+    frames: tuple[Frame, ...]
+    images: list[UInt8[Tensor, "3 h w"]] | None
+    """RGB as stored; sizes may differ between frames."""
+    clouds: Clouds | None
+    intrinsics: Float[Tensor, "b 4"] | None
+    """fx, fy, cx, cy in units of image width and height; none if any frame lacks them."""
+    camera_from_lidar: Float[Tensor, "b 4 4"] | None
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def calibration(self) -> tuple[Float[Tensor, "b 4"], Float[Tensor, "b 4 4"]]:
+        """Intrinsics and ``camera_from_lidar``; an error naming the first frame that lacks them."""
+        if self.intrinsics is None or self.camera_from_lidar is None:
+            bad = next(f for f in self.frames if f.intrinsics is None or f.camera_from_lidar is None)
+            raise CrossplaceError(
+                f"frame {bad.frame_id}: this method needs intrinsics and camera_from_lidar, but traversal "
+                f"{bad.traversal!r} has none in dataset.json; add them or choose a method that needs no calibration"
+            )
+        return self.intrinsics, self.camera_from_lidar
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch with its tensors on ``device``."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        images, clouds, k, matrix = self.images, self.clouds, self.intrinsics, self.camera_from_lidar
+        return replace(
+            self,
+            images=images and [move(image) for image in images],
+            clouds=clouds and replace(clouds, points=move(clouds.points), batch_index=move(clouds.batch_index)),
+            intrinsics=None if k is None else move(k),
+            camera_from_lidar=None if matrix is None else move(matrix),
+        )
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Samples as one batch. A modality is present only if every sample has it."""
+    points = [s.points for s in samples if s.points is not None]
+    images = [s.image for s in samples if s.image is not None]
+    return Batch(
+        frames=tuple(s.frame for s in samples),
+        images=images if len(images) == len(samples) else None,
+        clouds=Clouds(
+            points=torch.cat(points),
+            batch_index=torch.repeat_interleave(torch.tensor([len(p) for p in points])),
+            lidars=tuple(s.frame.lidar for s in samples),
+        )
+        if len(points) == len(samples)
+        else None,
+        intrinsics=_stack([s.intrinsics for s in samples]),
+        camera_from_lidar=_stack([s.camera_from_lidar for s in samples]),
+    )
+
+
+def _stack(tensors: list[Tensor | None]) -> Tensor | None:
+    present = [t for t in tensors if t is not None]
+    return torch.stack(present) if len(present) == len(tensors) else None
+
+
+# --- what a method declares ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MethodCard:
+    """What a reader must know about a method before believing its row."""
+
+    name: str
+    title: str
+    paper: str
+    year: int
+    code: str
+    """The authors' code, if public."""
+    code_licence: str
+    modalities: str
+    trained_on: str
+    """What the published numbers were trained on."""
+    sources: str
+    """Where the facts of this implementation come from."""
+    deviations: str = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageInput:
+    """How stored images become network input."""
+
+    height: int
+    width: int
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    antialias: bool = True
+
+    def __call__(self, images: Sequence[UInt8[Tensor, "3 h w"]]) -> Float[Tensor, "b 3 height width"]:
+        """Scale to ``[0, 1]``, resize (bilinear, aspect ratio not kept), normalise."""
+        size = [self.height, self.width]
+        scaled = [
+            image_ops.resize(image.float() / 255, size, antialias=self.antialias) for image in images
+        ]
+        return image_ops.normalize(torch.stack(scaled), list(self.mean), list(self.std))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescriptorSpec:
+    """One descriptor that a method returns, and how two of them compare."""
+
+    name: str = "main"
+    size: int
+    distance: Literal["l2", "cosine", "dot"] = "l2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodConfig:
+    """Base of every method's configuration; defaults of subclasses are the paper's values."""
+
+    weights: str = "none"
+    """Pretrained backbone: ``none`` (from scratch), ``timm`` (download) or a local file."""
+    weights_sha256: str = ""
+    """Expected SHA-256 of the backbone file; checked if given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShippedWeights:
+    """Small trained weights that come with the suite, for one preset on one exact dataset."""
+
+    preset: str
+    fingerprint: str
+    """Of the prepared dataset they were trained on; they are used on no other."""
+    seed: int
+    file: Path
+    sha256: str
+    command: str
+    """How they were made."""
+    share_of_schedule: float = 1.0
+
+
+# --- how a method is trained ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Adam with a stepwise exponential schedule, in epochs."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    learning_rate_floor: float
+    decay: float = 0.95
+    decay_every: int = 2
+    """Epochs between decays."""
+    weight_decay: float = 1e-6
+    budget_s: float | None = None
+    """Stop after the epoch in which this much wall-clock time is used; the share of epochs done is recorded."""
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """Learning rate during ``epoch`` (from 0)."""
+        return max(self.learning_rate * self.decay ** (epoch // self.decay_every), self.learning_rate_floor)
+
+
+@dataclass(kw_only=True)
+class StageOutput:
+    """Sums over a batch, so that batches (and devices) can be added up."""
+
+    loss_sum: Float[Tensor, ""]
+    count: Float[Tensor, ""]
+    """What ``loss_sum`` is divided by for the mean loss."""
+    statistics: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
+
+
+class Sampler:
+    """Which frames form the batches of an epoch. Subclasses that change over time keep that in ``state``."""
+
+    def batches(self, rng: np.random.Generator) -> list[list[int]]:
+        """Rows of each batch of one epoch; everything random comes from ``rng``."""
+        raise NotImplementedError
+
+    def after_epoch(self, statistics: dict[str, float]) -> None:
+        """React to the epoch's training statistics (batch growth)."""
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run must restore, as plain data."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore ``state``."""
+
+
+class Stage(nn.Module):
+    """One phase of training: its loss, its data and what it trains."""
+
+    name: str
+    recipe: Recipe
+    modalities: tuple[Modality, ...] = ("image", "cloud")
+
+    def trainable(self) -> Sequence[nn.Module]:
+        """The modules whose parameters are optimised and that run in training mode; all others are frozen."""
+        raise NotImplementedError
+
+    def sampler(self, frames: Frames, *, training: bool) -> Sampler:
+        """Batches over ``frames`` for training, or for validation."""
+        raise NotImplementedError
+
+    def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """A training sample, changed at random; everything random comes from ``rng``."""
+        return sample
+
+    def before(self) -> None:
+        """What must happen once before the first step (cluster initialisation, copies)."""
+
+    def forward(self, batch: Batch) -> StageOutput:
+        """Loss sum, count and statistics of a batch."""
+        raise NotImplementedError
+
+    def score(self, statistics: dict[str, float]) -> float:
+        """What the best checkpoint minimises, from the validation statistics (with ``loss``)."""
+        return statistics["loss"]
+
+
+# --- the method ----------------------------------------------------------------------------------
+
+
+class Method(nn.Module):
+    """A place-recognition method: images and clouds in, comparable descriptors out."""
+
+    card: ClassVar[MethodCard]
+    presets: ClassVar[dict[str, MethodConfig]]
+    """Named configurations; ``quick`` must exist and run on a CPU."""
+    is_trainable: ClassVar[bool] = True
+    """False for a method without anything to learn."""
+    shipped: ClassVar[tuple[ShippedWeights, ...]] = ()
+    config: MethodConfig
+    image_input: ImageInput
+    descriptors: tuple[DescriptorSpec, ...]
+    """The first is the main one, by which frames are ranked."""
+
+    def image_inputs(self, batch: Batch) -> Any:
+        """Network input for the images of a batch, on the batch's device."""
+        if batch.images is None:
+            raise CrossplaceError(f"frame {batch.frames[0].frame_id}: no image to encode")
+        return self.image_input(batch.images)
+
+    def cloud_inputs(self, batch: Batch) -> Any:
+        """Network input for the clouds of a batch, on the batch's device."""
+        raise NotImplementedError
+
+    def encode_images(self, inputs: Any) -> dict[str, Float[Tensor, "b views size"]]:
+        """Descriptors by name; most methods have one view."""
+        raise NotImplementedError
+
+    def encode_clouds(self, inputs: Any) -> dict[str, Float[Tensor, "b views size"]]:
+        """Descriptors by name, finite even for an empty cloud."""
+        raise NotImplementedError
+
+    def stages(self, split: Split) -> Sequence[Stage]:
+        """Training in order, given what counts as the same place; empty if there is nothing to learn."""
+        return ()

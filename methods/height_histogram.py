@@ -1,0 +1,78 @@
+"""A descriptor without learning: how high the scene reaches, column by column of the image.
+
+The simplest method of the suite, and a floor: a network that cannot beat it has learnt nothing of use.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from methods.base import Batch, DescriptorSpec, ImageInput, Method, MethodCard, MethodConfig
+from methods.layers.projection import network_from_lidar, project, transform_points
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeightHistogramConfig(MethodConfig):
+    """Resolution of the skyline and of its histogram."""
+
+    rows: int = 96
+    columns: int = 128
+    bins: int = 16
+    sky_contrast: float = 0.15
+    """A column's skyline is the first row that differs from the top row by this much (grey value 0 to 1)."""
+
+
+class HeightHistogram(Method):
+    """Histogram of the skyline's height, from image contrast or from the highest return of each column."""
+
+    card = MethodCard(
+        name="height_histogram",
+        title="Skyline height histogram",
+        paper="none: a training-free floor of this suite",
+        year=2026,
+        code="this repository",
+        code_licence="MIT",
+        modalities="image, cloud",
+        trained_on="nothing",
+        sources="none",
+    )
+    presets = {"quick": HeightHistogramConfig()}
+    is_trainable = False
+
+    def __init__(self, config: HeightHistogramConfig | None = None) -> None:
+        super().__init__()
+        self.config: HeightHistogramConfig = config or HeightHistogramConfig()
+        self.image_input = ImageInput(
+            height=self.config.rows, width=self.config.columns, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
+        )
+        self.descriptors = (DescriptorSpec(size=self.config.bins, distance="l2"),)
+
+    def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b columns"]:
+        """Skyline of the points in view: the highest return per image column, 1 (the lowest row) where there is none."""
+        assert batch.clouds is not None
+        intrinsics, camera_from_lidar = batch.calibration()
+        index = batch.clouds.batch_index
+        points = transform_points(network_from_lidar(camera_from_lidar), batch.clouds.points, index)
+        uv, _, visible = project(points, index, intrinsics)
+        cell = index[visible] * self.config.columns + (uv[visible, 0] * self.config.columns).long()
+        skyline = uv.new_ones(len(batch) * self.config.columns)
+        return skyline.scatter_reduce(0, cell, uv[visible, 1], "amin").view(len(batch), self.config.columns)
+
+    def encode_images(self, inputs: Float[Tensor, "b 3 rows columns"]) -> dict[str, Float[Tensor, "b 1 bins"]]:
+        """Descriptors from the first row of each column that is no longer sky."""
+        grey = inputs.mean(1)
+        solid = (grey - grey[:, :1]).abs() > self.config.sky_contrast
+        skyline = torch.where(solid.any(1), solid.float().argmax(1) / self.config.rows, 1.0)
+        return self._histogram(skyline)
+
+    def encode_clouds(self, inputs: Float[Tensor, "b columns"]) -> dict[str, Float[Tensor, "b 1 bins"]]:
+        """Descriptors from the clouds' skyline."""
+        return self._histogram(inputs)
+
+    def _histogram(self, skyline: Float[Tensor, "b columns"]) -> dict[str, Float[Tensor, "b 1 bins"]]:
+        bins = self.config.bins
+        cells = (skyline * bins).long().clamp(0, bins - 1)
+        return {"main": functional.one_hot(cells, bins).float().mean(1, keepdim=True)}

@@ -1,0 +1,38 @@
+"""Generalised-mean pooling, of dense maps and of ragged sets of rows."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+
+class GeM(nn.Module):
+    """Mean of the p-th power, p-th root: between mean (p = 1) and maximum (p → ∞), with p learnt.
+
+    Values below ``eps`` count as ``eps``, so negative activations are lost, as published (Radenović et al., 2019,
+    and VXP's image and cloud heads).
+    """
+
+    def __init__(self, p: float = 3.0, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.p = nn.Parameter(torch.tensor([p]))
+        self.eps = eps
+
+    def forward(self, feature_map: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
+        """Pool each channel of each map over its cells."""
+        return self._root(self._power(feature_map).mean((2, 3)))
+
+    def pool_rows(
+        self, features: Float[Tensor, "n c"], batch_index: Int[Tensor, "n"], batch_size: int
+    ) -> Float[Tensor, "b c"]:
+        """Pool the rows of each sample; a sample without rows gives ``eps``, as if all its features were zero."""
+        powers = self._power(features)
+        sums = powers.new_zeros(batch_size, features.shape[1]).index_add(0, batch_index, powers)
+        counts = torch.bincount(batch_index, minlength=batch_size)[:, None]
+        return self._root(torch.where(counts > 0, sums / counts.clamp(min=1), self.eps**self.p))
+
+    def _power(self, values: Tensor) -> Tensor:
+        # In the parameter's precision: ε³ is zero in float16.
+        return values.to(self.p.dtype).clamp(min=self.eps) ** self.p
+
+    def _root(self, means: Tensor) -> Tensor:
+        return means ** (1 / self.p)

@@ -1,0 +1,100 @@
+"""VXP's choices as data. Defaults are the published values for Oxford RobotCar."""
+
+from dataclasses import dataclass, replace
+
+from methods.base import MethodConfig, Recipe
+from methods.layers.voxels import VoxelGrid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderWidths:
+    """Channels of the sparse encoder; one tuple a resolution (110, 55, 55 of the published grid)."""
+
+    entry: int = 16
+    full: tuple[int, ...] = (16,)
+    half: tuple[int, ...] = (32, 64, 64)
+    deep: tuple[int, ...] = (128, 256, 256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """Random changes of training samples (probability or strength 0 turns one off)."""
+
+    jitter: float = 0.1
+    """Colour jitter, all stages."""
+    mirror_probability: float = 0.5
+    """Joint mirroring of image and cloud, local and global stage."""
+    affine: bool = False
+    """Random affine of the image in the global stage (as published for KITTI and ViViD++, not for Oxford)."""
+    rigid: bool = True
+    """Random rigid motion of the cloud, global stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VxpConfig(MethodConfig):
+    """Architecture and training of VXP (paper §3, authors' setup files)."""
+
+    weights: str = "timm"
+    backbone: str = "vit_small_patch8_224.dino"
+    backbone_block: int = 11
+    """Which feature map of the backbone: last transformer block, or convolutional stage."""
+    image_size: int = 224
+    """Side of the square network input, pixels."""
+    antialias: bool = False
+    """Published features used a resize without antialiasing."""
+    descriptor_size: int = 256
+    grid: VoxelGrid = VoxelGrid()
+    max_voxels: int = 10_000
+    feature_channels: tuple[int, ...] = (16, 64, 128)
+    """Voxel feature encoder."""
+    widths: EncoderWidths = EncoderWidths()
+    augmentation: Augmentation = Augmentation()
+    margin: float = 0.3
+    """Triplet margin of the teacher."""
+    growth_rate: float = 1.4
+    """Teacher: batch growth when fewer than ``growth_threshold`` of the triplets are active …"""
+    growth_threshold: float = 0.7
+    growth_limit: int = 80
+    """… up to this batch size."""
+    teacher: Recipe = Recipe(epochs=100, batch_size=16, learning_rate=1e-5, learning_rate_floor=1e-6)
+    local_stage: Recipe = Recipe(epochs=30, batch_size=8, learning_rate=1e-4, learning_rate_floor=5e-6)
+    global_stage: Recipe = Recipe(epochs=30, batch_size=8, learning_rate=1e-4, learning_rate_floor=5e-6)
+
+
+_OXFORD = VxpConfig()
+_VIVID = replace(
+    _OXFORD,
+    growth_rate=1.2,
+    growth_threshold=0.8,
+    augmentation=Augmentation(affine=True),
+    global_stage=replace(_OXFORD.global_stage, batch_size=16),
+)
+_KITTI = replace(_VIVID, global_stage=replace(_VIVID.global_stage, epochs=50, decay_every=1))
+_GPU = replace(
+    _OXFORD,
+    teacher=replace(_OXFORD.teacher, budget_s=240.0),
+    local_stage=replace(_OXFORD.local_stage, budget_s=120.0),
+    global_stage=replace(_OXFORD.global_stage, budget_s=180.0),
+)
+_QUICK = replace(
+    _OXFORD,
+    weights="none",
+    backbone="resnet18",
+    backbone_block=1,
+    image_size=112,
+    antialias=True,
+    feature_channels=(16, 32, 64),
+    widths=EncoderWidths(entry=16, full=(16,), half=(32, 32), deep=(64, 64)),
+    growth_limit=32,
+    teacher=Recipe(epochs=10, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.8, decay_every=1),
+    local_stage=Recipe(epochs=3, batch_size=8, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.7, decay_every=1),
+    global_stage=Recipe(epochs=8, batch_size=8, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.7, decay_every=1),
+)
+
+PRESETS: dict[str, MethodConfig] = {
+    "quick": _QUICK,
+    "gpu": _GPU,
+    "paper-oxford": _OXFORD,
+    "paper-kitti": _KITTI,
+    "paper-vivid": _VIVID,
+}

@@ -1,0 +1,59 @@
+"""Everything a person runs: nox -s bench | tests | tables | cost | lint."""
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_existing_virtualenvs = True
+nox.options.sessions = ["tests"]
+
+# Busy-waiting threads stall machines with few cores; must be set before torch is imported.
+ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
+
+
+def _install(session: nox.Session, *extras: str) -> None:
+    wanted = f".[{','.join(extras)}]" if extras else "."
+    session.install("-c", "constraints.txt", "-e", wanted)
+    session.env.update(ENVIRONMENT)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Benchmark one method: nox -s bench -- --method vxp --dataset town."""
+    _install(session)
+    session.run("crossplace", "bench", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Style, types and all tests; arguments go to pytest."""
+    _install(session, "test")
+    _lint(session)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and types."""
+    _install(session, "test")
+    _lint(session)
+
+
+@nox.session
+def tables(session: nox.Session) -> None:
+    """Write the tables from the committed results."""
+    _install(session)
+    session.run("crossplace", "tables", *session.posargs)
+
+
+@nox.session
+def cost(session: nox.Session) -> None:
+    """Latency of every method and of the parts that matter; arguments go to pytest."""
+    _install(session, "test")
+    session.run("pytest", "--benchmark-only", "--benchmark-columns=min,median,iqr,rounds", *session.posargs)
+
+
+def _lint(session: nox.Session) -> None:
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
