@@ -5,7 +5,8 @@ run does only what is missing and a changed configuration never meets old files.
 """
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -38,7 +39,7 @@ from benchmark.result import (
 )
 from benchmark.training import WEIGHTS, TrainingOptions, TrainingReport, train
 from benchmark.trivial import RANKERS
-from datasets.base import Protocol
+from datasets.base import Modality, Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
 from datasets.prepared import PreparedDataset
@@ -80,7 +81,10 @@ class Bench:
     @cached_property
     def rows(self) -> ndarray:
         """Frames that ask or are searched."""
-        return needed_rows(self.dataset.frames, self.protocol)
+        rows = needed_rows(self.dataset.frames, self.protocol)
+        if not len(rows):
+            raise CrossplaceError(f"{self.dataset.folder}: protocol {self.protocol.name} selects none of its frames")
+        return rows
 
     @cached_property
     def shipped(self) -> ShippedWeights | None:
@@ -96,9 +100,9 @@ class Bench:
     @cached_property
     def weights_key(self) -> str:
         """Identifies the weights before they exist."""
-        if self.shipped:
-            return key_of("shipped", self.config, self.shipped.sha256)
         base = ("method", self.request.method, self.config, self.request.seed, benchmark.__version__)
+        if self.shipped:
+            return key_of("shipped", *base, self.shipped.sha256)
         if self.request.untrained or not self._is_trainable:
             return key_of("untrained", *base)
         return key_of("trained", *base, self.dataset.fingerprint, self.protocol.split, self.request.precision)
@@ -140,15 +144,17 @@ class Bench:
         ]
         if not self.location.is_prepared:
             return steps
-        trained = (self.training_folder / "training.json").is_file()
+        finished = self._is_finished()
+        trained = finished or self._is_trained()
         if self._needs_training:
             steps.append(Step(name="train", key=self.weights_key, folder=self.training_folder, is_done=trained))
         else:
-            steps.append(Step(name="load weights", key=self.weights_key, folder=self.weights_file or Path("(as initialised)"), is_done=True))
-        encoded = (trained or not self._needs_training) and all_encoded(
-            self.dataset, self.rows, self.descriptor_folder, self._manifest()
+            file = self.weights_file or Path("(as initialised)")
+            steps.append(Step(name="load weights", key=self.weights_key, folder=file, is_done=True))
+        encoded = finished or (
+            (trained or not self._needs_training)
+            and all_encoded(self.dataset, self.rows, self.descriptor_folder, self._manifest())
         )
-        finished = _has_result(self.result_folder, self.result_key)
         return [
             *steps,
             Step(name="encode", key=self.descriptor_key, folder=self.descriptor_folder, is_done=encoded),
@@ -159,7 +165,7 @@ class Bench:
         """Do what is missing; returns the method's result and those of the trivial rankers."""
         for warning in self._warnings():
             log.warning(warning)
-        if _has_result(self.result_folder, self.result_key):
+        if self._is_finished():
             log.info("nothing to do: %s is up to date", self.result_folder)
             result = Result.read(self.result_folder)
         else:
@@ -174,11 +180,14 @@ class Bench:
             _check_shipped(self.shipped)
             load_weights(method, self.shipped.file)
         elif self._needs_training:
-            if (self.training_folder / "training.json").is_file():
+            if self._is_trained():
                 load_weights(method, self.training_folder / WEIGHTS)
             else:
                 options = TrainingOptions(
-                    accelerator=self.device.type, precision=self.request.precision, workers=self.request.workers
+                    accelerator=self.device.type,
+                    devices=1 if self.device.index is None else [self.device.index],
+                    precision=self.request.precision,
+                    workers=self.request.workers,
                 )
                 train(method, self.dataset, self.protocol, self.training_folder, self.request.seed, options)
         return method.to(self.device)
@@ -223,6 +232,17 @@ class Bench:
     @property
     def _needs_training(self) -> bool:
         return self._is_trainable and not self.request.untrained and self.shipped is None
+
+    def _is_trained(self) -> bool:
+        return (self.training_folder / "training.json").is_file()
+
+    def _is_finished(self) -> bool:
+        """Whether the result is there; where trained weights still are, it must be theirs."""
+        if not _has_result(self.result_folder, self.result_key):
+            return False
+        if not (self._needs_training and self._is_trained()):
+            return True
+        return Result.read(self.result_folder).method.weights_sha256 == self._weights_sha256()
 
     @property
     def weights_file(self) -> Path | None:
@@ -282,14 +302,17 @@ def evaluate_files(request: DataRequest, folder: Path, runs: Path) -> Result:
     dataset = prepare(locate(request.dataset, request.source, request.dataset_options))
     protocol, warnings = find_protocol(request.protocol, dataset)
     descriptors = Descriptors.read(folder)
-    key = key_of([sha256_of(path) for path in sorted(folder.rglob("*")) if path.is_file()], dataset.fingerprint, protocol)
+    contents = {str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
+    key = key_of(contents, dataset.fingerprint, protocol)
+    name = re.sub(r"[^\w.+-]+", "_", descriptors.method)
     return write_result(
-        runs / "results" / f"{descriptors.method}-{protocol.name}-{key}",
+        runs / "results" / f"{name}-{protocol.name}-{key}",
         key,
         dataset=dataset,
         protocol=protocol,
         method=unregistered(descriptors.method, "foreign descriptors"),
         distances=from_descriptors(descriptors),
+        modalities=descriptors.arrays.keys(),
         cost=None,
         seed=0,
         environment=environment(pick_device("cpu"), "as stored"),
@@ -309,10 +332,12 @@ def write_result(
     seed: int,
     environment: dict[str, Any],
     warnings: Sequence[str],
+    modalities: Collection[Modality] = ("image", "cloud"),
 ) -> Result:
     """Evaluate and write the result artifact into ``folder``."""
-    evaluations = evaluate(dataset.frames, protocol, distances)
-    is_real = dataset.name in DATASETS.names() and DATASETS.get(dataset.name).card.is_real
+    evaluations = evaluate(dataset.frames, protocol, distances, modalities)
+    # Data that someone brought counts as real: nobody knows its licence, so that its positions are not published.
+    is_real = dataset.name not in DATASETS.names() or DATASETS.get(dataset.name).card.is_real
     result = Result(
         schema_version=SCHEMA,
         run_id=folder.name,

@@ -43,7 +43,7 @@ def save_checkpoint(folder: Path, module: nn.Module, optimizer: torch.optim.Opti
     """
     state = optimizer.state_dict()
     tensors = {f"module.{name}": t for name, t in _plain(module.state_dict()).items()}
-    tensors |= {f"optimizer.{i}.{key}": t for i, slots in state["state"].items() for key, t in slots.items()}
+    tensors |= _plain({f"optimizer.{i}.{key}": t for i, slots in state["state"].items() for key, t in slots.items()})
     name = f"epoch-{progress['epoch']:04d}.safetensors"
     write_atomically(folder / name, save_tensors(tensors))
     write_atomically(folder / "progress.json", json.dumps({**progress, "tensors": name}, indent=1).encode())
@@ -73,7 +73,8 @@ def load_checkpoint(folder: Path, module: nn.Module, optimizer: torch.optim.Opti
 
 
 def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    """Each tensor with memory of its own, as safetensors wants it: tied parameters are stored once per name."""
+    return {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in state.items()}
 
 
 def _read(path: Path) -> dict[str, Tensor]:

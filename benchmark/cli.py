@@ -19,7 +19,6 @@ from tyro.conf import OmitArgPrefixes, Positional, subcommand
 import datasets
 from benchmark.console import configure_logging
 from benchmark.request import DataRequest, Request
-from datasets.errors import CrossplaceError
 
 if TYPE_CHECKING:
     from benchmark.bench import Step
@@ -56,7 +55,7 @@ class Train(Request):
 
         job = Job(self)
         job.train()
-        say(f"weights: {job.weights_file}")
+        say(f"weights: {job.weights_file or 'as initialised'}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +106,7 @@ class Check(_OfDataset):
     def __call__(self) -> None:
         """Print the findings."""
         from benchmark.preparing import make_dataset
+        from datasets.errors import CrossplaceError
 
         dataset = make_dataset(self.dataset, self.dataset_options)
         findings = dataset.check(self.source)
@@ -232,6 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "environment, such as the one that nox makes\n"
         )
         return 1
+    from datasets.errors import CrossplaceError
+
     configure_logging()
     command: Bench | List | Data | Train | Evaluate | Publish | Tables = tyro.cli(
         Command,

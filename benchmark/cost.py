@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
 from numpy import ndarray
 
 from benchmark.console import track
@@ -21,24 +22,23 @@ N_SAMPLES, N_WARM_UP = 30, 5
 MIB = 2**20
 
 
-def measure(method: Method, dataset: PreparedDataset, rows: ndarray) -> CostRecord:
+def measure(method: Method, dataset: PreparedDataset, rows: Int[ndarray, "n"]) -> CostRecord:
     """Time ``method`` on its device over different frames, evenly spread over ``rows``; loading is not counted.
 
     Preprocessing and encoding are timed apart, with the device synchronised around each; on CUDA also by events.
     """
     device = next((p.device for p in method.parameters()), torch.device("cpu"))
-    chosen = rows[np.linspace(0, len(rows) - 1, N_SAMPLES + N_WARM_UP).astype(int)]
     steps: dict[Modality, tuple[Callable[[Batch], Any], Callable[[Any], Any]]] = {
         "image": (method.image_inputs, method.encode_images),
         "cloud": (method.cloud_inputs, method.encode_clouds),
     }
-    has = {"image": dataset.frames.image[chosen] != "", "cloud": dataset.frames.cloud[chosen] != ""}
+    paths = {"image": dataset.frames.image[rows], "cloud": dataset.frames.cloud[rows]}
     method.eval()
     peak = _PeakMemory(device)
     timings: dict[Modality, TimingRecord | None] = {}
     with torch.inference_mode():
         for modality, (prepare, encode) in steps.items():
-            batches = [[int(row)] for row in chosen[has[modality]]]
+            batches = [[int(row)] for row in _spread(rows[paths[modality] != ""])]
             loader = batch_loader(dataset, batches, (modality,))
             samples = [
                 _time_once(prepare, encode, batch.to(device), device)
@@ -54,6 +54,11 @@ def measure(method: Method, dataset: PreparedDataset, rows: ndarray) -> CostReco
         peak_of=peak.what,
         descriptor_bytes=spec.size * 4,
     )
+
+
+def _spread(rows: Int[ndarray, "n"]) -> Int[ndarray, "k"]:
+    """As many of ``rows`` as are timed, some twice if there are fewer; none of none."""
+    return rows[np.linspace(0, len(rows) - 1, N_WARM_UP + N_SAMPLES).astype(int)] if len(rows) else rows
 
 
 def _time_once(

@@ -41,8 +41,7 @@ class Descriptors:
         parts: dict[Modality, list[ndarray]] = {"image": [], "cloud": []}
         rows: dict[Modality, dict[str, int]] = {"image": {}, "cloud": {}}
         for path in listed:
-            ids = path.read_text().split("\n")
-            ids = ids[:-1] if ids[-1] == "" else ids
+            ids = _read_ids(path)
             for modality in parts:
                 file = path.parent / file_name(modality, name)
                 if file.is_file():
@@ -81,6 +80,14 @@ def _add_rows(rows: dict[str, int], ids: list[str], path: Path) -> None:
         rows[frame_id] = len(rows)
 
 
+def _read_ids(path: Path) -> list[str]:
+    try:
+        ids = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise CrossplaceError(f"{path}: not UTF-8 text ({error})") from error
+    return ids[:-1] if ids[-1] == "" else ids
+
+
 def _read_array(path: Path, n_ids: int) -> Float[ndarray, "n views size"]:
     try:
         array = np.load(path, allow_pickle=False)
@@ -91,20 +98,22 @@ def _read_array(path: Path, n_ids: int) -> Float[ndarray, "n views size"]:
             f"{path}: expected floats of shape ({n_ids}, size) or ({n_ids}, views, size) as {IDS} has {n_ids} lines, "
             f"found {array.dtype} {array.shape}"
         )
-    bad = np.flatnonzero(~np.isfinite(array).reshape(n_ids, -1).all(1))
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=tuple(range(1, array.ndim))))
     if len(bad):
         raise CrossplaceError(f"{path}: row {int(bad[0])} is not finite ({len(bad)} such rows)")
     return array[:, None] if array.ndim == 2 else array
 
 
 def _read_description(path: Path) -> dict[Literal["method", "distance"], Any]:
-    described: dict[str, Any] = {}
+    described: Any = {}
     if path.is_file():
         try:
-            described = json.loads(path.read_text())
-        except json.JSONDecodeError as error:
+            described = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
             raise CrossplaceError(f"{path}: not valid JSON ({error})") from error
+    if not isinstance(described, dict):
+        raise CrossplaceError(f'{path}: expected an object such as {{"method": "…", "distance": "l2"}}')
     distance = described.get("distance", "l2")
     if distance not in ("l2", "cosine", "dot"):
         raise CrossplaceError(f"{path}: distance {distance!r} is none of l2, cosine, dot")
-    return {"method": str(described.get("method", path.parent.name)), "distance": distance}
+    return {"method": str(described.get("method", path.parent.resolve().name)), "distance": distance}

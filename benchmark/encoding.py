@@ -48,6 +48,7 @@ def encode(
             continue
         n_new += 1
         arrays = _encode_part(method, dataset, members, modalities, f"encode {part}", batch_size)
+        (folder / part / MANIFEST).unlink(missing_ok=True)  # from here on the part is incomplete
         for (modality, descriptor), array in arrays.items():
             buffer = io.BytesIO()
             np.save(buffer, array, allow_pickle=False)

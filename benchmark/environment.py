@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 import benchmark
+from datasets.errors import CrossplaceError
 
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "spconv-cu126", "spconv-cu120")
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -40,7 +41,13 @@ def harness() -> dict[str, Any]:
 
 def pick_device(name: str) -> torch.device:
     """``auto`` is CUDA if there is one, else the CPU; other names as torch knows them."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    try:
+        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+    except RuntimeError as error:
+        raise CrossplaceError(f"unknown device {name!r}; choose auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise CrossplaceError(f"device {name!r} is not there: torch sees {torch.cuda.device_count()} CUDA devices")
+    return device
 
 
 def _processor() -> str:
@@ -60,6 +67,8 @@ def _version(name: str) -> str | None:
 
 
 def _git(*arguments: str) -> str | None:
+    if not (REPOSITORY / ".git").exists():
+        return None  # installed: git would answer for whatever repository lies around the environment
     try:
         done = subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

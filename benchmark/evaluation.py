@@ -1,6 +1,6 @@
 """From descriptors (or a trivial ranker) to ranks and recall, under a protocol."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
 
@@ -88,12 +88,17 @@ def needed_rows(frames: Frames, protocol: Protocol) -> Int[ndarray, "n"]:
     return np.union1d(select(frames, protocol.query), select(frames, protocol.database))
 
 
-def evaluate(frames: Frames, protocol: Protocol, compute: Distances) -> list[PairEvaluation]:
-    """All directions and traversal pairs of ``protocol``; directions for which frames lack a modality are left out."""
-    has: dict[Modality, Bool[ndarray, n]] = {"image": frames.image != "", "cloud": frames.cloud != ""}
+def evaluate(
+    frames: Frames, protocol: Protocol, compute: Distances, modalities: Collection[Modality] = ("image", "cloud")
+) -> list[PairEvaluation]:
+    """All traversal pairs of ``protocol`` in every direction between ``modalities``.
+
+    Frames that lack a modality are left out of its directions, and directions without frames altogether.
+    """
+    has: dict[Modality, Bool[ndarray, "n"]] = {"image": frames.image != "", "cloud": frames.cloud != ""}
     query, database = select(frames, protocol.query), select(frames, protocol.database)
     evaluations = []
-    for direction in Direction:
+    for direction in (d for d in Direction if {d.query, d.database} <= set(modalities)):
         asking, searched = query[has[direction.query][query]], database[has[direction.database][database]]
         asking_names, searched_names = (frames.take(rows).traversal_names() for rows in (asking, searched))
         for pair in ordered_pairs(protocol, asking_names, searched_names):

@@ -3,8 +3,9 @@
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,11 @@ def locate(name: str, source: Path | None, options: Sequence[str] = ()) -> Locat
         CrossplaceError: unknown name or option; raw data missing or broken (everything found wrong at once).
     """
     if (Path(name) / "dataset.json").is_file():
+        if source or options:
+            raise CrossplaceError(f"{name} is prepared already: --source and --dataset-options would change nothing")
         return Location(dataset=None, source=None, folder=Path(name))
+    if Path(name).is_dir() and name not in DATASETS.names():
+        raise CrossplaceError(f"{name}: no dataset.json here, so this is no (completely) prepared dataset")
     dataset = make_dataset(name, options)
     wrong = [finding.what for finding in dataset.check(source) if not finding.ok]
     if wrong:
@@ -75,7 +80,8 @@ def make_dataset(name: str, options: Sequence[str] = ()) -> Dataset:
         try:
             values[key] = adapter.validate_strings(text) if not text.startswith("[") else adapter.validate_json(text)
         except ValidationError as error:
-            raise CrossplaceError(f"dataset {name}: {option}: {error.errors()[0]['msg']}") from error
+            fault = error.errors()[0]["msg"]
+            raise CrossplaceError(f'dataset {name}: {option}: {fault} (write lists as ["a", "b"])') from error
     return kind(**values)
 
 
@@ -89,11 +95,19 @@ def prepare(location: Location) -> PreparedDataset:
             shutil.rmtree(location.folder)
         location.folder.mkdir(parents=True)
         steps = dataset.prepare(location.source, location.folder)
-        _, total = next(steps, (0, 0))
-        for _ in track(steps, f"prepare {dataset.card.name}", max(total - 1, 0)):
+        first = next(steps, (0, 0))
+        for _ in track(_each_frame(chain([first], steps)), f"prepare {dataset.card.name}", first[1]):
             pass
         log.info("prepared %s in %s", dataset.card.name, location.folder)
     return PreparedDataset.read(location.folder)
+
+
+def _each_frame(steps: Iterable[tuple[int, int]]) -> Iterator[int]:
+    """One item a frame, however many a dataset reports at once."""
+    seen = 0
+    for done, _ in steps:
+        yield from range(seen, done)
+        seen = done
 
 
 def find_protocol(name: str | None, dataset: PreparedDataset) -> tuple[Protocol, list[str]]:
@@ -102,6 +116,6 @@ def find_protocol(name: str | None, dataset: PreparedDataset) -> tuple[Protocol,
         raise CrossplaceError(unknown("protocol", name, sorted(PROTOCOLS)))
     if name is None and dataset.name in DATASETS.names():
         name = DATASETS.get(dataset.name).default_protocol
-    if name is None:
-        return own_data(dataset), [f"{dataset.folder} has no protocol of its own: trained and tested on all of it"]
+    if not name:
+        return own_data(dataset), [f"{dataset.name} has no protocol of its own: trained and tested on all of it"]
     return resolve(name, dataset)

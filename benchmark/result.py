@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,7 +19,7 @@ from benchmark.evaluation import PairEvaluation
 from benchmark.ground_truth import Pair
 from benchmark.intervals import Interval, equal_pair_weights, map_blocks, mean_interval
 from benchmark.metrics import Recall, is_counted, is_hit, mean_over_pairs, one_percent_depth, pooled
-from datasets.base import Protocol
+from datasets.base import Frames, Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
@@ -167,7 +167,8 @@ class Result(_Model):
     def write(self, folder: Path, ranks: dict[str, ndarray]) -> None:
         """Write both files; ``result.json`` last, so that a folder with it is complete."""
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, allow_pickle=False, **ranks)
+        assert not any(array.dtype.hasobject for array in ranks.values()), "objects would be pickled"
+        np.savez_compressed(buffer, **ranks)
         write_atomically(folder / RANKS, buffer.getvalue())
         write_atomically(folder / RESULT, (self.model_dump_json(indent=1) + "\n").encode())
 
@@ -211,7 +212,7 @@ def rank_arrays(evaluations: list[PairEvaluation], dataset: PreparedDataset) -> 
             "n_positives": found.n_positives.astype(np.int32),
             "n_candidates": found.n_candidates.astype(np.int32),
             "first_positive_rank": found.first_positive_rank.astype(np.int32),
-            "retrieved_m": _metres(frames.position_m, e.query_rows, top[:, 0]).astype(np.float32),
+            "retrieved_m": _metres(frames, e.query_rows, top[:, 0]).astype(np.float32),
             "top_frame": local[top].astype(np.int32),
             "top_distance": found.top_distance.astype(np.float32),
             "best_positive_distance": found.best_positive_distance.astype(np.float32),
@@ -266,9 +267,11 @@ def _frames_at(database_rows: Int[ndarray, "nd"], index: Int[ndarray, "nq k"]) -
     return np.where(index >= 0, database_rows[np.maximum(index, 0)], -1)
 
 
-def _metres(position_m: ndarray, query_rows: ndarray, found_rows: ndarray) -> ndarray:
-    offset = position_m[query_rows, :2] - position_m[found_rows, :2]
-    return np.where(found_rows >= 0, np.hypot(offset[:, 0], offset[:, 1]), np.nan)
+def _metres(frames: Frames, query_rows: Int[ndarray, "nq"], found_rows: Int[ndarray, "nq"]) -> Float[ndarray, "nq"]:
+    """Distance in the plane to what was found; nan where nothing was, or a place of another world."""
+    offset = frames.position_m[query_rows, :2] - frames.position_m[found_rows, :2]
+    is_measurable = (found_rows >= 0) & (frames.world[query_rows] == frames.world[found_rows])
+    return np.where(is_measurable, np.hypot(offset[:, 0], offset[:, 1]), np.nan)
 
 
 def _ends(interval: Interval) -> tuple[float, float] | None:

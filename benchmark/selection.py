@@ -1,7 +1,6 @@
 """Which frames of a dataset take part: traversals by name, thinned along the drive, cut out by map regions."""
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -13,10 +12,9 @@ from datasets.base import Frames, Region, Selection
 def select(frames: Frames, selection: Selection) -> Int[ndarray, "k"]:
     """Rows of ``frames`` that ``selection`` keeps, ascending.
 
-    A traversal takes part if its name matches any plain pattern (none given: any name) and no pattern behind ``!``.
-    It is thinned as a whole, in row order, by path and then by count; only then do the regions cut, so that a
-    region never changes which frames are kept elsewhere. Source: the KITTI sets of VXP ("every 20 m of path, then
-    inside the boxes") and the campus sets of VXP for ViViD++ ("every round(n / count)-th row").
+    Each included traversal is thinned as a whole, in row order, by path and then by count; only then do the regions
+    cut, so that a region never changes which frames are kept elsewhere. Source: the KITTI sets of VXP ("every 20 m of
+    path, then inside the boxes") and its campus sets for ViViD++ ("every round(n / count)-th row").
     """
     position_m = frames.position_m
     in_region = ~_inside_any(position_m, selection.outside)
@@ -24,7 +22,7 @@ def select(frames: Frames, selection: Selection) -> Int[ndarray, "k"]:
         in_region &= _inside_any(position_m, selection.regions)
     kept = np.zeros(len(frames), dtype=bool)
     for name in frames.traversal_names():
-        if _takes_part(name, selection.traversals):
+        if selection.includes(name):
             rows = np.flatnonzero(frames.traversal == name)
             if selection.spacing_m is not None:
                 rows = _thin_by_path(frames, rows, selection.spacing_m)
@@ -32,12 +30,6 @@ def select(frames: Frames, selection: Selection) -> Int[ndarray, "k"]:
                 rows = rows[:: max(round(len(rows) / selection.count), 1)]
             kept[rows] = True
     return np.flatnonzero(kept & in_region)
-
-
-def _takes_part(name: str, patterns: Sequence[str]) -> bool:
-    wanted = [p for p in patterns if not p.startswith("!")] or ["*"]
-    unwanted = [p[1:] for p in patterns if p.startswith("!")]
-    return any(fnmatchcase(name, p) for p in wanted) and not any(fnmatchcase(name, p) for p in unwanted)
 
 
 def _thin_by_path(frames: Frames, rows: Int[ndarray, "n"], spacing_m: float) -> Int[ndarray, "k"]:

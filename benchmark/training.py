@@ -7,28 +7,33 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from numpy import ndarray
+from torch import Tensor
 
 from benchmark.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from benchmark.console import track
 from benchmark.loading import batch_loader
 from benchmark.selection import select
-from datasets.base import Protocol
+from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of, write_atomically
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Method, Stage, StageOutput
+from methods.base import Method, Stage, StageOutput
 
 try:
     from lightning_fabric import Fabric
+    from lightning_fabric.plugins import MixedPrecision
 except ImportError:  # the full lightning package brings it under another name
     from lightning.fabric import Fabric
+    from lightning.fabric.plugins import MixedPrecision
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +76,11 @@ class TrainingReport:
 class TrainingOptions:
     """How to run, as opposed to what to train."""
 
-    accelerator: str = "auto"
-    precision: Any = "32-true"
+    accelerator: str = "cpu"
+    """``cpu`` or ``cuda``."""
+    devices: list[int] | int = 1
+    """How many devices, or which one: ``[1]`` is the second GPU."""
+    precision: str = "32-true"
     workers: int = 0
 
 
@@ -83,8 +91,7 @@ def train(
 
     Interrupted training continues after the last finished epoch. All randomness derives from seed, stage and epoch.
     """
-    fabric = Fabric(accelerator=options.accelerator, devices=1, precision=options.precision)
-    fabric.launch()
+    fabric = _fabric(options)
     rows = {
         "train": select(dataset.frames, protocol.split.train),
         "validation": select(dataset.frames, protocol.split.validation),
@@ -99,6 +106,22 @@ def train(
     report = TrainingReport(weights_sha256=sha256_of(folder / WEIGHTS), stages=reports)
     write_atomically(folder / "training.json", json.dumps(asdict(report), indent=1).encode())
     return report
+
+
+class _Autocast(MixedPrecision):
+    """Mixed precision inside the networks alone: coordinates in half precision would be off by decimetres."""
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+
+def _fabric(options: TrainingOptions) -> Fabric:
+    chosen: dict[str, Any] = {"precision": options.precision}
+    if options.precision.endswith("mixed"):
+        chosen = {"plugins": _Autocast(options.precision, options.accelerator)}
+    fabric = Fabric(accelerator=options.accelerator, devices=options.devices, **chosen)
+    fabric.launch()
+    return fabric
 
 
 class _StageRun:
@@ -116,12 +139,13 @@ class _StageRun:
         options: TrainingOptions,
     ) -> None:
         self.fabric, self.method, self.stage, self.dataset = fabric, method, stage, dataset
-        self.rows, self.seed, self.folder, self.options = rows, seed, folder, options
+        self.seed, self.folder, self.options = seed, folder, options
+        self.rows = {part: _with_modalities(dataset.frames, some, stage.modalities) for part, some in rows.items()}
         self.samplers = {
-            "train": stage.sampler(dataset.frames.take(rows["train"]), training=True),
-            "validation": stage.sampler(dataset.frames.take(rows["validation"]), training=False),
+            "train": stage.sampler(dataset.frames.take(self.rows["train"]), training=True),
+            "validation": stage.sampler(dataset.frames.take(self.rows["validation"]), training=False),
         }
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, int | float]] = []
         self.progress: dict[str, Any] = {
             "epoch": 0,
             "best_epoch": None,
@@ -167,19 +191,19 @@ class _StageRun:
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
 
-        def step(output: StageOutput, number: int, batch: Batch) -> None:
-            loss = output.loss_sum / output.count.clamp(min=1)
-            if not torch.isfinite(loss):
-                frames = ", ".join(f.frame_id for f in batch.frames)
-                raise CrossplaceError(
-                    f"stage {stage.name}, epoch {epoch + 1}, step {number + 1}: the loss is {loss.item()}; frames of "
-                    f"this batch: {frames}. Look at their clouds and images, or lower the learning rate"
-                )
+        def step(loss: Tensor) -> None:
             fabric_optimizer.zero_grad()
             self.fabric.backward(loss)
             fabric_optimizer.step()
 
+        # Dropout and the like draw from torch's own generator, which a resumed run must find as an uninterrupted one.
+        torch.manual_seed(int(np.random.SeedSequence([*self.seed, epoch]).generate_state(1)[0]))
         training = self._pass(wrapped, "train", step)
+        if not training:
+            raise CrossplaceError(
+                f"stage {stage.name}: no batch can be formed from {len(self.rows['train'])} training frames of "
+                f"{self.dataset.folder}; this stage needs places that were visited more than once"
+            )
         validation = self._pass(wrapped, "validation", None)
         self.samplers["train"].after_epoch(training)
         scored = validation or training
@@ -204,9 +228,7 @@ class _StageRun:
         losses = " · ".join(f"{k} {v['loss']:.4f}" for k, v in (("train", training), ("validation", validation)) if v)
         log.info("%s: epoch %d/%d · %s · %.0f s", stage.name, epoch + 1, stage.recipe.epochs, losses, seconds)
 
-    def _pass(
-        self, wrapped: Any, part: str, step: Callable[[StageOutput, int, Batch], None] | None
-    ) -> dict[str, float]:
+    def _pass(self, wrapped: Any, part: str, step: Callable[[Tensor], None] | None) -> dict[str, float]:
         """One pass over ``part``; mean loss and summed statistics, empty if there were no batches."""
         stage, epoch = self.stage, self.progress["epoch"]
         self.stage.eval()
@@ -230,8 +252,15 @@ class _StageRun:
         with torch.set_grad_enabled(step is not None):
             for number, batch in enumerate(track(loader, name, len(batches))):
                 output = wrapped(batch.to(self.fabric.device))
+                loss = output.loss_sum / output.count.clamp(min=1)
+                if not torch.isfinite(loss):
+                    raise CrossplaceError(
+                        f"stage {stage.name}, epoch {epoch + 1}, {part} step {number + 1}: the loss is {loss.item()}; "
+                        f"frames of this batch: {', '.join(f.frame_id for f in batch.frames)}. Look at their clouds "
+                        "and images, or lower the learning rate"
+                    )
                 if step:
-                    step(output, number, batch)
+                    step(loss)
                 for key, value in _sums(output):
                     sums[key] += value
         if not batches:
@@ -240,13 +269,18 @@ class _StageRun:
         return {"loss": loss_sum / max(count, 1.0)} | dict(sums)
 
 
+def _with_modalities(frames: Frames, rows: Int[ndarray, "n"], modalities: Sequence[Modality]) -> Int[ndarray, "k"]:
+    paths = {"image": frames.image, "cloud": frames.cloud}
+    return rows[np.all([paths[modality][rows] != "" for modality in modalities], axis=0)]
+
+
 def _sums(output: StageOutput) -> Iterable[tuple[str, float]]:
     yield "loss_sum", float(output.loss_sum.detach())
     yield "count", float(output.count)
     yield from ((key, float(value)) for key, value in output.statistics.items())
 
 
-def _write_history(folder: Path, history: list[dict[str, float]]) -> None:
+def _write_history(folder: Path, history: list[dict[str, int | float]]) -> None:
     """``metrics.csv``, one line an epoch, and TensorBoard events if TensorBoard is installed."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(history[0]))

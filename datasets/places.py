@@ -79,6 +79,6 @@ def neighbours(frames: Frames, radius_m: float, heading_limit_rad: float | None)
             others = others[others != row]
             ok = np.hypot(*(plane[others] - plane[row]).T) <= radius_m
             if heading_limit_rad is not None:
-                ok &= heading_difference_rad(frames.yaw_rad[others], frames.yaw_rad[row]) < heading_limit_rad
+                ok &= heading_difference_rad(frames.yaw_rad[others], frames.yaw_rad[[row]]) < heading_limit_rad
             lists[row] = others[ok]
     return lists

@@ -87,6 +87,7 @@ class PreparedDataset:
             counts=described.counts,
             frames=_read_frames(folder / "frames.csv"),
         )
+        _check_order(dataset.frames, folder / "frames.csv")
         unknown = set(dataset.frames.traversal_names()) - set(dataset.traversals)
         if unknown:
             raise CrossplaceError(
@@ -234,7 +235,9 @@ def _read_description(path: Path) -> _DatasetFile:
 def _read_frames(path: Path) -> Frames:
     text = ["frame_id", "traversal", "world", "image", "cloud"]
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(text, str), keep_default_na=False)
+        # Timestamps pass as text, so that a fraction is an error; pandas' own float parser errs in the last bit.
+        types = dict.fromkeys([*text, "timestamp_ns"], str)
+        table = pd.read_csv(path, dtype=types, keep_default_na=False, float_precision="round_trip")
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise CrossplaceError(f"{path}: not a readable table ({error})") from error
     missing = [c for c in COLUMNS if c not in table.columns]
@@ -255,7 +258,7 @@ def _read_frames(path: Path) -> Frames:
         return values
 
     try:
-        timestamps = table["timestamp_ns"].to_numpy(dtype=np.int64)
+        timestamps = table["timestamp_ns"].to_numpy(dtype=object).astype(np.int64)
     except ValueError as error:
         raise CrossplaceError(f"{path}: timestamp_ns: {error}") from error
     strings = {name: table[name].to_numpy(dtype=object) for name in text}
@@ -266,6 +269,16 @@ def _read_frames(path: Path) -> Frames:
         quaternion_wxyz=numbers(["qw", "qx", "qy", "qz"]),
         yaw_rad=numbers(["yaw_rad"])[:, 0],
     )
+
+
+def _check_order(frames: Frames, path: Path) -> None:
+    """Thinning along the path relies on rows in the order of time within each traversal."""
+    for name in frames.traversal_names():
+        rows = np.flatnonzero(frames.traversal == name)
+        backwards = np.flatnonzero(np.diff(frames.timestamp_ns[rows]) < 0)
+        if len(backwards):
+            line = int(rows[backwards[0] + 1]) + 2
+            raise CrossplaceError(f"{path}: line {line}: earlier than the line before; sort each traversal by time")
 
 
 def _traversal(name: str, described: _TraversalFile, path: Path) -> Traversal:
@@ -285,11 +298,11 @@ def _traversal(name: str, described: _TraversalFile, path: Path) -> Traversal:
             if lidar is None
             else Lidar(**{**lidar, "vertical_fov_deg": tuple(lidar["vertical_fov_deg"])}),
         )
-    except (KeyError, TypeError) as error:
-        raise CrossplaceError(f"{path}: traversal {name!r}: calibration key missing or unknown: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise CrossplaceError(f"{path}: traversal {name!r}: calibration missing or malformed: {error}") from error
 
 
-def check_rigid(matrix: Float[ndarray, "4 4"], where: str) -> Float[ndarray, "4 4"]:
+def check_rigid(matrix: Float[ndarray, "..."], where: str) -> Float[ndarray, "4 4"]:
     """``matrix`` itself if it is a rigid transform (4×4, rotation orthonormal to 1e-3, determinant +1)."""
     rotation = matrix[:3, :3] if matrix.shape == (4, 4) else np.zeros((3, 3))
     if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:

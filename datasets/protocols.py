@@ -66,7 +66,7 @@ def resolve(name: str, dataset: PreparedDataset) -> tuple[Protocol, list[str]]:
     splits = (protocol.split, *OTHER_SPLITS.get(name, ()))
     split = next((s for s in splits if any(s.train.includes(t) for t in names)), None)
     if not tested or split is None:
-        warning = f"smoke run: {dataset.folder} lacks the sequences that {name} trains or tests on; recall means nothing"
+        warning = f"smoke run: the data lacks the sequences that {name} trains or tests on; recall means nothing"
         return smoke(protocol), [warning]
     warnings = []
     if split is not protocol.split:

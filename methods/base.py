@@ -51,7 +51,7 @@ class Batch:
     """Some frames together: images, clouds, calibration, and the frames themselves."""
 
     frames: tuple[Frame, ...]
-    images: list[UInt8[Tensor, "3 h w"]] | None
+    images: list[UInt8[Tensor, "3 _ _"]] | None
     """RGB as stored; sizes may differ between frames."""
     clouds: Clouds | None
     intrinsics: Float[Tensor, "b 4"] | None
@@ -60,6 +60,24 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def require_images(self) -> list[UInt8[Tensor, "3 _ _"]]:
+        """The images; an error naming the first frame that has none."""
+        if self.images is None:
+            raise self._lacking("image")
+        return self.images
+
+    def require_clouds(self) -> Clouds:
+        """The clouds; an error naming the first frame that has none."""
+        if self.clouds is None:
+            raise self._lacking("cloud")
+        return self.clouds
+
+    def _lacking(self, modality: Modality) -> CrossplaceError:
+        bad = next((f for f in self.frames if not getattr(f, modality)), self.frames[0])
+        return CrossplaceError(
+            f"frame {bad.frame_id}: no {modality} to encode; leave the frame out or load its {modality}"
+        )
 
     def calibration(self) -> tuple[Float[Tensor, "b 4"], Float[Tensor, "b 4 4"]]:
         """Intrinsics and ``camera_from_lidar``; an error naming the first frame that lacks them."""
@@ -143,12 +161,10 @@ class ImageInput:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     antialias: bool = True
 
-    def __call__(self, images: Sequence[UInt8[Tensor, "3 h w"]]) -> Float[Tensor, "b 3 height width"]:
+    def __call__(self, images: Sequence[UInt8[Tensor, "3 _ _"]]) -> Float[Tensor, "b 3 height width"]:
         """Scale to ``[0, 1]``, resize (bilinear, aspect ratio not kept), normalise."""
         size = [self.height, self.width]
-        scaled = [
-            image_ops.resize(image.float() / 255, size, antialias=self.antialias) for image in images
-        ]
+        scaled = [image_ops.resize(image.float() / 255, size, antialias=self.antialias) for image in images]
         return image_ops.normalize(torch.stack(scaled), list(self.mean), list(self.std))
 
 
@@ -287,9 +303,7 @@ class Method(nn.Module):
 
     def image_inputs(self, batch: Batch) -> Any:
         """Network input for the images of a batch, on the batch's device."""
-        if batch.images is None:
-            raise CrossplaceError(f"frame {batch.frames[0].frame_id}: no image to encode")
-        return self.image_input(batch.images)
+        return self.image_input(batch.require_images())
 
     def cloud_inputs(self, batch: Batch) -> Any:
         """Network input for the clouds of a batch, on the batch's device."""

@@ -51,11 +51,11 @@ class HeightHistogram(Method):
         self.descriptors = (DescriptorSpec(size=self.config.bins, distance="l2"),)
 
     def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b columns"]:
-        """Skyline of the points in view: the highest return per image column, 1 (the lowest row) where there is none."""
-        assert batch.clouds is not None
+        """Skyline of the points in view: the highest return of each image column, 1 (the lowest row) without any."""
+        clouds = batch.require_clouds()
         intrinsics, camera_from_lidar = batch.calibration()
-        index = batch.clouds.batch_index
-        points = transform_points(network_from_lidar(camera_from_lidar), batch.clouds.points, index)
+        index = clouds.batch_index
+        points = transform_points(network_from_lidar(camera_from_lidar), clouds.points, index)
         uv, _, visible = project(points, index, intrinsics)
         cell = index[visible] * self.config.columns + (uv[visible, 0] * self.config.columns).long()
         skyline = uv.new_ones(len(batch) * self.config.columns)

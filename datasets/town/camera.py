@@ -35,9 +35,13 @@ class PinholeCamera:
         rays = np.stack([x, y, np.ones_like(x)], axis=-1).reshape(-1, 3)
         return (rays / np.linalg.norm(rays, axis=1, keepdims=True)).astype(np.float32)
 
+    @cached_property
+    def _lidar_from_camera(self) -> Float[ndarray, "4 4"]:
+        return np.linalg.inv(self.camera_from_lidar)
+
     def world_from_camera(self, world_from_lidar: Float[ndarray, "4 4"]) -> Float[ndarray, "4 4"]:
         """The camera's pose where the LiDAR has the given one."""
-        return world_from_lidar @ np.linalg.inv(self.camera_from_lidar)
+        return world_from_lidar @ self._lidar_from_camera
 
     def depth(self, scene: Scene, world_from_lidar: Float[ndarray, "4 4"]) -> Float[ndarray, "h w"]:
         """Distance along the optical axis to the surface at each pixel's centre, metres; inf for the sky."""
@@ -64,11 +68,11 @@ def _radiance(
     hits = scene.cast(origin_m, rays)
     hit, missed = np.flatnonzero(hits.face != MISS), np.flatnonzero(hits.face == MISS)
     solid = Hits(distance_m=hits.distance_m[hit], face=hits.face[hit])
-    # Without cast shadows a whole surface is lit alike, so light is reckoned per surface, not per ray.
-    lit = lights.shaded(scene.albedo, scene.normal, light)
+    surface = scene.surface(solid, origin_m, rays[hit])
+    lit = lights.shaded(scene.albedo[surface], scene.normal[surface], light)
     radiance = np.empty_like(rays)
+    radiance[hit] = lights.seen_through_haze(lit, solid.distance_m, light)
     radiance[missed] = lights.sky(rays[missed], light)
-    radiance[hit] = lights.seen_through_haze(lit[scene.surface(solid, origin_m, rays[hit])], solid.distance_m, light)
     return radiance
 
 
@@ -76,7 +80,7 @@ def forward_camera(width: int, height: int, horizontal_fov_deg: float) -> Pinhol
     """The town's camera: 0.3 m ahead of and 0.3 m below the LiDAR, a degree or so off the straight-ahead axis."""
     focal = width / 2 / np.tan(np.deg2rad(horizontal_fov_deg) / 2)
     axes = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
-    tilt = Rotation.from_euler("xyz", [1.2, -0.8, 0.6], degrees=True).as_matrix()
+    tilt = Rotation.from_euler("xyz", [-3.0, -0.8, 0.6], degrees=True).as_matrix()
     camera_from_lidar = np.eye(4)
     camera_from_lidar[:3, :3] = tilt @ axes
     camera_from_lidar[:3, 3] = -camera_from_lidar[:3, :3] @ np.array([0.3, 0.06, -0.3])

@@ -20,7 +20,7 @@ class SpinningLidar:
 
     beams: int = 32
     vertical_fov_deg: tuple[float, float] = (-22.5, 22.5)
-    azimuths: int = 400
+    azimuths: int = 360
     max_range_m: float = 80.0
 
     def block(self) -> Lidar:

@@ -40,18 +40,21 @@ class Route:
         return position, np.arctan2(np.sin(yaw), np.cos(yaw))
 
 
-def drive(graph: StreetGraph, random: np.random.Generator) -> Route:
-    """One drive along the district's tour: own start, slowly varying lateral offset (≲ 0.6 m) and heading error (≲ 3°)."""
+def drive_through(graph: StreetGraph, random: np.random.Generator) -> Route:
+    """One drive along the district's tour: the start is random, and offset and heading waver slowly.
+
+    The offset from the lane's middle stays within 0.6 m, the heading error against the path within 3°.
+    """
     lanes = [_lane(graph, way) for way in graph.circuit]
     start = int(random.integers(len(lanes)))
     lanes = lanes[start:] + lanes[:start]
     turns = [_turn(lane, following) for lane, following in zip(lanes, lanes[1:] + lanes[:1], strict=True)]
     path = _closed(np.concatenate([part for both in zip(lanes, turns, strict=True) for part in both]))
     middle, tangent = _resampled(path)
-    offset = _wander(middle, random, amplitude_m_or_rad=0.3, wavelength_m=(60.0, 200.0))
+    offset = _wander(middle, random, amplitude=0.3, wavelength_m=(60.0, 200.0))
     left = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
     position, tangent = _resampled(middle + offset[:, None] * left)
-    error = _wander(position, random, amplitude_m_or_rad=np.deg2rad(1.5), wavelength_m=(20.0, 80.0))
+    error = _wander(position, random, amplitude=np.deg2rad(1.5), wavelength_m=(20.0, 80.0))
     yaw = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0])) + error
     return Route(distance_m=_path_length(position), position_m=position, yaw_rad=yaw)
 
@@ -102,12 +105,15 @@ def _resampled(path: Float[ndarray, "n 2"]) -> tuple[Float[ndarray, "m 2"], Floa
 def _wander(
     path: Float[ndarray, "n 2"],
     random: np.random.Generator,
-    amplitude_m_or_rad: float,
+    amplitude: float,
     wavelength_m: tuple[float, float],
 ) -> Float[ndarray, "n"]:
-    """A slowly varying quantity along a closed path: four sines whose periods divide the lap."""
+    """A slowly varying quantity along a closed path: four sines whose periods divide the lap.
+
+    It stays within twice ``amplitude`` and has its unit.
+    """
     distance = _path_length(path)
     laps = np.rint(distance[-1] / random.uniform(*wavelength_m, size=4)).clip(min=1)
     phase = random.uniform(0, 2 * np.pi, size=4)
     waves = np.sin(2 * np.pi * laps * distance[:, None] / distance[-1] + phase)
-    return amplitude_m_or_rad * waves.sum(1) / 2
+    return amplitude * waves.sum(1) / 2

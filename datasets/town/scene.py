@@ -7,8 +7,8 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.ndimage import map_coordinates
 
+from datasets.town.ground import PAVEMENT_M, GroundMap
 from datasets.town.solids import Triangles
 
 GROUND_REACH_M = 600.0
@@ -16,8 +16,6 @@ GROUND_REACH_M = 600.0
 MISS = -1
 GROUND_ALBEDO = {"road": (0.10, 0.10, 0.11), "pavement": (0.28, 0.27, 0.26), "grass": (0.12, 0.17, 0.06)}
 """From the middle of the road outwards."""
-PAVEMENT_M = 2.0
-"""Width of the pavement beside every road."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,22 +33,6 @@ class Mesh:
             triangles_m=np.concatenate([part.triangles_m for part in parts]),
             albedo=np.concatenate([part.albedo for part in parts]),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroundMap:
-    """How far each spot of the ground lies from the nearest kerb."""
-
-    south_west_m: Float[ndarray, "2"]
-    cell_m: float
-    clearance_m: Float[ndarray, "rows columns"]
-    """At the middle of each cell: distance outside the nearest road's kerb, negative on the road, and large wherever
-    it does not matter. Rows run north, columns east; beyond the map the outermost cells go on."""
-
-    def at(self, position_m: Float[ndarray, "n 2"]) -> Float[ndarray, "n"]:
-        """Clearance at the given east and north, interpolated between cells so that kerbs are smooth."""
-        column, row = ((position_m - self.south_west_m) / self.cell_m - 0.5).T
-        return map_coordinates(self.clearance_m, [row, column], order=1, mode="nearest", output=np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,17 +57,14 @@ class Scene:
         self.ground = ground
         self.albedo = np.concatenate([list(GROUND_ALBEDO.values()), mesh.albedo]).astype(np.float32)
         self.normal = np.concatenate([[(0, 0, 1)] * len(GROUND_ALBEDO), _normals(mesh.triangles_m)]).astype(np.float32)
-        size = np.array(ground.clearance_m.shape[::-1]) * ground.cell_m
-        self._middle_m = np.append(ground.south_west_m + size / 2, 0.0)
-        sheet = _sheet(size.max() / 2 + GROUND_REACH_M)
+        self._middle_m = np.append(ground.south_west_m + ground.size_m / 2, 0.0)
+        sheet = _sheet(ground.size_m.max() / 2 + GROUND_REACH_M)
         triangles = np.concatenate([sheet, mesh.triangles_m - self._middle_m]).astype(np.float32)
         self._ground_faces = len(sheet)
         self._embree = EmbreeScene()
         TriangleMesh(self._embree, triangles)
 
-    def cast(
-        self, origins_m: Float[ndarray, "n 3"] | Float[ndarray, "3"], directions: Float[ndarray, "n 3"]
-    ) -> Hits:
+    def cast(self, origins_m: Float[ndarray, "n 3"] | Float[ndarray, "3"], directions: Float[ndarray, "n 3"]) -> Hits:
         """The first surface that each ray meets. Rays start in world coordinates, all at one spot or each at its own.
 
         Distances within 80 m are right to a few millimetres.

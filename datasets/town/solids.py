@@ -1,8 +1,9 @@
 """Closed solids as triangles, standing on the origin; corners run counter-clockwise seen from outside."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
+from scipy.spatial import ConvexHull
 
 Triangles = Float[ndarray, "n 3 3"]
 
@@ -66,23 +67,19 @@ def _split(quad: list[ndarray]) -> list[list[ndarray]]:
     return [[a, b, c], [a, c, d]]
 
 
-def _icosphere() -> tuple[Float[ndarray, "42 3"], ndarray]:
+def _icosphere() -> tuple[Float[ndarray, "corners 3"], Int[ndarray, "faces 3"]]:
+    """Corners (on the unit sphere) and faces of an icosahedron whose 20 faces are each cut into four."""
     golden = (1 + 5**0.5) / 2
-    signs = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
-    base = np.array([p for a, b in signs for p in [(a, b * golden, 0), (0, a, b * golden), (b * golden, 0, a)]])
-    edge = np.linalg.norm(base[:, None] - base[None, :], axis=2).round(6) == 2.0
-    n = len(base)
-    triples = [(i, j, k) for i in range(n) for j in range(i) for k in range(j) if edge[i, j] and edge[j, k] and edge[i, k]]
-    triangles = base[np.array(triples)]
-    middles = (triangles + np.roll(triangles, -1, axis=1)) / 2  # of edges 01, 12, 20
-    a, b, c = np.moveaxis(triangles, 1, 0)
-    ab, bc, ca = np.moveaxis(middles, 1, 0)
-    quarters = np.concatenate([np.stack(t, axis=1) for t in [(a, ab, ca), (b, bc, ab), (c, ca, bc), (ab, bc, ca)]])
-    quarters /= np.linalg.norm(quarters, axis=2, keepdims=True)
-    outward = np.einsum("ni,ni->n", np.cross(quarters[:, 1] - quarters[:, 0], quarters[:, 2] - quarters[:, 0]), quarters[:, 0])
-    quarters[outward < 0] = quarters[outward < 0][:, ::-1]
-    corners, index = np.unique(quarters.reshape(-1, 3).round(9), axis=0, return_inverse=True)
-    return corners, index.reshape(-1, 3)
+    rectangle = [(a, b * golden, 0.0) for a in (-1, 1) for b in (-1, 1)]
+    icosahedron = np.array([np.roll(corner, turn) for turn in range(3) for corner in rectangle])
+    a, b, c = np.moveaxis(icosahedron[ConvexHull(icosahedron).simplices], 1, 0)
+    ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2
+    sphere = np.unique(np.concatenate([icosahedron, ab, bc, ca]).round(9), axis=0)
+    sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
+    faces = ConvexHull(sphere).simplices
+    turned_in = np.linalg.det(sphere[faces]) < 0
+    faces[turned_in] = faces[turned_in, ::-1]
+    return sphere, faces
 
 
 _BALL_CORNERS, _BALL_FACES = _icosphere()

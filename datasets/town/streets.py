@@ -18,11 +18,11 @@ class DistrictPlan:
     name: str
     columns: int
     rows: int
-    missing: int
+    missing: int = 0
     """How many streets of the full grid are left out."""
     centre_m: tuple[float, float]
     """East, north of the district's middle."""
-    pitch_m: tuple[float, float] = (50.0, 80.0)
+    pitch_m: tuple[float, float]
     """Range of the distance between neighbouring junctions."""
 
 
@@ -36,6 +36,11 @@ class Street:
     half_width_m: float
     """From the centreline to the kerb."""
     has_parking: bool
+
+    @property
+    def length_m(self) -> float:
+        """Along the centreline."""
+        return float(np.hypot(*np.diff(self.centreline_m, axis=0).T).sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

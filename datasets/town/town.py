@@ -1,37 +1,25 @@
-"""The town as a dataset: presets, and the drives written out in the prepared form."""
+"""The town as a dataset: its presets and its prepared form."""
 
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
-from PIL import Image
 
 from datasets.base import Dataset, DatasetCard, Finding, Frames, Traversal
+from datasets.errors import CrossplaceError
 from datasets.prepared import make_fingerprint, quaternion_wxyz, write_prepared
-from datasets.town.camera import forward_camera
-from datasets.town.district import District, build_district
-from datasets.town.lidar import HEIGHT_M, SpinningLidar
-from datasets.town.light import LIGHTS
-from datasets.town.route import Route, drive
-from datasets.town.scene import Scene
-from datasets.town.seeding import generator_for
+from datasets.town.drives import CAMERA, LIDAR, Drive, route_of, world_from_lidar, write_drives
 from datasets.town.streets import DistrictPlan
 
 SPEED_M_S = 8.0
 FIRST_START_NS = 1_767_261_600_000_000_000
 """2026-01-01 10:00 UTC; each further drive starts a day and an hour later."""
 BETWEEN_STARTS_NS = 25 * 3600 * 1_000_000_000
-FRAMES_PER_JOB = 80
-JPEG_QUALITY = 92
-"""A quarter of a PNG's size and a tenth of its encoding time; no fingerprint depends on the bytes."""
+MOST_WORKERS = 8
+"""Building a district costs each worker a second and some 200 MiB; beyond this little is won."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,39 +36,22 @@ class Preset:
 PRESETS = {
     "small": Preset(
         districts=(
-            DistrictPlan(name="train", columns=5, rows=4, missing=6, centre_m=(0, 0)),
-            DistrictPlan(name="validation", columns=3, rows=2, missing=0, centre_m=(1000, 200), pitch_m=(45, 60)),
-            DistrictPlan(name="test", columns=3, rows=3, missing=0, centre_m=(200, 1000)),
+            DistrictPlan(name="train", columns=5, rows=4, missing=6, centre_m=(0.0, 0.0), pitch_m=(50.0, 80.0)),
+            DistrictPlan(name="validation", columns=3, rows=2, centre_m=(1000.0, 200.0), pitch_m=(45.0, 60.0)),
+            DistrictPlan(name="test", columns=3, rows=3, centre_m=(200.0, 1000.0), pitch_m=(50.0, 80.0)),
         ),
         lights=("day", "overcast", "evening", "dusk"),
         spacing_m=5.0,
     ),
     "tiny": Preset(
         districts=tuple(
-            DistrictPlan(name=name, columns=3, rows=2, missing=0, centre_m=centre, pitch_m=(45, 55))
-            for name, centre in (("train", (0, 0)), ("validation", (800, 0)), ("test", (0, 800)))
+            DistrictPlan(name=name, columns=3, rows=2, centre_m=centre, pitch_m=(45.0, 55.0))
+            for name, centre in (("train", (0.0, 0.0)), ("validation", (800.0, 0.0)), ("test", (0.0, 800.0)))
         ),
         lights=("day", "dusk"),
         spacing_m=10.0,
     ),
 }
-CAMERA = forward_camera(width=160, height=120, horizontal_fov_deg=78)
-LIDAR = SpinningLidar()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Drive:
-    """One traversal: a district under one light."""
-
-    district: str
-    light: str
-    preset: str
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """The traversal's name."""
-        return f"{self.district}-{self.light}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,11 +66,11 @@ class Town(Dataset):
         licence="MIT",
         modalities="camera, LiDAR",
         is_real=False,
-        source="generated on this machine from a seed; nothing to download",
+        source="generated from a seed; nothing to download",
         layout="",
         notes=(
-            "A stand-in for real recordings: its numbers must never be mixed or compared with those on real data. "
-            "Flat ground, no windows, shadows, moving traffic or sensor noise in the clouds."
+            "A stand-in for real recordings: its numbers must never be mixed with those of real data. Flat ground, no "
+            "windows, cast shadows or moving traffic; the LiDAR is free of noise."
         ),
     )
     version: ClassVar[int] = 1
@@ -108,118 +79,53 @@ class Town(Dataset):
     preset: Literal["small", "tiny"] = "small"
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse options that no town can be made of."""
+        if self.preset not in PRESETS:
+            raise CrossplaceError(f"town: preset {self.preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+        if self.seed < 0:
+            raise CrossplaceError(f"town: seed must be 0 or more, found {self.seed}")
+
     def check(self, source: Path | None) -> Sequence[Finding]:
         """Nothing is needed."""
-        return [Finding(ok=True, what="the town is generated; no download is needed")]
+        return [Finding(ok=True, what="the town is generated: nothing to download")]
 
     def fingerprint(self, source: Path | None) -> str:
-        """Depends on preset and seed alone."""
-        return make_fingerprint("town", self.version, self.options(), [])
+        """Depends on version, preset and seed alone."""
+        return make_fingerprint(self.card.name, self.version, self.options(), [])
 
-    @cached_property
-    def drives(self) -> tuple[Drive, ...]:
-        """All traversals in the order of their dates."""
+    def drives(self) -> list[Drive]:
+        """All traversals, in the order of their dates."""
         preset = PRESETS[self.preset]
-        return tuple(
-            Drive(district=plan.name, light=light, preset=self.preset, seed=self.seed)
+        return [
+            Drive(plan=plan, light=light, spacing_m=preset.spacing_m, seed=self.seed)
             for plan in preset.districts
             for light in preset.lights
-        )
+        ]
 
     def prepare(
         self, source: Path | None, destination: Path, *, workers: int | None = None
     ) -> Iterator[tuple[int, int]]:
-        """Generate all drives into ``destination`` with ``workers`` processes (default: one per usable core).
+        """Write the town into ``destination``; yields (frames done, frames in all).
 
-        The files do not depend on ``workers``.
+        ``workers`` is the number of processes (default: one per processor, at most 8); it changes no file.
         """
-        counts = [len(frame_distances_m(drive)) for drive in self.drives]
-        jobs = [
-            (drive, start, min(start + FRAMES_PER_JOB, count), destination)
-            for drive, count in zip(self.drives, counts, strict=True)
-            for start in range(0, count, FRAMES_PER_JOB)
-        ]
-        for drive in self.drives:
-            for kind in ("images", "clouds"):
-                (destination / kind / drive.name).mkdir(parents=True, exist_ok=True)
+        drives = self.drives()
+        frames = frames_of(drives)
         done = 0
-        for written in _run(jobs, workers or len(os.sched_getaffinity(0))):
-            done += written
-            yield done, sum(counts)
+        for more in write_drives(drives, destination, workers or min(os.cpu_count() or 1, MOST_WORKERS)):
+            done += more
+            yield done, len(frames)
         write_prepared(
             destination,
-            name="town",
+            name=self.card.name,
             version=self.version,
             options=self.options(),
             fingerprint=self.fingerprint(source),
-            traversals=[_traversal(drive) for drive in self.drives],
-            frames=_frames(self.drives),
-            counts={"kept": sum(counts), "dropped: empty cloud": 0},
+            traversals=[_traversal(drive) for drive in drives],
+            frames=frames,
+            counts={"kept": len(frames)},
         )
-
-
-Job = tuple[Drive, int, int, Path]
-
-
-def _run(jobs: list[Job], workers: int) -> Iterator[int]:
-    if workers == 1:
-        yield from map(_write_frames, jobs)
-        return
-    # Forked children of a process that has started threads (torch) can hang; fresh ones cannot.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for finished in as_completed([pool.submit(_write_frames, job) for job in jobs]):
-            yield finished.result()
-
-
-def _write_frames(job: Job) -> int:
-    """Write image and cloud of some frames of one drive; returns their number."""
-    drive, start, stop, destination = job
-    scene = scene_of(drive)
-    poses = world_from_lidar(*_route(drive).pose_at(frame_distances_m(drive)[start:stop]))
-    for number, pose in enumerate(poses, start):
-        image, cloud = _paths(drive, number)
-        random = generator_for(drive.seed, drive.name, "sensor noise", number)
-        pixels = CAMERA.image(scene, pose, LIGHTS[drive.light], random)
-        Image.fromarray(pixels).save(destination / image, quality=JPEG_QUALITY)
-        np.save(destination / cloud, LIDAR.scan(scene, pose))
-    return stop - start
-
-
-@lru_cache(maxsize=1)
-def _district(preset: str, name: str, seed: int) -> District:
-    plan = next(plan for plan in PRESETS[preset].districts if plan.name == name)
-    return build_district(plan, seed)
-
-
-@lru_cache(maxsize=1)
-def scene_of(drive: Drive) -> Scene:
-    """The streets of a drive as they are on its day."""
-    return _district(drive.preset, drive.district, drive.seed).on_day(drive.seed, drive.light)
-
-
-@cache
-def _route(drive_: Drive) -> Route:
-    graph = _district(drive_.preset, drive_.district, drive_.seed).graph
-    return drive(graph, generator_for(drive_.seed, drive_.name, "drive"))
-
-
-def frame_distances_m(drive: Drive) -> Float[ndarray, "n"]:
-    """Path lengths at which frames are taken: one lap."""
-    return np.arange(0.0, _route(drive).length_m, PRESETS[drive.preset].spacing_m)
-
-
-def world_from_lidar(position_m: Float[ndarray, "n 2"], yaw_rad: Float[ndarray, "n"]) -> Float[ndarray, "n 4 4"]:
-    """LiDAR poses of a vehicle on flat ground."""
-    poses = np.tile(np.eye(4), (len(yaw_rad), 1, 1))
-    cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
-    poses[:, :2, :2] = np.moveaxis(np.array([[cos, -sin], [sin, cos]]), 2, 0)
-    poses[:, :2, 3] = position_m
-    poses[:, 2, 3] = HEIGHT_M
-    return poses
-
-
-def _paths(drive: Drive, number: int) -> tuple[str, str]:
-    return f"images/{drive.name}/{number:04d}.jpg", f"clouds/{drive.name}/{number:04d}.npy"
 
 
 def _traversal(drive: Drive) -> Traversal:
@@ -233,24 +139,24 @@ def _traversal(drive: Drive) -> Traversal:
     )
 
 
-def _frames(drives: Sequence[Drive]) -> Frames:
-    distances = [frame_distances_m(drive) for drive in drives]
-    poses = [_route(drive).pose_at(distance) for drive, distance in zip(drives, distances, strict=True)]
-    matrices = np.concatenate([world_from_lidar(*pose) for pose in poses])
-    numbered = [(drive, number) for drive, d in zip(drives, distances, strict=True) for number in range(len(d))]
-    paths = [_paths(drive, number) for drive, number in numbered]
+def frames_of(drives: Sequence[Drive]) -> Frames:
+    """What ``frames.csv`` says of all frames of some drives, one drive after the other."""
+    distances = [drive.distances_m() for drive in drives]
+    poses = [route_of(drive).pose_at(distance) for drive, distance in zip(drives, distances, strict=True)]
+    matrices = np.concatenate([world_from_lidar(position, yaw) for position, yaw in poses])
     timestamps = [
         FIRST_START_NS + day * BETWEEN_STARTS_NS + np.rint(distance / SPEED_M_S * 1e9).astype(np.int64)
         for day, distance in enumerate(distances)
     ]
+    numbered = [(drive, i) for drive, distance in zip(drives, distances, strict=True) for i in range(len(distance))]
     return Frames(
-        frame_id=np.array([f"{drive.name}-{number:04d}" for drive, number in numbered], dtype=object),
+        frame_id=np.array([f"{drive.name}-{i:04d}" for drive, i in numbered], dtype=object),
         traversal=np.array([drive.name for drive, _ in numbered], dtype=object),
         world=np.full(len(numbered), "town", dtype=object),
         timestamp_ns=np.concatenate(timestamps),
         position_m=matrices[:, :3, 3],
         quaternion_wxyz=quaternion_wxyz(matrices[:, :3, :3]),
         yaw_rad=np.concatenate([yaw for _, yaw in poses]),
-        image=np.array([image for image, _ in paths], dtype=object),
-        cloud=np.array([cloud for _, cloud in paths], dtype=object),
+        image=np.array([drive.image_path(i) for drive, i in numbered], dtype=object),
+        cloud=np.array([drive.cloud_path(i) for drive, i in numbered], dtype=object),
     )

@@ -2,10 +2,13 @@
 
 import re
 from pathlib import Path
+from textwrap import shorten
+from typing import Any
 
 import timm
 import torch
 from jaxtyping import Float
+from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from datasets.errors import CrossplaceError
@@ -24,31 +27,17 @@ class ImageBackbone(nn.Module):
 
     def __init__(self, name: str, block: int, image_size: int, weights: str, weights_sha256: str = "") -> None:
         super().__init__()
-        extra = {"img_size": image_size} if name.startswith("vit_") else {}
-        try:
-            self.encoder = timm.create_model(name, **_weights_arguments(name, weights, weights_sha256), **extra)
-        except CrossplaceError:
-            raise
-        except Exception as error:
-            raise CrossplaceError(
-                f"weights {weights!r} could not be loaded into {name} ({type(error).__name__}: {error}). "
-                + (
-                    "timm downloads them on first use, which needs a network; get the file elsewhere and pass "
-                    "--weights FILE, or train from scratch on purpose with --weights none"
-                    if weights == DOWNLOAD
-                    else "Expected a checkpoint of this very architecture, as safetensors or a plain state dict"
-                )
-            ) from error
-        self.encoder.prune_intermediate_layers([block], prune_norm=True, prune_head=True)
         self.block = block
+        self.encoder = _create(name, image_size, weights, weights_sha256)
+        n_maps = len(self.encoder.feature_info)
+        if not 0 <= block < n_maps:
+            raise CrossplaceError(f"backbone {name}: no feature map {block}; choose one from 0 to {n_maps - 1}")
+        self.encoder.prune_intermediate_layers([block], prune_norm=True, prune_head=True)
         with torch.no_grad():
-            was_training = self.encoder.training
             example = self.eval()(torch.zeros(1, 3, image_size, image_size))
-            self.encoder.train(was_training)
+        self.train()
         self.channels = example.shape[1]
         """Channels of the feature map."""
-        self.map_size = (example.shape[2], example.shape[3])
-        """Rows and columns of the feature map."""
 
     def forward(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b c h w"]:
         """Feature map of normalised images."""
@@ -58,10 +47,35 @@ class ImageBackbone(nn.Module):
         return maps[-1]
 
 
-def _weights_arguments(name: str, weights: str, expected_sha256: str) -> dict[str, object]:
-    """Arguments of ``timm.create_model`` for a weights choice; the file's hash is checked first."""
-    if weights in (FROM_SCRATCH, DOWNLOAD):
-        return {"pretrained": weights == DOWNLOAD}
+def _create(name: str, image_size: int, weights: str, weights_sha256: str) -> Any:
+    """The whole timm model; whatever keeps its weights from loading is said in one sentence."""
+    if not timm.is_model(name):
+        raise CrossplaceError(f"backbone {name!r}: timm {timm.__version__} has no such model (see timm.list_models())")
+    size = {"img_size": image_size} if name.startswith("vit_") else {}
+    if weights == FROM_SCRATCH:
+        return timm.create_model(name, **size)
+    path = None if weights == DOWNLOAD else _checked_file(name, weights, weights_sha256)
+    overlay = {"file": str(path), "hf_hub_id": None, "url": None} if path else {}
+    try:
+        model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **size)
+        if path:
+            _check_shapes(model, path)
+    except Exception as error:  # many kinds, by source and file format
+        reason = shorten(f"{type(error).__name__}: {error}", 160, placeholder=" …")  # else thousands of tensor names
+        raise CrossplaceError(
+            f"weights {weights!r} could not be loaded into {name} ({reason}). "
+            + (
+                "Expected a checkpoint of this very architecture, as safetensors or a plain state dict"
+                if path
+                else "timm downloads them on first use, which needs a network; get the file elsewhere and pass "
+                "--weights FILE, or train from scratch on purpose with --weights none"
+            )
+        ) from error
+    return model
+
+
+def _checked_file(name: str, weights: str, expected_sha256: str) -> Path:
+    """The file of a weights choice, if it exists and has the expected hash."""
     path = Path(weights).expanduser()
     if not path.is_file():
         raise CrossplaceError(
@@ -75,4 +89,15 @@ def _weights_arguments(name: str, weights: str, expected_sha256: str) -> dict[st
         raise CrossplaceError(
             f"{path}: SHA-256 is {found}, expected {expected}…; the file is damaged or another model, fetch it again"
         )
-    return {"pretrained": True, "pretrained_cfg_overlay": {"file": str(path), "hf_hub_id": None, "url": None}}
+    return path
+
+
+def _check_shapes(model: nn.Module, path: Path) -> None:
+    """Refuse what timm would resample without a word, above all patches of another size.
+
+    Only position embeddings may differ: they are resampled to other image sizes on purpose.
+    """
+    expected = {key: tensor.shape for key, tensor in model.state_dict().items() if key != "pos_embed"}
+    for key, tensor in load_state_dict(str(path)).items():
+        if key in expected and tensor.shape != expected[key]:
+            raise ValueError(f"{key} has shape {tuple(tensor.shape)}, expected {tuple(expected[key])}")

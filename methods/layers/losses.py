@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -15,13 +16,14 @@ def pair_masks(
 ) -> tuple[Bool[Tensor, "b b"], Bool[Tensor, "b b"]]:
     """Positive and negative masks among the frames of a batch, by the split's radii.
 
-    Positive: the same place within ``positive_m`` and the heading limit, self excluded. Negative: not the same place
-    within ``negative_m`` whatever the heading. Pairs in between are neither. Source: VXP as published.
+    Positive: the same place within ``positive_m`` and the heading limit; a frame is no positive of itself, also where
+    the batch holds it twice. Negative: not the same place within ``negative_m`` whatever the heading. Pairs in
+    between are neither. Source: VXP as published.
     """
-    poses = Poses.of(frames)
-    positive = torch.from_numpy(same_place(poses, poses, split.positive_m, split.heading_limit_rad))
-    negative = torch.from_numpy(~same_place(poses, poses, split.negative_m, None))
-    return positive.fill_diagonal_(False).to(device), negative.to(device)
+    poses, ids = Poses.of(frames), np.array([f.frame_id for f in frames], dtype=object)
+    positive = same_place(poses, poses, split.positive_m, split.heading_limit_rad) & (ids[:, None] != ids)
+    negative = ~same_place(poses, poses, split.negative_m, None)
+    return torch.from_numpy(positive).to(device), torch.from_numpy(negative).to(device)
 
 
 def batch_hard_triplet(

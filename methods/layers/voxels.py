@@ -135,7 +135,7 @@ class VoxelFeatureEncoder(nn.Module):
         """Features of the voxels that ``points`` were sorted into."""
         *hidden, last = self.vfe_layers
         with torch.autocast(points.device.type, enabled=False):
-            rows = points.index_select(0, voxels.point_rows)[:, :3].to(last.linear.weight.dtype)
+            rows = points.index_select(0, voxels.point_rows)[:, :3].to(next(self.parameters()).dtype)
             centres_m = voxels.grid.centres_m(voxels.sites.indices[:, 1:].flip(1), like=rows)
             rows = torch.cat([rows, rows - centres_m.index_select(0, voxels.voxel_of_point)], dim=1)
             for layer in hidden:
@@ -155,4 +155,5 @@ class _PointLayer(nn.Module):
 
 
 def _maxima(rows: Float[Tensor, "m c"], voxels: Voxels) -> Float[Tensor, "v c"]:
-    return torch.segment_reduce(rows, "max", lengths=voxels.counts, axis=0)
+    # "unsafe" leaves out checks that hold by construction, wait for the device and refuse an empty cloud.
+    return torch.segment_reduce(rows, "max", lengths=voxels.counts, axis=0, unsafe=True)

@@ -74,10 +74,10 @@ class CloudBranch(nn.Module):
 
     def inputs(self, batch: Batch) -> CloudInputs:
         """Move the clouds into the network frame and voxelize them."""
-        assert batch.clouds is not None
+        clouds = batch.require_clouds()
         intrinsics, camera_from_lidar = batch.calibration()
-        index = batch.clouds.batch_index
-        points = transform_points(network_from_lidar(camera_from_lidar), batch.clouds.points, index)
+        index = clouds.batch_index
+        points = transform_points(network_from_lidar(camera_from_lidar), clouds.points, index)
         voxels = voxelize(points, index, len(batch), self.grid, self.max_voxels)
         return CloudInputs(points=points, voxels=voxels, intrinsics=intrinsics, batch_size=len(batch))
 

@@ -31,7 +31,7 @@ class _VxpStage(Stage):
         self.recipe = recipes[self.name]
 
     def sampler(self, frames: Frames, *, training: bool) -> Sampler:
-        """Every frame once an epoch."""
+        """Every frame once an epoch. Deviation: the published loader drops a last, smaller batch, in validation too."""
         return ShuffleSampler(len(frames), self.recipe.batch_size)
 
     def _paired(self, sample: Sample, rng: np.random.Generator) -> Sample:

@@ -45,7 +45,7 @@ def test_everything_is_kept_by_default():
         (("!night-?",), [0, 1]),
         (("dusk",), []),
         (("DAY-1",), []),
-        ((), [0, 1, 2]),
+        ((), []),
     ],
 )
 def test_traversal_patterns_add_and_an_exclamation_mark_takes_away(patterns, expected):

@@ -1,0 +1,93 @@
+"""The ground of a district as a map: where roads, pavements and grass lie, and which spots are still free."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from scipy.ndimage import map_coordinates
+
+from datasets.town.streets import StreetGraph
+
+PAVEMENT_M = 2.0
+"""Width of the pavement beside every road."""
+CELL_M = 0.25
+MARGIN_M = 60.0
+"""How far a map reaches beyond the outermost junctions: room for what stands behind the last street."""
+KERB_REACH_M = 5.0
+"""Distances from kerbs are known at least up to this; farther away the map may say ``FAR_M``."""
+FAR_M = 100.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroundMap:
+    """How far each spot of the ground lies from the nearest kerb."""
+
+    south_west_m: Float[ndarray, "2"]
+    clearance_m: Float[ndarray, "rows columns"]
+    """At the middle of each cell of ``CELL_M``: distance outside the nearest road's kerb, negative on the road.
+    Rows run north, columns east; beyond the map the outermost cells go on."""
+
+    @property
+    def size_m(self) -> Float[ndarray, "2"]:
+        """Extent east and north."""
+        return CELL_M * np.array(self.clearance_m.shape[::-1])
+
+    def at(self, position_m: Float[ndarray, "n 2"]) -> Float[ndarray, "n"]:
+        """Clearance at the given east and north, interpolated between cells so that kerbs are smooth."""
+        column, row = ((position_m - self.south_west_m) / CELL_M - 0.5).T
+        clearance: ndarray = map_coordinates(self.clearance_m, [row, column], order=1, mode="nearest")
+        return clearance
+
+
+def map_ground(graph: StreetGraph) -> GroundMap:
+    """The map of a street graph."""
+    south_west = graph.junctions_m.min(0) - MARGIN_M
+    columns, rows = np.ceil((graph.junctions_m.max(0) + MARGIN_M - south_west) / CELL_M).astype(int)
+    clearance = np.full((rows, columns), FAR_M, dtype=np.float32)
+    east = south_west[0] + (np.arange(columns) + 0.5) * CELL_M
+    north = south_west[1] + (np.arange(rows) + 0.5) * CELL_M
+    for street in graph.streets:
+        line, reach = street.centreline_m, street.half_width_m + KERB_REACH_M
+        low, high = line.min(0) - reach, line.max(0) + reach
+        window = (slice(*np.searchsorted(north, (low[1], high[1]))), slice(*np.searchsorted(east, (low[0], high[0]))))
+        spots = np.stack(np.meshgrid(east[window[1]], north[window[0]]), axis=-1)
+        outside = _distance_to_line(spots.reshape(-1, 2), line).reshape(spots.shape[:2]) - street.half_width_m
+        clearance[window] = np.minimum(clearance[window], outside)
+    return GroundMap(south_west_m=south_west, clearance_m=clearance)
+
+
+def _distance_to_line(spots: Float[ndarray, "n 2"], line: Float[ndarray, "k 2"]) -> Float[ndarray, "n"]:
+    nearest = np.full(len(spots), np.inf)
+    for start, end in pairwise(line):
+        step = end - start
+        along = np.clip(np.einsum("ni,i->n", spots - start, step) / step.dot(step), 0, 1)
+        nearest = np.minimum(nearest, np.hypot(*(spots - start - along[:, None] * step).T))
+    return nearest
+
+
+class Plots:
+    """Keeps what is built off the roads and apart from each other, cell by cell."""
+
+    def __init__(self, ground: GroundMap) -> None:
+        """Nothing is taken yet."""
+        self._ground = ground
+        self._taken: Bool[ndarray, "rows columns"] = np.zeros_like(ground.clearance_m, dtype=bool)
+
+    def claim(
+        self, middle_m: Float[ndarray, "2"], size_m: tuple[float, float], yaw_rad: float, clearance_m: float
+    ) -> bool:
+        """Take a turned rectangle if all of it is on the map, free, and ``clearance_m`` or more from every kerb."""
+        along, across = (np.linspace(-size / 2, size / 2, int(np.ceil(size / CELL_M)) + 1) for size in size_m)
+        u, v = (grid.ravel() for grid in np.meshgrid(along, across))
+        cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
+        spots = middle_m + np.stack([cos * u - sin * v, sin * u + cos * v], axis=1)
+        column, row = np.floor((spots - self._ground.south_west_m) / CELL_M).astype(np.int64).T
+        rows, columns = self._taken.shape
+        if min(row.min(), column.min()) < 0 or row.max() >= rows or column.max() >= columns:
+            return False
+        if self._taken[row, column].any() or (self._ground.clearance_m[row, column] < clearance_m).any():
+            return False
+        self._taken[row, column] = True
+        return True

@@ -1,0 +1,185 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from datasets.base import Frame, Selection, Split
+from methods.layers.losses import batch_hard_triplet, pair_masks, pairwise_distance
+
+SPLIT = Split(train=Selection(), validation=Selection(), positive_m=10.0, negative_m=25.0, heading_limit_rad=0.5)
+
+
+def frame(frame_id: str, east_m: float, north_m: float = 0.0, yaw_rad: float = 0.0, world: str = "a") -> Frame:
+    return Frame(
+        frame_id=frame_id,
+        traversal="t",
+        world=world,
+        timestamp_ns=0,
+        position_m=(float(east_m), north_m, 0.0),
+        yaw_rad=yaw_rad,
+        image="",
+        cloud="",
+        intrinsics=None,
+        camera_from_lidar=None,
+        lidar=None,
+    )
+
+
+# --- masks ---------------------------------------------------------------------------------------
+
+
+def test_masks_worked_out_by_hand() -> None:
+    frames = [
+        frame("here", 0),
+        frame("ten metres on", 10),
+        frame("in between", 20),
+        frame("far", 25.1),
+        frame("here, turned", 1, yaw_rad=3.0),
+        frame("another world", 0, world="b"),
+    ]
+    positive, negative = pair_masks(frames, SPLIT, "cpu")
+    # from "here": the limit is inclusive, 20 m is neither, and a turned view is neither
+    assert positive[0].tolist() == [False, True, False, False, False, False]
+    assert negative[0].tolist() == [False, False, False, True, False, True]
+
+
+def test_a_frame_that_is_drawn_twice_is_no_positive_of_itself() -> None:
+    twice = frame("twice", 0)
+    positive, negative = pair_masks([twice, frame("near", 3), twice], SPLIT, "cpu")
+    assert positive.tolist() == [[False, True, False], [True, False, True], [False, True, False]]
+    assert not negative.any()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 6), st.sampled_from([0.0, 9.9, 10.0, 20.0, 25.0, 30.0]), st.floats(-4, 4), st.booleans()
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    st.sampled_from([0.5, None]),
+)
+@settings(max_examples=50, deadline=None)
+def test_masks_agree_with_a_loop_over_pairs(
+    drawn: list[tuple[int, float, float, bool]], heading_limit_rad: float | None
+) -> None:
+    frames = [frame(str(i), x, 0.0, yaw, "a" if in_a else "b") for i, x, yaw, in_a in drawn]
+    positive, negative = pair_masks(frames, replace(SPLIT, heading_limit_rad=heading_limit_rad), "cpu")
+    for i, a in enumerate(frames):
+        for j, b in enumerate(frames):
+            apart_m = math.dist(a.position_m, b.position_m) if a.world == b.world else math.inf
+            turn = abs(math.remainder(a.yaw_rad - b.yaw_rad, 2 * math.pi))
+            heading_fits = heading_limit_rad is None or turn < heading_limit_rad
+            assert bool(positive[i, j]) == (apart_m <= 10 and heading_fits and a.frame_id != b.frame_id)
+            assert bool(negative[i, j]) == (apart_m > 25)
+
+
+# --- triplets ------------------------------------------------------------------------------------
+
+
+def naive_triplets(embeddings: Tensor, positive: Tensor, negative: Tensor, margin: float, swap: bool) -> list[float]:
+    """The loss of every triplet, anchor after anchor."""
+    points = embeddings.tolist()
+    losses = []
+    for a in range(len(points)):
+        positives = [i for i in range(len(points)) if positive[a, i]]
+        negatives = [i for i in range(len(points)) if negative[a, i]]
+        if positives and negatives:
+            p = max(positives, key=lambda i: math.dist(points[a], points[i]))
+            n = min(negatives, key=lambda i: math.dist(points[a], points[i]))
+            to_negative = math.dist(points[a], points[n])
+            if swap:
+                to_negative = min(to_negative, math.dist(points[p], points[n]))
+            losses.append(max(math.dist(points[a], points[p]) - to_negative + margin, 0.0))
+    return losses
+
+
+@given(st.integers(1, 9), st.integers(1, 4), st.floats(0, 2), st.booleans(), st.integers(0, 2**31))
+@settings(max_examples=100, deadline=None)
+def test_triplet_loss_agrees_with_a_loop_over_anchors(n: int, size: int, margin: float, swap: bool, seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    embeddings = torch.randn(n, size, generator=random, dtype=torch.float64)
+    relation = torch.randint(0, 3, (n, n), generator=random).fill_diagonal_(0)
+    positive, negative = relation == 1, relation == 2
+    expected = naive_triplets(embeddings, positive, negative, margin, swap)
+    loss_sum, active, triplets = batch_hard_triplet(embeddings, positive, negative, margin, swap=swap)
+    assert float(loss_sum) == pytest.approx(sum(expected), abs=1e-9)
+    assert int(triplets) == len(expected)
+    assert int(active) == sum(loss > 0 for loss in expected)
+
+
+def line(*values: float) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32)[:, None]
+
+
+def masks(positive: list[tuple[int, int]], negative: list[tuple[int, int]], n: int) -> tuple[Tensor, Tensor]:
+    both = torch.zeros(2, n, n, dtype=torch.bool)
+    for mask, pairs in zip(both, (positive, negative), strict=True):
+        for i, j in pairs:
+            mask[i, j] = True
+    return both[0], both[1]
+
+
+@pytest.mark.parametrize(("swap", "expected"), [(False, 1.0 - 1.5 + 1.0), (True, 1.0 - 0.5 + 1.0)])
+def test_swap_takes_the_negative_nearer_to_the_positive(swap: bool, expected: float) -> None:
+    # anchor at 0, positive at 1, negative at 1.5: it is 1.5 from the anchor and 0.5 from the positive
+    positive, negative = masks([(0, 1)], [(0, 2)], 3)
+    loss_sum, active, triplets = batch_hard_triplet(line(0, 1, 1.5), positive, negative, 1.0, swap=swap)
+    assert (float(loss_sum), float(active), float(triplets)) == (pytest.approx(expected), 1, 1)
+
+
+def test_the_farthest_positive_and_the_nearest_negative_count() -> None:
+    positive, negative = masks([(0, 1), (0, 2)], [(0, 3), (0, 4)], 5)
+    loss_sum, _, triplets = batch_hard_triplet(line(0, -1, -2, 3, 9), positive, negative, 2.0)
+    assert (float(loss_sum), float(triplets)) == (pytest.approx(2 - 3 + 2), 1)
+
+
+@pytest.mark.parametrize(("positive", "negative"), [([], [(0, 1)]), ([(0, 1)], []), ([], [])])
+def test_anchors_without_a_positive_or_a_negative_form_no_triplet(positive: list, negative: list) -> None:
+    embeddings = line(0, 1).requires_grad_()
+    loss_sum, active, triplets = batch_hard_triplet(embeddings, *masks(positive, negative, 2))
+    assert (float(loss_sum.detach()), float(active), float(triplets)) == (0, 0, 0)
+    loss_sum.backward()
+    assert embeddings.grad.tolist() == [[0], [0]]
+
+
+def test_triplets_beyond_the_margin_are_counted_but_not_active() -> None:
+    embeddings = line(0, 0.1, 9).requires_grad_()
+    loss_sum, active, triplets = batch_hard_triplet(embeddings, *masks([(0, 1), (1, 0)], [(0, 2), (1, 2)], 3))
+    loss_sum.backward()
+    assert (float(loss_sum.detach()), float(active), float(triplets)) == (0, 0, 2)
+    assert embeddings.grad.tolist() == [[0], [0], [0]]
+
+
+def test_gradient_is_finite_where_embeddings_coincide() -> None:
+    embeddings = torch.zeros(4, 3, requires_grad=True)
+    loss_sum, active, _ = batch_hard_triplet(embeddings, *masks([(0, 1), (1, 0)], [(0, 2), (1, 3)], 4), 0.3)
+    loss_sum.backward()
+    assert (float(loss_sum.detach()), float(active)) == (pytest.approx(0.6), 2)
+    assert embeddings.grad.isfinite().all()
+
+
+def test_gradient_agrees_with_finite_differences() -> None:
+    embeddings = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    positive, negative = masks([(0, 1), (1, 0), (4, 5)], [(0, 2), (1, 3), (4, 2), (4, 3)], 6)
+    assert torch.autograd.gradcheck(lambda e: batch_hard_triplet(e, positive, negative, 3.0)[0], embeddings)
+
+
+# --- distances -----------------------------------------------------------------------------------
+
+
+def test_distances_are_euclidean_and_exact_for_equal_rows() -> None:
+    distance = pairwise_distance(torch.tensor([[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]]))
+    assert distance.tolist() == [[0, 5, 5], [5, 0, 0], [5, 0, 0]]
+
+
+def test_half_precision_embeddings_are_compared_in_float32() -> None:
+    # 300² overflows float16
+    distance = pairwise_distance(torch.tensor([[0.0], [300.0]], dtype=torch.float16))
+    assert distance.dtype == torch.float32
+    assert distance[0, 1] == 300

@@ -1,0 +1,126 @@
+import pytest
+import torch
+from torch import Tensor
+
+from methods.layers.projection import network_from_lidar, project, transform_points, voxel_centres
+from methods.layers.voxels import VoxelGrid
+
+# KITTI, drive of 2011-09-26: rigid transform and pinhole in pixels of a 1241 × 376 image, as numbers.
+ROTATION = [
+    [0.000234773604, -0.999944129, -0.0105634776],
+    [0.0104494081, 0.0105653538, -0.999889606],
+    [0.999945368, 0.000124365346, 0.0104513032],
+]
+TRANSLATION_M = [0.0570524492, -0.0754667181, -0.269386924]
+FX, FY, CX, CY, WIDTH, HEIGHT = 721.5377, 721.5377, 609.5593, 172.854, 1241, 376
+
+
+def kitti_camera_from_lidar() -> Tensor:
+    matrix = torch.eye(4, dtype=torch.float64)
+    matrix[:3, :3] = torch.tensor(ROTATION, dtype=torch.float64)
+    matrix[:3, 3] = torch.tensor(TRANSLATION_M, dtype=torch.float64)
+    return matrix[None]
+
+
+def sample_zero(points: Tensor) -> Tensor:
+    return torch.zeros(len(points), dtype=torch.long)
+
+
+def test_network_axes_are_forward_left_up_out_of_right_down_forward() -> None:
+    camera_from_lidar = torch.eye(4)[None]
+    camera_from_lidar[0, :3, 3] = torch.tensor([1.0, 2.0, 3.0])
+    points = torch.tensor([[0.0, 0.0, 0.0], [10.0, 20.0, 30.0]])
+    moved = transform_points(network_from_lidar(camera_from_lidar), points, sample_zero(points))
+    assert moved.tolist() == [[3.0, -1.0, -2.0], [33.0, -11.0, -22.0]]
+
+
+def test_network_transform_is_rigid_and_keeps_handedness() -> None:
+    matrix = network_from_lidar(kitti_camera_from_lidar())[0]
+    torch.testing.assert_close(matrix[:3, :3] @ matrix[:3, :3].T, torch.eye(3, dtype=torch.float64), atol=1e-6, rtol=0)
+    assert torch.linalg.det(matrix[:3, :3]) == pytest.approx(1)
+    assert matrix[3].tolist() == [0, 0, 0, 1]
+
+
+def test_each_point_moves_with_its_own_sample() -> None:
+    quarter_turn = torch.tensor([[0.0, -1, 0, 5], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    points = torch.tensor([[1.0, 0, 0], [1.0, 0, 0], [0, 1.0, 2.0]])
+    moved = transform_points(torch.stack([torch.eye(4), quarter_turn]), points, torch.tensor([0, 1, 1]))
+    assert moved.tolist() == [[1, 0, 0], [5, 1, 0], [4, 0, 2]]
+
+
+def test_projection_by_hand() -> None:
+    points = torch.tensor([[2.0, 0.0, 0.0], [2.0, 0.5, -1.0], [4.0, -1.0, 1.0]])
+    projection = project(points, sample_zero(points), torch.tensor([[0.5, 0.8, 0.5, 0.25]]))
+    # u = 0.5 (-Y/X) + 0.5, v = 0.8 (-Z/X) + 0.25.
+    torch.testing.assert_close(projection.uv, torch.tensor([[0.5, 0.25], [0.375, 0.65], [0.625, 0.05]]))
+    assert projection.depth_m.tolist() == [2, 2, 4]
+    assert projection.in_view.tolist() == [True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("point", "in_view"),
+    [
+        ((1.0, 0.5, 0.0), False),
+        ((1.0, 0.4999, 0.0), True),
+        ((1.0, -0.5, 0.0), False),
+        ((1.0, 0.0, 0.5), False),
+        ((1.0, 0.0, -0.5), False),
+        ((1.0, 0.0, -0.4999), True),
+        ((0.0, 0.0, 0.0), False),
+        ((-1.0, 0.0, 0.0), False),
+        ((-1.0, 0.1, 0.1), False),
+    ],
+    ids=["left edge", "in", "right edge", "top edge", "bottom edge", "in", "camera centre", "behind", "behind, aside"],
+)
+def test_only_points_strictly_inside_the_image_and_before_the_camera_are_in_view(
+    point: tuple[float, float, float], in_view: bool
+) -> None:
+    projection = project(torch.tensor([point]), torch.tensor([0]), torch.tensor([[1.0, 1.0, 0.5, 0.5]]))
+    assert projection.in_view.tolist() == [in_view]
+    assert projection.uv.isfinite().all()
+    assert projection.depth_m.tolist() == [point[0]]
+
+
+def test_each_point_uses_the_camera_of_its_sample() -> None:
+    points = torch.tensor([[1.0, 0.1, 0.0], [1.0, 0.1, 0.0]])
+    intrinsics = torch.tensor([[1.0, 1.0, 0.5, 0.5], [2.0, 1.0, 0.5, 0.4]])
+    uv = project(points, torch.tensor([1, 0]), intrinsics).uv
+    torch.testing.assert_close(uv, torch.tensor([[0.3, 0.4], [0.4, 0.5]]))
+
+
+def test_agrees_with_the_projection_matrix_of_a_real_calibration() -> None:
+    generator = torch.Generator().manual_seed(0)
+    spread, shift = torch.tensor([80.0, 60.0, 20.0]), torch.tensor([-20.0, -30.0, -5.0])
+    lidar_points = (torch.rand(500, 3, generator=generator) * spread + shift).double()
+    camera_from_lidar = kitti_camera_from_lidar()
+    points = transform_points(network_from_lidar(camera_from_lidar), lidar_points, sample_zero(lidar_points))
+    fractions = torch.tensor([[FX / WIDTH, FY / HEIGHT, CX / WIDTH, CY / HEIGHT]], dtype=torch.float64)
+    projection = project(points, sample_zero(points), fractions)
+
+    pinhole = torch.tensor([[FX, 0, CX], [0, FY, CY], [0, 0, 1]], dtype=torch.float64)
+    homogeneous = torch.cat([lidar_points, torch.ones(500, 1, dtype=torch.float64)], dim=1)
+    right, down, depth = (pinhole @ camera_from_lidar[0, :3] @ homogeneous.T).unbind(0)
+    u, v = right / depth, down / depth
+    expected = (depth > 0) & (u > 0) & (u < WIDTH) & (v > 0) & (v < HEIGHT)
+    assert torch.equal(projection.in_view, expected)
+    assert 0 < expected.sum() < 500
+    torch.testing.assert_close(projection.depth_m, depth)
+    pixels = projection.uv[expected] * torch.tensor([WIDTH, HEIGHT])
+    torch.testing.assert_close(pixels, torch.stack([u, v], dim=1)[expected])
+
+
+def test_no_points_project_to_nothing() -> None:
+    points = transform_points(torch.eye(4)[None], torch.zeros(0, 3), torch.zeros(0, dtype=torch.long))
+    projection = project(points, torch.zeros(0, dtype=torch.long), torch.ones(1, 4))
+    assert [len(column) for column in projection] == [0, 0, 0]
+
+
+def test_centre_of_output_voxel_i_is_that_of_input_voxel_4i() -> None:
+    centres = voxel_centres(torch.tensor([[0, 0, 0, 0], [1, 27, 2, 10]]), VoxelGrid())
+    # x from the last column: 0 + 40.5 · 0.4; y: -22 + 8.5 · 0.4; z: -4 + 108.5 · 0.2.
+    torch.testing.assert_close(centres, torch.tensor([[0.2, -21.8, -3.9], [16.2, -18.6, 17.7]]))
+
+
+def test_stride_one_gives_the_centres_of_the_voxels_themselves() -> None:
+    centre = voxel_centres(torch.tensor([[0, 3, 2, 1]]), VoxelGrid(size_m=(1.0, 2.0, 2.0)), stride=1)
+    assert centre.tolist() == [[1.5, -17.0, 3.0]]

@@ -1,0 +1,327 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmark.loading import load_sample
+from datasets.base import Selection, Split
+from datasets.prepared import PreparedDataset
+from methods.base import Batch, Sample, Stage, collate
+from methods.layers.losses import batch_hard_triplet, pair_masks
+from methods.layers.voxels import VoxelGrid
+from methods.vxp import Vxp
+from methods.vxp.cloud_branch import InViewVoxels
+from methods.vxp.config import Augmentation, EncoderWidths, VxpConfig
+from methods.vxp.stages import GlobalStage, LocalStage, TeacherStage, pixels_at
+
+CONFIG = VxpConfig(
+    weights="none",
+    backbone="resnet18",
+    backbone_block=1,
+    image_size=32,
+    descriptor_size=12,
+    grid=VoxelGrid(size_m=(1.0, 1.0, 0.5)),
+    feature_channels=(8, 16),
+    widths=EncoderWidths(entry=8, full=(8,), half=(8, 8), deep=(16,)),
+)
+SPLIT = Split(train=Selection(), validation=Selection())
+PLACES = (0, 12, 5, 17, 10, 22)
+"""Rows of the small world: three places, each in the morning and in the evening."""
+STAGES = ("teacher", "local", "global")
+
+
+@pytest.fixture
+def method() -> Vxp:
+    torch.manual_seed(0)
+    return Vxp(CONFIG)
+
+
+@pytest.fixture
+def batch(small_world: PreparedDataset) -> Batch:
+    return collate([sample_of(small_world, row) for row in PLACES])
+
+
+def sample_of(dataset: PreparedDataset, row: int) -> Sample:
+    return load_sample(dataset, dataset.frame(row), ("image", "cloud"))
+
+
+def stage_of(method: Vxp, name: str) -> Stage:
+    """A stage as the harness runs it: everything frozen but what it trains, and only that in training mode."""
+    stage = {s.name: s for s in method.stages(SPLIT)}[name]
+    method.requires_grad_(False)
+    stage.eval()
+    for module in stage.trainable():
+        module.requires_grad_(True).train()
+    return stage
+
+
+def mean_loss(stage: Stage, batch: Batch) -> Tensor:
+    output = stage(batch)
+    return output.loss_sum / output.count.clamp(min=1)
+
+
+def train_step(stage: Stage, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad()
+    mean_loss(stage, batch).backward()
+    optimizer.step()
+
+
+def optimizer_of(stage: Stage) -> torch.optim.Optimizer:
+    return torch.optim.Adam([p for module in stage.trainable() for p in module.parameters()], lr=1e-3)
+
+
+def snapshot(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def changed(module: nn.Module, before: dict[str, Tensor]) -> set[str]:
+    """Names of parameters and buffers that differ from ``before``, up to the second dot."""
+    after = module.state_dict()
+    return {".".join(name.split(".")[:2]) for name in before if not torch.equal(before[name], after[name])}
+
+
+# --- all stages ----------------------------------------------------------------------------------
+
+
+def test_stages_come_in_the_published_order(method: Vxp) -> None:
+    stages = method.stages(SPLIT)
+    assert [stage.name for stage in stages] == list(STAGES)
+    assert [stage.modalities for stage in stages] == [("image",), ("image", "cloud"), ("image", "cloud")]
+    assert [stage.recipe for stage in stages] == [CONFIG.teacher, CONFIG.local_stage, CONFIG.global_stage]
+
+
+@pytest.mark.parametrize(
+    ("name", "trained"),
+    [
+        ("teacher", {"image_branch.backbone", "image_branch.pool", "image_branch.head"}),
+        ("local", {"cloud_branch.feature_encoder", "cloud_branch.encoder"}),
+        (
+            "global",
+            {"cloud_branch.feature_encoder", "cloud_branch.encoder", "cloud_branch.pool", "cloud_branch.head"},
+        ),
+    ],
+)
+def test_a_step_changes_what_the_stage_trains_and_nothing_else(
+    method: Vxp, batch: Batch, name: str, trained: set[str]
+) -> None:
+    stage = stage_of(method, name)
+    before = snapshot(method)
+    train_step(stage, batch, optimizer_of(stage))
+    # batch-norm statistics included: those of a frozen teacher must stand still
+    assert changed(method, before) == trained
+    frozen = [p for n, p in method.named_parameters() if ".".join(n.split(".")[:2]) not in trained]
+    assert all(p.grad is None for p in frozen)
+
+
+@pytest.mark.parametrize("name", ["local", "global"])
+def test_no_gradient_reaches_the_teacher_even_if_nobody_freezes_it(method: Vxp, batch: Batch, name: str) -> None:
+    stage = stage_of(method, name)
+    method.requires_grad_(True)
+    mean_loss(stage, batch).backward()
+    assert all(p.grad is None for p in method.image_branch.parameters())
+    assert all(p.grad is not None for p in method.cloud_branch.encoder.parameters())
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_gradients_reach_every_trained_parameter_and_are_finite(method: Vxp, batch: Batch, name: str) -> None:
+    stage = stage_of(method, name)
+    mean_loss(stage, batch).backward()
+    for module in stage.trainable():
+        for parameter in module.parameters():
+            assert parameter.grad.isfinite().all()
+            assert parameter.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_few_steps_lower_the_loss_of_a_fixed_batch(method: Vxp, batch: Batch, name: str) -> None:
+    stage = stage_of(method, name)
+    optimizer = optimizer_of(stage)
+    first = mean_loss(stage, batch).item()
+    train_step(stage, batch, optimizer)
+    second = mean_loss(stage, batch).item()
+    for _ in range(4):
+        train_step(stage, batch, optimizer)
+    assert second < first
+    assert mean_loss(stage, batch).item() < second
+
+
+@pytest.mark.parametrize("name", ["local", "global"])
+@pytest.mark.parametrize("empty", [(0,), (2,), (5,), tuple(range(6))], ids=["first", "middle", "last", "all"])
+def test_empty_clouds_give_finite_losses_and_gradients(
+    method: Vxp, small_world: PreparedDataset, name: str, empty: tuple[int, ...]
+) -> None:
+    samples = [sample_of(small_world, row) for row in PLACES]
+    for i in empty:
+        samples[i].points = torch.zeros(0, 3)
+    stage = stage_of(method, name)
+    loss = mean_loss(stage, collate(samples))
+    loss.backward()
+    assert loss.isfinite()
+    gradients = [p.grad for p in method.cloud_branch.parameters() if p.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_batch_of_one_frame_trains(method: Vxp, small_world: PreparedDataset, name: str) -> None:
+    stage = stage_of(method, name)
+    loss = mean_loss(stage, collate([sample_of(small_world, 0)]))
+    loss.backward()
+    assert loss.isfinite()
+
+
+# --- teacher -------------------------------------------------------------------------------------
+
+
+def test_teacher_loss_is_the_batch_hard_triplet_of_its_descriptors(method: Vxp, batch: Batch) -> None:
+    stage = stage_of(method, "teacher").eval()
+    with torch.no_grad():
+        output = stage(batch)
+        embeddings = method.encode_images(method.image_inputs(batch))["main"][:, 0]
+        loss_sum, active, triplets = batch_hard_triplet(embeddings, *pair_masks(batch.frames, SPLIT, "cpu"), 0.3)
+    assert float(triplets) == 6
+    torch.testing.assert_close(output.loss_sum, loss_sum)
+    assert torch.equal(output.count, active)
+    assert output.statistics == {"active": active, "triplets": triplets}
+
+
+def test_teacher_is_chosen_by_loss_times_share_of_active_triplets(method: Vxp) -> None:
+    stage = stage_of(method, "teacher")
+    assert stage.score({"loss": 0.4, "active": 30.0, "triplets": 120.0}) == pytest.approx(0.1)
+    assert stage.score({"loss": 0.0, "active": 0.0, "triplets": 0.0}) == 0
+    assert stage_of(method, "global").score({"loss": 0.4}) == 0.4
+
+
+def test_teacher_batches_are_pairs_of_places_that_grow_in_training_only(
+    method: Vxp, small_world: PreparedDataset
+) -> None:
+    stage, frames = stage_of(method, "teacher"), small_world.frames
+    sampler = stage.sampler(frames, training=True)
+    batches = sampler.batches(np.random.default_rng(0))
+    rows = [row for drawn in batches for row in drawn]
+    for first, second in zip(rows[::2], rows[1::2], strict=True):
+        # drives are at most 2 m apart at the same place, places 12 m
+        assert first % 12 == second % 12
+        assert first != second
+    assert len(batches[0]) == CONFIG.teacher.batch_size
+    few = {"active": 1.0, "triplets": 10.0}
+    validation = stage.sampler(frames, training=False)
+    for grown in (sampler, validation):
+        grown.after_epoch(few)
+    assert (sampler.batch_size, validation.batch_size) == (22, 16)
+
+
+# --- local ---------------------------------------------------------------------------------------
+
+
+def test_local_loss_agrees_with_a_loop_over_voxels(method: Vxp, batch: Batch) -> None:
+    stage = stage_of(method, "local").eval()
+    with torch.no_grad():
+        output = stage(batch)
+        feature_map = method.image_branch.backbone(method.image_inputs(batch))
+        seen = method.cloud_branch.in_view(method.cloud_inputs(batch))
+    side, terms = feature_map.shape[-1], []
+    for i in range(len(seen.features)):
+        u, v = (seen.uv[i] * side).tolist()
+        target = feature_map[seen.batch_index[i], :, int(v), int(u)]
+        for difference in (seen.features[i] - target).abs().tolist():
+            smooth = 0.5 * difference**2 if difference < 1 else difference - 0.5
+            terms.append(smooth / float(seen.depth_m[i]))
+    assert len(seen.features) > 20
+    assert int(output.count) == len(terms) == len(seen.features) * 64
+    assert float(mean_loss(stage, batch)) == pytest.approx(sum(terms) / len(terms), rel=1e-4)
+
+
+def test_pixels_are_looked_up_by_the_cell_a_voxel_falls_into() -> None:
+    # the value of a cell is 100 · sample + 10 · row + column
+    sample, row, column = torch.meshgrid(torch.arange(2), torch.arange(3), torch.arange(4), indexing="ij")
+    feature_map = (100 * sample + 10 * row + column).float()[:, None]
+    uv = torch.tensor([[1e-7, 1e-7], [0.2499, 0.34], [0.25, 0.34], [0.9999999, 0.9999999], [0.6, 0.5]])
+    index = torch.tensor([0, 0, 0, 0, 1])
+    seen = InViewVoxels(features=torch.zeros(5, 1), batch_index=index, uv=uv, depth_m=torch.ones(5))
+    assert pixels_at(feature_map, seen)[:, 0].tolist() == [0, 10, 11, 23, 112]
+
+
+# --- global --------------------------------------------------------------------------------------
+
+
+def test_global_loss_is_the_mean_smooth_l1_to_the_teacher_s_descriptors(method: Vxp, batch: Batch) -> None:
+    stage = stage_of(method, "global").eval()
+    with torch.no_grad():
+        images = method.encode_images(method.image_inputs(batch))["main"].flatten().tolist()
+        clouds = method.encode_clouds(method.cloud_inputs(batch))["main"].flatten().tolist()
+        found = float(mean_loss(stage, batch))
+    differences = [abs(a - b) for a, b in zip(images, clouds, strict=True)]
+    expected = [0.5 * d**2 if d < 1 else d - 0.5 for d in differences]
+    assert found == pytest.approx(sum(expected) / len(expected), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["local", "global"])
+def test_alignment_sees_every_frame_once_an_epoch(method: Vxp, small_world: PreparedDataset, name: str) -> None:
+    batches = stage_of(method, name).sampler(small_world.frames, training=True).batches(np.random.default_rng(0))
+    assert sorted(row for drawn in batches for row in drawn) == list(range(len(small_world.frames)))
+    assert len(batches[0]) == 8
+
+
+# --- augmentation --------------------------------------------------------------------------------
+
+
+def augmented(name: str, sample: Sample, seed: int, **options: float) -> Sample:
+    stages = {"teacher": TeacherStage, "local": LocalStage, "global": GlobalStage}
+    stage = stages[name](Vxp(replace(CONFIG, augmentation=Augmentation(**options))), SPLIT)
+    return stage.augment(sample, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_augmentation_follows_from_the_generator_alone(small_world: PreparedDataset, name: str) -> None:
+    sample = sample_of(small_world, 0)
+    first, again, other = (augmented(name, sample, seed) for seed in (1, 1, 2))
+    assert torch.equal(first.image, again.image)
+    assert torch.equal(first.points, again.points)
+    assert not torch.equal(first.image, other.image)
+
+
+def test_teacher_changes_only_the_image(small_world: PreparedDataset) -> None:
+    sample = sample_of(small_world, 0)
+    for seed in range(5):
+        found = augmented("teacher", sample, seed, mirror_probability=1.0)
+        assert not torch.equal(found.image, sample.image)
+        assert torch.equal(found.points, sample.points)
+        assert torch.equal(found.intrinsics, sample.intrinsics)
+
+
+def test_local_stage_mirrors_image_and_cloud_together_or_not_at_all(small_world: PreparedDataset) -> None:
+    sample = sample_of(small_world, 0)
+    flipped = sample.points * torch.tensor([1.0, -1.0, 1.0])
+    outcomes = []
+    for seed in range(20):
+        found = augmented("local", sample, seed, jitter=0.0)
+        mirrored = torch.equal(found.image, sample.image.flip(-1))
+        assert mirrored or torch.equal(found.image, sample.image)
+        assert torch.equal(found.points, flipped if mirrored else sample.points)
+        outcomes.append(mirrored)
+    assert 4 <= sum(outcomes) <= 16
+
+
+@pytest.mark.parametrize("name", ["local", "global"])
+def test_augmentation_can_be_turned_off(small_world: PreparedDataset, name: str) -> None:
+    sample = sample_of(small_world, 0)
+    found = augmented(name, sample, 0, jitter=0.0, mirror_probability=0.0, rigid=False)
+    assert torch.equal(found.image, sample.image)
+    assert torch.equal(found.points, sample.points)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+def test_global_stage_moves_the_cloud_and_the_image_only_where_published(
+    small_world: PreparedDataset, affine: bool
+) -> None:
+    sample = sample_of(small_world, 0)
+    found = [augmented("global", sample, seed, jitter=0.0, mirror_probability=0.0, affine=affine) for seed in range(5)]
+    assert all(torch.equal(f.image, sample.image) != affine for f in found)
+    for f in found:
+        moved_m = (f.points - sample.points).norm(dim=1)
+        assert moved_m.max() > 0.1
+        # at most 1.5 m an axis and a turn of some 10.4° about the LiDAR
+        assert (moved_m <= 1.5 * 3**0.5 + 0.19 * sample.points.norm(dim=1)).all()
