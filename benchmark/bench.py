@@ -23,8 +23,8 @@ from benchmark.descriptors import Descriptors
 from benchmark.encoding import all_encoded, encode
 from benchmark.environment import environment, harness, pick_device
 from benchmark.evaluation import Distances, evaluate, from_descriptors, from_ranker, needed_rows
-from benchmark.keys import key_of, plain
-from benchmark.preparing import Location, find_protocol, locate, prepare
+from benchmark.keys import KEY_LENGTH, key_of, plain
+from benchmark.preparing import Location, check_protocol_name, find_protocol, locate, prepare
 from benchmark.registry import DATASETS, METHODS, unknown
 from benchmark.request import DataRequest, Request
 from benchmark.result import (
@@ -62,6 +62,7 @@ class Bench:
     """A request with everything resolved that can be resolved before work starts."""
 
     def __init__(self, request: Request) -> None:
+        check_protocol_name(request.protocol)
         self.request = request
         self.method_class = METHODS.get(request.method)
         self.config = _config(self.method_class, request)
@@ -134,15 +135,11 @@ class Bench:
 
     def steps(self) -> list[Step]:
         """What a run would do, in order, as far as it is known now."""
-        steps = [
-            Step(
-                name="prepare",
-                key=self.location.folder.name.rpartition("-")[2],
-                folder=self.location.folder,
-                is_done=self.location.is_prepared,
-            )
-        ]
-        if not self.location.is_prepared:
+        folder, is_prepared = self.location.folder, self.location.is_prepared
+        is_own = self.location.dataset is None
+        key = self.dataset.fingerprint[:KEY_LENGTH] if is_own else folder.name.rpartition("-")[2]
+        steps = [Step(name="prepare", key=key, folder=folder, is_done=is_prepared)]
+        if not is_prepared:
             return steps
         finished = self._is_finished()
         trained = finished or self._is_trained()
@@ -299,6 +296,7 @@ class Bench:
 
 def evaluate_files(request: DataRequest, folder: Path, runs: Path) -> Result:
     """Score the descriptors in ``folder``; the result goes below ``runs`` like any other."""
+    check_protocol_name(request.protocol)
     dataset = prepare(locate(request.dataset, request.source, request.dataset_options))
     protocol, warnings = find_protocol(request.protocol, dataset)
     descriptors = Descriptors.read(folder)

@@ -35,7 +35,9 @@ def load_weights(module: nn.Module, path: Path) -> None:
     module.load_state_dict(found)
 
 
-def save_checkpoint(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
+def save_checkpoint(
+    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
+) -> None:
     """Replace the checkpoint in ``folder``: weights, optimizer and ``progress`` (plain data) as one consistent whole.
 
     The tensors go into a file named by epoch; ``progress.json``, written last, names it. A crash in between leaves

@@ -36,7 +36,11 @@ def harness() -> dict[str, Any]:
     """Version of the suite, git revision, and whether files other than results/ differ from it."""
     revision = _git("rev-parse", "HEAD")
     changed = _git("status", "--porcelain", "--", ".", ":!results")
-    return {"version": benchmark.__version__, "git_revision": revision, "dirty": None if changed is None else bool(changed)}
+    return {
+        "version": benchmark.__version__,
+        "git_revision": revision,
+        "dirty": None if changed is None else bool(changed),
+    }
 
 
 def pick_device(name: str) -> torch.device:

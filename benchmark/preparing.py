@@ -110,10 +110,15 @@ def _each_frame(steps: Iterable[tuple[int, int]]) -> Iterator[int]:
         seen = done
 
 
-def find_protocol(name: str | None, dataset: PreparedDataset) -> tuple[Protocol, list[str]]:
-    """The protocol to use (default: that of the dataset) and what a reader must be warned of."""
+def check_protocol_name(name: str | None) -> None:
+    """Refuse a protocol that does not exist; can be asked before any data is prepared."""
     if name is not None and name not in PROTOCOLS:
         raise CrossplaceError(unknown("protocol", name, sorted(PROTOCOLS)))
+
+
+def find_protocol(name: str | None, dataset: PreparedDataset) -> tuple[Protocol, list[str]]:
+    """The protocol to use (default: that of the dataset) and what a reader must be warned of."""
+    check_protocol_name(name)
     if name is None and dataset.name in DATASETS.names():
         name = DATASETS.get(dataset.name).default_protocol
     if not name:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from rich.console import Console
@@ -47,13 +48,18 @@ def _method(row: Row) -> str:
     return f"{method.name} ({method.preset})" if method.preset else method.name
 
 
+ORIGINS = {"weights shipped": "shipped", "trained": "trained", "untrained": "untrained", "foreign": "foreign"}
+"""How ``MethodRecord.weights`` begins, and the word for it."""
+
+
 def _weights(row: Row) -> str:
     method = row.result.method
-    if not method.preset or method.weights.startswith(("nothing", "untrained")):
-        return "untrained" if method.weights == "untrained" else NONE
-    share = "" if method.share_of_schedule in (None, 1.0) else f", {100 * (method.share_of_schedule or 0):.0f} % of schedule"
-    origin = "shipped" if method.weights.startswith("weights shipped") else "trained"
-    return origin + (", scratch" if method.backbone_weights == "none" else "") + share
+    origin = next((word for start, word in ORIGINS.items() if method.weights.startswith(start)), NONE)
+    if origin not in ("shipped", "trained"):
+        return origin
+    share = method.share_of_schedule
+    cut_short = "" if share is None or share >= 1 else f", {min(round(100 * share), 99)} % of schedule"
+    return origin + (", scratch" if method.backbone_weights == "none" else "") + cut_short
 
 
 def _queries(row: Row) -> str:
@@ -128,16 +134,16 @@ def footnotes(results: Sequence[Result]) -> list[str]:
 
 def print_table(results: Sequence[Result]) -> None:
     """The table on standard output."""
-    body = cells(results)
+    rows = rows_of(results)
     console = Console()
     if not console.is_terminal:
         console = Console(width=max(200, console.width))
     table = Table(title=title(results[0]), title_justify="left")
     for name in COLUMNS:
         table.add_column(name, justify="left" if name in ("method", "weights", "direction") else "right", no_wrap=True)
-    per_direction = len(results)
-    for number, line in enumerate(body, start=1):
-        table.add_row(*line, end_section=number % per_direction == 0)
+    for row, following in zip_longest(rows, rows[1:]):
+        is_last = following is None or following.direction != row.direction
+        table.add_row(*(cell(row) for cell in COLUMNS.values()), end_section=is_last)
     console.print(table)
     for note in footnotes(results):
         console.print(note, style="dim", highlight=False)

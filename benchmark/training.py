@@ -67,9 +67,7 @@ class TrainingReport:
     def read(cls, folder: Path) -> "TrainingReport":
         """Read what :func:`train` wrote."""
         raw = json.loads((folder / "training.json").read_text())
-        return cls(
-            weights_sha256=raw["weights_sha256"], stages={n: StageReport(**s) for n, s in raw["stages"].items()}
-        )
+        return cls(weights_sha256=raw["weights_sha256"], stages={n: StageReport(**s) for n, s in raw["stages"].items()})
 
 
 @dataclass(frozen=True, kw_only=True)

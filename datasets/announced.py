@@ -22,7 +22,9 @@ class Announced(Dataset):
     def check(self, source: Path | None) -> Sequence[Finding]:
         """Says whether there is data at all, and that its reader is to come."""
         if source is None or not source.is_dir():
-            found = Finding(ok=False, what=f"no data: give its folder with --source DIR (found: {source or 'no --source'})")
+            found = Finding(
+                ok=False, what=f"no data: give its folder with --source DIR (found: {source or 'no --source'})"
+            )
         else:
             found = Finding(ok=True, what=f"{source} exists")
         reader = Finding(

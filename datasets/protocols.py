@@ -29,9 +29,7 @@ _TABLE = (
         version=1,
         title="KITTI odometry: each sequence against itself, own frame dropped, 10 m",
         dataset="kitti",
-        split=Split(
-            train=Selection(traversals=("1[1-9]", "20", "21")), validation=Selection(traversals=("10",))
-        ),
+        split=Split(train=Selection(traversals=("1[1-9]", "20", "21")), validation=Selection(traversals=("10",))),
         query=_KITTI_TEST,
         database=_KITTI_TEST,
         pairs="within",
@@ -43,9 +41,7 @@ PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in _TABLE
 
 OTHER_SPLITS: dict[str, tuple[Split, ...]] = {
     # Without SemanticKITTI's poses of 11-21. No sequence is left for validation: the training loss selects.
-    "kitti-synchronous-10m": (
-        Split(train=Selection(traversals=("01", "03", "04", "09", "10")), validation=_NOTHING),
-    ),
+    "kitti-synchronous-10m": (Split(train=Selection(traversals=("01", "03", "04", "09", "10")), validation=_NOTHING),),
 }
 """Splits to fall back to, in order, when no frame of a protocol's own training selection is there."""
 

@@ -160,12 +160,18 @@ class ImageInput:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     antialias: bool = True
+    per_image: bool = False
+    """Normalise each image by its own mean and deviation per channel: exposure and colour cast drop out."""
 
     def __call__(self, images: Sequence[UInt8[Tensor, "3 _ _"]]) -> Float[Tensor, "b 3 height width"]:
         """Scale to ``[0, 1]``, resize (bilinear, aspect ratio not kept), normalise."""
         size = [self.height, self.width]
         scaled = [image_ops.resize(image.float() / 255, size, antialias=self.antialias) for image in images]
-        return image_ops.normalize(torch.stack(scaled), list(self.mean), list(self.std))
+        pixels = torch.stack(scaled)
+        if self.per_image:
+            spread, mean = torch.std_mean(pixels, dim=(2, 3), keepdim=True)
+            return (pixels - mean) / (spread + 1 / 255)  # one grey level keeps a blank image finite
+        return image_ops.normalize(pixels, list(self.mean), list(self.std))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

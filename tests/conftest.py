@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.console import configure_logging
 from benchmark.preparing import locate, prepare
 from datasets.base import Frames, Intrinsics, Lidar, Traversal
 from datasets.prepared import PreparedDataset, make_fingerprint, quaternion_wxyz, write_prepared
@@ -24,7 +23,6 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CROSSPLACE_DATA", str(folder))
         patch.chdir(tmp_path_factory.mktemp("working-directory"))
-        configure_logging()
         yield folder
 
 

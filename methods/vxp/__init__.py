@@ -38,7 +38,10 @@ class Vxp(Method):
         super().__init__()
         self.config: VxpConfig = config or VxpConfig()
         self.image_input = ImageInput(
-            height=self.config.image_size, width=self.config.image_size, antialias=self.config.antialias
+            height=self.config.image_size,
+            width=self.config.image_size,
+            antialias=self.config.antialias,
+            per_image=self.config.normalise_per_image,
         )
         self.descriptors = (DescriptorSpec(size=self.config.descriptor_size, distance="l2"),)
         self.image_branch = ImageBranch(self.config)

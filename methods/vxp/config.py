@@ -42,6 +42,8 @@ class VxpConfig(MethodConfig):
     """Side of the square network input, pixels."""
     antialias: bool = False
     """Published features used a resize without antialiasing."""
+    normalise_per_image: bool = False
+    """Normalise each image by its own statistics instead of ImageNet's: for backbones trained from scratch."""
     descriptor_size: int = 256
     grid: VoxelGrid = VoxelGrid()
     max_voxels: int = 10_000
@@ -83,6 +85,7 @@ _QUICK = replace(
     backbone_block=1,
     image_size=112,
     antialias=True,
+    normalise_per_image=True,
     grid=VoxelGrid(size_m=(0.8, 0.8, 0.4)),
     feature_channels=(16, 32),
     widths=EncoderWidths(entry=16, full=(16,), half=(32, 32), deep=(32, 32)),

@@ -1,7 +1,8 @@
 """A method small enough to train in a second, with all that a stage may have."""
 
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
@@ -132,6 +133,16 @@ class Align(Stage):
             target = self.method.encode_images(self.method.image_inputs(batch))["main"]
         found = self.method.encode_clouds(self.method.cloud_inputs(batch))["main"]
         return StageOutput(loss_sum=(found - target).square().sum(), count=found.new_tensor(float(found.numel())))
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """Forget handlers that write to the captured output of one test."""
+    packages = [logging.getLogger(name) for name in ("benchmark", "methods", "datasets")]
+    before = [(package.handlers, package.propagate) for package in packages]
+    yield
+    for package, (handlers, propagate) in zip(packages, before, strict=True):
+        package.handlers, package.propagate = handlers, propagate
 
 
 @pytest.fixture

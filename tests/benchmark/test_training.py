@@ -309,7 +309,9 @@ def test_frames_without_a_stages_modalities_are_left_out_of_it(
     lacking = replace(small_world, frames=replace(small_world.frames, cloud=cloud))
     used: dict[str, set[str]] = {"Teach": set(), "Align": set()}
     for kind, ids in used.items():
-        count_calls(monkeypatch, getattr(toy, kind), lambda _, batch, ids=ids: ids.update(f.frame_id for f in batch.frames))
+        count_calls(
+            monkeypatch, getattr(toy, kind), lambda _, batch, ids=ids: ids.update(f.frame_id for f in batch.frames)
+        )
     train(toy.Toy(), lacking, protocol, tmp_path, 0, CPU)
     assert used["Teach"] - used["Align"] == {"morning-0", "morning-1", "morning-2"}
 

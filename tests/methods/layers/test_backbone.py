@@ -97,9 +97,7 @@ def test_a_wrong_hash_is_said_with_both_hashes(resnet_file: Path) -> None:
 
 
 def test_the_first_digits_of_the_hash_in_a_file_name_are_checked(resnet_file: Path, tmp_path: Path) -> None:
-    named = {
-        digits: tmp_path / f"resnet18-{digits}.safetensors" for digits in (sha256_of(resnet_file)[:8], "00000000")
-    }
+    named = {digits: tmp_path / f"resnet18-{digits}.safetensors" for digits in (sha256_of(resnet_file)[:8], "00000000")}
     for path in named.values():
         path.write_bytes(resnet_file.read_bytes())
     good, bad = named.values()

@@ -57,7 +57,7 @@ def test_paper_presets_have_the_published_architecture(name: str) -> None:
     config = PRESETS[name]
     assert (config.weights, config.backbone, config.backbone_block) == ("timm", "vit_small_patch8_224.dino", 11)
     assert (config.image_size, config.antialias, config.descriptor_size) == (224, False, 256)
-    assert config.grid == VoxelGrid(lower_m=(0, -22, -4), upper_m=(44, 22, 18), size_m=(0.4, 0.4, 0.2))
+    assert config.grid == VoxelGrid(lower_m=(0.0, -22.0, -4.0), upper_m=(44.0, 22.0, 18.0), size_m=(0.4, 0.4, 0.2))
     assert (config.grid.shape, config.max_voxels) == ((110, 110, 110), 10_000)
     assert config.feature_channels == (16, 64, 128)
     assert config.widths == EncoderWidths(entry=16, full=(16,), half=(32, 64, 64), deep=(128, 256, 256))

@@ -1,0 +1,409 @@
+"""A whole row of the benchmark: what is done, what is cached, and what never meets a stale cache."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import benchmark
+from benchmark import bench
+from benchmark.bench import Bench, Step
+from benchmark.checkpoint import save_weights
+from benchmark.intervals import hypergeometric_recall
+from benchmark.keys import plain
+from benchmark.request import Request
+from benchmark.result import RANKS, Result
+from benchmark.training import TrainingReport
+from datasets.base import Protocol, Selection
+from datasets.errors import CrossplaceError
+from datasets.files import sha256_of
+from datasets.prepared import PreparedDataset
+from methods.base import Recipe, ShippedWeights
+
+
+@pytest.fixture
+def job(
+    toy: Any, small_world: PreparedDataset, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Bench]:
+    """A row of the toy on the small world."""
+    monkeypatch.setattr(bench, "find_protocol", lambda name, dataset: (protocol, ["a warning"]))
+
+    def job(**changes: Any) -> Bench:
+        request = Request(method="toy", dataset=str(small_world.folder), device="cpu", runs=tmp_path / "runs")
+        return Bench(replace(request, **changes))
+
+    return job
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
+    monkeypatch.setattr(logging.getLogger("benchmark"), "propagate", True)
+    with caplog.at_level(logging.INFO, "benchmark"):
+        yield caplog
+
+
+def files_below(folder: Path) -> dict[str, int]:
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("this was done before")
+
+    for name in names:
+        monkeypatch.setattr(bench, name, never)
+
+
+# --- one row -------------------------------------------------------------------------------------
+
+
+def test_a_row_is_the_method_and_three_rankers_in_four_directions(
+    job: Callable[..., Bench], small_world: PreparedDataset
+) -> None:
+    results = job(seed=2).run()
+    assert [result.method.name for result in results] == ["toy", "constant", "random", "oracle"]
+    for result in results:
+        assert list(result.directions) == ["image->cloud", "cloud->image", "image->image", "cloud->cloud"]
+        assert (result.seed, result.warnings, result.dataset.name) == (2, ["a warning"], "small_world")
+        assert result.dataset.is_real, "nobody knows what people bring"
+    found, *rankers = results
+    assert found.cost is not None
+    assert [ranker.cost for ranker in rankers] == [None] * 3
+    assert all(d.mean.recall_at[0] == 1.0 for d in rankers[2].directions.values())
+
+
+def test_the_record_of_the_method_says_how_it_came_about(job: Callable[..., Bench], toy: Any) -> None:
+    row = job()
+    record = row.run()[0].method
+    report = TrainingReport.read(row.training_folder)
+    assert (record.name, record.preset, record.weights) == ("toy", "quick", "trained here")
+    assert (record.backbone_weights, record.share_of_schedule) == ("none", 1.0)
+    assert record.config == plain(toy.ToyConfig())
+    assert record.weights_sha256 == report.weights_sha256 == sha256_of(row.training_folder / "weights.safetensors")
+    assert record.training["stages"]["teach"]["epochs_done"] == 3
+
+
+def test_the_descriptors_are_those_of_the_trained_weights(job: Callable[..., Bench], toy: Any) -> None:
+    row = job()
+    row.run()
+    method = toy.Toy()
+    method.load_state_dict(load_file(row.training_folder / "weights.safetensors"))
+    pixels = torch.tensor(row.dataset.load_image(row.dataset.frame(12)).tolist(), dtype=torch.uint8).permute(2, 0, 1)
+    with torch.inference_mode():
+        expected = method.eval().encode_images(method.image_input([pixels]))["main"][0]
+    found = np.load(row.descriptor_folder / "evening" / "both" / "images.npy")[0]
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
+
+
+# --- what is cached ------------------------------------------------------------------------------
+
+
+def test_a_second_run_does_nothing_and_says_so(
+    job: Callable[..., Bench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    first = job().run()
+    before = files_below(tmp_path)
+    assert "nothing to do" not in said.text
+    forbid(monkeypatch, "train", "encode", "measure", "evaluate", "Descriptors")
+    assert job().run() == first
+    assert f"nothing to do: {job().result_folder} is up to date" in said.text
+    assert files_below(tmp_path) == before
+
+
+def done(row: Bench) -> dict[str, bool]:
+    return {step.name: step.is_done for step in row.steps()}
+
+
+def test_the_plan_says_what_is_cached_and_writes_nothing(job: Callable[..., Bench], tmp_path: Path) -> None:
+    everything = {"prepare": True, "train": False, "encode": False, "evaluate and measure": False}
+    assert done(job()) == everything
+    assert files_below(tmp_path) == {}
+    job().train()
+    assert done(job()) == everything | {"train": True}
+    job().run()
+    assert done(job()) == dict.fromkeys(everything, True)
+
+
+def test_every_step_of_the_plan_names_its_key_and_folder(
+    job: Callable[..., Bench], small_world: PreparedDataset
+) -> None:
+    row = job()
+    prepare, *others = row.steps()
+    assert prepare.folder == small_world.folder
+    keys = (row.weights_key, row.descriptor_key, row.result_key)
+    folders = (row.training_folder, row.descriptor_folder, row.result_folder)
+    assert [(step.key, step.folder) for step in others] == list(zip(keys, folders, strict=True))
+    assert all(step.folder.name.endswith(step.key) for step in others)
+    assert isinstance(prepare, Step)
+
+
+def test_only_what_was_deleted_is_done_again(
+    job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    row = job()
+    first = row.run()[0]
+    (row.result_folder / "result.json").unlink()
+    (row.descriptor_folder / "evening" / "both" / "manifest.json").unlink()
+    assert done(job()) == {"prepare": True, "train": True, "encode": False, "evaluate and measure": False}
+    forbid(monkeypatch, "train")
+    again = job().run()[0]
+    assert again.directions == first.directions
+
+
+def test_a_result_outlives_its_checkpoints(job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = job().run()
+    (job().training_folder / "training.json").unlink()
+    assert all(done(job()).values())
+    forbid(monkeypatch, "train", "encode", "evaluate")
+    assert job().run() == first
+
+
+def test_other_weights_under_the_same_key_never_meet_the_old_result(
+    job: Callable[..., Bench], toy: Any, said: pytest.LogCaptureFixture
+) -> None:
+    """Training with a time budget, or on a GPU, does not repeat bit for bit."""
+    first = job().run()[0]
+    folder = job().training_folder
+    other = toy.Toy()
+    save_weights(other, folder / "weights.safetensors")
+    text = (folder / "training.json").read_text()
+    sha256 = sha256_of(folder / "weights.safetensors")
+    (folder / "training.json").write_text(text.replace(first.method.weights_sha256, sha256))
+    assert done(job()) == {"prepare": True, "train": True, "encode": False, "evaluate and measure": False}
+    again = job().run()[0]
+    assert again.method.weights_sha256 == sha256
+    assert "nothing to do" not in said.text
+    assert "encoded 3 parts anew" in said.text
+
+
+# --- what never meets a stale cache --------------------------------------------------------------
+
+KEYS = ("weights", "descriptors", "result")
+
+
+def keys(row: Bench) -> tuple[str, str, str]:
+    return row.weights_key, row.descriptor_key, row.result_key
+
+
+def changed(before: tuple[str, ...], row: Bench) -> set[str]:
+    return {name for name, a, b in zip(KEYS, before, keys(row), strict=True) if a != b}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"seed": 1}, set(KEYS)),
+        ({"preset": "longer"}, set(KEYS)),
+        ({"weights": "timm"}, set(KEYS)),
+        ({"untrained": True}, set(KEYS)),
+        ({"precision": "bf16-mixed"}, set(KEYS)),
+        ({"workers": 2}, set()),
+        ({"retrain": True}, set()),
+    ],
+    ids=lambda value: next(iter(value), "") if isinstance(value, dict) else "",
+)
+def test_what_the_user_changes_changes_the_keys_of_what_depends_on_it(
+    job: Callable[..., Bench],
+    toy: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    expected: set[str],
+) -> None:
+    longer = toy.ToyConfig(align=Recipe(epochs=9, batch_size=8, learning_rate=0.01, learning_rate_floor=0.001))
+    monkeypatch.setitem(toy.Toy.presets, "longer", longer)
+    assert changed(keys(job()), job(**changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("protocol_changes", "expected"),
+    [
+        ({"radius_m": 20.0}, {"result"}),
+        ({"version": 2}, {"result"}),
+        ({"query": Selection(count=3)}, {"result"}),
+        ({"split": {"train": Selection()}}, set(KEYS)),
+        ({"split": {"positive_m": 5.0}}, set(KEYS)),
+    ],
+    ids=["radius", "version", "queries", "training frames", "training positives"],
+)
+def test_training_depends_on_the_split_and_results_on_the_whole_protocol(
+    job: Callable[..., Bench],
+    protocol: Protocol,
+    monkeypatch: pytest.MonkeyPatch,
+    protocol_changes: dict[str, Any],
+    expected: set[str],
+) -> None:
+    before = keys(job())
+    if isinstance(protocol_changes.get("split"), dict):
+        protocol_changes = {"split": replace(protocol.split, **protocol_changes["split"])}
+    monkeypatch.setattr(bench, "find_protocol", lambda *_: (replace(protocol, **protocol_changes), []))
+    assert changed(before, job()) == expected
+
+
+def test_other_data_another_version_and_another_machine(
+    job: Callable[..., Bench], small_world: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = keys(job())
+    with monkeypatch.context() as patch:
+        patch.setattr(bench, "prepare", lambda _: replace(small_world, fingerprint="other"))
+        assert changed(before, job()) == set(KEYS)
+    with monkeypatch.context() as patch:
+        patch.setattr(benchmark, "__version__", "99")
+        assert changed(before, job()) == set(KEYS)
+    with monkeypatch.context() as patch:
+        patch.setattr(bench, "environment", lambda *_: {"device": "another"})
+        assert changed(before, job()) == {"result"}
+
+
+def test_a_backbone_file_is_known_by_what_it_holds(job: Callable[..., Bench], tmp_path: Path) -> None:
+    path = tmp_path / "backbone.safetensors"
+    path.write_bytes(b"one")
+    before = keys(job(weights=str(path)))
+    assert changed(before, job(weights=str(path))) == set()
+    path.write_bytes(b"two")
+    assert changed(before, job(weights=str(path))) == set(KEYS)
+
+
+def test_ranks_follow_a_changed_protocol(
+    job: Callable[..., Bench], protocol: Protocol, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    first = job().run()
+    monkeypatch.setattr(bench, "find_protocol", lambda *_: (replace(protocol, radius_m=3.0), []))
+    again = job().run()
+    assert "encoded 0 parts anew" in said.text
+    for a, b in zip(first, again, strict=True):
+        assert b.protocol["radius_m"] == 3.0
+        assert a.run_id != b.run_id
+
+
+# --- weights -------------------------------------------------------------------------------------
+
+
+def test_untrained_means_untrained(job: Callable[..., Bench], toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    forbid(monkeypatch, "train")
+    row = job(untrained=True, seed=5)
+    record = row.run()[0].method
+    assert (record.weights, record.share_of_schedule, record.weights_sha256) == ("untrained", None, "")
+    assert row.weights_file is None
+    found = row.train().state_dict()
+    torch.manual_seed(5)
+    torch.testing.assert_close(found, toy.Toy().state_dict(), rtol=0, atol=0)
+
+
+@pytest.fixture
+def shipped(toy: Any, small_world: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShippedWeights:
+    """The toy comes with weights for the small world and seed 0."""
+    file = tmp_path / "shipped.safetensors"
+    save_weights(toy.Toy(), file)
+    weights = ShippedWeights(
+        preset="quick",
+        fingerprint=small_world.fingerprint,
+        seed=0,
+        file=file,
+        sha256=sha256_of(file),
+        command="crossplace train --method toy",
+        share_of_schedule=0.5,
+    )
+    monkeypatch.setattr(toy.Toy, "shipped", (weights,))
+    return weights
+
+
+def test_shipped_weights_spare_the_training(
+    job: Callable[..., Bench], shipped: ShippedWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid(monkeypatch, "train")
+    record = job().run()[0].method
+    assert record.weights == (
+        "weights shipped with the suite (shipped.safetensors), made by: crossplace train --method toy"
+    )
+    assert (record.weights_sha256, record.share_of_schedule) == (shipped.sha256, 0.5)
+    assert [step.name for step in job().steps()] == ["prepare", "load weights", "encode", "evaluate and measure"]
+
+
+@pytest.mark.parametrize("changes", [{"retrain": True}, {"seed": 1}, {"untrained": True}, {"preset": "longer"}])
+def test_shipped_weights_are_for_one_configuration_and_seed(
+    job: Callable[..., Bench],
+    toy: Any,
+    shipped: ShippedWeights,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+) -> None:
+    monkeypatch.setitem(toy.Toy.presets, "longer", toy.ToyConfig(weights_sha256="f00d"))
+    assert job().shipped == shipped
+    assert job(**changes).shipped is None
+    assert job(**changes).weights_key != job().weights_key
+
+
+def test_shipped_weights_are_for_one_dataset(
+    job: Callable[..., Bench],
+    shipped: ShippedWeights,
+    small_world: PreparedDataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bench, "prepare", lambda _: replace(small_world, fingerprint="other"))
+    assert job().shipped is None
+
+
+def test_a_new_version_does_not_trust_descriptors_of_shipped_weights(
+    job: Callable[..., Bench], shipped: ShippedWeights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = keys(job())
+    monkeypatch.setattr(benchmark, "__version__", "99")
+    assert changed(before, job()) == set(KEYS)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"x")], ids=["absent", "changed"])
+def test_damaged_shipped_weights_are_refused(
+    job: Callable[..., Bench], shipped: ShippedWeights, damage: Callable[[Path], object]
+) -> None:
+    damage(shipped.file)
+    with pytest.raises(CrossplaceError, match=r"shipped\.safetensors: expected SHA-256 .*; restore the file"):
+        job().run()
+
+
+# --- what goes wrong -----------------------------------------------------------------------------
+
+
+def test_an_unknown_preset_is_answered_with_near_ones_and_the_list(job: Callable[..., Bench]) -> None:
+    with pytest.raises(CrossplaceError, match=r"unknown preset of toy 'quik'\. Did you mean quick\? Available: quick"):
+        job(preset="quik")
+
+
+def test_a_protocol_that_selects_no_frame_is_a_sentence(
+    job: Callable[..., Bench], protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = Selection(traversals=())
+    monkeypatch.setattr(bench, "find_protocol", lambda *_: (replace(protocol, query=nothing, database=nothing), []))
+    with pytest.raises(CrossplaceError, match="protocol small selects none of its frames"):
+        job(untrained=True).run()
+
+
+def test_an_interrupted_run_continues_where_it_stopped(
+    job: Callable[..., Bench], toy: Any, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(toy.Align, "forward", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            job().run()
+    assert done(job())["train"] is False
+    job().run()
+    assert "teach: resuming after epoch 3 of 3" in said.text
+
+
+# --- random lies where chance says ---------------------------------------------------------------
+
+
+def test_the_random_row_lies_within_what_chance_allows(job: Callable[..., Bench]) -> None:
+    random = job(untrained=True).run()[2]
+    folder = job(untrained=True).request.runs / "results" / random.run_id
+    assert Result.read(folder) == random
+    with np.load(folder / RANKS, allow_pickle=False) as ranks:
+        chance = hypergeometric_recall(ranks["query_n_positives"], ranks["query_n_candidates"], 5)
+        hits = (ranks["query_first_positive_rank"] >= 1) & (ranks["query_first_positive_rank"] <= 5)
+    spread = np.sqrt((chance * (1 - chance)).sum()) / len(chance)
+    assert abs(hits.mean() - chance.mean()) < 4 * spread

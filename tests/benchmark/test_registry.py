@@ -1,0 +1,64 @@
+from dataclasses import fields
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import pytest
+
+from benchmark import registry
+from benchmark.registry import DATASETS, METHODS, Registry, unknown
+from datasets.base import Dataset
+from datasets.errors import CrossplaceError
+from datasets.protocols import PROTOCOLS
+from methods.base import Method
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_every_method_resolves_under_the_name_on_its_card(name: str) -> None:
+    method = METHODS.get(name)
+    assert issubclass(method, Method)
+    assert method.card.name == name
+    assert "quick" in method.presets
+
+
+@pytest.mark.parametrize("name", DATASETS.names())
+def test_every_dataset_resolves_and_its_default_protocol_exists(name: str) -> None:
+    dataset = DATASETS.get(name)
+    assert issubclass(dataset, Dataset)
+    assert dataset.card.name == name
+    assert not dataset.default_protocol or PROTOCOLS[dataset.default_protocol].dataset == name
+
+
+@pytest.mark.parametrize("entry", [*map(METHODS.get, METHODS.names()), *map(DATASETS.get, DATASETS.names())])
+def test_no_card_has_an_empty_field(entry: Any) -> None:
+    generated = {"layout", "notes"}  # nothing to lay out, nothing to note
+    empty = {f.name for f in fields(entry.card) if getattr(entry.card, f.name) in ("", None)}
+    assert empty <= generated
+
+
+def test_an_unknown_name_is_answered_with_near_ones_and_the_list() -> None:
+    with pytest.raises(CrossplaceError) as caught:
+        METHODS.get("vpx")
+    assert str(caught.value).startswith("unknown method 'vpx'. Did you mean vxp? Available: ")
+    assert "height_histogram" in str(caught.value)
+
+
+def test_nothing_near_means_no_suggestion() -> None:
+    assert unknown("dataset", "qqq", ["town", "kitti"]) == "unknown dataset 'qqq'. Available: town, kitti"
+
+
+def with_entry_points(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str]) -> Registry[Method]:
+    found = [EntryPoint(name, value, "crossplace.methods") for name, value in points]
+    monkeypatch.setattr(registry, "entry_points", lambda group: found if group == "crossplace.methods" else [])
+    return Registry("method", dict(METHODS.table), "crossplace.methods")
+
+
+def test_third_parties_add_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = with_entry_points(monkeypatch, ("mine", "methods.vxp:Vxp"))
+    assert methods.get("mine") is METHODS.get("vxp")
+    assert methods.names() == sorted([*METHODS.table, "mine"])
+
+
+def test_a_name_taken_twice_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = with_entry_points(monkeypatch, ("vxp", "elsewhere:Vxp"))
+    with pytest.raises(CrossplaceError, match=r"method 'vxp' is registered twice: methods\.vxp:Vxp and elsewhere:Vxp"):
+        methods.names()
