@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from benchmark.descriptors import Descriptors
@@ -95,7 +95,7 @@ def evaluate(
 
     Frames that lack a modality are left out of its directions, and directions without frames altogether.
     """
-    has: dict[Modality, Bool[ndarray, "n"]] = {"image": frames.image != "", "cloud": frames.cloud != ""}
+    has: dict[Modality, ndarray] = {"image": frames.image != "", "cloud": frames.cloud != ""}
     query, database = select(frames, protocol.query), select(frames, protocol.database)
     evaluations = []
     for direction in (d for d in Direction if {d.query, d.database} <= set(modalities)):

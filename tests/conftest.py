@@ -16,6 +16,13 @@ TEST_DATA = Path(os.environ.get("CROSSPLACE_TEST_DATA", Path(__file__).parents[2
 """Real data beside the project, read only."""
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """``--benchmark-only`` collects tests/benchmarks and nothing else; without it that folder is left out."""
+    if not collection_path.name.startswith("test_"):
+        return None
+    return ("benchmarks" in collection_path.parts) != bool(config.getoption("benchmark_only")) or None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """``$CROSSPLACE_DATA`` of all tests; the working directory (and so ``runs/``) is a temporary one too."""

@@ -51,6 +51,8 @@ class VxpConfig(MethodConfig):
     """Voxel feature encoder."""
     widths: EncoderWidths = EncoderWidths()
     augmentation: Augmentation = Augmentation()
+    head_from_teacher: bool = False
+    """Start the cloud branch's pooling and head as copies of the image branch's (as published: fresh)."""
     margin: float = 0.3
     """Triplet margin of the teacher."""
     growth_rate: float = 1.4
@@ -88,7 +90,8 @@ _QUICK = replace(
     normalise_per_image=True,
     grid=VoxelGrid(size_m=(0.8, 0.8, 0.4)),
     feature_channels=(16, 32),
-    widths=EncoderWidths(entry=16, full=(16,), half=(32, 32), deep=(32, 32)),
+    widths=EncoderWidths(entry=16, full=(16,), half=(32, 32), deep=(32,)),
+    head_from_teacher=True,
     growth_limit=32,
     teacher=Recipe(epochs=10, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.8, decay_every=1),
     local_stage=Recipe(epochs=3, batch_size=8, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.7, decay_every=1),

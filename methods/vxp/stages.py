@@ -116,6 +116,12 @@ class GlobalStage(_VxpStage):
         """The whole cloud branch: the encoder is tuned further, pooling and head are new."""
         return [self.student]
 
+    def before(self) -> None:
+        """Copy the teacher's pooling and head, if the configuration says so."""
+        if self.config.head_from_teacher:
+            self.student.pool.load_state_dict(self.teacher.pool.state_dict())
+            self.student.head.load_state_dict(self.teacher.head.state_dict())
+
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Joint mirroring, colour jitter, rigid motion of the cloud, and on some datasets an affine of the image."""
         sample = self._paired(sample, rng)

@@ -129,8 +129,7 @@ class Align(Stage):
         return replace(sample, points=sample.points + noise)
 
     def forward(self, batch: Batch) -> StageOutput:
-        with torch.no_grad():
-            target = self.method.encode_images(self.method.image_inputs(batch))["main"]
+        target = self.method.encode_images(self.method.image_inputs(batch))["main"]  # frozen by the harness
         found = self.method.encode_clouds(self.method.cloud_inputs(batch))["main"]
         return StageOutput(loss_sum=(found - target).square().sum(), count=found.new_tensor(float(found.numel())))
 

@@ -252,6 +252,10 @@ def test_other_data_another_version_and_another_machine(
     with monkeypatch.context() as patch:
         patch.setattr(bench, "prepare", lambda _: replace(small_world, fingerprint="other"))
         assert changed(before, job()) == set(KEYS)
+    untrained = keys(job(untrained=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(bench, "prepare", lambda _: replace(small_world, fingerprint="other"))
+        assert changed(untrained, job(untrained=True)) == {"descriptors", "result"}
     with monkeypatch.context() as patch:
         patch.setattr(benchmark, "__version__", "99")
         assert changed(before, job()) == set(KEYS)

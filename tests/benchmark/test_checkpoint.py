@@ -16,7 +16,7 @@ def network(width: int = 3) -> nn.Module:
 def step(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     loss: torch.Tensor = module(torch.arange(8.0).view(4, 2)).square().sum()
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     optimizer.step()
 
 
@@ -83,7 +83,7 @@ def test_only_the_newest_tensors_are_kept(tmp_path: Path) -> None:
 
 def test_tied_and_transposed_parameters_can_be_saved(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
-    module[1].weight = module[0].weight  # type: ignore[union-attr]
+    module[1].weight = module[0].weight
     module.register_buffer("transposed", torch.arange(6.0).view(2, 3).T)
     save_weights(module, tmp_path / "w.safetensors")
     found = load_file(tmp_path / "w.safetensors")

@@ -136,7 +136,7 @@ def test_no_frames_at_all(tmp_path: Path) -> None:
 def test_a_frame_twice(tmp_path: Path) -> None:
     write(tmp_path / "x", images=numbers())
     write(tmp_path / "y", ids=["d", "b"], images=numbers(2))
-    with pytest.raises(CrossplaceError, match="y/frame_ids.txt: frame id 'b' occurs twice"):
+    with pytest.raises(CrossplaceError, match=r"y/frame_ids\.txt: frame id 'b' occurs twice"):
         Descriptors.read(tmp_path)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import encoding
 from benchmark.descriptors import Descriptors
 from benchmark.encoding import all_encoded, encode, encode_batch
 from benchmark.loading import batch_loader
+from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
 from methods.base import Method
 
@@ -110,15 +110,14 @@ def test_a_crash_while_a_part_is_overwritten_never_leaves_it_looking_whole(
     """Two protocols with equally many frames of one traversal: the old manifest must not vouch for mixed files."""
     one, two = ALL[:11], ALL[1:12]
     encode(method, small_world, one, tmp_path, MANIFEST)
-    write = encoding.write_atomically
 
     def fail(path: Path, content: bytes) -> None:
         if path.name == unlucky:
             raise OSError("disk full")
-        write(path, content)
+        write_atomically(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(encoding, "write_atomically", fail)
+        patch.setattr("benchmark.encoding.write_atomically", fail)
         with pytest.raises(OSError, match="disk full"):
             encode(method, small_world, two, tmp_path, MANIFEST)
     assert not all_encoded(small_world, two, tmp_path, MANIFEST)

@@ -26,8 +26,8 @@ def descriptors_of(frames: Frames, distance: str = "l2", views: int = 1) -> Desc
     if distance != "cosine":
         arrays = {m: np.round(array * 8) / 8 for m, array in arrays.items()}
     rows = {frame_id: row for row, frame_id in enumerate(frames.frame_id)}
-    chosen: Any = distance
-    return Descriptors(rows={"image": rows, "cloud": rows}, arrays=arrays, distance=chosen, method="noisy")  # type: ignore[dict-item,arg-type]
+    columns: Any = {"rows": {"image": rows, "cloud": rows}, "arrays": arrays, "distance": distance}
+    return Descriptors(method="noisy", **columns)
 
 
 def dissimilarity(a: np.ndarray, b: np.ndarray, distance: str) -> float:

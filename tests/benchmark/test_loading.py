@@ -53,9 +53,13 @@ def test_augmentation_depends_on_the_seed_and_the_place_in_the_epoch_alone(small
     torch.manual_seed(1)
     first = points(small_world, (0, 1))
     torch.manual_seed(2)
-    np.random.seed(3)  # noqa: NPY002: what must not matter
+    np.random.seed(3)  # noqa: NPY002 (what must not matter)
     again, other, in_worker = points(small_world, (0, 1)), points(small_world, (0, 2)), points(small_world, (0, 1), 1)
     assert len(first) == len(BATCHES)
+    twice = [batch.clouds for batch in batch_loader(small_world, [[0], [0]], ("cloud",), augment=noisy)]
+    assert twice[0] is not None
+    assert twice[1] is not None
+    assert not torch.equal(twice[0].points, twice[1].points), "each step has numbers of its own"
     for a, b, c, d in zip(first, again, other, in_worker, strict=True):
         assert torch.equal(a, b)
         assert not torch.equal(a, c)

@@ -90,7 +90,7 @@ def test_data_is_prepared_once_below_crossplace_data(tmp_path: Path) -> None:
     assert location.folder.parent == tmp_path / "data" / "prepared"
     for _ in range(2):
         assert len(prepare(locate("counted", None)).frames) == 36
-    assert PREPARED == [location.folder]
+    assert [location.folder] == PREPARED
 
 
 @pytest.mark.parametrize("options", [["spacing_m=2.5"], ['names=["a"]']])
@@ -217,7 +217,7 @@ def test_an_unknown_protocol_is_answered_with_near_ones_and_the_list(small_world
 
 
 def test_a_protocol_of_another_dataset_is_refused(small_world: PreparedDataset) -> None:
-    with pytest.raises(CrossplaceError, match="protocol town is for dataset 'town', but .* holds 'small_world'"):
+    with pytest.raises(CrossplaceError, match=r"protocol town is for dataset 'town', but .* holds 'small_world'"):
         find_protocol("town", small_world)
 
 

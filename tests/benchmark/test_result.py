@@ -204,7 +204,8 @@ def test_best_distances_and_ranks_follow_from_the_top_list(
 def test_the_intervals_follow_from_ranks_and_poses(
     write: Callable[..., Any], small_world: PreparedDataset, sparse: Protocol, averaging: Any
 ) -> None:
-    result, ranks = write(small_world, replace(sparse, averaging=averaging))
+    fewer = replace(small_world, frames=small_world.frames.take(np.arange(31)))  # pairs of different weight
+    result, ranks = write(fewer, replace(sparse, averaging=averaging))
     for number, (label, direction) in enumerate(result.directions.items()):
         rows = (ranks["query_direction"] == number) & (ranks["query_first_positive_rank"] > 0)
         first, pair, asked = (ranks[f"query_{n}"][rows] for n in ("first_positive_rank", "pair", "frame"))

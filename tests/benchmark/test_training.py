@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from benchmark.training import TrainingOptions, TrainingReport, train
 from datasets.base import Protocol, Selection
 from datasets.errors import CrossplaceError
+from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, Recipe, StageOutput
 
@@ -40,7 +41,7 @@ def metrics(folder: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
-def count_calls(monkeypatch: pytest.MonkeyPatch, kind: type, act: Callable[[int, Batch], None]) -> None:
+def count_calls(monkeypatch: pytest.MonkeyPatch, kind: Any, act: Callable[[int, Batch], None]) -> None:
     """Have ``act`` called with the number (from 1) and batch of every forward pass of stages of ``kind``."""
     forward, number = kind.forward, 0
 
@@ -97,17 +98,13 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
 def test_a_crash_while_the_checkpoint_is_written_leaves_the_previous_one(
     run: Callable[..., TrainingReport], uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchmark import checkpoint
-
-    write = checkpoint.write_atomically
-
     def fail_at_second_progress(path: Path, content: bytes) -> None:
         if path.name == "progress.json" and path.exists():
             raise OSError("disk full")
-        write(path, content)
+        write_atomically(path, content)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_atomically", fail_at_second_progress)
+        patch.setattr("benchmark.checkpoint.write_atomically", fail_at_second_progress)
         with pytest.raises(OSError, match="disk full"):
             run(tmp_path / "resumed")
     run(tmp_path / "resumed")
@@ -216,15 +213,18 @@ def test_only_the_trainable_modules_move_and_only_they_are_in_training_mode(
     toy: Any, run: Callable[..., TrainingReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     modes: set[tuple[bool, bool, bool]] = set()
+    with_gradients: set[str] = set()
     forward = toy.Align.forward
 
     def watched(self: Any, batch: Batch) -> StageOutput:
         modes.add((torch.is_grad_enabled(), self.method.image_branch.training, self.method.cloud_branch.training))
+        with_gradients.update(name for name, p in self.method.named_parameters() if p.requires_grad)
         return forward(self, batch)
 
     monkeypatch.setattr(toy.Align, "forward", watched)
     run(tmp_path)
     assert modes == {(True, False, True), (False, False, False)}, "training passes and validation passes"
+    assert with_gradients == {name for name, _ in toy.Toy().named_parameters() if name.startswith("cloud")}
     torch.manual_seed(0)
     fresh, taught = toy.Toy().state_dict(), load_file(tmp_path / "teach" / "best.safetensors")
     final = load_file(tmp_path / "weights.safetensors")
@@ -288,7 +288,7 @@ def test_training_on_nothing_is_an_error(
     toy: Any, small_world: PreparedDataset, protocol: Protocol, tmp_path: Path
 ) -> None:
     nothing = replace(protocol, split=replace(protocol.split, train=Selection(traversals=("noon",))))
-    with pytest.raises(CrossplaceError, match="protocol small: no frame of .* is selected for training"):
+    with pytest.raises(CrossplaceError, match=r"protocol small: no frame of .* is selected for training"):
         train(toy.Toy(), small_world, nothing, tmp_path, 0, CPU)
 
 
@@ -297,7 +297,7 @@ def test_a_stage_for_which_no_batch_can_be_formed_is_an_error(
 ) -> None:
     """One drive of the small world has no two frames of one place."""
     once = replace(protocol, split=replace(protocol.split, train=Selection(traversals=("morning",))))
-    with pytest.raises(CrossplaceError, match="stage teach: no batch .* 12 training frames"):
+    with pytest.raises(CrossplaceError, match=r"stage teach: no batch .* 12 training frames"):
         train(toy.Toy(), small_world, once, tmp_path, 0, CPU)
 
 
@@ -307,13 +307,12 @@ def test_frames_without_a_stages_modalities_are_left_out_of_it(
     cloud = small_world.frames.cloud.copy()
     cloud[:3] = ""
     lacking = replace(small_world, frames=replace(small_world.frames, cloud=cloud))
-    used: dict[str, set[str]] = {"Teach": set(), "Align": set()}
-    for kind, ids in used.items():
-        count_calls(
-            monkeypatch, getattr(toy, kind), lambda _, batch, ids=ids: ids.update(f.frame_id for f in batch.frames)
-        )
+    taught: set[str] = set()
+    aligned: set[str] = set()
+    count_calls(monkeypatch, toy.Teach, lambda _, batch: taught.update(f.frame_id for f in batch.frames))
+    count_calls(monkeypatch, toy.Align, lambda _, batch: aligned.update(f.frame_id for f in batch.frames))
     train(toy.Toy(), lacking, protocol, tmp_path, 0, CPU)
-    assert used["Teach"] - used["Align"] == {"morning-0", "morning-1", "morning-2"}
+    assert taught - aligned == {"morning-0", "morning-1", "morning-2"}
 
 
 def test_a_damaged_checkpoint_says_what_to_delete(run: Callable[..., TrainingReport], tmp_path: Path) -> None:

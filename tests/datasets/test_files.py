@@ -13,7 +13,7 @@ def test_what_is_written_is_there_with_its_folders(tmp_path: Path) -> None:
     assert path.read_bytes() == b"\x00\xff"
     write_atomically(path, b"")
     assert path.read_bytes() == b""
-    assert os.listdir(path.parent) == ["file.bin"]
+    assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])

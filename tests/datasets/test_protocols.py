@@ -55,7 +55,7 @@ def test_no_traversal_is_both_trained_and_tested_on(
         parts = [{n for n in names if part.includes(n)} for part in (split.train, split.validation, protocol.query)]
         assert parts[0]
         assert parts[2]
-        assert not (parts[0] & parts[1] or parts[0] & parts[2] or parts[1] & parts[2])
+        assert sum(map(len, parts)) == len(set.union(*parts))
 
 
 # --- on data -------------------------------------------------------------------------------------
