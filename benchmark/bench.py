@@ -5,10 +5,7 @@ run does only what is missing and a changed configuration never meets old files.
 """
 
 import logging
-import re
-from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,25 +18,17 @@ from benchmark.checkpoint import load_weights
 from benchmark.cost import measure
 from benchmark.descriptors import Descriptors
 from benchmark.encoding import all_encoded, encode
-from benchmark.environment import environment, harness, pick_device
-from benchmark.evaluation import Distances, evaluate, from_descriptors, from_ranker, needed_rows
+from benchmark.environment import environment, pick_device
+from benchmark.evaluation import Distances, from_descriptors, from_ranker, needed_rows
 from benchmark.keys import KEY_LENGTH, key_of, plain
 from benchmark.preparing import Location, check_protocol_name, find_protocol, locate, prepare
-from benchmark.registry import DATASETS, METHODS, unknown
-from benchmark.request import DataRequest, Request
-from benchmark.result import (
-    RESULT,
-    SCHEMA,
-    CostRecord,
-    DatasetRecord,
-    MethodRecord,
-    Result,
-    direction_records,
-    rank_arrays,
-)
+from benchmark.registry import METHODS, unknown
+from benchmark.request import Request
+from benchmark.result import RESULT, CostRecord, MethodRecord, Result
+from benchmark.scoring import unregistered, write_result
 from benchmark.training import WEIGHTS, TrainingOptions, TrainingReport, train
 from benchmark.trivial import RANKERS
-from datasets.base import Modality, Protocol
+from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
 from datasets.prepared import PreparedDataset
@@ -292,89 +281,6 @@ class Bench:
 
     def _name(self, where: str, key: str) -> str:
         return f"{self.request.method}-{self.request.preset}-{where}-s{self.request.seed}-{key}"
-
-
-def evaluate_files(request: DataRequest, folder: Path, runs: Path) -> Result:
-    """Score the descriptors in ``folder``; the result goes below ``runs`` like any other."""
-    check_protocol_name(request.protocol)
-    dataset = prepare(locate(request.dataset, request.source, request.dataset_options))
-    protocol, warnings = find_protocol(request.protocol, dataset)
-    descriptors = Descriptors.read(folder)
-    contents = {str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
-    key = key_of(contents, dataset.fingerprint, protocol)
-    name = re.sub(r"[^\w.+-]+", "_", descriptors.method)
-    return write_result(
-        runs / "results" / f"{name}-{protocol.name}-{key}",
-        key,
-        dataset=dataset,
-        protocol=protocol,
-        method=unregistered(descriptors.method, "foreign descriptors"),
-        distances=from_descriptors(descriptors),
-        modalities=descriptors.arrays.keys(),
-        cost=None,
-        seed=0,
-        environment=environment(pick_device("cpu"), "as stored"),
-        warnings=warnings,
-    )
-
-
-def write_result(
-    folder: Path,
-    key: str,
-    *,
-    dataset: PreparedDataset,
-    protocol: Protocol,
-    method: MethodRecord,
-    distances: Distances,
-    cost: CostRecord | None,
-    seed: int,
-    environment: dict[str, Any],
-    warnings: Sequence[str],
-    modalities: Collection[Modality] = ("image", "cloud"),
-) -> Result:
-    """Evaluate and write the result artifact into ``folder``."""
-    evaluations = evaluate(dataset.frames, protocol, distances, modalities)
-    # Data that someone brought counts as real: nobody knows its licence, so that its positions are not published.
-    is_real = dataset.name not in DATASETS.names() or DATASETS.get(dataset.name).card.is_real
-    result = Result(
-        schema_version=SCHEMA,
-        run_id=folder.name,
-        key=key,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        harness=harness(),
-        environment=environment,
-        method=method,
-        dataset=DatasetRecord(
-            name=dataset.name,
-            version=dataset.version,
-            options=dataset.options,
-            fingerprint=dataset.fingerprint,
-            counts=dataset.counts,
-            is_real=is_real,
-        ),
-        protocol=plain(protocol),
-        seed=seed,
-        directions=direction_records(evaluations, dataset, protocol),
-        cost=cost,
-        warnings=list(warnings),
-    )
-    result.write(folder, rank_arrays(evaluations, dataset))
-    return result
-
-
-def unregistered(name: str, weights: str) -> MethodRecord:
-    """The method part of a result that no registered method made; ``weights`` says what did."""
-    return MethodRecord(
-        name=name,
-        preset="",
-        config={},
-        config_key="",
-        weights=weights,
-        weights_sha256="",
-        backbone_weights="",
-        share_of_schedule=None,
-        training={},
-    )
 
 
 def _config(method: type[Method], request: Request) -> MethodConfig:

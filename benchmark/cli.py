@@ -69,7 +69,7 @@ class Evaluate(DataRequest):
 
     def __call__(self) -> None:
         """Print the table."""
-        from benchmark.bench import evaluate_files
+        from benchmark.scoring import evaluate_files
         from benchmark.tables import print_table
 
         print_table([evaluate_files(self, self.descriptors, self.runs)])

@@ -70,7 +70,8 @@ class TeacherStage(_VxpStage):
 
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Colour jitter and a small affine of the image; no mirroring."""
-        return _shifted(self._jittered(sample, rng), rng)
+        sample = self._jittered(sample, rng)
+        return _shifted(sample, rng) if self.config.augmentation.teacher_affine else sample
 
     def forward(self, batch: Batch) -> StageOutput:
         """Triplet loss, mean over the active triplets."""

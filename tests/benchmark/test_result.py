@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.bench import unregistered, write_result
 from benchmark.evaluation import from_ranker
 from benchmark.intervals import mean_interval
 from benchmark.keys import plain
 from benchmark.result import RANKS, RESULT, CostRecord, Result, TimingRecord
+from benchmark.scoring import unregistered, write_result
 from datasets.base import OnePercent, Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from benchmark.bench import unregistered, write_result
 from benchmark.evaluation import from_ranker
 from benchmark.publish import publish
 from benchmark.result import RANKS, RESULT, CostRecord, MethodRecord, RecallRecord, Result, TimingRecord
+from benchmark.scoring import unregistered, write_result
 from benchmark.tables import COLUMNS, cells, footnotes, markdown, print_summary, print_table, title, write_tables
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError

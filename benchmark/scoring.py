@@ -1,0 +1,103 @@
+"""From descriptors or distances to the written result, whoever made them."""
+
+import re
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmark.descriptors import Descriptors
+from benchmark.environment import environment as describe_environment
+from benchmark.environment import harness, pick_device
+from benchmark.evaluation import Distances, evaluate, from_descriptors
+from benchmark.keys import key_of, plain
+from benchmark.preparing import check_protocol_name, find_protocol, locate, prepare
+from benchmark.registry import DATASETS
+from benchmark.request import DataRequest
+from benchmark.result import SCHEMA, CostRecord, DatasetRecord, MethodRecord, Result, direction_records, rank_arrays
+from datasets.base import Modality, Protocol
+from datasets.files import sha256_of
+from datasets.prepared import PreparedDataset
+
+
+def evaluate_files(request: DataRequest, folder: Path, runs: Path) -> Result:
+    """Score the descriptors in ``folder``; the result goes below ``runs`` like any other."""
+    check_protocol_name(request.protocol)
+    dataset = prepare(locate(request.dataset, request.source, request.dataset_options))
+    protocol, warnings = find_protocol(request.protocol, dataset)
+    descriptors = Descriptors.read(folder)
+    contents = {str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
+    key = key_of(contents, dataset.fingerprint, protocol)
+    name = re.sub(r"[^\w.+-]+", "_", descriptors.method)
+    return write_result(
+        runs / "results" / f"{name}-{protocol.name}-{key}",
+        key,
+        dataset=dataset,
+        protocol=protocol,
+        method=unregistered(descriptors.method, "foreign descriptors"),
+        distances=from_descriptors(descriptors),
+        modalities=descriptors.arrays.keys(),
+        cost=None,
+        seed=0,
+        environment=describe_environment(pick_device("cpu"), "as stored"),
+        warnings=warnings,
+    )
+
+
+def write_result(
+    folder: Path,
+    key: str,
+    *,
+    dataset: PreparedDataset,
+    protocol: Protocol,
+    method: MethodRecord,
+    distances: Distances,
+    cost: CostRecord | None,
+    seed: int,
+    environment: dict[str, Any],
+    warnings: Sequence[str],
+    modalities: Collection[Modality] = ("image", "cloud"),
+) -> Result:
+    """Evaluate and write the result artifact into ``folder``."""
+    evaluations = evaluate(dataset.frames, protocol, distances, modalities)
+    # Data that someone brought counts as real: nobody knows its licence, so that its positions are not published.
+    is_real = dataset.name not in DATASETS.names() or DATASETS.get(dataset.name).card.is_real
+    result = Result(
+        schema_version=SCHEMA,
+        run_id=folder.name,
+        key=key,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        harness=harness(),
+        environment=environment,
+        method=method,
+        dataset=DatasetRecord(
+            name=dataset.name,
+            version=dataset.version,
+            options=dataset.options,
+            fingerprint=dataset.fingerprint,
+            counts=dataset.counts,
+            is_real=is_real,
+        ),
+        protocol=plain(protocol),
+        seed=seed,
+        directions=direction_records(evaluations, dataset, protocol),
+        cost=cost,
+        warnings=list(warnings),
+    )
+    result.write(folder, rank_arrays(evaluations, dataset))
+    return result
+
+
+def unregistered(name: str, weights: str) -> MethodRecord:
+    """The method part of a result that no registered method made; ``weights`` says what did."""
+    return MethodRecord(
+        name=name,
+        preset="",
+        config={},
+        config_key="",
+        weights=weights,
+        weights_sha256="",
+        backbone_weights="",
+        share_of_schedule=None,
+        training={},
+    )
