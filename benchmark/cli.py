@@ -167,6 +167,27 @@ class List:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compare:
+    """Recall@1 of one result minus that of another, with a paired 95 % interval per direction."""
+
+    runs: Positional[tuple[Path, Path]]
+    """Two folders with result.json and ranks.npz, of the same dataset and protocol."""
+    depth: int = 1
+    """The N of recall@N."""
+
+    def __call__(self) -> None:
+        """Print one line a direction."""
+        from benchmark.comparison import recall_difference
+        from benchmark.result import Result
+
+        one, other = self.runs
+        for direction in Result.read(one).directions:
+            difference, interval = recall_difference(one, other, direction, self.depth)
+            ends = f"[{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+            say(f"{direction:<14} R@{self.depth} {100 * difference:+.1f} {ends} percentage points")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Publish:
     """Copy results of runs into the committed results (aggregates only for real data)."""
 
@@ -206,6 +227,7 @@ Command = (
     | Annotated[Data, subcommand("data")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Compare, subcommand("compare")]
     | Annotated[Publish, subcommand("publish")]
     | Annotated[Tables, subcommand("tables")]
 )
@@ -235,7 +257,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from datasets.errors import CrossplaceError
 
     configure_logging()
-    command: Bench | List | Data | Train | Evaluate | Publish | Tables = tyro.cli(
+    command: Bench | List | Data | Train | Evaluate | Compare | Publish | Tables = tyro.cli(
         Command,
         prog="crossplace",
         description="Benchmark of camera-LiDAR place recognition.",

@@ -33,6 +33,7 @@ COMMANDS = [
     "data stats",
     "train",
     "evaluate",
+    "compare",
     "publish",
     "tables",
 ]
