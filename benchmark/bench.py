@@ -36,6 +36,8 @@ from methods.base import Method, MethodConfig, ShippedWeights
 
 log = logging.getLogger(__name__)
 
+UNKNOWN = Path("(known once the data is prepared)")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -129,7 +131,8 @@ class Bench:
         key = self.dataset.fingerprint[:KEY_LENGTH] if is_own else folder.name.rpartition("-")[2]
         steps = [Step(name="prepare", key=key, folder=folder, is_done=is_prepared)]
         if not is_prepared:
-            return steps
+            later = ("train or load weights", "encode", "evaluate and measure")
+            return steps + [Step(name=name, key="–", folder=UNKNOWN, is_done=False) for name in later]
         finished = self._is_finished()
         trained = finished or self._is_trained()
         if self._needs_training:

@@ -242,8 +242,6 @@ def print_plan(steps: "Sequence[Step]") -> None:
     """Keyed steps and whether their outcome is already there."""
     for number, step in enumerate(steps, start=1):
         say(f"{number}. {step.name:<22} {step.key:<14} {'cached' if step.is_done else 'runs':<7} {step.folder}")
-    if len(steps) == 1:
-        say("   the keys of training, encoding and evaluation are known once the data is prepared")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
