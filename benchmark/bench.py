@@ -19,20 +19,19 @@ from benchmark.cost import measure
 from benchmark.descriptors import Descriptors
 from benchmark.encoding import all_encoded, encode
 from benchmark.environment import environment, pick_device
-from benchmark.evaluation import Distances, from_descriptors, from_ranker, needed_rows
-from benchmark.keys import KEY_LENGTH, key_of, plain
+from benchmark.evaluation import from_descriptors, needed_rows
+from benchmark.keys import KEY_LENGTH, code_of, key_of, plain
 from benchmark.preparing import Location, check_protocol_name, find_protocol, locate, prepare
 from benchmark.registry import METHODS, unknown
 from benchmark.request import Request
-from benchmark.result import RESULT, CostRecord, MethodRecord, Result
-from benchmark.scoring import unregistered, write_result
+from benchmark.result import MethodRecord, Origin, Result
+from benchmark.scoring import has_result, rank_trivially, write_result
 from benchmark.training import WEIGHTS, TrainingOptions, TrainingReport, train
-from benchmark.trivial import RANKERS
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
 from datasets.prepared import PreparedDataset
-from methods.base import Method, MethodConfig, ShippedWeights
+from methods.base import FROM_SCRATCH, Method, MethodConfig, ShippedWeights
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +51,13 @@ class Step:
 class Bench:
     """A request with everything resolved that can be resolved before work starts."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, *, measured: bool = True) -> None:
         check_protocol_name(request.protocol)
-        self.request = request
+        self.request, self.measured = request, measured
         self.method_class = METHODS.get(request.method)
         self.config = _config(self.method_class, request)
+        self.identity = _without_path(self.config)
+        self.code = code_of(self.method_class)
         self.device = pick_device(request.device)
         self.location: Location = locate(request.dataset, request.source, request.dataset_options)
 
@@ -92,7 +93,7 @@ class Bench:
     @cached_property
     def weights_key(self) -> str:
         """Identifies the weights before they exist."""
-        base = ("method", self.request.method, self.config, self.request.seed, benchmark.__version__)
+        base = ("method", self.request.method, self.identity, self.request.seed, self.code, benchmark.__version__)
         if self.shipped:
             return key_of("shipped", *base, self.shipped.sha256)
         if self.request.untrained or not self._is_trainable:
@@ -107,7 +108,7 @@ class Bench:
     @property
     def descriptor_key(self) -> str:
         """Identifies the descriptors of this dataset's frames."""
-        return key_of(self.weights_key, self.dataset.fingerprint, self.request.precision)
+        return key_of(self.weights_key, self.dataset.fingerprint)
 
     @property
     def descriptor_folder(self) -> Path:
@@ -117,7 +118,7 @@ class Bench:
     @property
     def result_key(self) -> str:
         """Identifies the result, costs on this machine included."""
-        return key_of(self.descriptor_key, self.protocol, environment(self.device, self.request.precision))
+        return key_of(self.descriptor_key, self.protocol, environment(self.device), self.measured)
 
     @property
     def result_folder(self) -> Path:
@@ -159,58 +160,45 @@ class Bench:
             result = Result.read(self.result_folder)
         else:
             result = self._run_method()
-        return [result, *(self._run_ranker(name) for name in RANKERS)]
+        return [result, *rank_trivially(self.dataset, self.protocol, self.request, self._warnings())]
 
     def train(self) -> Method:
         """The method with its weights: trained (now or before), shipped, or as initialised."""
         torch.manual_seed(self.request.seed)
-        method = self.method_class(self.config)
         if self.shipped:
             _check_shipped(self.shipped)
-            load_weights(method, self.shipped.file)
-        elif self._needs_training:
-            if self._is_trained():
-                load_weights(method, self.training_folder / WEIGHTS)
-            else:
-                options = TrainingOptions(
-                    accelerator=self.device.type,
-                    devices=1 if self.device.index is None else [self.device.index],
-                    precision=self.request.precision,
-                    workers=self.request.workers,
-                )
-                train(method, self.dataset, self.protocol, self.training_folder, self.request.seed, options)
+        if self.weights_file and (self.shipped or self._is_trained()):
+            # All weights are in the file: the pretrained backbone they began with is not needed any more.
+            method = self.method_class(replace(self.config, weights=FROM_SCRATCH, weights_sha256=""))
+            load_weights(method, self.weights_file)
+            return method.to(self.device)
+        method = self.method_class(self.config)
+        if self._needs_training:
+            options = TrainingOptions(
+                accelerator=self.device.type,
+                devices=1 if self.device.index is None else [self.device.index],
+                precision=self.request.precision,
+                workers=self.request.workers,
+            )
+            train(method, self.dataset, self.protocol, self.training_folder, self.request.seed, options)
         return method.to(self.device)
 
     def _run_method(self) -> Result:
         method = self.train()
-        log.info("%s", self._weights_in_words)
+        log.info("weights: %s", self._weights_in_words)
         n_new = encode(method, self.dataset, self.rows, self.descriptor_folder, self._manifest())
         log.info("encoded %d parts anew, %s", n_new, self.descriptor_folder)
-        cost = measure(method, self.dataset, self.rows)
-        distances = from_descriptors(Descriptors.read(self.descriptor_folder))
-        return self._write(self.result_folder, self.result_key, self._method_record(), distances, cost)
-
-    def _run_ranker(self, name: str) -> Result:
-        key = key_of(name, self.request.seed, self.dataset.fingerprint, self.protocol, benchmark.__version__)
-        folder = self.request.runs / "results" / f"{name}-{self.protocol.name}-s{self.request.seed}-{key}"
-        if _has_result(folder, key):
-            return Result.read(folder)
-        record = unregistered(name, "a ranker of the harness")
-        return self._write(folder, key, record, from_ranker(name, self.request.seed), None)
-
-    def _write(
-        self, folder: Path, key: str, method: MethodRecord, distances: Distances, cost: CostRecord | None
-    ) -> Result:
+        cost = measure(method, self.dataset, self.rows) if self.measured else None
         return write_result(
-            folder,
-            key,
+            self.result_folder,
+            self.result_key,
             dataset=self.dataset,
             protocol=self.protocol,
-            method=method,
-            distances=distances,
+            method=self._method_record(),
+            distances=from_descriptors(Descriptors.read(self.descriptor_folder)),
             cost=cost,
             seed=self.request.seed,
-            environment=environment(self.device, self.request.precision),
+            environment=environment(self.device),
             warnings=self._warnings(),
         )
 
@@ -227,7 +215,7 @@ class Bench:
 
     def _is_finished(self) -> bool:
         """Whether the result is there; where trained weights still are, it must be theirs."""
-        if not _has_result(self.result_folder, self.result_key):
+        if not has_result(self.result_folder, self.result_key):
             return False
         if not (self._needs_training and self._is_trained()):
             return True
@@ -241,22 +229,27 @@ class Bench:
         return self.training_folder / WEIGHTS if self._needs_training else None
 
     @property
-    def _weights_in_words(self) -> str:
+    def _origin(self) -> Origin:
         if self.shipped:
-            return f"weights shipped with the suite ({self.shipped.file.name}), made by: {self.shipped.command}"
+            return "shipped"
         if not self._is_trainable:
             return "nothing to train"
-        return "untrained" if self.request.untrained else "trained here"
+        return "untrained" if self.request.untrained else "trained"
+
+    @property
+    def _weights_in_words(self) -> str:
+        if self.shipped:
+            return f"shipped with the suite ({self.shipped.file.name}), made by: {self.shipped.command}"
+        return self._origin
 
     def _manifest(self) -> dict[str, Any]:
         """What descriptors depend on."""
         return {
             "method": self.request.method,
-            "config": key_of(self.config),
+            "config": key_of(self.identity),
             "weights_key": self.weights_key,
             "weights_sha256": self._weights_sha256(),
             "dataset": self.dataset.fingerprint,
-            "precision": self.request.precision,
         }
 
     def _weights_sha256(self) -> str:
@@ -270,13 +263,14 @@ class Bench:
         return MethodRecord(
             name=self.request.method,
             preset=self.request.preset,
-            config=plain(self.config),
-            config_key=key_of(self.config),
+            config=plain(self.identity),
+            config_key=key_of(self.identity),
+            origin=self._origin,
             weights=self._weights_in_words,
             weights_sha256=self._weights_sha256(),
-            backbone_weights=self.config.weights,
+            backbone_weights=self.identity.weights,
             share_of_schedule=share,
-            training=plain(asdict(report)) if report else {},
+            training=plain(asdict(report)) | {"precision": self.request.precision} if report else {},
         )
 
     def _warnings(self) -> list[str]:
@@ -291,12 +285,15 @@ def _config(method: type[Method], request: Request) -> MethodConfig:
     if request.preset not in method.presets:
         raise CrossplaceError(unknown(f"preset of {request.method}", request.preset, sorted(method.presets)))
     config = method.presets[request.preset]
-    if request.weights is not None:
-        # A file is identified by what it holds, so that another file at the same path never meets old results.
-        file = Path(request.weights)
-        sha256 = request.weights_sha256 or (sha256_of(file) if file.is_file() else "")
-        config = replace(config, weights=request.weights, weights_sha256=sha256)
-    return config
+    weights = config.weights if request.weights is None else request.weights
+    # A file is identified by what it holds, so that another file at the same path never meets old results.
+    found = sha256_of(Path(weights)) if Path(weights).is_file() else ""
+    return replace(config, weights=weights, weights_sha256=request.weights_sha256 or found or config.weights_sha256)
+
+
+def _without_path(config: MethodConfig) -> MethodConfig:
+    """What identifies a configuration: a weights file by name and hash, wherever it lies."""
+    return replace(config, weights=Path(config.weights).name)
 
 
 def _check_shipped(weights: ShippedWeights) -> None:
@@ -306,7 +303,3 @@ def _check_shipped(weights: ShippedWeights) -> None:
             f"{weights.file}: expected SHA-256 {weights.sha256}, found {found}; restore the file from the repository "
             "or train anew with --retrain"
         )
-
-
-def _has_result(folder: Path, key: str) -> bool:
-    return (folder / RESULT).is_file() and Result.read(folder).key == key

@@ -18,7 +18,7 @@ from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
 import datasets
 from benchmark.console import configure_logging
-from benchmark.request import DataRequest, Request
+from benchmark.request import Request
 
 if TYPE_CHECKING:
     from benchmark.bench import Step
@@ -59,20 +59,20 @@ class Train(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluate(DataRequest):
-    """Score descriptors that anyone made; docs/descriptors.md says which files."""
+class Evaluate(Request):
+    """Like bench without measuring cost; with --descriptors, score files that anyone made (docs/descriptors.md)."""
 
-    descriptors: Path
-    """Folder with frame_ids.txt and images.npy and/or clouds.npy, there or in subfolders."""
-    runs: Path = Path("runs")
-    """The result is written below RUNS/results."""
+    descriptors: Path | None = None
+    """Folder with frame_ids.txt and images.npy and/or clouds.npy, there or in subfolders; no method is run then."""
 
     def __call__(self) -> None:
         """Print the table."""
+        from benchmark.bench import Bench as Job
         from benchmark.scoring import evaluate_files
         from benchmark.tables import print_table
 
-        print_table([evaluate_files(self, self.descriptors, self.runs)])
+        results = evaluate_files(self, self.descriptors) if self.descriptors else Job(self, measured=False).run()
+        print_table(results)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +199,10 @@ class Publish:
     def __call__(self) -> None:
         """Copy each run."""
         from benchmark.publish import publish
+        from datasets.errors import CrossplaceError
 
+        if not self.runs:
+            raise CrossplaceError("nothing to publish: name folders with result.json, such as runs/results/*")
         for run in self.runs:
             say(f"published {publish(run, self.results)}")
 

@@ -15,7 +15,7 @@ def recall_difference(one: Path, other: Path, direction: str, depth: int = 1) ->
     """Recall@``depth`` of the result in ``one`` minus that in ``other``, with a paired 95 % interval.
 
     Both must be of the same dataset and protocol, so that they asked the same queries. Weighted like the headline
-    number; queries without a positive are left out. The same map blocks are drawn for both.
+    number, over the queries that it counts. The same map blocks are drawn for both.
 
     Raises:
         CrossplaceError: results that cannot be compared, or without ``ranks.npz`` (published results of real data).
@@ -23,8 +23,8 @@ def recall_difference(one: Path, other: Path, direction: str, depth: int = 1) ->
     first, second = Result.read(one), Result.read(other)
     if first.dataset.fingerprint != second.dataset.fingerprint or first.protocol != second.protocol:
         raise CrossplaceError(f"{one} and {other} differ in dataset or protocol; only like can be compared with like")
-    hits, ranks = _hits(one, direction, depth)
-    other_hits, _ = _hits(other, direction, depth)
+    hits, ranks = _hits(one, first, direction, depth)
+    other_hits, _ = _hits(other, second, direction, depth)
     frame, pair = ranks["query_frame"], ranks["query_pair"]
     position = np.stack([ranks["frame_east_m"][frame], ranks["frame_north_m"][frame]], axis=1)
     block = map_blocks(ranks["frame_world"][frame], position)
@@ -33,8 +33,8 @@ def recall_difference(one: Path, other: Path, direction: str, depth: int = 1) ->
     return difference, difference_interval(hits, other_hits, block, weights)
 
 
-def _hits(folder: Path, direction: str, depth: int) -> tuple[ndarray, dict[str, ndarray]]:
-    """Hits of the answerable queries of one direction, and their columns beside all frame columns."""
+def _hits(folder: Path, result: Result, direction: str, depth: int) -> tuple[ndarray, dict[str, ndarray]]:
+    """Hits of the counted queries of one direction, and their columns beside all frame columns."""
     if not (folder / RANKS).is_file():
         raise CrossplaceError(f"{folder}: no {RANKS}; a comparison needs the ranks of every query")
     with np.load(folder / RANKS, allow_pickle=False) as stored:
@@ -42,6 +42,7 @@ def _hits(folder: Path, direction: str, depth: int) -> tuple[ndarray, dict[str, 
     if direction not in ranks["directions"]:
         raise CrossplaceError(f"{folder}: no direction {direction!r}; found {', '.join(ranks['directions'])}")
     is_direction = ranks["query_direction"] == ranks["directions"].tolist().index(direction)
-    chosen = is_direction & (ranks["query_first_positive_rank"] >= 1)
+    answerable = ranks["query_first_positive_rank"] >= 1
+    chosen = is_direction & (answerable | (result.protocol["no_positive"] == "miss"))
     columns = {name: column[chosen] if name.startswith("query_") else column for name, column in ranks.items()}
     return is_hit(columns["query_first_positive_rank"], depth), columns

@@ -22,7 +22,7 @@ N_SAMPLES, N_WARM_UP = 30, 5
 MIB = 2**20
 
 
-def measure(method: Method, dataset: PreparedDataset, rows: Int[ndarray, "n"]) -> CostRecord:
+def measure(method: Method, dataset: PreparedDataset, rows: Int[ndarray, " n"]) -> CostRecord:
     """Time ``method`` on its device over different frames, evenly spread over ``rows``; loading is not counted.
 
     Preprocessing and encoding are timed apart, with the device synchronised around each; on CUDA also by events.
@@ -56,7 +56,7 @@ def measure(method: Method, dataset: PreparedDataset, rows: Int[ndarray, "n"]) -
     )
 
 
-def _spread(rows: Int[ndarray, "n"]) -> Int[ndarray, "k"]:
+def _spread(rows: Int[ndarray, " n"]) -> Int[ndarray, " k"]:
     """As many of ``rows`` as are timed, some twice if there are fewer; none of none."""
     return rows[np.linspace(0, len(rows) - 1, N_WARM_UP + N_SAMPLES).astype(int)] if len(rows) else rows
 

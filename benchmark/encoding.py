@@ -27,7 +27,7 @@ _GROUPS: dict[str, tuple[Modality, ...]] = {"both": ("image", "cloud"), "image":
 def encode(
     method: Method,
     dataset: PreparedDataset,
-    rows: Int[ndarray, "n"],
+    rows: Int[ndarray, " n"],
     folder: Path,
     manifest: dict[str, Any],
     batch_size: int = 8,
@@ -58,7 +58,7 @@ def encode(
     return n_new
 
 
-def all_encoded(dataset: PreparedDataset, rows: Int[ndarray, "n"], folder: Path, manifest: dict[str, Any]) -> bool:
+def all_encoded(dataset: PreparedDataset, rows: Int[ndarray, " n"], folder: Path, manifest: dict[str, Any]) -> bool:
     """Whether :func:`encode` with these arguments would find nothing to do."""
     return all(
         is_encoded(folder / part, part_manifest(dataset, members, manifest))
@@ -66,7 +66,7 @@ def all_encoded(dataset: PreparedDataset, rows: Int[ndarray, "n"], folder: Path,
     )
 
 
-def part_manifest(dataset: PreparedDataset, members: Int[ndarray, "m"], manifest: dict[str, Any]) -> dict[str, Any]:
+def part_manifest(dataset: PreparedDataset, members: Int[ndarray, " m"], manifest: dict[str, Any]) -> dict[str, Any]:
     """What the part with frames ``members`` is made of."""
     return {**manifest, "frames": dataset.frames.frame_id[members].tolist()}
 
@@ -81,8 +81,8 @@ def is_encoded(part: Path, wanted: dict[str, Any]) -> bool:
 
 
 def _parts(
-    dataset: PreparedDataset, rows: Int[ndarray, "n"]
-) -> Iterator[tuple[str, tuple[Modality, ...], Int[ndarray, "m"]]]:
+    dataset: PreparedDataset, rows: Int[ndarray, " n"]
+) -> Iterator[tuple[str, tuple[Modality, ...], Int[ndarray, " m"]]]:
     """Folder name, modalities and rows of each part: a traversal, split where some frames lack a modality."""
     frames = dataset.frames
     has_image, has_cloud = frames.image[rows] != "", frames.cloud[rows] != ""
@@ -97,7 +97,7 @@ def _parts(
 def _encode_part(
     method: Method,
     dataset: PreparedDataset,
-    rows: Int[ndarray, "n"],
+    rows: Int[ndarray, " n"],
     modalities: tuple[Modality, ...],
     what: str,
     batch_size: int,

@@ -48,9 +48,9 @@ class PairEvaluation:
 
     direction: Direction
     pair: Pair
-    query_rows: Int[ndarray, "nq"]
+    query_rows: Int[ndarray, " nq"]
     """Rows of the dataset's frames."""
-    database_rows: Int[ndarray, "nd"]
+    database_rows: Int[ndarray, " nd"]
     ranking: Ranking
     recall: Recall
 
@@ -83,7 +83,7 @@ def from_ranker(name: str, seed: int) -> Distances:
     return compute
 
 
-def needed_rows(frames: Frames, protocol: Protocol) -> Int[ndarray, "n"]:
+def needed_rows(frames: Frames, protocol: Protocol) -> Int[ndarray, " n"]:
     """Rows of all frames that ask or are searched under ``protocol``, ascending."""
     return np.union1d(select(frames, protocol.query), select(frames, protocol.database))
 

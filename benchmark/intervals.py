@@ -25,7 +25,7 @@ class Interval:
     high: float
 
 
-def map_blocks(world: ndarray, position_m: Float[ndarray, "n _"], cell_m: float = CELL_M) -> Int[ndarray, "n"]:
+def map_blocks(world: ndarray, position_m: Float[ndarray, "n _"], cell_m: float = CELL_M) -> Int[ndarray, " n"]:
     """The block (0, 1, …) of each query: its world and its cell of an east-north grid.
 
     ``position_m`` starts with east and north. Revisits of a place fall into one block, whatever the traversal.
@@ -36,15 +36,15 @@ def map_blocks(world: ndarray, position_m: Float[ndarray, "n _"], cell_m: float 
     return block.reshape(-1)
 
 
-def equal_pair_weights(pair: Int[ndarray, "n"]) -> Float[ndarray, "n"]:
+def equal_pair_weights(pair: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
     """Weights of queries under which every traversal pair (numbered 0, 1, …) weighs the same."""
     return 1.0 / np.bincount(pair)[pair]
 
 
 def mean_interval(
-    values: Float[ndarray, "n"] | Bool[ndarray, "n"],
-    block: Int[ndarray, "n"],
-    weights: Float[ndarray, "n"] | None = None,
+    values: Float[ndarray, " n"] | Bool[ndarray, " n"],
+    block: Int[ndarray, " n"],
+    weights: Float[ndarray, " n"] | None = None,
     *,
     seed: int = 0,
     draws: int = 2000,
@@ -68,10 +68,10 @@ def mean_interval(
 
 
 def difference_interval(
-    hits: Bool[ndarray, "n"],
-    other_hits: Bool[ndarray, "n"],
-    block: Int[ndarray, "n"],
-    weights: Float[ndarray, "n"] | None = None,
+    hits: Bool[ndarray, " n"],
+    other_hits: Bool[ndarray, " n"],
+    block: Int[ndarray, " n"],
+    weights: Float[ndarray, " n"] | None = None,
     *,
     seed: int = 0,
     draws: int = 2000,
@@ -81,8 +81,8 @@ def difference_interval(
 
 
 def hypergeometric_recall(
-    n_positives: Int[ndarray, "n"], n_candidates: Int[ndarray, "n"], depth: int | Int[ndarray, "n"]
-) -> Float[ndarray, "n"]:
+    n_positives: Int[ndarray, " n"], n_candidates: Int[ndarray, " n"], depth: int | Int[ndarray, " n"]
+) -> Float[ndarray, " n"]:
     """Exact expected recall of a random ranking for each query: 1 − C(N − P, k) / C(N, k); 0 without positives."""
     n_negatives = n_candidates - n_positives
     k = np.minimum(depth, n_candidates)
@@ -90,5 +90,5 @@ def hypergeometric_recall(
     return np.where(k > n_negatives, 1.0, -np.expm1(log_miss))
 
 
-def _log_choose(n: Int[ndarray, "n"], k: Int[ndarray, "n"]) -> Float[ndarray, "n"]:
+def _log_choose(n: Int[ndarray, " n"], k: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
     return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)

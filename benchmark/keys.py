@@ -2,10 +2,14 @@
 
 import dataclasses
 import hashlib
+import inspect
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import methods.base
 
 KEY_LENGTH = 12
 
@@ -27,3 +31,12 @@ def key_of(*parts: Any) -> str:
     """A short hash of ``parts`` in order."""
     text = json.dumps([plain(p) for p in parts], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def code_of(kind: type) -> str:
+    """Hash of the source that a method's numbers come from: its file or package, the interface, the shared layers."""
+    own = Path(inspect.getfile(kind))
+    shared = Path(inspect.getfile(methods.base)).parent
+    files = [*(own.parent.glob("*.py") if own.name == "__init__.py" else [own])]
+    files += [shared / "base.py", *(shared / "layers").glob("*.py")]
+    return key_of([(f.name, hashlib.sha256(f.read_bytes()).hexdigest()) for f in sorted(files)])

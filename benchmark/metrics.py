@@ -40,22 +40,22 @@ def one_percent_depth(database_size: int, rule: OnePercent) -> int:
     return depth if rule.cap is None else min(depth, rule.cap)
 
 
-def is_hit(first_positive_rank: Int[ndarray, "n"], depth: int | Int[ndarray, "n"]) -> Bool[ndarray, "n"]:
+def is_hit(first_positive_rank: Int[ndarray, " n"], depth: int | Int[ndarray, " n"]) -> Bool[ndarray, " n"]:
     """Which queries have a positive among their ``depth`` (one for all, or each its own) nearest candidates."""
     return (first_positive_rank >= 1) & (first_positive_rank <= depth)
 
 
-def is_counted(first_positive_rank: Int[ndarray, "n"], protocol: Protocol) -> Bool[ndarray, "n"]:
+def is_counted(first_positive_rank: Int[ndarray, " n"], protocol: Protocol) -> Bool[ndarray, " n"]:
     """Which queries enter the denominator; rank 0 says that a query has no positive."""
     return (first_positive_rank >= 1) | (protocol.no_positive == "miss")
 
 
-def recall_at(first_positive_rank: Int[ndarray, "n"], depth: int | Int[ndarray, "n"]) -> float:
+def recall_at(first_positive_rank: Int[ndarray, " n"], depth: int | Int[ndarray, " n"]) -> float:
     """Share of queries that find a positive among their ``depth`` nearest candidates; nan without queries."""
     return float(np.mean(is_hit(first_positive_rank, depth))) if len(first_positive_rank) else float("nan")
 
 
-def summarise(first_positive_rank: Int[ndarray, "n"], database_size: int, protocol: Protocol) -> Recall:
+def summarise(first_positive_rank: Int[ndarray, " n"], database_size: int, protocol: Protocol) -> Recall:
     """Recall of one traversal pair whose database has ``database_size`` places (candidates or not)."""
     counted = first_positive_rank[is_counted(first_positive_rank, protocol)]
     one_percent = one_percent_depth(database_size, protocol.one_percent)

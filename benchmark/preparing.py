@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from benchmark.keys import key_of
 from benchmark.registry import DATASETS, unknown
 from datasets.base import Dataset, Protocol
 from datasets.errors import CrossplaceError
+from datasets.files import sha256_of
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS, own_data, resolve
 
@@ -55,15 +56,28 @@ def locate(name: str, source: Path | None, options: Sequence[str] = ()) -> Locat
     if Path(name).is_dir() and name not in DATASETS.names():
         raise CrossplaceError(f"{name}: no dataset.json here, so this is no (completely) prepared dataset")
     dataset = make_dataset(name, options)
+    location = _location(dataset, source)
+    if location and location.is_prepared:
+        return location
     wrong = [finding.what for finding in dataset.check(source) if not finding.ok]
     if wrong:
         raise CrossplaceError(
             f"{name}: the data cannot be prepared: {'; '.join(wrong)}. Where to get it: {dataset.card.source}. "
             f"Next: crossplace data check {name} --source {source or 'DIR'}"
         )
+    assert location is not None, "a source that passes its check has a fingerprint"
+    return location
+
+
+def _location(dataset: Dataset, source: Path | None) -> Location | None:
+    """Where the dataset belongs; none if the source is too broken to say."""
+    try:
+        fingerprint = dataset.fingerprint(source)
+    except CrossplaceError:
+        return None
     # The place of the source counts too: a prepared dataset may refer to the original files.
-    key = key_of(dataset.fingerprint(source), str(source.resolve()) if source else None)
-    folder = data_folder() / "prepared" / f"{name}-{key}"
+    key = key_of(fingerprint, str(source.resolve()) if source else None)
+    folder = data_folder() / "prepared" / f"{dataset.card.name}-{key}"
     return Location(dataset=dataset, source=source, folder=folder)
 
 
@@ -99,7 +113,16 @@ def prepare(location: Location) -> PreparedDataset:
         for _ in track(_each_frame(chain([first], steps)), f"prepare {dataset.card.name}", first[1]):
             pass
         log.info("prepared %s in %s", dataset.card.name, location.folder)
-    return PreparedDataset.read(location.folder)
+    prepared = PreparedDataset.read(location.folder)
+    return prepared if location.dataset else replace(prepared, fingerprint=_content_key(prepared))
+
+
+def _content_key(prepared: PreparedDataset) -> str:
+    """Fingerprint of a folder that a person keeps: its tables, and the size and time of every file they name."""
+    tables = [sha256_of(prepared.folder / name) for name in ("dataset.json", "frames.csv")]
+    paths = [*prepared.frames.image.tolist(), *prepared.frames.cloud.tolist()]
+    found = [(prepared.root / path).stat() if (prepared.root / path).is_file() else None for path in paths]
+    return key_of(tables, [stat and (stat.st_size, stat.st_mtime_ns) for stat in found])
 
 
 def _each_frame(steps: Iterable[tuple[int, int]]) -> Iterator[int]:

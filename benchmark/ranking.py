@@ -90,17 +90,17 @@ _KERNELS = {"l2": _l2, "cosine": _cosine, "dot": _dot}
 class Ranking:
     """What each query found."""
 
-    first_positive_rank: Int[ndarray, "nq"]
+    first_positive_rank: Int[ndarray, " nq"]
     """1 if the nearest candidate is positive, and so on; 0 for a query without positives."""
-    n_positives: Int[ndarray, "nq"]
-    n_candidates: Int[ndarray, "nq"]
+    n_positives: Int[ndarray, " nq"]
+    n_candidates: Int[ndarray, " nq"]
     top_index: Int[ndarray, "nq k"]
     """Database rows of the nearest candidates, by (distance, row); -1 where there are fewer."""
     top_distance: Float[ndarray, "nq k"]
     """Their distances; nan where there are fewer."""
-    best_positive_distance: Float[ndarray, "nq"]
+    best_positive_distance: Float[ndarray, " nq"]
     """nan for a query without positives."""
-    best_negative_distance: Float[ndarray, "nq"]
+    best_negative_distance: Float[ndarray, " nq"]
     """Nearest candidate that is not positive; nan if there is none."""
 
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataRequest:
-    """Which data."""
+class Request:
+    """Which method, how configured, on which data."""
 
     dataset: str = "town"
     """Registered dataset (crossplace list datasets), or a folder in the prepared form."""
@@ -17,12 +17,6 @@ class DataRequest:
     """Options of the dataset as key=value, such as preset=tiny."""
     protocol: str | None = None
     """Protocol (crossplace list protocols); default: that of the dataset."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request(DataRequest):
-    """Which method, how configured, on which data."""
-
     method: str = "vxp"
     """Registered method (crossplace list methods)."""
     preset: str = "quick"

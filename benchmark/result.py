@@ -8,7 +8,7 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -102,6 +102,9 @@ class CostRecord(_Model):
     """Bytes of one place's stored descriptor (float32)."""
 
 
+Origin = Literal["shipped", "trained", "untrained", "nothing to train", "ranker", "foreign"]
+
+
 class MethodRecord(_Model):
     """Which method, how configured, with which weights."""
 
@@ -109,10 +112,13 @@ class MethodRecord(_Model):
     preset: str
     config: dict[str, Any]
     config_key: str
+    origin: Origin
+    """Where the numbers come from: weights shipped with the suite or trained here, a ranker of the harness, …"""
     weights: str
-    """Where the weights came from, in words: trained here, shipped with the suite, untrained, foreign descriptors."""
+    """The same in words, with the command that made shipped weights."""
     weights_sha256: str
     backbone_weights: str
+    """Pretrained weights that training began with: ``none`` is from scratch, ``timm`` a download, else a file name."""
     share_of_schedule: float | None
     training: dict[str, Any]
 
@@ -262,12 +268,12 @@ def _interval(group: list[PairEvaluation], dataset: PreparedDataset, protocol: P
     return mean_interval(np.concatenate(hits), map_blocks(queries.world, queries.position_m), weights)
 
 
-def _frames_at(database_rows: Int[ndarray, "nd"], index: Int[ndarray, "nq k"]) -> Int[ndarray, "nq k"]:
+def _frames_at(database_rows: Int[ndarray, " nd"], index: Int[ndarray, "nq k"]) -> Int[ndarray, "nq k"]:
     """Dataset rows of database indices; -1 stays -1."""
     return np.where(index >= 0, database_rows[np.maximum(index, 0)], -1)
 
 
-def _metres(frames: Frames, query_rows: Int[ndarray, "nq"], found_rows: Int[ndarray, "nq"]) -> Float[ndarray, "nq"]:
+def _metres(frames: Frames, query_rows: Int[ndarray, " nq"], found_rows: Int[ndarray, " nq"]) -> Float[ndarray, " nq"]:
     """Distance in the plane to what was found; nan where nothing was, or a place of another world."""
     offset = frames.position_m[query_rows, :2] - frames.position_m[found_rows, :2]
     is_measurable = (found_rows >= 0) & (frames.world[query_rows] == frames.world[found_rows])

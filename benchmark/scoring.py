@@ -6,22 +6,34 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import benchmark
 from benchmark.descriptors import Descriptors
 from benchmark.environment import environment as describe_environment
 from benchmark.environment import harness, pick_device
-from benchmark.evaluation import Distances, evaluate, from_descriptors
+from benchmark.evaluation import Distances, evaluate, from_descriptors, from_ranker
 from benchmark.keys import key_of, plain
 from benchmark.preparing import check_protocol_name, find_protocol, locate, prepare
 from benchmark.registry import DATASETS
-from benchmark.request import DataRequest
-from benchmark.result import SCHEMA, CostRecord, DatasetRecord, MethodRecord, Result, direction_records, rank_arrays
+from benchmark.request import Request
+from benchmark.result import (
+    RESULT,
+    SCHEMA,
+    CostRecord,
+    DatasetRecord,
+    MethodRecord,
+    Origin,
+    Result,
+    direction_records,
+    rank_arrays,
+)
+from benchmark.trivial import RANKERS
 from datasets.base import Modality, Protocol
 from datasets.files import sha256_of
 from datasets.prepared import PreparedDataset
 
 
-def evaluate_files(request: DataRequest, folder: Path, runs: Path) -> Result:
-    """Score the descriptors in ``folder``; the result goes below ``runs`` like any other."""
+def evaluate_files(request: Request, folder: Path) -> list[Result]:
+    """Score the descriptors in ``folder``, with the trivial rankers beside them; results go where all others do."""
     check_protocol_name(request.protocol)
     dataset = prepare(locate(request.dataset, request.source, request.dataset_options))
     protocol, warnings = find_protocol(request.protocol, dataset)
@@ -29,19 +41,52 @@ def evaluate_files(request: DataRequest, folder: Path, runs: Path) -> Result:
     contents = {str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
     key = key_of(contents, dataset.fingerprint, protocol)
     name = re.sub(r"[^\w.+-]+", "_", descriptors.method)
-    return write_result(
-        runs / "results" / f"{name}-{protocol.name}-{key}",
+    result = write_result(
+        request.runs / "results" / f"{name}-{protocol.name}-{key}",
         key,
         dataset=dataset,
         protocol=protocol,
-        method=unregistered(descriptors.method, "foreign descriptors"),
+        method=unregistered(descriptors.method, "foreign"),
         distances=from_descriptors(descriptors),
         modalities=descriptors.arrays.keys(),
         cost=None,
         seed=0,
-        environment=describe_environment(pick_device("cpu"), "as stored"),
+        environment=describe_environment(pick_device("cpu")),
         warnings=warnings,
     )
+    return [result, *rank_trivially(dataset, protocol, request, warnings)]
+
+
+def rank_trivially(
+    dataset: PreparedDataset, protocol: Protocol, request: Request, warnings: Sequence[str]
+) -> list[Result]:
+    """The results of the rankers that bound every table, written unless they are there."""
+    results = []
+    for name in RANKERS:
+        key = key_of(name, request.seed, dataset.fingerprint, protocol, benchmark.__version__)
+        folder = request.runs / "results" / f"{name}-{protocol.name}-s{request.seed}-{key}"
+        results.append(
+            Result.read(folder)
+            if has_result(folder, key)
+            else write_result(
+                folder,
+                key,
+                dataset=dataset,
+                protocol=protocol,
+                method=unregistered(name, "ranker"),
+                distances=from_ranker(name, request.seed),
+                cost=None,
+                seed=request.seed,
+                environment=describe_environment(pick_device("cpu")),
+                warnings=warnings,
+            )
+        )
+    return results
+
+
+def has_result(folder: Path, key: str) -> bool:
+    """Whether the result with this key lies complete in ``folder``."""
+    return (folder / RESULT).is_file() and Result.read(folder).key == key
 
 
 def write_result(
@@ -88,14 +133,15 @@ def write_result(
     return result
 
 
-def unregistered(name: str, weights: str) -> MethodRecord:
-    """The method part of a result that no registered method made; ``weights`` says what did."""
+def unregistered(name: str, origin: Origin) -> MethodRecord:
+    """The method part of a result that no registered method made."""
     return MethodRecord(
         name=name,
         preset="",
         config={},
         config_key="",
-        weights=weights,
+        origin=origin,
+        weights="",
         weights_sha256="",
         backbone_weights="",
         share_of_schedule=None,

@@ -9,7 +9,7 @@ from numpy import ndarray
 from datasets.base import Frames, Region, Selection
 
 
-def select(frames: Frames, selection: Selection) -> Int[ndarray, "k"]:
+def select(frames: Frames, selection: Selection) -> Int[ndarray, " k"]:
     """Rows of ``frames`` that ``selection`` keeps, ascending.
 
     Each included traversal is thinned as a whole, in row order, by path and then by count; only then do the regions
@@ -32,7 +32,7 @@ def select(frames: Frames, selection: Selection) -> Int[ndarray, "k"]:
     return np.flatnonzero(kept & in_region)
 
 
-def _thin_by_path(frames: Frames, rows: Int[ndarray, "n"], spacing_m: float) -> Int[ndarray, "k"]:
+def _thin_by_path(frames: Frames, rows: Int[ndarray, " n"], spacing_m: float) -> Int[ndarray, " k"]:
     """The first row, then each row at which ``spacing_m`` of path has been driven since the last kept one."""
     steps_m = np.hypot(*np.diff(frames.position_m[rows, :2], axis=0).T)
     world = frames.world[rows]
@@ -46,7 +46,7 @@ def _thin_by_path(frames: Frames, rows: Int[ndarray, "n"], spacing_m: float) -> 
     return rows[kept]
 
 
-def _inside_any(position_m: Float[ndarray, "n 3"], regions: Sequence[Region]) -> Bool[ndarray, "n"]:
+def _inside_any(position_m: Float[ndarray, "n 3"], regions: Sequence[Region]) -> Bool[ndarray, " n"]:
     inside = np.zeros(len(position_m), dtype=bool)
     for region in regions:
         offset_m = np.abs(position_m[:, :2] - (region.east_m, region.north_m))

@@ -48,18 +48,15 @@ def _method(row: Row) -> str:
     return f"{method.name} ({method.preset})" if method.preset else method.name
 
 
-ORIGINS = {"weights shipped": "shipped", "trained": "trained", "untrained": "untrained", "foreign": "foreign"}
-"""How ``MethodRecord.weights`` begins, and the word for it."""
-
-
 def _weights(row: Row) -> str:
     method = row.result.method
-    origin = next((word for start, word in ORIGINS.items() if method.weights.startswith(start)), NONE)
-    if origin not in ("shipped", "trained"):
-        return origin
+    if method.origin in ("nothing to train", "ranker"):
+        return NONE
+    if method.origin not in ("shipped", "trained"):
+        return method.origin
     share = method.share_of_schedule
     cut_short = "" if share is None or share >= 1 else f", {min(round(100 * share), 99)} % of schedule"
-    return origin + (", scratch" if method.backbone_weights == "none" else "") + cut_short
+    return method.origin + (", scratch" if method.backbone_weights == "none" else "") + cut_short
 
 
 def _queries(row: Row) -> str:

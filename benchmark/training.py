@@ -267,7 +267,7 @@ class _StageRun:
         return {"loss": loss_sum / max(count, 1.0)} | dict(sums)
 
 
-def _with_modalities(frames: Frames, rows: Int[ndarray, "n"], modalities: Sequence[Modality]) -> Int[ndarray, "k"]:
+def _with_modalities(frames: Frames, rows: Int[ndarray, " n"], modalities: Sequence[Modality]) -> Int[ndarray, " k"]:
     paths = {"image": frames.image, "cloud": frames.cloud}
     return rows[np.all([paths[modality][rows] != "" for modality in modalities], axis=0)]
 

@@ -90,19 +90,19 @@ class Frames:
     frame_id: ndarray
     traversal: ndarray
     world: ndarray
-    timestamp_ns: Int[ndarray, "n"]
+    timestamp_ns: Int[ndarray, " n"]
     position_m: Float[ndarray, "n 3"]
     """East, north, up of the LiDAR."""
     quaternion_wxyz: Float[ndarray, "n 4"]
     """Rotation ``world_from_lidar``, scalar first."""
-    yaw_rad: Float[ndarray, "n"]
+    yaw_rad: Float[ndarray, " n"]
     image: ndarray
     cloud: ndarray
 
     def __len__(self) -> int:
         return len(self.frame_id)
 
-    def take(self, rows: Int[ndarray, "m"] | Bool[ndarray, "n"]) -> "Frames":
+    def take(self, rows: Int[ndarray, " m"] | Bool[ndarray, " n"]) -> "Frames":
         """The frames at ``rows`` (indices or mask), in that order."""
         return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 

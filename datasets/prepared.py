@@ -294,9 +294,7 @@ def _traversal(name: str, described: _TraversalFile, path: Path) -> Traversal:
                 **{n: k[n] for n in ("fx", "fy", "cx", "cy")}, width=int(k["width"]), height=int(k["height"])
             ),
             camera_from_lidar=None if matrix is None else check_rigid(np.array(matrix), f"{path}: traversal {name!r}"),
-            lidar=None
-            if lidar is None
-            else Lidar(**{**lidar, "vertical_fov_deg": tuple(lidar["vertical_fov_deg"])}),
+            lidar=None if lidar is None else Lidar(**{**lidar, "vertical_fov_deg": tuple(lidar["vertical_fov_deg"])}),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CrossplaceError(f"{path}: traversal {name!r}: calibration missing or malformed: {error}") from error

@@ -8,6 +8,7 @@ from datasets.prepared import PreparedDataset
 
 _NOTHING = Selection(traversals=())
 _TOWN_TEST = Selection(traversals=("test-*",))  # the town has a frame every 5 m
+_KITTI_11_TO_21 = Selection(traversals=tuple(str(n) for n in range(11, 22)))
 _KITTI_TEST = Selection(traversals=("00", "02", "05", "06", "07", "08"))
 
 _TABLE = (
@@ -29,7 +30,7 @@ _TABLE = (
         version=1,
         title="KITTI odometry: each sequence against itself, own frame dropped, 10 m",
         dataset="kitti",
-        split=Split(train=Selection(traversals=("1[1-9]", "20", "21")), validation=Selection(traversals=("10",))),
+        split=Split(train=_KITTI_11_TO_21, validation=Selection(traversals=("10",))),
         query=_KITTI_TEST,
         database=_KITTI_TEST,
         pairs="within",
@@ -67,9 +68,10 @@ def resolve(name: str, dataset: PreparedDataset) -> tuple[Protocol, list[str]]:
     warnings = []
     if split is not protocol.split:
         warnings.append(f"trained on {', '.join(t for t in names if split.train.includes(t))}: not the published split")
-    missing = [t for t in protocol.query.traversals if "*" not in t and t not in names]
-    if missing:
-        warnings.append(f"partial: test sequences {', '.join(missing)} are absent")
+    for part, selection in (("training", split.train), ("validation", split.validation), ("test", protocol.query)):
+        missing = [t for t in selection.traversals if "*" not in t and t not in names]
+        if missing:
+            warnings.append(f"partial: {part} sequences {', '.join(missing)} are absent")
     return replace(protocol, split=split), warnings
 
 

@@ -5,6 +5,7 @@ apart: preprocessing on the device (``image_inputs``, ``cloud_inputs``) and the 
 ``encode_clouds``). Training is a sequence of :class:`Stage`; the loop around them belongs to the harness.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,7 +42,7 @@ class Clouds:
 
     points: Float[Tensor, "n 3"]
     """LiDAR frame, metres."""
-    batch_index: Int[Tensor, "n"]
+    batch_index: Int[Tensor, " n"]
     """Which sample each point belongs to, ascending."""
     lidars: tuple[Lidar | None, ...]
 
@@ -183,14 +184,24 @@ class DescriptorSpec:
     distance: Literal["l2", "cosine", "dot"] = "l2"
 
 
+FROM_SCRATCH, DOWNLOAD = "none", "timm"
+"""Choices of backbone weights that are no file."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MethodConfig:
     """Base of every method's configuration; defaults of subclasses are the paper's values."""
 
-    weights: str = "none"
+    weights: str = FROM_SCRATCH
     """Pretrained backbone: ``none`` (from scratch), ``timm`` (download) or a local file."""
     weights_sha256: str = ""
-    """Expected SHA-256 of the backbone file; checked if given."""
+    """Expected SHA-256 of the backbone file, or at least its first 8 digits; checked if given."""
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"([0-9a-f]{8,64})?", self.weights_sha256):
+            raise CrossplaceError(
+                f"weights_sha256 {self.weights_sha256!r} is no SHA-256: expected 64 lower-case hexadecimal digits"
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ class Drive:
         """The traversal's name."""
         return f"{self.plan.name}-{self.light}"
 
-    def distances_m(self) -> Float[ndarray, "n"]:
+    def distances_m(self) -> Float[ndarray, " n"]:
         """Path length driven at each frame."""
         return np.arange(0.0, route_of(self).length_m, self.spacing_m)
 
@@ -78,7 +78,7 @@ def _district(plan: DistrictPlan, seed: int) -> District:
     return build_district(plan.name, _graph(plan, seed), seed)
 
 
-def world_from_lidar(position_m: Float[ndarray, "n 2"], yaw_rad: Float[ndarray, "n"]) -> Float[ndarray, "n 4 4"]:
+def world_from_lidar(position_m: Float[ndarray, "n 2"], yaw_rad: Float[ndarray, " n"]) -> Float[ndarray, "n 4 4"]:
     """LiDAR poses of a vehicle on flat ground."""
     poses = np.tile(np.eye(4), (len(yaw_rad), 1, 1))
     cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)

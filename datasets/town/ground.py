@@ -34,7 +34,7 @@ class GroundMap:
         """Extent east and north."""
         return CELL_M * np.array(self.clearance_m.shape[::-1])
 
-    def at(self, position_m: Float[ndarray, "n 2"]) -> Float[ndarray, "n"]:
+    def at(self, position_m: Float[ndarray, "n 2"]) -> Float[ndarray, " n"]:
         """Clearance at the given east and north, interpolated between cells so that kerbs are smooth."""
         column, row = ((position_m - self.south_west_m) / CELL_M - 0.5).T
         clearance: ndarray = map_coordinates(self.clearance_m, [row, column], order=1, mode="nearest")
@@ -58,7 +58,7 @@ def map_ground(graph: StreetGraph) -> GroundMap:
     return GroundMap(south_west_m=south_west, clearance_m=clearance)
 
 
-def _distance_to_line(spots: Float[ndarray, "n 2"], line: Float[ndarray, "k 2"]) -> Float[ndarray, "n"]:
+def _distance_to_line(spots: Float[ndarray, "n 2"], line: Float[ndarray, "k 2"]) -> Float[ndarray, " n"]:
     nearest = np.full(len(spots), np.inf)
     for start, end in pairwise(line):
         step = end - start

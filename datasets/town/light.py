@@ -96,7 +96,7 @@ def sky(direction: Float[ndarray, "n 3"], light: Light) -> Float[ndarray, "n 3"]
 
 
 def seen_through_haze(
-    colour: Float[ndarray, "n 3"], distance_m: Float[ndarray, "n"], light: Light
+    colour: Float[ndarray, "n 3"], distance_m: Float[ndarray, " n"], light: Light
 ) -> Float[ndarray, "n 3"]:
     """``colour`` after ``distance_m`` of hazy air."""
     kept = np.exp(-distance_m / np.float32(light.haze_m))[:, None]

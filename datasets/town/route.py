@@ -21,10 +21,10 @@ STEP_M = 0.25
 class Route:
     """A closed path with a heading, continuous in path length."""
 
-    distance_m: Float[ndarray, "n"]
+    distance_m: Float[ndarray, " n"]
     """Path length at each stored point; the first is 0, the last (the first point again) the whole length."""
     position_m: Float[ndarray, "n 2"]
-    yaw_rad: Float[ndarray, "n"]
+    yaw_rad: Float[ndarray, " n"]
     """Unwrapped."""
 
     @property
@@ -32,7 +32,7 @@ class Route:
         """Length of one lap."""
         return float(self.distance_m[-1])
 
-    def pose_at(self, distance_m: Float[ndarray, "m"]) -> tuple[Float[ndarray, "m 2"], Float[ndarray, "m"]]:
+    def pose_at(self, distance_m: Float[ndarray, " m"]) -> tuple[Float[ndarray, "m 2"], Float[ndarray, " m"]]:
         """East and north, and yaw in (-π, π], after ``distance_m`` of path; laps repeat."""
         lap = np.mod(distance_m, self.length_m)
         position = np.stack([np.interp(lap, self.distance_m, self.position_m[:, i]) for i in range(2)], axis=1)
@@ -85,7 +85,7 @@ def _closed(path: Float[ndarray, "n 2"]) -> Float[ndarray, "m 2"]:
     return np.concatenate([path, path[:1]])
 
 
-def _path_length(path: Float[ndarray, "n 2"]) -> Float[ndarray, "n"]:
+def _path_length(path: Float[ndarray, "n 2"]) -> Float[ndarray, " n"]:
     return np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
 
 
@@ -107,7 +107,7 @@ def _wander(
     random: np.random.Generator,
     amplitude: float,
     wavelength_m: tuple[float, float],
-) -> Float[ndarray, "n"]:
+) -> Float[ndarray, " n"]:
     """A slowly varying quantity along a closed path: four sines whose periods divide the lap.
 
     It stays within twice ``amplitude`` and has its unit.

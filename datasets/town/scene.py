@@ -39,9 +39,9 @@ class Mesh:
 class Hits:
     """The first surface along each ray."""
 
-    distance_m: Float[ndarray, "n"]
+    distance_m: Float[ndarray, " n"]
     """In units of the direction's length (metres for unit directions); inf where nothing is hit."""
-    face: Int[ndarray, "n"]
+    face: Int[ndarray, " n"]
     """Triangle of the scene; -1 where nothing is hit."""
 
 
@@ -76,7 +76,7 @@ class Scene:
 
     def surface(
         self, hits: Hits, origin_m: Float[ndarray, "3"], directions: Float[ndarray, "n 3"]
-    ) -> Int[ndarray, "n"]:
+    ) -> Int[ndarray, " n"]:
         """Row of the surface that each ray from ``origin_m`` hit (every ray must have hit one)."""
         surface = hits.face + (len(GROUND_ALBEDO) - self._ground_faces)
         on_ground = np.flatnonzero(hits.face < self._ground_faces)

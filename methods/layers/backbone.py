@@ -7,14 +7,14 @@ from typing import Any
 
 import timm
 import torch
+from huggingface_hub import hf_hub_download
 from jaxtyping import Float
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
-
-FROM_SCRATCH, DOWNLOAD = "none", "timm"
+from methods.base import DOWNLOAD, FROM_SCRATCH
 
 
 class ImageBackbone(nn.Module):
@@ -54,19 +54,23 @@ def _create(name: str, image_size: int, weights: str, weights_sha256: str) -> An
     size = {"img_size": image_size} if name.startswith("vit_") else {}
     if weights == FROM_SCRATCH:
         return timm.create_model(name, **size)
-    path = None if weights == DOWNLOAD else _checked_file(name, weights, weights_sha256)
-    overlay = {"file": str(path), "hf_hub_id": None, "url": None} if path else {}
+    path = None if weights == DOWNLOAD else _checked_file(name, Path(weights).expanduser(), weights_sha256)
     try:
+        if weights == DOWNLOAD and weights_sha256:
+            path = _checked_file(name, _downloaded(name), weights_sha256)
+        overlay = {"file": str(path), "hf_hub_id": None, "url": None} if path else {}
         model = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay, **size)
         if path:
             _check_shapes(model, path)
+    except CrossplaceError:
+        raise
     except Exception as error:  # many kinds, by source and file format
         reason = shorten(f"{type(error).__name__}: {error}", 160, placeholder=" …")  # else thousands of tensor names
         raise CrossplaceError(
             f"weights {weights!r} could not be loaded into {name} ({reason}). "
             + (
                 "Expected a checkpoint of this very architecture, as safetensors or a plain state dict"
-                if path
+                if weights != DOWNLOAD
                 else "timm downloads them on first use, which needs a network; get the file elsewhere and pass "
                 "--weights FILE, or train from scratch on purpose with --weights none"
             )
@@ -74,9 +78,13 @@ def _create(name: str, image_size: int, weights: str, weights_sha256: str) -> An
     return model
 
 
-def _checked_file(name: str, weights: str, expected_sha256: str) -> Path:
-    """The file of a weights choice, if it exists and has the expected hash."""
-    path = Path(weights).expanduser()
+def _downloaded(name: str) -> Path:
+    """The file that timm would load, in the hub's cache: fetched by itself so that its hash can be checked."""
+    return Path(hf_hub_download(timm.get_pretrained_cfg(name).hf_hub_id, "model.safetensors"))
+
+
+def _checked_file(name: str, path: Path, expected_sha256: str) -> Path:
+    """``path``, if it exists and has the expected hash (given, or in its name)."""
     if not path.is_file():
         raise CrossplaceError(
             f"backbone weights for {name}: no file {path}; pass --weights FILE, --weights timm to download, or "

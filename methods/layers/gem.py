@@ -22,7 +22,7 @@ class GeM(nn.Module):
         return self._root(self._power(feature_map).mean((2, 3)))
 
     def pool_rows(
-        self, features: Float[Tensor, "n c"], batch_index: Int[Tensor, "n"], batch_size: int
+        self, features: Float[Tensor, "n c"], batch_index: Int[Tensor, " n"], batch_size: int
     ) -> Float[Tensor, "b c"]:
         """Pool the rows of each sample; a sample without rows gives ``eps``, as if all its features were zero."""
         powers = self._power(features)

@@ -21,8 +21,8 @@ class Projection(NamedTuple):
 
     uv: Float[Tensor, "n 2"]
     """Right and down, as fractions of width and height; finite but meaningless where depth is too small."""
-    depth_m: Float[Tensor, "n"]
-    in_view: Bool[Tensor, "n"]
+    depth_m: Float[Tensor, " n"]
+    in_view: Bool[Tensor, " n"]
 
 
 def network_from_lidar(camera_from_lidar: Float[Tensor, "b 4 4"]) -> Float[Tensor, "b 4 4"]:
@@ -36,7 +36,7 @@ def network_from_lidar(camera_from_lidar: Float[Tensor, "b 4 4"]) -> Float[Tenso
 
 
 def transform_points(
-    matrix: Float[Tensor, "b 4 4"], points: Float[Tensor, "n 3"], batch_index: Int[Tensor, "n"]
+    matrix: Float[Tensor, "b 4 4"], points: Float[Tensor, "n 3"], batch_index: Int[Tensor, " n"]
 ) -> Float[Tensor, "n 3"]:
     """Each point by the rigid transform of its sample."""
     rotation, translation = matrix[:, :3, :3], matrix[:, :3, 3]
@@ -45,7 +45,7 @@ def transform_points(
 
 
 def project(
-    points: Float[Tensor, "n 3"], batch_index: Int[Tensor, "n"], intrinsics: Float[Tensor, "b 4"]
+    points: Float[Tensor, "n 3"], batch_index: Int[Tensor, " n"], intrinsics: Float[Tensor, "b 4"]
 ) -> Projection:
     """Points of the network frame through the pinhole of their sample.
 

@@ -35,7 +35,7 @@ class PairSampler(Sampler):
 
     def __init__(
         self,
-        positives: Sequence[Int[ndarray, "_"]],
+        positives: Sequence[Int[ndarray, " _"]],
         batch_size: int,
         *,
         rate: float = 1.0,

@@ -30,8 +30,8 @@ _PORTION = 2**19
 class Rulebook:
     """Which input row meets which output row through which kernel offset, offset after offset."""
 
-    in_rows: Int[Tensor, "p"]
-    out_rows: Int[Tensor, "p"]
+    in_rows: Int[Tensor, " p"]
+    out_rows: Int[Tensor, " p"]
     counts: list[int]
     """Pairs of each offset. Within one offset no row occurs twice."""
     n_outputs: int
@@ -81,12 +81,12 @@ class Sites:
             )
 
     @cached_property
-    def keys(self) -> Int[Tensor, "n"]:
+    def keys(self) -> Int[Tensor, " n"]:
         """Each site as one number; ascending, since the sites are in lexicographic order."""
         return site_keys(self.indices, self.shape, self.batch_size)
 
     @classmethod
-    def from_keys(cls, keys: Int[Tensor, "n"], shape: Shape, batch_size: int) -> "Sites":
+    def from_keys(cls, keys: Int[Tensor, " n"], shape: Shape, batch_size: int) -> "Sites":
         """The sites that :func:`site_keys` gave these ascending, unique numbers."""
         return cls(torch.stack(torch.unravel_index(keys, (batch_size, *shape)), dim=1), shape, batch_size)
 
@@ -118,7 +118,7 @@ class Sites:
         return Sites.from_keys(keys, shape, self.batch_size), _rulebook(_by_offset(is_pair, out_rows), len(keys))
 
 
-def site_keys(indices: Int[Tensor, "n 4"], shape: Shape, batch_size: int) -> Int[Tensor, "n"]:
+def site_keys(indices: Int[Tensor, "n 4"], shape: Shape, batch_size: int) -> Int[Tensor, " n"]:
     """Each (batch, z, y, x) as one number, ascending in lexicographic order."""
     _check_addressable(batch_size, shape)
     batch, z, y, x = indices.unbind(1)
@@ -147,7 +147,7 @@ def _targets(sites: Sites, shape: Shape, kernel_size: int, stride: int, padding:
     return targets.flatten(0, 2)
 
 
-def _by_offset(is_pair: Bool[Tensor, "k n"], out_rows: Int[Tensor, "p"]) -> list[tuple[Tensor, Tensor]]:
+def _by_offset(is_pair: Bool[Tensor, "k n"], out_rows: Int[Tensor, " p"]) -> list[tuple[Tensor, Tensor]]:
     """(input rows, output rows) of each offset, from the mask of pairs and the output rows in the mask's order."""
     in_rows = is_pair.nonzero()[:, 1].contiguous()
     counts = is_pair.sum(1).tolist()

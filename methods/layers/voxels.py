@@ -51,18 +51,18 @@ class Voxels:
     """The occupied voxels of a batch of clouds and the points in them, voxel after voxel."""
 
     sites: Sites
-    point_rows: Int[Tensor, "m"]
+    point_rows: Int[Tensor, " m"]
     """Rows of the points that lie in a kept voxel, sorted by voxel."""
-    voxel_of_point: Int[Tensor, "m"]
+    voxel_of_point: Int[Tensor, " m"]
     """The row in ``sites`` of each of these points; ascending."""
-    counts: Int[Tensor, "v"]
+    counts: Int[Tensor, " v"]
     """Points in each voxel, at least one."""
     grid: VoxelGrid
 
 
 def voxelize(
     points: Float[Tensor, "n c"],
-    batch_index: Int[Tensor, "n"],
+    batch_index: Int[Tensor, " n"],
     batch_size: int,
     grid: VoxelGrid,
     max_voxels: int = 10_000,
@@ -98,8 +98,8 @@ def voxelize(
 
 
 def _is_among_fullest(
-    counts: Int[Tensor, "v"], batch_index: Int[Tensor, "v"], batch_size: int, limit: int
-) -> Bool[Tensor, "v"]:
+    counts: Int[Tensor, " v"], batch_index: Int[Tensor, " v"], batch_size: int, limit: int
+) -> Bool[Tensor, " v"]:
     """Which voxels are among the ``limit`` fullest of their sample; ties go to the earlier row."""
     n_points = counts.sum()
     # One stable sort by sample, then by falling count.

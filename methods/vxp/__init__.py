@@ -1,12 +1,13 @@
 """VXP: Voxel-Cross-Pixel place recognition (Li et al., 3DV 2025, arXiv 2403.14594)."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor
 
 from datasets.base import Split
-from methods.base import Batch, DescriptorSpec, ImageInput, Method, MethodCard, Stage
+from methods.base import Batch, DescriptorSpec, ImageInput, Method, MethodCard, ShippedWeights, Stage
 from methods.vxp.cloud_branch import CloudBranch, CloudInputs
 from methods.vxp.config import PRESETS, VxpConfig
 from methods.vxp.image_branch import ImageBranch
@@ -33,6 +34,16 @@ class Vxp(Method):
         ),
     )
     presets = PRESETS
+    shipped = (
+        ShippedWeights(
+            preset="quick",
+            fingerprint="7eaa61ff2684d23374db433098bb52a6d1c46dff7c57d4fdcc31360a1edf5232",
+            seed=0,
+            file=Path(__file__).with_name("town-quick.safetensors"),
+            sha256="bb551bff75178d47c196f012c66247953e8a796b9e0654bae09c9083dd6d1899",
+            command="crossplace train --method vxp --preset quick --dataset town --seed 0 --retrain",
+        ),
+    )
 
     def __init__(self, config: VxpConfig | None = None) -> None:
         super().__init__()

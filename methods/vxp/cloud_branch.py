@@ -30,10 +30,10 @@ class InViewVoxels:
     """Encoded voxels that project into the image, all of them: several may share a pixel (as published)."""
 
     features: Float[Tensor, "n c"]
-    batch_index: Int[Tensor, "n"]
+    batch_index: Int[Tensor, " n"]
     uv: Float[Tensor, "n 2"]
     """Where, in units of image width and height, inside (0, 1)."""
-    depth_m: Float[Tensor, "n"]
+    depth_m: Float[Tensor, " n"]
 
 
 class SparseEncoder(nn.Sequential):

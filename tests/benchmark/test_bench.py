@@ -17,6 +17,7 @@ from benchmark.bench import Bench, Step
 from benchmark.checkpoint import save_weights
 from benchmark.intervals import hypergeometric_recall
 from benchmark.keys import plain
+from benchmark.preparing import locate, prepare
 from benchmark.request import Request
 from benchmark.result import RANKS, Result
 from benchmark.training import TrainingReport
@@ -82,7 +83,7 @@ def test_the_record_of_the_method_says_how_it_came_about(job: Callable[..., Benc
     row = job()
     record = row.run()[0].method
     report = TrainingReport.read(row.training_folder)
-    assert (record.name, record.preset, record.weights) == ("toy", "quick", "trained here")
+    assert (record.name, record.preset, record.weights) == ("toy", "quick", "trained")
     assert (record.backbone_weights, record.share_of_schedule) == ("none", 1.0)
     assert record.config == plain(toy.ToyConfig())
     assert record.weights_sha256 == report.weights_sha256 == sha256_of(row.training_folder / "weights.safetensors")
@@ -110,7 +111,7 @@ def test_a_second_run_does_nothing_and_says_so(
     first = job().run()
     before = files_below(tmp_path)
     assert "nothing to do" not in said.text
-    forbid(monkeypatch, "train", "encode", "measure", "evaluate", "Descriptors")
+    forbid(monkeypatch, "train", "encode", "measure", "write_result", "Descriptors")
     assert job().run() == first
     assert f"nothing to do: {job().result_folder} is up to date" in said.text
     assert files_below(tmp_path) == before
@@ -160,7 +161,7 @@ def test_a_result_outlives_its_checkpoints(job: Callable[..., Bench], monkeypatc
     first = job().run()
     (job().training_folder / "training.json").unlink()
     assert all(done(job()).values())
-    forbid(monkeypatch, "train", "encode", "evaluate")
+    forbid(monkeypatch, "train", "encode", "write_result")
     assert job().run() == first
 
 
@@ -306,7 +307,7 @@ def shipped(toy: Any, small_world: PreparedDataset, tmp_path: Path, monkeypatch:
     save_weights(toy.Toy(), file)
     weights = ShippedWeights(
         preset="quick",
-        fingerprint=small_world.fingerprint,
+        fingerprint=prepare(locate(str(small_world.folder), None)).fingerprint,
         seed=0,
         file=file,
         sha256=sha256_of(file),
@@ -322,10 +323,8 @@ def test_shipped_weights_spare_the_training(
 ) -> None:
     forbid(monkeypatch, "train")
     record = job().run()[0].method
-    assert record.weights == (
-        "weights shipped with the suite (shipped.safetensors), made by: crossplace train --method toy"
-    )
-    assert (record.weights_sha256, record.share_of_schedule) == (shipped.sha256, 0.5)
+    assert record.weights == ("shipped with the suite (shipped.safetensors), made by: crossplace train --method toy")
+    assert (record.origin, record.weights_sha256, record.share_of_schedule) == ("shipped", shipped.sha256, 0.5)
     assert [step.name for step in job().steps()] == ["prepare", "load weights", "encode", "evaluate and measure"]
 
 
@@ -337,7 +336,7 @@ def test_shipped_weights_are_for_one_configuration_and_seed(
     monkeypatch: pytest.MonkeyPatch,
     changes: dict[str, Any],
 ) -> None:
-    monkeypatch.setitem(toy.Toy.presets, "longer", toy.ToyConfig(weights_sha256="f00d"))
+    monkeypatch.setitem(toy.Toy.presets, "longer", toy.ToyConfig(weights_sha256="f00d" * 16))
     assert job().shipped == shipped
     assert job(**changes).shipped is None
     assert job(**changes).weights_key != job().weights_key
@@ -411,3 +410,61 @@ def test_the_random_row_lies_within_what_chance_allows(job: Callable[..., Bench]
         hits = (ranks["query_first_positive_rank"] >= 1) & (ranks["query_first_positive_rank"] <= 5)
     spread = np.sqrt((chance * (1 - chance)).sum()) / len(chance)
     assert abs(hits.mean() - chance.mean()) < 4 * spread
+
+
+# --- what a key must know ------------------------------------------------------------------------
+
+
+def test_changed_code_is_another_run(job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    before = keys(job())
+    monkeypatch.setattr(bench, "code_of", lambda kind: "edited")
+    assert changed(before, job()) == set(KEYS)
+
+
+def test_files_changed_in_place_are_other_data(job: Callable[..., Bench], small_world: PreparedDataset) -> None:
+    before = keys(job())
+    cloud = small_world.root / small_world.frames.cloud[0]
+    stored = cloud.read_bytes()
+    try:
+        cloud.write_bytes(stored + b"\0")
+        assert changed(before, job()) == set(KEYS)
+    finally:
+        cloud.write_bytes(stored)
+
+
+def test_weights_are_known_by_what_they_hold_not_where(job: Callable[..., Bench], tmp_path: Path) -> None:
+    paths = [tmp_path / folder / "backbone.bin" for folder in ("here", "there")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_bytes(b"the same")
+    one, other = (job(weights=str(path)) for path in paths)
+    assert keys(one) == keys(other)
+    assert one.identity.weights == "backbone.bin"
+
+
+def test_finished_weights_need_no_pretrained_backbone(
+    job: Callable[..., Bench], toy: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "backbone.bin"
+    file.write_bytes(b"pretrained")
+    job(weights=str(file)).train()
+    built = []
+    monkeypatch.setattr(toy.Toy, "__init__", _recording(toy.Toy.__init__, built))
+    job(weights=str(file)).train()
+    assert [config.weights for config in built] == ["none"]
+
+
+def _recording(build: Callable[..., None], built: list[Any]) -> Callable[..., None]:
+    def wrapper(self: Any, config: Any = None) -> None:
+        built.append(config)
+        build(self, config)
+
+    return wrapper
+
+
+def test_evaluation_without_measuring_has_no_cost_and_its_own_key(job: Callable[..., Bench]) -> None:
+    measured = job()
+    plain = Bench(measured.request, measured=False)
+    assert plain.result_key != measured.result_key
+    assert plain.descriptor_key == measured.descriptor_key
+    assert plain.run()[0].cost is None

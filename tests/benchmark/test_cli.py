@@ -387,7 +387,7 @@ def test_vxp_is_trained_encoded_and_evaluated(
     check_rows(results, "vxp")
     record = results["vxp"].method
     assert list(record.training["stages"]) == ["teacher", "local", "global"]
-    assert (record.weights, record.share_of_schedule) == ("trained here", 1.0)
+    assert (record.weights, record.share_of_schedule) == ("trained", 1.0)
     assert "trained, scratch" in captured.out
     for stage in ("teacher", "local", "global"):
         assert f"{stage}: epoch 1/1 · train " in captured.err
@@ -497,7 +497,7 @@ def test_foreign_descriptors_get_the_ranks_of_naive_loops(
         assert ranks_of(run, direction) == naive_ranks(small_world.folder, by_modality[query], by_modality[database])
     out = capsys.readouterr().out
     assert "Ours / v2" in out
-    assert (result.cost, result.method.weights) == (None, "foreign descriptors")
+    assert (result.cost, result.method.origin) == (None, "foreign")
 
 
 def test_clouds_alone_are_evaluated_among_themselves(

@@ -30,7 +30,7 @@ def write(small_world: PreparedDataset, protocol: Protocol, tmp_path: Path) -> W
             "key",
             dataset=small_world,
             protocol=protocol,
-            method=unregistered(ranker, "a ranker"),
+            method=unregistered(ranker, "ranker"),
             distances=from_ranker(ranker, 0),
             cost=None,
             seed=0,

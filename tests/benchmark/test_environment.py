@@ -11,7 +11,7 @@ from datasets.errors import CrossplaceError
 
 
 def test_the_record_is_json_and_says_what_a_number_depends_on() -> None:
-    found = environment(torch.device("cpu"), "32-true")
+    found = environment(torch.device("cpu"))
     assert json.loads(json.dumps(found)) == found
     assert found["device_type"] == "cpu"
     assert found["device"]

@@ -138,7 +138,9 @@ def test_progress_counts_frames_and_not_portions(
 def test_a_prepared_folder_is_used_as_it_is(small_world: PreparedDataset) -> None:
     location = locate(str(small_world.folder), None)
     assert location == Location(dataset=None, source=None, folder=small_world.folder)
-    assert prepare(location).fingerprint == small_world.fingerprint
+    opened = prepare(location)
+    assert opened.frames.frame_id.tolist() == small_world.frames.frame_id.tolist()
+    assert opened.fingerprint == prepare(location).fingerprint, "the same files"
 
 
 # --- what goes wrong -----------------------------------------------------------------------------

@@ -32,7 +32,7 @@ def write(tmp_path: Path) -> Callable[..., tuple[Result, dict[str, np.ndarray]]]
     def write(dataset: PreparedDataset, protocol: Protocol, **changes: Any) -> tuple[Result, dict[str, np.ndarray]]:
         folder = tmp_path / "run"
         values: dict[str, Any] = {
-            "method": unregistered("random", "a ranker"),
+            "method": unregistered("random", "ranker"),
             "distances": from_ranker("random", 3),
             "cost": COST,
             "seed": 3,

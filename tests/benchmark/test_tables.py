@@ -28,7 +28,7 @@ COST = CostRecord(
 
 
 def trained(**changes: Any) -> MethodRecord:
-    record = unregistered("vxp", "trained here").model_copy(update={"preset": "quick", "backbone_weights": "none"})
+    record = unregistered("vxp", "trained").model_copy(update={"preset": "quick", "backbone_weights": "none"})
     return record.model_copy(update={"share_of_schedule": 1.0} | changes)
 
 
@@ -127,11 +127,11 @@ def test_what_was_not_measured_is_a_dash(stored: Callable[..., Result]) -> None:
         (trained(backbone_weights="timm"), "trained"),
         (trained(share_of_schedule=0.256), "trained, scratch, 26 % of schedule"),
         (trained(share_of_schedule=0.999), "trained, scratch, 99 % of schedule"),
-        (trained(weights="weights shipped with the suite (a.safetensors), made by: b"), "shipped, scratch"),
-        (trained(weights="untrained", share_of_schedule=None), "untrained"),
-        (trained(weights="nothing to train", share_of_schedule=None), "–"),
-        (unregistered("oracle", "a ranker of the harness"), "–"),
-        (unregistered("ours", "foreign descriptors"), "foreign"),
+        (trained(origin="shipped", weights="shipped with the suite (a.safetensors), made by: b"), "shipped, scratch"),
+        (trained(origin="untrained", share_of_schedule=None), "untrained"),
+        (trained(origin="nothing to train", share_of_schedule=None), "–"),
+        (unregistered("oracle", "ranker"), "–"),
+        (unregistered("ours", "foreign"), "foreign"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -142,7 +142,7 @@ def test_a_row_says_where_its_weights_came_from(
 
 
 def test_rows_are_grouped_by_direction(stored: Callable[..., Result]) -> None:
-    one, other = stored(), stored("other", method=unregistered("oracle", "a ranker of the harness"))
+    one, other = stored(), stored("other", method=unregistered("oracle", "ranker"))
     rows = [dict(zip(COLUMNS, row, strict=True)) for row in cells([one, other])]
     assert [(row["direction"], row["method"]) for row in rows] == [
         (direction, method)
