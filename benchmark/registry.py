@@ -54,7 +54,7 @@ class Registry(Generic[T]):
 
 def unknown(kind: str, name: str, known: list[str]) -> str:
     """The sentence for a name that does not exist."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = [k for k in known if name and name in k] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return f"unknown {kind} {name!r}.{hint} Available: {', '.join(known)}"
 

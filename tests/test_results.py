@@ -1,0 +1,51 @@
+"""The committed results stay loadable, belong to the tables beside them, and the documents' links lead somewhere."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.metrics import DEPTHS
+from benchmark.registry import METHODS
+from benchmark.result import RANKS, RESULT, Result
+from benchmark.tables import write_tables
+from datasets.files import sha256_of
+
+REPOSITORY = Path(__file__).parents[1]
+STORED = sorted(path.parent for path in (REPOSITORY / "results").rglob(RESULT))
+
+
+@pytest.mark.parametrize("folder", STORED, ids=lambda folder: folder.name)
+def test_a_stored_result_loads_and_agrees_with_its_ranks(folder: Path) -> None:
+    result = Result.read(folder)
+    if not (folder / RANKS).is_file():
+        assert result.dataset.is_real
+        return
+    with np.load(folder / RANKS, allow_pickle=False) as ranks:
+        for number, direction in enumerate(ranks["directions"]):
+            rank = ranks["query_first_positive_rank"][ranks["query_direction"] == number]
+            counted = rank[rank > 0]
+            pooled = result.directions[str(direction)].pooled
+            assert pooled.n_counted == len(counted)
+            assert pooled.recall_at == pytest.approx([float(np.mean(counted <= depth)) for depth in DEPTHS])
+
+
+def test_the_tables_are_those_of_the_stored_results(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "results", tmp_path / "results")
+    path, _ = write_tables(tmp_path / "results")
+    assert path.read_text() == (REPOSITORY / "results" / "tables" / "recall.md").read_text(), "run: nox -s tables"
+
+
+@pytest.mark.parametrize("name", METHODS.names())
+def test_shipped_weights_are_the_files_that_the_method_names(name: str) -> None:
+    for weights in METHODS.get(name).shipped:
+        assert sha256_of(weights.file) == weights.sha256
+        assert weights.file.stat().st_size < 10_000_000
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in (*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name} links to {link}"
