@@ -168,10 +168,12 @@ class List:
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
-    """Recall@1 of one result minus that of another, with a paired 95 % interval per direction."""
+    """Recall of one run, or the mean of several seeds, minus that of another, with a paired 95 % interval."""
 
-    runs: Positional[tuple[Path, Path]]
-    """Two folders with result.json and ranks.npz, of the same dataset and protocol."""
+    runs: Positional[tuple[Path, ...]]
+    """Folders with result.json and ranks.npz: one, or one a seed."""
+    against: Path
+    """The folder to compare with, of the same dataset and protocol."""
     depth: int = 1
     """The N of recall@N."""
 
@@ -180,9 +182,8 @@ class Compare:
         from benchmark.comparison import recall_difference
         from benchmark.result import Result
 
-        one, other = self.runs
-        for direction in Result.read(one).directions:
-            difference, interval = recall_difference(one, other, direction, self.depth)
+        for direction in Result.read(self.against).directions:
+            difference, interval = recall_difference(self.runs, self.against, direction, self.depth)
             ends = f"[{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
             say(f"{direction:<14} R@{self.depth} {100 * difference:+.1f} {ends} percentage points")
 
@@ -269,6 +270,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CrossplaceError as error:
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
         return 1
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; the same command continues where it stopped\n")
         return 130

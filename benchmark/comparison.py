@@ -1,36 +1,41 @@
 """Is one result better than another? Answered from their stored ranks, on the queries that they share."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
 
-from benchmark.intervals import Interval, difference_interval, equal_pair_weights, map_blocks
+from benchmark.intervals import Interval, equal_pair_weights, map_blocks, mean_interval
 from benchmark.metrics import is_hit
 from benchmark.result import RANKS, Result
 from datasets.errors import CrossplaceError
 
 
-def recall_difference(one: Path, other: Path, direction: str, depth: int = 1) -> tuple[float, Interval]:
-    """Recall@``depth`` of the result in ``one`` minus that in ``other``, with a paired 95 % interval.
+def recall_difference(runs: Sequence[Path], other: Path, direction: str, depth: int = 1) -> tuple[float, Interval]:
+    """Recall@``depth`` of the results in ``runs`` (seeds: their mean) minus that in ``other``, with a 95 % interval.
 
-    Both must be of the same dataset and protocol, so that they asked the same queries. Weighted like the headline
-    number, over the queries that it counts. The same map blocks are drawn for both.
+    All must be of the same dataset and protocol, so that they asked the same queries. Weighted like the headline
+    number, over the queries that it counts. The interval is paired: the same map blocks are drawn for all.
 
     Raises:
         CrossplaceError: results that cannot be compared, or without ``ranks.npz`` (published results of real data).
     """
-    first, second = Result.read(one), Result.read(other)
-    if first.dataset.fingerprint != second.dataset.fingerprint or first.protocol != second.protocol:
-        raise CrossplaceError(f"{one} and {other} differ in dataset or protocol; only like can be compared with like")
-    hits, ranks = _hits(one, first, direction, depth)
-    other_hits, _ = _hits(other, second, direction, depth)
+    reference = Result.read(other)
+    other_hits, ranks = _hits(other, reference, direction, depth)
+    hits = np.zeros(len(other_hits))
+    for run in runs:
+        result = Result.read(run)
+        if result.dataset.fingerprint != reference.dataset.fingerprint or result.protocol != reference.protocol:
+            raise CrossplaceError(f"{run} and {other} differ in dataset or protocol; compare like with like")
+        hits += _hits(run, result, direction, depth)[0] / len(runs)
     frame, pair = ranks["query_frame"], ranks["query_pair"]
     position = np.stack([ranks["frame_east_m"][frame], ranks["frame_north_m"][frame]], axis=1)
     block = map_blocks(ranks["frame_world"][frame], position)
-    weights = equal_pair_weights(pair) if first.protocol["averaging"] == "pairs" else np.ones(len(hits))
-    difference = float(np.average(hits.astype(float) - other_hits, weights=weights))
-    return difference, difference_interval(hits, other_hits, block, weights)
+    averages_pairs = reference.protocol["averaging"] == "pairs"
+    weights = equal_pair_weights(pair) if averages_pairs else np.ones(len(hits))
+    difference = hits - other_hits
+    return float(np.average(difference, weights=weights)), mean_interval(difference, block, weights)
 
 
 def _hits(folder: Path, result: Result, direction: str, depth: int) -> tuple[ndarray, dict[str, ndarray]]:
