@@ -9,7 +9,6 @@ describes every column and key for people who bring their own data.
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +93,6 @@ class PreparedDataset:
                 f"{folder / 'frames.csv'}: traversal {sorted(unknown)[0]!r} is not described in dataset.json"
             )
         return dataset
-
-    @cached_property
-    def row_of(self) -> dict[str, int]:
-        """Row number of each frame id."""
-        return {frame_id: row for row, frame_id in enumerate(self.frames.frame_id.tolist())}
 
     def frame(self, row: int) -> Frame:
         """The frame at ``row`` with the calibration of its traversal."""

@@ -109,14 +109,14 @@ def test_the_description_survives_the_round_trip(folder):
 
 def test_one_frame_carries_the_calibration_of_its_traversal(folder):
     dataset = PreparedDataset.read(folder)
-    frame = dataset.frame(dataset.row_of["day/2"])
+    frame = dataset.frame(dataset.frames.frame_id.tolist().index("day/2"))
     assert (frame.frame_id, frame.timestamp_ns, frame.position_m) == (
         "day/2",
         1_415_985_057_262_127_002,
         (0.1, 0.2, 0.3),
     )
     assert frame.intrinsics == DAY.intrinsics
-    assert dataset.frame(dataset.row_of["NA"]).intrinsics is None
+    assert dataset.frame(dataset.frames.frame_id.tolist().index("NA")).intrinsics is None
 
 
 def test_paths_are_relative_to_the_folder_or_to_a_stated_root(folder, tmp_path_factory):
