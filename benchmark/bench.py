@@ -67,9 +67,18 @@ class Bench:
         return prepare(self.location)
 
     @cached_property
+    def _resolved(self) -> tuple[Protocol, list[str]]:
+        return find_protocol(self.request.protocol, self.dataset)
+
+    @property
     def protocol(self) -> Protocol:
         """The protocol as it applies to this data."""
-        return find_protocol(self.request.protocol, self.dataset)[0]
+        return self._resolved[0]
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the result must be told."""
+        return self._resolved[1]
 
     @cached_property
     def rows(self) -> ndarray:
@@ -96,7 +105,7 @@ class Bench:
         base = ("method", self.request.method, self.identity, self.request.seed, self.code, benchmark.__version__)
         if self.shipped:
             return key_of("shipped", *base, self.shipped.sha256)
-        if self.request.untrained or not self._is_trainable:
+        if self.request.untrained or not self.method_class.is_trainable:
             return key_of("untrained", *base)
         return key_of("trained", *base, self.dataset.fingerprint, self.protocol.split, self.request.precision)
 
@@ -115,7 +124,7 @@ class Bench:
         """Descriptors by traversal."""
         return self.request.runs / "descriptors" / self._name(self.dataset.name, self.descriptor_key)
 
-    @property
+    @cached_property
     def result_key(self) -> str:
         """Identifies the result, costs on this machine included."""
         return key_of(self.descriptor_key, self.protocol, environment(self.device), self.measured)
@@ -153,14 +162,14 @@ class Bench:
 
     def run(self) -> list[Result]:
         """Do what is missing; returns the method's result and those of the trivial rankers."""
-        for warning in self._warnings():
+        for warning in self.warnings:
             log.warning(warning)
         if self._is_finished():
             log.info("nothing to do: %s is up to date", self.result_folder)
             result = Result.read(self.result_folder)
         else:
             result = self._run_method()
-        return [result, *rank_trivially(self.dataset, self.protocol, self.request, self._warnings())]
+        return [result, *rank_trivially(self.dataset, self.protocol, self.request, self.warnings)]
 
     def train(self) -> Method:
         """The method with its weights: trained (now or before), shipped, or as initialised."""
@@ -199,16 +208,12 @@ class Bench:
             cost=cost,
             seed=self.request.seed,
             environment=environment(self.device),
-            warnings=self._warnings(),
+            warnings=self.warnings,
         )
-
-    @cached_property
-    def _is_trainable(self) -> bool:
-        return bool(self.method_class.is_trainable)
 
     @property
     def _needs_training(self) -> bool:
-        return self._is_trainable and not self.request.untrained and self.shipped is None
+        return self.method_class.is_trainable and not self.request.untrained and self.shipped is None
 
     def _is_trained(self) -> bool:
         return (self.training_folder / "training.json").is_file()
@@ -232,7 +237,7 @@ class Bench:
     def _origin(self) -> Origin:
         if self.shipped:
             return "shipped"
-        if not self._is_trainable:
+        if not self.method_class.is_trainable:
             return "nothing to train"
         return "untrained" if self.request.untrained else "trained"
 
@@ -273,9 +278,6 @@ class Bench:
             training=plain(asdict(report)) | {"precision": self.request.precision} if report else {},
         )
 
-    def _warnings(self) -> list[str]:
-        return find_protocol(self.request.protocol, self.dataset)[1]
-
     def _name(self, where: str, key: str) -> str:
         return f"{self.request.method}-{self.request.preset}-{where}-s{self.request.seed}-{key}"
 
@@ -287,7 +289,8 @@ def _config(method: type[Method], request: Request) -> MethodConfig:
     config = method.presets[request.preset]
     weights = config.weights if request.weights is None else request.weights
     # A file is identified by what it holds, so that another file at the same path never meets old results.
-    found = sha256_of(Path(weights)) if Path(weights).is_file() else ""
+    file = Path(weights).expanduser()
+    found = sha256_of(file) if file.is_file() else ""
     return replace(config, weights=weights, weights_sha256=request.weights_sha256 or found or config.weights_sha256)
 
 

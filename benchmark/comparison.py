@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
-from benchmark.intervals import Interval, equal_pair_weights, map_blocks, mean_interval
-from benchmark.metrics import is_hit
+from benchmark.intervals import Interval, difference_interval, headline_weights, map_blocks
+from benchmark.metrics import is_counted, is_hit
 from benchmark.result import RANKS, Result
 from datasets.errors import CrossplaceError
 
@@ -32,10 +32,9 @@ def recall_difference(runs: Sequence[Path], other: Path, direction: str, depth: 
     frame, pair = ranks["query_frame"], ranks["query_pair"]
     position = np.stack([ranks["frame_east_m"][frame], ranks["frame_north_m"][frame]], axis=1)
     block = map_blocks(ranks["frame_world"][frame], position)
-    averages_pairs = reference.protocol["averaging"] == "pairs"
-    weights = equal_pair_weights(pair) if averages_pairs else np.ones(len(hits))
-    difference = hits - other_hits
-    return float(np.average(difference, weights=weights)), mean_interval(difference, block, weights)
+    weights = headline_weights(pair, reference.protocol["averaging"])
+    difference = float(np.average(hits - other_hits, weights=weights))
+    return difference, difference_interval(hits, other_hits, block, weights)
 
 
 def _hits(folder: Path, result: Result, direction: str, depth: int) -> tuple[ndarray, dict[str, ndarray]]:
@@ -47,7 +46,6 @@ def _hits(folder: Path, result: Result, direction: str, depth: int) -> tuple[nda
     if direction not in ranks["directions"]:
         raise CrossplaceError(f"{folder}: no direction {direction!r}; found {', '.join(ranks['directions'])}")
     is_direction = ranks["query_direction"] == ranks["directions"].tolist().index(direction)
-    answerable = ranks["query_first_positive_rank"] >= 1
-    chosen = is_direction & (answerable | (result.protocol["no_positive"] == "miss"))
+    chosen = is_direction & is_counted(ranks["query_first_positive_rank"], result.protocol["no_positive"])
     columns = {name: column[chosen] if name.startswith("query_") else column for name, column in ranks.items()}
     return is_hit(columns["query_first_positive_rank"], depth), columns

@@ -41,6 +41,11 @@ def equal_pair_weights(pair: Int[ndarray, " n"]) -> Float[ndarray, " n"]:
     return 1.0 / np.bincount(pair)[pair]
 
 
+def headline_weights(pair: Int[ndarray, " n"], averaging: str) -> Float[ndarray, " n"]:
+    """Weights of queries in the headline number of a protocol with this ``averaging``: ``pairs`` or ``queries``."""
+    return equal_pair_weights(pair) if averaging == "pairs" else np.ones(len(pair))
+
+
 def mean_interval(
     values: Float[ndarray, " n"] | Bool[ndarray, " n"],
     block: Int[ndarray, " n"],
@@ -53,7 +58,7 @@ def mean_interval(
 
     Blocks (any labels) are drawn with replacement, as many as there are; each draw's mean is a ratio of sums, so
     that blocks of different size keep their weight. ``weights`` (default: all equal) must be those of the headline
-    number, see :func:`equal_pair_weights`. With fewer than two blocks there is nothing to resample: nan. With few
+    number, see :func:`headline_weights`. With fewer than two blocks there is nothing to resample: nan. With few
     blocks, or where nearly all queries succeed, the interval is still too narrow.
     """
     labels, block = np.unique(block, return_inverse=True)
@@ -68,15 +73,18 @@ def mean_interval(
 
 
 def difference_interval(
-    hits: Bool[ndarray, " n"],
-    other_hits: Bool[ndarray, " n"],
+    hits: Float[ndarray, " n"] | Bool[ndarray, " n"],
+    other_hits: Float[ndarray, " n"] | Bool[ndarray, " n"],
     block: Int[ndarray, " n"],
     weights: Float[ndarray, " n"] | None = None,
     *,
     seed: int = 0,
     draws: int = 2000,
 ) -> Interval:
-    """95 % interval of the recall of one method minus that of another on the same queries (paired: same draws)."""
+    """95 % interval of the recall of one method minus that of another on the same queries (paired: same draws).
+
+    Hits may be means over seeds.
+    """
     return mean_interval(hits.astype(np.float64) - other_hits, block, weights, seed=seed, draws=draws)
 
 

@@ -45,9 +45,9 @@ def is_hit(first_positive_rank: Int[ndarray, " n"], depth: int | Int[ndarray, " 
     return (first_positive_rank >= 1) & (first_positive_rank <= depth)
 
 
-def is_counted(first_positive_rank: Int[ndarray, " n"], protocol: Protocol) -> Bool[ndarray, " n"]:
+def is_counted(first_positive_rank: Int[ndarray, " n"], no_positive: str) -> Bool[ndarray, " n"]:
     """Which queries enter the denominator; rank 0 says that a query has no positive."""
-    return (first_positive_rank >= 1) | (protocol.no_positive == "miss")
+    return (first_positive_rank >= 1) | (no_positive == "miss")
 
 
 def recall_at(first_positive_rank: Int[ndarray, " n"], depth: int | Int[ndarray, " n"]) -> float:
@@ -57,7 +57,7 @@ def recall_at(first_positive_rank: Int[ndarray, " n"], depth: int | Int[ndarray,
 
 def summarise(first_positive_rank: Int[ndarray, " n"], database_size: int, protocol: Protocol) -> Recall:
     """Recall of one traversal pair whose database has ``database_size`` places (candidates or not)."""
-    counted = first_positive_rank[is_counted(first_positive_rank, protocol)]
+    counted = first_positive_rank[is_counted(first_positive_rank, protocol.no_positive)]
     one_percent = one_percent_depth(database_size, protocol.one_percent)
     return Recall(
         n_queries=len(first_positive_rank),

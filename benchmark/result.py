@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from benchmark.evaluation import PairEvaluation
 from benchmark.ground_truth import Pair
-from benchmark.intervals import Interval, equal_pair_weights, map_blocks, mean_interval
+from benchmark.intervals import Interval, headline_weights, map_blocks, mean_interval
 from benchmark.metrics import Recall, is_counted, is_hit, mean_over_pairs, one_percent_depth, pooled
 from datasets.base import Frames, Protocol
 from datasets.errors import CrossplaceError
@@ -256,7 +256,7 @@ def _interval(group: list[PairEvaluation], dataset: PreparedDataset, protocol: P
     hits, rows, pairs = [], [], []
     for number, e in enumerate(group):
         ranks = e.ranking.first_positive_rank
-        counted = is_counted(ranks, protocol)
+        counted = is_counted(ranks, protocol.no_positive)
         limit = one_percent_depth(len(e.database_rows), protocol.one_percent) if depth is None else depth
         hits.append(is_hit(ranks[counted], limit))
         rows.append(e.query_rows[counted])
@@ -264,7 +264,7 @@ def _interval(group: list[PairEvaluation], dataset: PreparedDataset, protocol: P
     queries = dataset.frames.take(np.concatenate(rows))
     if not len(queries):
         return Interval(low=math.nan, high=math.nan)
-    weights = equal_pair_weights(np.concatenate(pairs)) if protocol.averaging == "pairs" else None
+    weights = headline_weights(np.concatenate(pairs), protocol.averaging)
     return mean_interval(np.concatenate(hits), map_blocks(queries.world, queries.position_m), weights)
 
 
