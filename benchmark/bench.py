@@ -5,7 +5,8 @@ run does only what is missing and a changed configuration never meets old files.
 """
 
 import logging
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
 from datasets.prepared import PreparedDataset
-from methods.base import FROM_SCRATCH, Method, MethodConfig, ShippedWeights
+from methods.base import FROM_SCRATCH, Method, MethodConfig, Recipe, ShippedWeights, Stage
 
 log = logging.getLogger(__name__)
 
@@ -107,11 +108,28 @@ class Bench:
             return key_of("shipped", *base, self.shipped.sha256)
         if self.request.untrained or not self.method_class.is_trainable:
             return key_of("untrained", *base)
-        return key_of("trained", *base, self.dataset.fingerprint, self.protocol.split, self.request.precision)
+        return key_of("trained", *base, *self._training_data)
+
+    @property
+    def _training_data(self) -> tuple[Any, ...]:
+        return self.dataset.fingerprint, self.protocol.split, self.request.precision
+
+    def stage_folders(self, stages: Sequence[Stage]) -> dict[str, Path]:
+        """Where each stage keeps its checkpoints: one folder for all configurations that teach it the same.
+
+        Its key holds the configuration without the fields that the stage ignores, and the keys of the stages before.
+        """
+        folders, key = {}, key_of(self.request.method, self.request.seed, self.code, benchmark.__version__)
+        for stage in stages:
+            read = {name: value for name, value in plain(self.identity).items() if name not in stage.ignores}
+            key = key_of(key, stage.name, read, *self._training_data)
+            name = f"{self.request.method}-{stage.name}-{self.dataset.name}-s{self.request.seed}-{key}"
+            folders[stage.name] = self.request.runs / "stages" / name
+        return folders
 
     @property
     def training_folder(self) -> Path:
-        """Checkpoints and final weights."""
+        """Final weights."""
         return self.request.runs / "training" / self._name(self.dataset.name, self.weights_key)
 
     @property
@@ -189,7 +207,8 @@ class Bench:
                 precision=self.request.precision,
                 workers=self.request.workers,
             )
-            train(method, self.dataset, self.protocol, self.training_folder, self.request.seed, options)
+            folders = self.stage_folders(method.stages(self.protocol.split))
+            train(method, self.dataset, self.protocol, self.training_folder, self.request.seed, options, folders)
         return method.to(self.device)
 
     def _run_method(self) -> Result:
@@ -265,9 +284,12 @@ class Bench:
     def _method_record(self) -> MethodRecord:
         report = TrainingReport.read(self.training_folder) if self._needs_training else None
         share = self.shipped.share_of_schedule if self.shipped else report.share_of_schedule if report else None
+        if share is not None and self.request.share < 1:
+            share *= _n_epochs(self.config) / _n_epochs(_config(self.method_class, replace(self.request, share=1.0)))
         return MethodRecord(
             name=self.request.method,
             preset=self.request.preset,
+            variant=self.request.variant,
             config=plain(self.identity),
             config_key=key_of(self.identity),
             origin=self._origin,
@@ -279,19 +301,42 @@ class Bench:
         )
 
     def _name(self, where: str, key: str) -> str:
-        return f"{self.request.method}-{self.request.preset}-{where}-s{self.request.seed}-{key}"
+        variant = f"+{self.request.variant}" if self.request.variant else ""
+        return f"{self.request.method}-{self.request.preset}{variant}-{where}-s{self.request.seed}-{key}"
 
 
 def _config(method: type[Method], request: Request) -> MethodConfig:
-    """The preset with the command line's choice of backbone weights."""
+    """The preset with the command line's variant, share of the schedule and backbone weights."""
     if request.preset not in method.presets:
         raise CrossplaceError(unknown(f"preset of {request.method}", request.preset, sorted(method.presets)))
     config = method.presets[request.preset]
+    for name in filter(None, request.variant.split("+")):
+        if name not in method.variants:
+            raise CrossplaceError(unknown(f"variant of {request.method}", name, list(method.variants)))
+        config = method.variants[name].change(config)
+    config = _shortened(config, request.share)
     weights = config.weights if request.weights is None else request.weights
     # A file is identified by what it holds, so that another file at the same path never meets old results.
     file = Path(weights).expanduser()
     found = sha256_of(file) if file.is_file() else ""
     return replace(config, weights=weights, weights_sha256=request.weights_sha256 or found or config.weights_sha256)
+
+
+def _shortened(config: MethodConfig, share: float) -> MethodConfig:
+    """The configuration with ``share`` of the epochs of each stage (at least one), decaying as much in all."""
+    if not 0 < share <= 1:
+        raise CrossplaceError(f"share of the schedule: expected a number above 0 and up to 1, found {share}")
+    shorter: dict[str, Any] = {name: recipe.shortened(share) for name, recipe in _recipes(config).items()}
+    return replace(config, **shorter)
+
+
+def _recipes(config: MethodConfig) -> dict[str, Recipe]:
+    values = {f.name: getattr(config, f.name) for f in fields(config)}
+    return {name: value for name, value in values.items() if isinstance(value, Recipe)}
+
+
+def _n_epochs(config: MethodConfig) -> int:
+    return sum(recipe.epochs for recipe in _recipes(config).values())
 
 
 def _without_path(config: MethodConfig) -> MethodConfig:

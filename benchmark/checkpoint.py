@@ -1,25 +1,34 @@
 """Checkpoints without pickle: tensors as safetensors, everything else as JSON."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import Tensor, nn
+from torch import Tensor
 
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 
 
-def save_weights(module: nn.Module, path: Path) -> None:
+@runtime_checkable
+class HasState(Protocol):
+    """A module, or a part of one."""
+
+    def state_dict(self) -> dict[str, Tensor]: ...  # noqa: D102
+    def load_state_dict(self, state: Mapping[str, Tensor], /) -> object: ...  # noqa: D102
+
+
+def save_weights(module: HasState, path: Path) -> None:
     """Parameters and buffers of ``module``."""
     write_atomically(path, save_tensors(_plain(module.state_dict())))
 
 
-def load_weights(module: nn.Module, path: Path) -> None:
+def load_weights(module: HasState, path: Path) -> None:
     """Load what :func:`save_weights` wrote; names and shapes must fit exactly."""
     found, expected = _read(path), module.state_dict()
     for name, tensor in expected.items():
@@ -35,9 +44,7 @@ def load_weights(module: nn.Module, path: Path) -> None:
     module.load_state_dict(found)
 
 
-def save_checkpoint(
-    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
-) -> None:
+def save_checkpoint(folder: Path, module: HasState, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
     """Replace the checkpoint in ``folder``: weights, optimizer and ``progress`` (plain data) as one consistent whole.
 
     The tensors go into a file named by epoch; ``progress.json``, written last, names it. A crash in between leaves
@@ -54,7 +61,7 @@ def save_checkpoint(
             old.unlink()
 
 
-def load_checkpoint(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, module: HasState, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
     """Restore the checkpoint in ``folder`` and return its progress; none if there is no checkpoint."""
     path = folder / "progress.json"
     if not path.is_file():

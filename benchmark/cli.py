@@ -32,12 +32,20 @@ class Bench(Request):
 
     dry_run: bool = False
     """Only print the plan: what is cached and what would run."""
+    study: str | None = None
+    """Run a whole study instead (ablation): every line of it with every seed, and a table of differences."""
+    seeds: tuple[int, ...] = ()
+    """Of a study; default: the one seed."""
 
     def __call__(self) -> None:
-        """Run the whole row."""
+        """Run the whole row, or the study."""
         from benchmark.bench import Bench as Job
+        from benchmark.study import run_study
         from benchmark.tables import print_table
 
+        if self.study is not None:
+            say(run_study(self.study, self, self.seeds or (self.seed,)))
+            return
         job = Job(self)
         if self.dry_run:
             print_plan(job.steps())
@@ -156,7 +164,7 @@ class Data:
 class List:
     """Show methods, their presets, datasets or protocols."""
 
-    what: Positional[Literal["methods", "presets", "datasets", "protocols"]] = "methods"
+    what: Positional[Literal["methods", "presets", "variants", "datasets", "protocols"]] = "methods"
     """What to list."""
 
     def __call__(self) -> None:
@@ -168,12 +176,12 @@ class List:
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
-    """Recall of one run, or the mean of several seeds, minus that of another, with a paired 95 % interval."""
+    """Recall of one run, or the mean of several seeds, minus that of others, with a paired 95 % interval."""
 
     runs: Positional[tuple[Path, ...]]
     """Folders with result.json and ranks.npz: one, or one a seed."""
-    against: Path
-    """The folder to compare with, of the same dataset and protocol."""
+    against: tuple[Path, ...]
+    """The folder to compare with, or one a seed, of the same dataset and protocol."""
     depth: int = 1
     """The N of recall@N."""
 
@@ -182,7 +190,7 @@ class Compare:
         from benchmark.comparison import recall_difference
         from benchmark.result import Result
 
-        for direction in Result.read(self.against).directions:
+        for direction in Result.read(self.against[0]).directions:
             difference, interval = recall_difference(self.runs, self.against, direction, self.depth)
             ends = f"[{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
             say(f"{direction:<14} R@{self.depth} {100 * difference:+.1f} {ends} percentage points")

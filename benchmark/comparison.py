@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from numpy import ndarray
 
 from benchmark.intervals import Interval, difference_interval, headline_weights, map_blocks
@@ -12,8 +13,10 @@ from benchmark.result import RANKS, Result
 from datasets.errors import CrossplaceError
 
 
-def recall_difference(runs: Sequence[Path], other: Path, direction: str, depth: int = 1) -> tuple[float, Interval]:
-    """Recall@``depth`` of the results in ``runs`` (seeds: their mean) minus that in ``other``, with a 95 % interval.
+def recall_difference(
+    runs: Sequence[Path], others: Sequence[Path], direction: str, depth: int = 1
+) -> tuple[float, Interval]:
+    """Recall@``depth`` of the results in ``runs`` minus that in ``others`` (seeds: their means), with a 95 % interval.
 
     All must be of the same dataset and protocol, so that they asked the same queries. Weighted like the headline
     number, over the queries that it counts. The interval is paired: the same map blocks are drawn for all.
@@ -21,20 +24,28 @@ def recall_difference(runs: Sequence[Path], other: Path, direction: str, depth: 
     Raises:
         CrossplaceError: results that cannot be compared, or without ``ranks.npz`` (published results of real data).
     """
-    reference = Result.read(other)
-    other_hits, ranks = _hits(other, reference, direction, depth)
-    hits = np.zeros(len(other_hits))
-    for run in runs:
-        result = Result.read(run)
-        if result.dataset.fingerprint != reference.dataset.fingerprint or result.protocol != reference.protocol:
-            raise CrossplaceError(f"{run} and {other} differ in dataset or protocol; compare like with like")
-        hits += _hits(run, result, direction, depth)[0] / len(runs)
+    reference = Result.read(others[0])
+    _, ranks = _hits(others[0], reference, direction, depth)
+    hits, other_hits = (_mean_hits(folders, reference, others[0], direction, depth) for folders in (runs, others))
     frame, pair = ranks["query_frame"], ranks["query_pair"]
     position = np.stack([ranks["frame_east_m"][frame], ranks["frame_north_m"][frame]], axis=1)
     block = map_blocks(ranks["frame_world"][frame], position)
     weights = headline_weights(pair, reference.protocol["averaging"])
     difference = float(np.average(hits - other_hits, weights=weights))
     return difference, difference_interval(hits, other_hits, block, weights)
+
+
+def _mean_hits(
+    folders: Sequence[Path], reference: Result, named: Path, direction: str, depth: int
+) -> Float[ndarray, " n"]:
+    """Hits of each counted query as a mean over ``folders``, which must be comparable with ``reference``."""
+    hits = []
+    for folder in folders:
+        result = Result.read(folder)
+        if result.dataset.fingerprint != reference.dataset.fingerprint or result.protocol != reference.protocol:
+            raise CrossplaceError(f"{folder} and {named} differ in dataset or protocol; compare like with like")
+        hits.append(_hits(folder, result, direction, depth)[0])
+    return np.mean(hits, axis=0)
 
 
 def _hits(folder: Path, result: Result, direction: str, depth: int) -> tuple[ndarray, dict[str, ndarray]]:

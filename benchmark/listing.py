@@ -22,6 +22,17 @@ def presets() -> str:
     return "\n".join(f"{name}: {', '.join(METHODS.get(name).presets)}" for name in METHODS.names())
 
 
+def variants() -> str:
+    """Every method's variants, by the question that they help to answer."""
+    lines = []
+    for method in METHODS.names():
+        found = METHODS.get(method).variants
+        for question in dict.fromkeys(variant.question for variant in found.values()):
+            names = [name for name, variant in found.items() if variant.question == question]
+            lines.append(f"{method}: {question} {', '.join(names)}")
+    return "\n".join(lines)
+
+
 def datasets() -> str:
     """Every dataset with its card."""
     return "\n\n".join(f"{name}\n{_card(DATASETS.get(name).card)}" for name in DATASETS.names())
@@ -35,6 +46,7 @@ def protocols() -> str:
 LISTINGS: dict[str, Callable[[], str]] = {
     "methods": methods,
     "presets": presets,
+    "variants": variants,
     "datasets": datasets,
     "protocols": protocols,
 }

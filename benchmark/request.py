@@ -21,6 +21,10 @@ class Request:
     """Registered method (crossplace list methods)."""
     preset: str = "quick"
     """Configuration of the method (crossplace list presets)."""
+    variant: str = ""
+    """Changes of the preset (crossplace list variants), joined by +."""
+    share: float = 1.0
+    """Share of the preset's training epochs to do, above 0; tables say so where it is less than all."""
     seed: int = 0
     """Of initialisation, sampling, augmentation and the random ranker."""
     weights: str | None = None

@@ -24,7 +24,7 @@ from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
 
-SCHEMA = "1.0"
+SCHEMA = "1.1"
 RESULT, RANKS = "result.json", "ranks.npz"
 INTERVAL_DEPTHS = {"1": 1, "5": 5, "1%": None}
 """Recalls that carry an interval; none stands for each pair's own one-percent depth."""
@@ -110,6 +110,8 @@ class MethodRecord(_Model):
 
     name: str
     preset: str
+    variant: str = ""
+    """Named changes of the preset."""
     config: dict[str, Any]
     config_key: str
     origin: Origin

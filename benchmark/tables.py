@@ -45,7 +45,8 @@ def _recall(row: Row, name: str) -> str:
 
 def _method(row: Row) -> str:
     method = row.result.method
-    return f"{method.name} ({method.preset})" if method.preset else method.name
+    configured = ", ".join(filter(None, [method.preset, method.variant]))
+    return f"{method.name} ({configured})" if configured else method.name
 
 
 def _weights(row: Row) -> str:

@@ -7,7 +7,7 @@ import logging
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of, write_atomically
 from datasets.prepared import PreparedDataset
-from methods.base import Method, Stage, StageOutput
+from methods.base import Batch, Method, Stage, StageOutput
 
 try:
     from lightning_fabric import Fabric
@@ -83,11 +83,19 @@ class TrainingOptions:
 
 
 def train(
-    method: Method, dataset: PreparedDataset, protocol: Protocol, folder: Path, seed: int, options: TrainingOptions
+    method: Method,
+    dataset: PreparedDataset,
+    protocol: Protocol,
+    folder: Path,
+    seed: int,
+    options: TrainingOptions,
+    stage_folders: Mapping[str, Path] | None = None,
 ) -> TrainingReport:
     """Train all stages of ``method`` and leave weights and ``training.json`` in ``folder``.
 
     Interrupted training continues after the last finished epoch. All randomness derives from seed, stage and epoch.
+    ``stage_folders`` says where each stage keeps its checkpoints (default: below ``folder``); a stage that another
+    run has finished there is taken over.
     """
     fabric = _fabric(options)
     rows = {
@@ -98,7 +106,8 @@ def train(
         raise CrossplaceError(f"protocol {protocol.name}: no frame of {dataset.folder} is selected for training")
     reports = {}
     for number, stage in enumerate(method.stages(protocol.split)):
-        run = _StageRun(fabric, method, stage, dataset, rows, (seed, number), folder / stage.name, options)
+        place = stage_folders[stage.name] if stage_folders else folder / stage.name
+        run = _StageRun(fabric, method, stage, dataset, rows, (seed, number), place, options)
         reports[stage.name] = run()
     save_weights(method, folder / WEIGHTS)
     report = TrainingReport(weights_sha256=sha256_of(folder / WEIGHTS), stages=reports)
@@ -122,6 +131,21 @@ def _fabric(options: TrainingOptions) -> Fabric:
     return fabric
 
 
+class _Trained:
+    """What a stage trains, with the names it has in the method: all that its checkpoints need to hold."""
+
+    def __init__(self, method: Method, stage: Stage) -> None:
+        tensors = {id(t) for module in stage.trainable() for t in module.state_dict(keep_vars=True).values()}
+        self._method = method
+        self._names = {name for name, t in method.state_dict(keep_vars=True).items() if id(t) in tensors}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {name: t for name, t in self._method.state_dict().items() if name in self._names}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self._method.load_state_dict(state, strict=False)
+
+
 class _StageRun:
     """One stage from its first (or next) epoch to its best weights."""
 
@@ -138,6 +162,7 @@ class _StageRun:
     ) -> None:
         self.fabric, self.method, self.stage, self.dataset = fabric, method, stage, dataset
         self.seed, self.folder, self.options = seed, folder, options
+        self.trained = _Trained(method, stage)
         self.rows = {part: _with_modalities(dataset.frames, some, stage.modalities) for part, some in rows.items()}
         self.samplers = {
             "train": stage.sampler(dataset.frames.take(self.rows["train"]), training=True),
@@ -160,9 +185,9 @@ class _StageRun:
         parameters = [p for module in stage.trainable() for p in module.requires_grad_(True).parameters()]
         optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
         wrapped, fabric_optimizer = self.fabric.setup(stage, optimizer)
-        found = load_checkpoint(self.folder, self.method, optimizer)
+        found = load_checkpoint(self.folder, self.trained, optimizer)
         if found is None:
-            stage.before()
+            self._prepare()
         else:
             self.progress = found
             self.history = self.progress["history"]
@@ -171,13 +196,27 @@ class _StageRun:
         while self.progress["epoch"] < recipe.epochs and not self._budget_is_spent():
             self._epoch(wrapped, fabric_optimizer, optimizer)
         if self.progress["best_epoch"] is not None:
-            load_weights(self.method, self.folder / "best.safetensors")
+            load_weights(self.trained, self.folder / "best.safetensors")
         return StageReport(
             epochs_done=self.progress["epoch"],
             epochs_planned=recipe.epochs,
             best_epoch=self.progress["best_epoch"],
             seconds=round(self.progress["seconds"], 1),
         )
+
+    def _prepare(self) -> None:
+        """The stage's own preparation, on batches of the first epoch that are not augmented."""
+
+        def batches() -> Iterator[Batch]:
+            local = self.samplers["train"].batches(np.random.default_rng([*self.seed, 0, 0]))
+            rows = [self.rows["train"][some].tolist() for some in local]
+            for batch in batch_loader(self.dataset, rows, self.stage.modalities, workers=self.options.workers):
+                yield batch.to(self.fabric.device)
+
+        self.stage.eval()
+        torch.manual_seed(int(np.random.SeedSequence([*self.seed]).generate_state(1)[0]))
+        with torch.no_grad():
+            self.stage.before(batches())
 
     def _budget_is_spent(self) -> bool:
         budget_s = self.stage.recipe.budget_s
@@ -208,7 +247,7 @@ class _StageRun:
         score = stage.score(scored)
         if self.progress["best_score"] is None or score <= self.progress["best_score"]:
             self.progress |= {"best_score": score, "best_epoch": epoch + 1}
-            save_weights(self.method, self.folder / "best.safetensors")
+            save_weights(self.trained, self.folder / "best.safetensors")
         seconds = time.perf_counter() - started
         self.history.append(
             {"epoch": epoch + 1, "learning_rate": learning_rate, "seconds": round(seconds, 2)}
@@ -221,7 +260,7 @@ class _StageRun:
             "sampler": self.samplers["train"].state(),
             "history": self.history,
         }
-        save_checkpoint(self.folder, self.method, optimizer, self.progress)
+        save_checkpoint(self.folder, self.trained, optimizer, self.progress)
         _write_history(self.folder, self.history)
         losses = " · ".join(f"{k} {v['loss']:.4f}" for k, v in (("train", training), ("validation", validation)) if v)
         log.info("%s: epoch %d/%d · %s · %.0f s", stage.name, epoch + 1, stage.recipe.epochs, losses, seconds)

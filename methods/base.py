@@ -5,8 +5,9 @@ apart: preprocessing on the device (``image_inputs``, ``cloud_inputs``) and the 
 ``encode_clouds``). Training is a sequence of :class:`Stage`; the loop around them belongs to the harness.
 """
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -205,6 +206,18 @@ class MethodConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """A named change of a configuration: one line of an ablation."""
+
+    question: str
+    """What the line helps to answer; lines with the same question stand together."""
+    change: Callable[[Any], MethodConfig]
+    """From a preset's configuration to the variant's."""
+    is_cheap: bool = True
+    """Affordable on a CPU with the ``quick`` preset."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShippedWeights:
     """Small trained weights that come with the suite, for one preset on one exact dataset."""
 
@@ -236,6 +249,13 @@ class Recipe:
     weight_decay: float = 1e-6
     budget_s: float | None = None
     """Stop after the epoch in which this much wall-clock time is used; the share of epochs done is recorded."""
+
+    def shortened(self, share: float) -> "Recipe":
+        """``share`` of the epochs, rounded up, with as much decay in all; 1 changes nothing, no epochs stay none."""
+        epochs = math.ceil(share * self.epochs)
+        if epochs == self.epochs:
+            return self
+        return replace(self, epochs=epochs, decay=self.decay ** (self.epochs / epochs))
 
     def learning_rate_at(self, epoch: int) -> float:
         """Learning rate during ``epoch`` (from 0)."""
@@ -276,6 +296,9 @@ class Stage(nn.Module):
     name: str
     recipe: Recipe
     modalities: tuple[Modality, ...] = ("image", "cloud")
+    ignores: tuple[str, ...] = ()
+    """Fields of the configuration that cannot change what this stage learns: configurations that differ in nothing
+    else share its outcome."""
 
     def trainable(self) -> Sequence[nn.Module]:
         """The modules whose parameters are optimised and that run in training mode; all others are frozen."""
@@ -289,8 +312,11 @@ class Stage(nn.Module):
         """A training sample, changed at random; everything random comes from ``rng``."""
         return sample
 
-    def before(self) -> None:
-        """What must happen once before the first step (cluster initialisation, copies)."""
+    def before(self, batches: Iterable[Batch]) -> None:
+        """What must happen once before the first step: copies, or clusters of the features of some training batches.
+
+        ``batches`` is an epoch of training data without augmentation, loaded as it is iterated over.
+        """
 
     def forward(self, batch: Batch) -> StageOutput:
         """Loss sum, count and statistics of a batch."""
@@ -310,6 +336,8 @@ class Method(nn.Module):
     card: ClassVar[MethodCard]
     presets: ClassVar[dict[str, MethodConfig]]
     """Named configurations; ``quick`` must exist and run on a CPU."""
+    variants: ClassVar[dict[str, Variant]] = {}
+    """Named changes of any preset, which can be combined; together the method's ablation."""
     is_trainable: ClassVar[bool] = True
     """False for a method without anything to learn."""
     shipped: ClassVar[tuple[ShippedWeights, ...]] = ()

@@ -39,12 +39,29 @@ class ImageBackbone(nn.Module):
         self.channels = example.shape[1]
         """Channels of the feature map."""
 
+    @property
+    def has_class_token(self) -> bool:
+        """Whether this is a transformer with one."""
+        return bool(getattr(self.encoder, "num_prefix_tokens", 0))
+
     def forward(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b c h w"]:
         """Feature map of normalised images."""
-        maps = self.encoder.forward_intermediates(
-            pixels, indices=[self.block], norm=False, stop_early=True, intermediates_only=True
-        )
+        maps = self._intermediates(pixels)
         return maps[-1]
+
+    def class_token(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b c"]:
+        """The class token after the same block; an error for a backbone that has none."""
+        if not getattr(self.encoder, "num_prefix_tokens", 0):
+            raise CrossplaceError(
+                f"backbone {self.name}: no class token to pool; choose a transformer or another pooling"
+            )
+        _, prefix = self._intermediates(pixels, return_prefix_tokens=True)[-1]
+        return prefix[:, 0]
+
+    def _intermediates(self, pixels: Tensor, **options: bool) -> Any:
+        return self.encoder.forward_intermediates(
+            pixels, indices=[self.block], norm=False, stop_early=True, intermediates_only=True, **options
+        )
 
 
 def _create(name: str, image_size: int, weights: str, weights_sha256: str) -> Any:

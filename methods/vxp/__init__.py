@@ -12,6 +12,7 @@ from methods.vxp.cloud_branch import CloudBranch, CloudInputs
 from methods.vxp.config import PRESETS, VxpConfig
 from methods.vxp.image_branch import ImageBranch
 from methods.vxp.stages import GlobalStage, LocalStage, TeacherStage
+from methods.vxp.variants import VARIANTS
 
 
 class Vxp(Method):
@@ -34,6 +35,7 @@ class Vxp(Method):
         ),
     )
     presets = PRESETS
+    variants = VARIANTS
     shipped = (
         ShippedWeights(
             preset="quick",
@@ -71,5 +73,6 @@ class Vxp(Method):
         return {"main": self.cloud_branch(inputs)[:, None]}
 
     def stages(self, split: Split) -> Sequence[Stage]:
-        """Teacher, local alignment, global alignment."""
-        return [stage(self, split) for stage in (TeacherStage, LocalStage, GlobalStage)]
+        """Teacher, local alignment, global alignment; those that are planned for no epoch are left out."""
+        stages = [stage(self, split) for stage in (TeacherStage, LocalStage, GlobalStage)]
+        return [stage for stage in stages if stage.recipe.epochs]

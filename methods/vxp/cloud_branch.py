@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from methods.base import Batch
-from methods.layers.gem import GeM
+from methods.layers.pooling import POOLINGS, Pool, pooled_channels
 from methods.layers.projection import network_from_lidar, project, transform_points, voxel_centres
 from methods.layers.sparse import SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
 from methods.layers.voxels import VoxelFeatureEncoder, VoxelGrid, Voxels, voxelize
@@ -61,7 +61,7 @@ class SparseEncoder(nn.Sequential):
 
 
 class CloudBranch(nn.Module):
-    """Voxels → features → sparse encoder → in-view voxels → GeM → linear."""
+    """Voxels → features → sparse encoder → in-view voxels → pooling → linear."""
 
     def __init__(self, config: VxpConfig, out_channels: int) -> None:
         super().__init__()
@@ -69,8 +69,8 @@ class CloudBranch(nn.Module):
         self.max_voxels = config.max_voxels
         self.feature_encoder = VoxelFeatureEncoder(config.feature_channels)
         self.encoder = SparseEncoder(config.feature_channels[-1], out_channels, config.widths)
-        self.pool = GeM()
-        self.head = nn.Linear(out_channels, config.descriptor_size)
+        self.pool: Pool = POOLINGS["gem" if config.pooling == "class-token" else config.pooling](out_channels)
+        self.head = nn.Linear(pooled_channels(self.pool, out_channels), config.descriptor_size)
 
     def inputs(self, batch: Batch) -> CloudInputs:
         """Move the clouds into the network frame and voxelize them."""

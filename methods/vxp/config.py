@@ -1,6 +1,7 @@
 """VXP's choices as data. Defaults are the published values for Oxford RobotCar."""
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from methods.base import MethodConfig, Recipe
 from methods.layers.voxels import VoxelGrid
@@ -46,6 +47,8 @@ class VxpConfig(MethodConfig):
     """Published features used a resize without antialiasing."""
     normalise_per_image: bool = False
     """Normalise each image by its own statistics instead of ImageNet's: for backbones trained from scratch."""
+    pooling: Literal["gem", "mean", "netvlad", "class-token"] = "gem"
+    """Of both branches; clouds have no class token, so with it theirs is GeM."""
     descriptor_size: int = 256
     grid: VoxelGrid = VoxelGrid()
     max_voxels: int = 10_000
@@ -53,6 +56,8 @@ class VxpConfig(MethodConfig):
     """Voxel feature encoder."""
     widths: EncoderWidths = EncoderWidths()
     augmentation: Augmentation = Augmentation()
+    inverse_depth_weighting: bool = True
+    """Near voxels weigh more in the local stage."""
     head_from_teacher: bool = False
     """Start the cloud branch's pooling and head as copies of the image branch's (as published: fresh)."""
     margin: float = 0.3

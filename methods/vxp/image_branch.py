@@ -3,22 +3,29 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from datasets.errors import CrossplaceError
 from methods.layers.backbone import ImageBackbone
-from methods.layers.gem import GeM
+from methods.layers.pooling import POOLINGS, pooled_channels
 from methods.vxp.config import VxpConfig
 
 
 class ImageBranch(nn.Module):
-    """Backbone → feature map → GeM → linear. Descriptors are not normalised (as published)."""
+    """Backbone → feature map → pooling → linear. Descriptors are not normalised (as published, with GeM)."""
 
     def __init__(self, config: VxpConfig) -> None:
         super().__init__()
         self.backbone = ImageBackbone(
             config.backbone, config.backbone_block, config.image_size, config.weights, config.weights_sha256
         )
-        self.pool = GeM()
-        self.head = nn.Linear(self.backbone.channels, config.descriptor_size)
+        channels, self.takes_class_token = self.backbone.channels, config.pooling == "class-token"
+        if self.takes_class_token and not self.backbone.has_class_token:
+            raise CrossplaceError(
+                f"backbone {config.backbone} has no class token; choose a transformer or another pooling"
+            )
+        self.pool = nn.Identity() if self.takes_class_token else POOLINGS[config.pooling](channels)
+        self.head = nn.Linear(pooled_channels(self.pool, channels), config.descriptor_size)
 
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b d"]:
         """Global descriptors."""
-        return self.head(self.pool(self.backbone(pixels)))
+        pooled = self.backbone.class_token(pixels) if self.takes_class_token else self.pool(self.backbone(pixels))
+        return self.head(pooled)

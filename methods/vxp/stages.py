@@ -1,5 +1,6 @@
 """How VXP is trained: teacher, local alignment, global alignment (paper §3)."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,16 @@ from datasets.places import neighbours
 from methods.base import Batch, Sample, Sampler, Stage, StageOutput
 from methods.layers.augment import colour_jitter, mirror, random_affine, random_rigid
 from methods.layers.losses import batch_hard_triplet, pair_masks
+from methods.layers.netvlad import initialise_clusters
 from methods.layers.samplers import PairSampler, ShuffleSampler
 from methods.vxp.cloud_branch import InViewVoxels
 
 if TYPE_CHECKING:
     from methods.vxp import Vxp
+
+
+CLOUD_BRANCH = ("grid", "max_voxels", "feature_channels", "widths")
+"""Fields of the configuration that only the cloud branch reads."""
 
 
 class _VxpStage(Stage):
@@ -55,6 +61,7 @@ class TeacherStage(_VxpStage):
 
     name = "teacher"
     modalities = ("image",)
+    ignores = (*CLOUD_BRANCH, "inverse_depth_weighting", "head_from_teacher", "local_stage", "global_stage")
 
     def trainable(self) -> list[nn.Module]:
         """The whole image branch, backbone included (as published)."""
@@ -67,6 +74,11 @@ class TeacherStage(_VxpStage):
         return PairSampler(
             positives, self.recipe.batch_size, rate=rate, limit=config.growth_limit, threshold=config.growth_threshold
         )
+
+    def before(self, batches: Iterable[Batch]) -> None:
+        """Clusters of the untrained (or pretrained) features, if the pooling has any."""
+        maps = (self.teacher.backbone(self.method.image_inputs(batch)) for batch in batches)
+        initialise_clusters(self.teacher.pool, (rows.movedim(1, -1).flatten(0, 2) for rows in maps))
 
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Colour jitter and a small affine of the image; no mirroring."""
@@ -89,6 +101,7 @@ class LocalStage(_VxpStage):
     """Voxel features towards the teacher's pixel features where they project, near voxels weighing more."""
 
     name = "local"
+    ignores = ("head_from_teacher", "global_stage")
 
     def trainable(self) -> list[nn.Module]:
         """Voxel feature encoder and sparse encoder."""
@@ -99,13 +112,14 @@ class LocalStage(_VxpStage):
         return self._paired(sample, rng)
 
     def forward(self, batch: Batch) -> StageOutput:
-        """SmoothL1 between voxel and pixel features × inverse depth, mean over all elements (as published)."""
+        """SmoothL1 between voxel and pixel features (as published: × inverse depth), mean over all elements."""
         with torch.no_grad():
             feature_map = self.teacher.backbone(self.method.image_inputs(batch))
         seen = self.student.in_view(self.method.cloud_inputs(batch))
         error = functional.smooth_l1_loss(seen.features, pixels_at(feature_map, seen), reduction="none")
-        weighted = error / seen.depth_m[:, None]
-        return StageOutput(loss_sum=weighted.sum(), count=weighted.new_tensor(weighted.numel()))
+        if self.config.inverse_depth_weighting:
+            error = error / seen.depth_m[:, None]
+        return StageOutput(loss_sum=error.sum(), count=error.new_tensor(error.numel()))
 
 
 class GlobalStage(_VxpStage):
@@ -117,11 +131,15 @@ class GlobalStage(_VxpStage):
         """The whole cloud branch: the encoder is tuned further, pooling and head are new."""
         return [self.student]
 
-    def before(self) -> None:
-        """Copy the teacher's pooling and head, if the configuration says so."""
-        if self.config.head_from_teacher:
+    def before(self, batches: Iterable[Batch]) -> None:
+        """Copy the teacher's pooling and head, if the configuration says so; else clusters of the voxels' features."""
+        if not self.config.head_from_teacher:
+            seen = (self.student.in_view(self.method.cloud_inputs(batch)).features for batch in batches)
+            initialise_clusters(self.student.pool, seen)
+            return
+        if type(self.student.pool) is type(self.teacher.pool):
             self.student.pool.load_state_dict(self.teacher.pool.state_dict())
-            self.student.head.load_state_dict(self.teacher.head.state_dict())
+        self.student.head.load_state_dict(self.teacher.head.state_dict())
 
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Joint mirroring, colour jitter, rigid motion of the cloud, and on some datasets an affine of the image."""

@@ -117,6 +117,51 @@ def test_the_growing_sampler_has_grown_and_is_restored(uninterrupted: Path) -> N
     assert progress["sampler"] == {"batch_size": 9}  # 4 → 6 → 9 → limit 9
 
 
+def test_a_stage_that_another_run_has_finished_is_taken_over(
+    toy: Any, small_world: PreparedDataset, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs that share their first stage, the second with another second stage."""
+    longer = replace(RECIPE, epochs=4)
+    counts = dict.fromkeys(("Teach", "Align"), 0)
+    for name in counts:
+        count_calls(monkeypatch, getattr(toy, name), lambda *_, name=name: counts.update({name: counts[name] + 1}))
+
+    def run(folder: str, stages: str, align: Recipe) -> TrainingReport:
+        torch.manual_seed(0)
+        folders = {"teach": tmp_path / "teach", "align": tmp_path / stages}
+        method = toy.Toy(toy.ToyConfig(align=align))
+        return train(method, small_world, protocol, tmp_path / folder, 0, CPU, folders)
+
+    alone = run("alone", "align-alone", longer)
+    taught = counts["Teach"]
+    after = run("after", "align-after", longer)
+    assert after.weights_sha256 == alone.weights_sha256
+    assert counts["Teach"] == taught > 0
+    other = run("other", "align-other", RECIPE)
+    assert counts["Teach"] == taught
+    assert other.stages["teach"] == alone.stages["teach"]
+    assert other.weights_sha256 != alone.weights_sha256
+
+
+def test_preparation_sees_training_batches_in_order_and_without_augmentation(
+    toy: Any,
+    run: Callable[..., TrainingReport],
+    small_world: PreparedDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Batch] = []
+    monkeypatch.setattr(toy.Align, "before", lambda self, batches: seen.extend(batches))
+    run(tmp_path)
+    ids = [frame.frame_id for batch in seen for frame in batch.frames]
+    assert sorted(ids) == sorted(f"{d}-{n}" for d in ("morning", "evening") for n in range(12))
+    for batch in seen:
+        assert batch.clouds is not None
+        for number, frame in enumerate(batch.frames):
+            stored = torch.from_numpy(small_world.load_cloud(frame))
+            torch.testing.assert_close(batch.clouds.points[batch.clouds.batch_index == number], stored)
+
+
 def test_another_seed_trains_otherwise(run: Callable[..., TrainingReport], uninterrupted: Path, tmp_path: Path) -> None:
     assert run(tmp_path / "other", seed=1).weights_sha256 != TrainingReport.read(uninterrupted).weights_sha256
 
@@ -226,12 +271,13 @@ def test_only_the_trainable_modules_move_and_only_they_are_in_training_mode(
     assert modes == {(True, False, True), (False, False, False)}, "training passes and validation passes"
     assert with_gradients == {name for name, _ in toy.Toy().named_parameters() if name.startswith("cloud")}
     torch.manual_seed(0)
-    fresh, taught = toy.Toy().state_dict(), load_file(tmp_path / "teach" / "best.safetensors")
-    final = load_file(tmp_path / "weights.safetensors")
-    for name in fresh:
-        moved_by_teach = not torch.equal(fresh[name], taught[name])
-        moved_by_align = not torch.equal(taught[name], final[name])
-        assert (moved_by_teach, moved_by_align) == (name.startswith("image"), name.startswith("cloud")), name
+    fresh, final = toy.Toy().state_dict(), load_file(tmp_path / "weights.safetensors")
+    taught, aligned = (load_file(tmp_path / stage / "best.safetensors") for stage in ("teach", "align"))
+    assert {name for name in fresh if name.startswith("image")} == set(taught), "checkpoints hold what a stage trains"
+    assert {name for name in fresh if name.startswith("cloud")} == set(aligned)
+    for name, tensor in (taught | aligned).items():
+        assert not torch.equal(fresh[name], tensor), name
+        torch.testing.assert_close(final[name], tensor, rtol=0, atol=0)
 
 
 def test_validation_batches_are_the_same_every_epoch_and_not_augmented(

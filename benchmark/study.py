@@ -1,0 +1,195 @@
+"""Studies: many runs that answer a few questions, each line a change against the unchanged method."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from tabulate import tabulate
+
+from benchmark.bench import Bench
+from benchmark.comparison import recall_difference
+from benchmark.keys import key_of
+from benchmark.registry import METHODS, unknown
+from benchmark.request import Request
+from benchmark.result import Result
+from datasets.errors import CrossplaceError
+from datasets.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+STUDY = "study.json"
+BASE = "unchanged"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """What one line of a study runs."""
+
+    question: str
+    name: str
+    request: Request
+
+
+class LineRecord(BaseModel):
+    """What came out of one line, over seeds; empty with an ``error`` where a run failed."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    question: str
+    name: str
+    runs: list[str]
+    """Run ids, one a seed."""
+    recall: dict[str, list[float]]
+    """Direction → headline recall@1 of each seed, fractions."""
+    difference: dict[str, tuple[float, float, float]]
+    """Direction → mean of seeds minus that of the unchanged method, and the ends of its paired 95 % interval."""
+    training_s: float | None
+    """Mean over seeds of the time that training took, stages shared with other lines included."""
+    error: str = ""
+
+
+class StudyRecord(BaseModel):
+    """A study as it is stored and published: what its table needs, and nothing else."""
+
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+    schema_version: int = 1
+    study: str
+    method: str
+    preset: str
+    share_of_schedule: float
+    dataset: str
+    is_real: bool
+    protocol: str
+    seeds: list[int]
+    machine: str
+    revision: str
+    lines: list[LineRecord]
+
+    @classmethod
+    def read(cls, path: Path) -> "StudyRecord":
+        """Read a stored study."""
+        try:
+            return cls.model_validate_json(path.read_text())
+        except (OSError, ValueError, ValidationError) as error:
+            raise CrossplaceError(f"{path}: not a readable study ({error})") from error
+
+
+def ablation(request: Request) -> list[Line]:
+    """The method's variants one by one; those too costly for a CPU only with other presets than ``quick``."""
+    method = METHODS.get(request.method)
+    base = Bench(request).config
+    lines = [
+        Line(question=variant.question, name=name, request=replace(request, variant=name))
+        for name, variant in method.variants.items()
+        if variant.is_cheap or request.preset != "quick"
+    ]
+    return [line for line in lines if Bench(line.request).config != base]
+
+
+STUDIES: dict[str, Callable[[Request], list[Line]]] = {"ablation": ablation}
+
+
+def run_study(name: str, request: Request, seeds: Sequence[int]) -> str:
+    """Run every line of the study called ``name`` with every seed, store the record; returns the table as text.
+
+    A line that fails stays in the table with its reason. Interrupted studies continue where they stopped: every run
+    is cached like any other.
+    """
+    if name not in STUDIES:
+        raise CrossplaceError(unknown("study", name, list(STUDIES)))
+    base = _run(Line(question="", name=BASE, request=request), seeds, None)
+    if base.error:
+        raise CrossplaceError(base.error)
+    lines = [base, *(_run(line, seeds, base) for line in STUDIES[name](request))]
+    first = Result.read(request.runs / "results" / base.runs[0])
+    record = StudyRecord(
+        study=name,
+        method=request.method,
+        preset=request.preset,
+        share_of_schedule=request.share,
+        dataset=first.dataset.name,
+        is_real=first.dataset.is_real,
+        protocol=f"{first.protocol['name']} v{first.protocol['version']}",
+        seeds=list(seeds),
+        machine=f"{first.environment['device']}, {first.environment['threads']} threads",
+        revision=str(first.harness.get("git_revision", "")),
+        lines=lines,
+    )
+    key = key_of(name, request.share, [line.runs for line in lines])
+    folder = request.runs / "studies" / f"{name}-{request.method}-{request.preset}-{first.dataset.name}-{key}"
+    write_atomically(folder / STUDY, (record.model_dump_json(indent=1) + "\n").encode())
+    return f"{study_table(record)}\n{folder / STUDY}"
+
+
+def _run(line: Line, seeds: Sequence[int], base: LineRecord | None) -> LineRecord:
+    found = LineRecord(question=line.question, name=line.name, runs=[], recall={}, difference={}, training_s=None)
+    try:
+        results = []
+        for seed in seeds:
+            log.info("study: %s, seed %d", line.name, seed)
+            results.append(Bench(replace(line.request, seed=seed), measured=False).run()[0])
+    except CrossplaceError as error:
+        log.warning("study: %s failed: %s", line.name, error)
+        return found.model_copy(update={"error": str(error)})
+    folder = line.request.runs / "results"
+    runs = [result.run_id for result in results]
+    paths, against = [folder / run for run in runs], [folder / run for run in (base.runs if base else runs)]
+    difference = {}
+    for direction in results[0].directions:
+        change, interval = recall_difference(paths, against, direction)
+        difference[direction] = (change, interval.low, interval.high)
+    times = [sum(s["seconds"] for s in r.method.training["stages"].values()) for r in results if r.method.training]
+    return found.model_copy(
+        update={
+            "runs": runs,
+            "recall": {d: [_headline(r, d) for r in results] for d in results[0].directions},
+            "difference": difference,
+            "training_s": sum(times) / len(times) if times else None,
+        }
+    )
+
+
+def _headline(result: Result, direction: str) -> float:
+    record = result.directions[direction]
+    chosen = record.mean if result.protocol["averaging"] == "pairs" else record.pooled
+    return chosen.recall_at[0] or 0.0
+
+
+def study_table(record: StudyRecord) -> str:
+    """The study as a Markdown section."""
+    directions = list(record.lines[0].recall)
+    headers = ["change", *(d.replace("->", "→") for d in directions), f"Δ {directions[0].replace('->', '→')} [95 %]"]
+    sections = []
+    for question in dict.fromkeys(line.question for line in record.lines[1:]):
+        rows = [_cells(line, directions) for line in record.lines if line.question in ("", question)]
+        table = tabulate(rows, headers=[*headers, "training s"], tablefmt="github", disable_numparse=True)
+        sections.append(f"**{question}**\n\n{table}")
+    share = "" if record.share_of_schedule >= 1 else f", {100 * record.share_of_schedule:.0f} % of the schedule"
+    stand_in = "" if record.is_real else " · procedural stand-in, never to be compared with real data"
+    title = (
+        f"## {record.study}: {record.method} ({record.preset}{share}) · {record.dataset} · {record.protocol}{stand_in}"
+    )
+    notes = (
+        f"Recall@1 in %, mean over seeds {', '.join(map(str, record.seeds))} ± standard deviation between seeds; Δ: "
+        "percentage points against the unchanged method, with the paired 95 % interval over map blocks of 50 m "
+        f"(which does not hold the spread between seeds). {record.machine}."
+    )
+    return "\n\n".join([title, *sections, notes]) + "\n"
+
+
+def _cells(line: LineRecord, directions: Sequence[str]) -> list[str]:
+    if line.error:
+        return [line.name, f"failed: {line.error}"]
+    change, low, high = (100 * value for value in line.difference[directions[0]])
+    recalls = [_spread(line.recall[direction]) for direction in directions]
+    delta = "–" if line.name == BASE else f"{change:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return [line.name, *recalls, delta, "–" if line.training_s is None else f"{line.training_s:.0f}"]
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = sum(values) / len(values)
+    deviation = (sum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1)) ** 0.5
+    return f"{100 * mean:.1f}" + (f" ± {100 * deviation:.1f}" if len(values) > 1 else "")

@@ -1,0 +1,40 @@
+"""Ways to make one vector of a feature map or of a set of rows, by name."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from methods.layers.gem import GeM
+from methods.layers.netvlad import NetVLAD
+
+
+class MeanPool(nn.Module):
+    """The mean: nothing to learn."""
+
+    def forward(self, feature_map: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
+        """Mean of each map over its cells."""
+        return feature_map.mean((2, 3))
+
+    def pool_rows(
+        self, features: Float[Tensor, "n c"], batch_index: Int[Tensor, " n"], batch_size: int
+    ) -> Float[Tensor, "b c"]:
+        """Mean of the rows of each sample; zero without rows."""
+        sums = features.new_zeros(batch_size, features.shape[1]).index_add(0, batch_index, features)
+        return sums / torch.bincount(batch_index, minlength=batch_size).clamp(min=1)[:, None]
+
+
+Pool = GeM | MeanPool | NetVLAD
+
+POOLINGS: dict[str, Callable[[int], Pool]] = {
+    "gem": lambda channels: GeM(),
+    "mean": lambda channels: MeanPool(),
+    "netvlad": NetVLAD,
+}
+"""Name → module for a number of channels; each pools maps (``forward``) and rows (``pool_rows``)."""
+
+
+def pooled_channels(pool: nn.Module, channels: int) -> int:
+    """Length of what ``pool`` makes of ``channels`` channels."""
+    return pool.out_channels if isinstance(pool, NetVLAD) else channels

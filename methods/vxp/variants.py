@@ -1,0 +1,80 @@
+"""The ablation of VXP: what each part brings, asked one change at a time. Changes apply to any preset."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from methods.base import Variant
+from methods.vxp.config import VxpConfig
+
+Change = Callable[[VxpConfig], VxpConfig]
+MAP_SIDE = 28
+"""Cells along a side of the published feature map."""
+
+
+def _with(**fields: Any) -> Change:
+    return lambda config: replace(config, **fields)
+
+
+def _without_local_stage(config: VxpConfig) -> VxpConfig:
+    return replace(config, local_stage=replace(config.local_stage, epochs=0))
+
+
+def _voxels(scale: float) -> Change:
+    """Voxels larger by ``scale``; the range is kept as far as it divides."""
+
+    def change(config: VxpConfig) -> VxpConfig:
+        x, y, z = config.grid.size_m
+        return replace(config, grid=replace(config.grid, size_m=(scale * x, scale * y, scale * z)))
+
+    return change
+
+
+def _convolutional(backbone: str, first_at_stride_4: int) -> Change:
+    """A convolutional encoder cut where its map has 28×28 cells.
+
+    ``first_at_stride_4`` is the number of its first feature map at a quarter of the image's size.
+    """
+
+    def change(config: VxpConfig) -> VxpConfig:
+        halvings = (config.image_size // MAP_SIDE // 4).bit_length() - 1
+        return replace(config, backbone=backbone, backbone_block=first_at_stride_4 + halvings)
+
+    return change
+
+
+def _transformer(backbone: str) -> Change:
+    """A transformer at the same image size; its map has as many cells as patches.
+
+    All twelve blocks where the preset's own encoder is a transformer, else the first four: it then is to be trained
+    from scratch on little.
+    """
+
+    def change(config: VxpConfig) -> VxpConfig:
+        block = config.backbone_block if config.backbone.startswith("vit_") else 3
+        return replace(config, backbone=backbone, backbone_block=block)
+
+    return change
+
+
+_STAGES = "What do the stages and the loss bring?"
+_COLLISIONS = "What do voxels and collisions matter?"
+_ENCODER = "What does the image encoder bring?"
+_POOLING = "What does the pooling bring?"
+
+VARIANTS: dict[str, Variant] = {
+    "no-local-stage": Variant(question=_STAGES, change=_without_local_stage),
+    "no-inverse-depth": Variant(question=_STAGES, change=_with(inverse_depth_weighting=False)),
+    "coarse-voxels": Variant(question=_COLLISIONS, change=_voxels(1.5)),
+    "fine-voxels": Variant(question=_COLLISIONS, change=_voxels(1 / 1.5), is_cheap=False),
+    "resnet18": Variant(question=_ENCODER, change=_convolutional("resnet18", 1)),
+    "resnet50": Variant(question=_ENCODER, change=_convolutional("resnet50", 1)),
+    "vgg16": Variant(question=_ENCODER, change=_convolutional("vgg16", 2), is_cheap=False),
+    "vit-s16": Variant(question=_ENCODER, change=_transformer("vit_small_patch16_224.dino")),
+    "vit-s8": Variant(question=_ENCODER, change=_transformer("vit_small_patch8_224.dino"), is_cheap=False),
+    "dinov2-s14": Variant(question=_ENCODER, change=_transformer("vit_small_patch14_dinov2.lvd142m"), is_cheap=False),
+    "mean-pooling": Variant(question=_POOLING, change=_with(pooling="mean")),
+    "netvlad": Variant(question=_POOLING, change=_with(pooling="netvlad")),
+    "class-token": Variant(question=_POOLING, change=_with(pooling="class-token"), is_cheap=False),
+}
+"""Any of them can be combined: ``--variant vit-s16+class-token`` is that encoder with that pooling."""
