@@ -1,7 +1,7 @@
 """Sparse 3-D convolution in plain torch: any device, deterministic on a CPU, the oracle for faster backends.
 
 A sparse grid is a list of active sites and one row of features per site. A convolution first finds, for every
-kernel offset, which input row feeds which output row (the rulebook; keys and a binary search), then gathers,
+kernel offset, which input row feeds which output row (the rulebook; a table of the grid's cells), then gathers,
 multiplies and adds. Weights are laid out (out, kz, ky, kx, in) as in spconv 2, so its checkpoints load unchanged.
 """
 
@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -24,6 +24,9 @@ Shape = tuple[int, int, int]
 
 _PORTION = 2**19
 """Numbers gathered at a time (2 MiB in float32): fits a cache, yet few calls, each of which wakes threads."""
+
+_TABLE_CELLS = 2**25
+"""Cells of the largest grid that is looked up in a table (128 MiB); larger ones are sorted and searched."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +88,11 @@ class Sites:
         """Each site as one number; ascending, since the sites are in lexicographic order."""
         return site_keys(self.indices, self.shape, self.batch_size)
 
+    @property
+    def n_cells(self) -> int:
+        """Cells of the whole grid, active or not, over all samples."""
+        return self.batch_size * math.prod(self.shape)
+
     @classmethod
     def from_keys(cls, keys: Int[Tensor, " n"], shape: Shape, batch_size: int) -> "Sites":
         """The sites that :func:`site_keys` gave these ascending, unique numbers."""
@@ -94,15 +102,16 @@ class Sites:
         """Rules of a convolution whose output sites are the input sites; found once per kernel size."""
         if kernel_size not in self._submanifold:
             centre = kernel_size**3 // 2
-            targets = _targets(self, self.shape, kernel_size, stride=1, padding=kernel_size // 2)
-            rows = torch.searchsorted(self.keys, targets[:centre]).clamp_(max=len(self.keys) - 1)
-            is_pair = self.keys[rows] == targets[:centre]
-            before = _by_offset(is_pair, rows[is_pair])
+            targets = _targets(self, self.shape, kernel_size, stride=1, padding=kernel_size // 2)[:centre]
+            in_rows, out_rows, counts = _pairs(_find(self.keys, targets, self.n_cells))
             # If a feeds b through one offset, b feeds a through the opposite one.
-            after = [(out_rows, in_rows) for in_rows, out_rows in reversed(before)]
-            none = self.keys[:0]
-            pairs = [*before, (none, none), *after]
-            self._submanifold[kernel_size] = _rulebook(pairs, len(self.keys), identity=centre)
+            self._submanifold[kernel_size] = Rulebook(
+                torch.cat([in_rows, *reversed(out_rows.split(counts))]),
+                torch.cat([out_rows, *reversed(in_rows.split(counts))]),
+                [*counts, 0, *reversed(counts)],
+                len(self.keys),
+                identity=centre,
+            )
         return self._submanifold[kernel_size]
 
     def reach(self, kernel_size: int, stride: int, padding: int) -> tuple["Sites", Rulebook]:
@@ -112,10 +121,10 @@ class Sites:
         if min(shape) < 1:
             raise CrossplaceError(f"sparse convolution: kernel {kernel_size} does not fit into a grid of {self.shape}")
         _check_addressable(self.batch_size, shape)
-        targets = _targets(self, shape, kernel_size, stride, padding)
-        is_pair = targets >= 0
-        keys, out_rows = targets[is_pair].unique(return_inverse=True)
-        return Sites.from_keys(keys, shape, self.batch_size), _rulebook(_by_offset(is_pair, out_rows), len(keys))
+        in_rows, targets, counts = _pairs(_targets(self, shape, kernel_size, stride, padding))
+        keys = _unique(targets, n_cells := self.batch_size * math.prod(shape))
+        rulebook = Rulebook(in_rows, _find(keys, targets, n_cells).long(), counts, len(keys))
+        return Sites.from_keys(keys, shape, self.batch_size), rulebook
 
 
 def site_keys(indices: Int[Tensor, "n 4"], shape: Shape, batch_size: int) -> Int[Tensor, " n"]:
@@ -139,24 +148,44 @@ def _targets(sites: Sites, shape: Shape, kernel_size: int, stride: int, padding:
     n_cells = sites.batch_size * math.prod(shape)
     targets = sites.indices[:, 0] * math.prod(shape)
     for axis, size in enumerate(shape):
-        scaled = sites.indices[:, 1 + axis] + padding - offsets
+        # For each coordinate once, as integers divide slowly: (k, coordinates).
+        scaled = torch.arange(sites.shape[axis], device=offsets.device) + padding - offsets
         cell = scaled // stride
-        is_cell = (scaled % stride == 0) & (cell >= 0) & (cell < size)
-        # One more leading dimension per axis: (kz, n), (kz, ky, n), (kz, ky, kx, n). Minus n_cells outweighs the rest.
-        targets = targets[..., None, :] + torch.where(is_cell, cell * math.prod(shape[axis + 1 :]), -n_cells)
+        is_cell = (cell * stride == scaled) & (cell >= 0) & (cell < size)
+        # Minus n_cells outweighs what the other axes add.
+        parts = torch.where(is_cell, cell * math.prod(shape[axis + 1 :]), -n_cells)
+        # One more leading dimension per axis: (kz, n), (kz, ky, n), (kz, ky, kx, n).
+        targets = targets[..., None, :] + parts.index_select(1, sites.indices[:, 1 + axis])
     return targets.flatten(0, 2)
 
 
-def _by_offset(is_pair: Bool[Tensor, "k n"], out_rows: Int[Tensor, " p"]) -> list[tuple[Tensor, Tensor]]:
-    """(input rows, output rows) of each offset, from the mask of pairs and the output rows in the mask's order."""
-    in_rows = is_pair.nonzero()[:, 1].contiguous()
-    counts = is_pair.sum(1).tolist()
-    return list(zip(in_rows.split(counts), out_rows.split(counts), strict=True))
+def _pairs(values: Int[Tensor, "k n"]) -> tuple[Int[Tensor, " p"], Int[Tensor, " p"], list[int]]:
+    """Input row and value of all values that are not negative, offset after offset, and how many each offset has."""
+    pairs = (values.flatten() >= 0).nonzero()[:, 0]
+    starts = torch.arange(len(values) + 1, device=values.device) * values.shape[1]
+    n_pairs = torch.searchsorted(pairs, starts).diff()
+    in_rows = pairs - starts[:-1].repeat_interleave(n_pairs, output_size=len(pairs))
+    return in_rows, values.flatten().index_select(0, pairs).long(), n_pairs.tolist()
 
 
-def _rulebook(pairs: list[tuple[Tensor, Tensor]], n_outputs: int, identity: int | None = None) -> Rulebook:
-    in_rows, out_rows = (torch.cat(rows) for rows in zip(*pairs, strict=True))
-    return Rulebook(in_rows, out_rows, [len(i) for i, _ in pairs], n_outputs, identity)
+def _find(keys: Int[Tensor, " n"], targets: Int[Tensor, " *m"], n_cells: int) -> Int[Tensor, " *m"]:
+    """The row of each target among the ascending ``keys``; -1 if it is none of them."""
+    if n_cells > _TABLE_CELLS:
+        rows = torch.searchsorted(keys, targets).clamp_(max=len(keys) - 1)
+        return torch.where(keys[rows] == targets, rows, -1)
+    # One more cell, the last, for the negative targets.
+    table = keys.new_full((n_cells + 1,), -1, dtype=torch.int32)
+    table[keys] = torch.arange(len(keys), dtype=torch.int32, device=keys.device)
+    return table[targets.clamp(min=-1)]
+
+
+def _unique(targets: Int[Tensor, " p"], n_cells: int) -> Int[Tensor, " n"]:
+    """Each target once, ascending."""
+    if n_cells > _TABLE_CELLS:
+        return targets.unique()
+    is_target = targets.new_zeros(n_cells, dtype=torch.bool)
+    is_target[targets] = True
+    return is_target.nonzero()[:, 0]
 
 
 class _Convolve(torch.autograd.Function):

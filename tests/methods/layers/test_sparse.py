@@ -176,6 +176,25 @@ def test_result_does_not_depend_on_how_the_work_is_portioned(monkeypatch: pytest
     check_against_dense(SparseConv3d(3, 4, stride=2), occupied, torch.float64)
 
 
+@given(occupied_grids(), st.sampled_from([1, 3, 5]), st.integers(1, 3))
+@settings(max_examples=40, deadline=None)
+def test_rules_do_not_depend_on_whether_a_table_or_a_search_finds_them(
+    occupied: Tensor, kernel_size: int, stride: int
+) -> None:
+    def rules() -> list[Tensor]:
+        sites = sites_of(occupied)
+        reached, regular = sites.reach(kernel_size, stride, kernel_size // 2)
+        books = [sites.submanifold(kernel_size), regular]
+        counts = [torch.tensor([book.n_outputs, *book.counts]) for book in books]
+        return [reached.indices, *counts, *(rows for book in books for rows in (book.in_rows, book.out_rows))]
+
+    tabled = rules()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sparse, "_TABLE_CELLS", 0)
+        searched = rules()
+    assert all(torch.equal(a, b) for a, b in zip(tabled, searched, strict=True))
+
+
 def test_submanifold_layers_on_the_same_sites_share_their_rules() -> None:
     x = SparseTensor(torch.randn(3, 2), Sites(torch.tensor([[0, 0, 0, 0], [0, 0, 0, 1], [1, 2, 2, 2]]), (3, 3, 3), 2))
     rules = x.sites.submanifold(3)
