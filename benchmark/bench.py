@@ -33,6 +33,7 @@ from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
 from datasets.prepared import PreparedDataset
 from methods.base import FROM_SCRATCH, Method, MethodConfig, Recipe, ShippedWeights, Stage
+from methods.layers import sparse_backend
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Bench:
         self.identity = _without_path(self.config)
         self.code = code_of(self.method_class)
         self.device = pick_device(request.device)
+        self.sparse_backend = sparse_backend.resolve(request.sparse_backend, self.device)
         self.location: Location = locate(request.dataset, request.source, request.dataset_options)
 
     @cached_property
@@ -145,7 +147,12 @@ class Bench:
     @cached_property
     def result_key(self) -> str:
         """Identifies the result, costs on this machine included."""
-        return key_of(self.descriptor_key, self.protocol, environment(self.device), self.measured)
+        return key_of(self.descriptor_key, self.protocol, self.environment, self.measured)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What the numbers are measured with."""
+        return environment(self.device) | {"sparse_backend": self.sparse_backend}
 
     @property
     def result_folder(self) -> Path:
@@ -186,7 +193,8 @@ class Bench:
             log.info("nothing to do: %s is up to date", self.result_folder)
             result = Result.read(self.result_folder)
         else:
-            result = self._run_method()
+            with sparse_backend.using(self.sparse_backend):
+                result = self._run_method()
         return [result, *rank_trivially(self.dataset, self.protocol, self.request, self.warnings)]
 
     def train(self) -> Method:
@@ -208,7 +216,8 @@ class Bench:
                 workers=self.request.workers,
             )
             folders = self.stage_folders(method.stages(self.protocol.split))
-            train(method, self.dataset, self.protocol, self.training_folder, self.request.seed, options, folders)
+            with sparse_backend.using(self.sparse_backend):
+                train(method, self.dataset, self.protocol, self.training_folder, self.request.seed, options, folders)
         return method.to(self.device)
 
     def _run_method(self) -> Result:
@@ -226,7 +235,7 @@ class Bench:
             distances=from_descriptors(Descriptors.read(self.descriptor_folder)),
             cost=cost,
             seed=self.request.seed,
-            environment=environment(self.device),
+            environment=self.environment,
             warnings=self.warnings,
         )
 

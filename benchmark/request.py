@@ -39,6 +39,8 @@ class Request:
     """auto, cpu, cuda, cuda:1 …"""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     """Of training; mixed precision pays on a GPU."""
+    sparse_backend: Literal["auto", "torch", "spconv"] = "auto"
+    """What computes sparse convolutions; auto is spconv on CUDA where it is installed, else torch."""
     workers: int = 0
     """Processes that load training data; 0 loads in the main one."""
     runs: Path = Path("runs")

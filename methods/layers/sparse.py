@@ -1,210 +1,31 @@
-"""Sparse 3-D convolution in plain torch: any device, deterministic on a CPU, the oracle for faster backends.
+"""Sparse 3-D convolution: a sparse grid is a list of active sites and one row of features per site.
 
-A sparse grid is a list of active sites and one row of features per site. A convolution first finds, for every
-kernel offset, which input row feeds which output row (the rulebook; keys and a binary search), then gathers,
-multiplies and adds. Weights are laid out (out, kz, ky, kx, in) as in spconv 2, so its checkpoints load unchanged.
+Weights are laid out (out, kz, ky, kx, in) as in spconv 2, so its checkpoints load unchanged. What computes is
+chosen at run time and changes no weight: see :mod:`methods.layers.sparse_backend`.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from datasets.errors import CrossplaceError
+from methods.layers import sparse_backend
+from methods.layers.sparse_sites import Shape, Sites, site_keys
 
-Shape = tuple[int, int, int]
-"""Cells of a grid along z, y and x."""
-
-_PORTION = 2**19
-"""Numbers gathered at a time (2 MiB in float32): fits a cache, yet few calls, each of which wakes threads."""
-
-
-@dataclass(frozen=True, eq=False)
-class Rulebook:
-    """Which input row meets which output row through which kernel offset, offset after offset."""
-
-    in_rows: Int[Tensor, " p"]
-    out_rows: Int[Tensor, " p"]
-    counts: list[int]
-    """Pairs of each offset. Within one offset no row occurs twice."""
-    n_outputs: int
-    identity: int | None = None
-    """The offset that feeds every row to itself (the centre of a submanifold convolution); it has no pairs."""
-
-    def portions(self, channels: int) -> Iterator[tuple[Tensor, Tensor, list[tuple[int, slice]]]]:
-        """Input rows, output rows and (offset, slice of these rows) of a few neighbouring offsets at a time.
-
-        Narrow layers are done in few large operations, wide ones offset by offset so that memory stays bounded.
-        """
-        start = stop = 0
-        parts: list[tuple[int, slice]] = []
-        for offset, count in enumerate(self.counts):
-            if parts and (stop + count - start) * channels > _PORTION:
-                yield self.in_rows[start:stop], self.out_rows[start:stop], parts
-                start, parts = stop, []
-            if count:
-                parts.append((offset, slice(stop - start, stop - start + count)))
-                stop += count
-        if parts:
-            yield self.in_rows[start:stop], self.out_rows[start:stop], parts
-
-
-@dataclass(frozen=True, eq=False)
-class Sites:
-    """The active cells of a batch of sparse grids.
-
-    Raises :class:`CrossplaceError` unless the indices are sorted, unique and inside the grid: everything below
-    relies on it, and a wrong order would give wrong numbers instead of an error.
-    """
-
-    indices: Int[Tensor, "n 4"]
-    """Columns batch, z, y, x (int64); rows in lexicographic order, none twice."""
-    shape: Shape
-    batch_size: int
-    """Number of samples, including those without any site."""
-    _submanifold: dict[int, Rulebook] = field(default_factory=dict, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        limits = self.indices.new_tensor([self.batch_size, *self.shape])
-        inside = ((self.indices >= 0) & (self.indices < limits)).all()
-        if not bool(inside & (self.keys.diff() > 0).all()):
-            raise CrossplaceError(
-                f"sparse sites: expected sorted, unique (batch, z, y, x) below {limits.tolist()}; "
-                "sort the indices and drop repeated and outlying ones first"
-            )
-
-    @cached_property
-    def keys(self) -> Int[Tensor, " n"]:
-        """Each site as one number; ascending, since the sites are in lexicographic order."""
-        return site_keys(self.indices, self.shape, self.batch_size)
-
-    @classmethod
-    def from_keys(cls, keys: Int[Tensor, " n"], shape: Shape, batch_size: int) -> "Sites":
-        """The sites that :func:`site_keys` gave these ascending, unique numbers."""
-        return cls(torch.stack(torch.unravel_index(keys, (batch_size, *shape)), dim=1), shape, batch_size)
-
-    def submanifold(self, kernel_size: int) -> Rulebook:
-        """Rules of a convolution whose output sites are the input sites; found once per kernel size."""
-        if kernel_size not in self._submanifold:
-            centre = kernel_size**3 // 2
-            targets = _targets(self, self.shape, kernel_size, stride=1, padding=kernel_size // 2)
-            rows = torch.searchsorted(self.keys, targets[:centre]).clamp_(max=len(self.keys) - 1)
-            is_pair = self.keys[rows] == targets[:centre]
-            before = _by_offset(is_pair, rows[is_pair])
-            # If a feeds b through one offset, b feeds a through the opposite one.
-            after = [(out_rows, in_rows) for in_rows, out_rows in reversed(before)]
-            none = self.keys[:0]
-            pairs = [*before, (none, none), *after]
-            self._submanifold[kernel_size] = _rulebook(pairs, len(self.keys), identity=centre)
-        return self._submanifold[kernel_size]
-
-    def reach(self, kernel_size: int, stride: int, padding: int) -> tuple["Sites", Rulebook]:
-        """All sites that a regular convolution can reach from these, and its rules."""
-        depth, height, width = ((size + 2 * padding - kernel_size) // stride + 1 for size in self.shape)
-        shape = (depth, height, width)
-        if min(shape) < 1:
-            raise CrossplaceError(f"sparse convolution: kernel {kernel_size} does not fit into a grid of {self.shape}")
-        _check_addressable(self.batch_size, shape)
-        targets = _targets(self, shape, kernel_size, stride, padding)
-        is_pair = targets >= 0
-        keys, out_rows = targets[is_pair].unique(return_inverse=True)
-        return Sites.from_keys(keys, shape, self.batch_size), _rulebook(_by_offset(is_pair, out_rows), len(keys))
-
-
-def site_keys(indices: Int[Tensor, "n 4"], shape: Shape, batch_size: int) -> Int[Tensor, " n"]:
-    """Each (batch, z, y, x) as one number, ascending in lexicographic order."""
-    _check_addressable(batch_size, shape)
-    batch, z, y, x = indices.unbind(1)
-    return ((batch * shape[0] + z) * shape[1] + y) * shape[2] + x
-
-
-def _check_addressable(batch_size: int, shape: Shape) -> None:
-    if batch_size * math.prod(shape) >= 2**61:
-        raise CrossplaceError(
-            f"sparse grid: {batch_size} samples of {shape} cells are more than 64-bit keys can number; "
-            "use larger voxels or a smaller range"
-        )
-
-
-def _targets(sites: Sites, shape: Shape, kernel_size: int, stride: int, padding: int) -> Int[Tensor, "k n"]:
-    """Key, in the output grid, of the cell each site feeds through each kernel offset; negative if there is none."""
-    offsets = torch.arange(kernel_size, device=sites.indices.device)[:, None]
-    n_cells = sites.batch_size * math.prod(shape)
-    targets = sites.indices[:, 0] * math.prod(shape)
-    for axis, size in enumerate(shape):
-        scaled = sites.indices[:, 1 + axis] + padding - offsets
-        cell = scaled // stride
-        is_cell = (scaled % stride == 0) & (cell >= 0) & (cell < size)
-        # One more leading dimension per axis: (kz, n), (kz, ky, n), (kz, ky, kx, n). Minus n_cells outweighs the rest.
-        targets = targets[..., None, :] + torch.where(is_cell, cell * math.prod(shape[axis + 1 :]), -n_cells)
-    return targets.flatten(0, 2)
-
-
-def _by_offset(is_pair: Bool[Tensor, "k n"], out_rows: Int[Tensor, " p"]) -> list[tuple[Tensor, Tensor]]:
-    """(input rows, output rows) of each offset, from the mask of pairs and the output rows in the mask's order."""
-    in_rows = is_pair.nonzero()[:, 1].contiguous()
-    counts = is_pair.sum(1).tolist()
-    return list(zip(in_rows.split(counts), out_rows.split(counts), strict=True))
-
-
-def _rulebook(pairs: list[tuple[Tensor, Tensor]], n_outputs: int, identity: int | None = None) -> Rulebook:
-    in_rows, out_rows = (torch.cat(rows) for rows in zip(*pairs, strict=True))
-    return Rulebook(in_rows, out_rows, [len(i) for i, _ in pairs], n_outputs, identity)
-
-
-class _Convolve(torch.autograd.Function):
-    """Gather, multiply, add; keeps the features, the weight and the rules for the backward pass, nothing else.
-
-    Autocast is off inside, as in the published sparse encoder, in the backward pass too. Bit-for-bit repeatable on
-    a CPU; on CUDA only under ``torch.use_deterministic_algorithms``, since additions into one row may race.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, weight: Tensor, rulebook: Rulebook) -> Tensor:
-        ctx.save_for_backward(features, weight)
-        ctx.rulebook = rulebook
-        kernel = weight.flatten(1, 3)
-        with torch.autocast(features.device.type, enabled=False):
-            if rulebook.identity is None:
-                output = features.new_zeros(rulebook.n_outputs, len(weight))
-            else:
-                output = features @ kernel[:, rulebook.identity].T
-            for in_rows, out_rows, parts in rulebook.portions(max(kernel.shape[::2])):
-                gathered = features.index_select(0, in_rows)
-                products = features.new_empty(len(in_rows), len(weight))
-                for offset, part in parts:
-                    torch.mm(gathered[part], kernel[:, offset].T, out=products[part])
-                output.index_add_(0, out_rows, products)
-        return output
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor, None]:
-        features, weight = ctx.saved_tensors
-        rulebook: Rulebook = ctx.rulebook
-        kernel = weight.flatten(1, 3)
-        grad_kernel = torch.zeros_like(kernel)
-        with torch.autocast(features.device.type, enabled=False):
-            if rulebook.identity is None:
-                grad_features = torch.zeros_like(features)
-            else:
-                grad_features = grad_output @ kernel[:, rulebook.identity]
-                grad_kernel[:, rulebook.identity] = grad_output.T @ features
-            for in_rows, out_rows, parts in rulebook.portions(max(kernel.shape[::2])):
-                gathered, grad_products = features.index_select(0, in_rows), grad_output.index_select(0, out_rows)
-                grad_gathered = torch.empty_like(gathered)
-                for offset, part in parts:
-                    torch.mm(grad_products[part], kernel[:, offset], out=grad_gathered[part])
-                    grad_kernel[:, offset] = grad_products[part].T @ gathered[part]
-                grad_features.index_add_(0, in_rows, grad_gathered)
-        return grad_features, grad_kernel.view_as(weight), None
+__all__ = [
+    "RowNorm",
+    "Shape",
+    "Sites",
+    "SparseConv3d",
+    "SparseTensor",
+    "SparseUnit",
+    "SubmanifoldConv3d",
+    "site_keys",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,9 +59,6 @@ class _Conv3d(nn.Module):
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
 
-    def _convolve(self, features: Tensor, rulebook: Rulebook) -> Tensor:
-        return _Convolve.apply(features.to(self.weight.dtype), self.weight, rulebook)
-
 
 class SubmanifoldConv3d(_Conv3d):
     """Convolution without bias whose output sites are exactly its input sites (odd kernels, stride 1).
@@ -255,7 +73,8 @@ class SubmanifoldConv3d(_Conv3d):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Same sites, new features."""
-        return x.replace(self._convolve(x.features, x.sites.submanifold(self.kernel_size)))
+        convolve = sparse_backend.submanifold(x.sites, self.kernel_size)
+        return x.replace(convolve(x.features, self.weight))
 
 
 class SparseConv3d(_Conv3d):
@@ -276,8 +95,8 @@ class SparseConv3d(_Conv3d):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """New sites on the output grid, new features."""
-        sites, rulebook = x.sites.reach(self.kernel_size, self.stride, self.padding)
-        return SparseTensor(self._convolve(x.features, rulebook), sites)
+        sites, convolve = sparse_backend.reach(x.sites, self.kernel_size, self.stride, self.padding)
+        return SparseTensor(convolve(x.features, self.weight), sites)
 
 
 class RowNorm(nn.BatchNorm1d):

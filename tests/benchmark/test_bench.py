@@ -26,6 +26,7 @@ from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
 from datasets.prepared import PreparedDataset
 from methods.base import Recipe, ShippedWeights
+from methods.layers import sparse_backend, sparse_spconv
 
 
 @pytest.fixture
@@ -183,6 +184,31 @@ def test_other_weights_under_the_same_key_never_meet_the_old_result(
     assert "encoded 3 parts anew" in said.text
 
 
+def test_the_sparse_backend_is_in_force_in_every_step_and_recorded(
+    job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sparse_spconv, "check_usable", lambda: None)
+    steps = {}
+
+    def watched(name: str) -> Callable[..., Any]:
+        work = getattr(bench, name)
+
+        def step(*arguments: Any) -> Any:
+            steps[name] = sparse_backend._choice.get()
+            return work(*arguments)
+
+        return step
+
+    for name in ("train", "encode", "measure"):
+        monkeypatch.setattr(bench, name, watched(name))
+    assert job(sparse_backend="spconv").run()[0].environment["sparse_backend"] == "spconv"
+    assert steps == dict.fromkeys(("train", "encode", "measure"), "spconv")
+    assert job().run()[0].environment["sparse_backend"] == "torch"
+    job(seed=1, sparse_backend="spconv").train()
+    assert steps == {"train": "spconv", "encode": "torch", "measure": "torch"}, "weights and descriptors"
+    assert sparse_backend._choice.get() == "auto"
+
+
 # --- what never meets a stale cache --------------------------------------------------------------
 
 KEYS = ("weights", "descriptors", "result")
@@ -206,6 +232,8 @@ def changed(before: tuple[str, ...], row: Bench) -> set[str]:
         ({"precision": "bf16-mixed"}, set(KEYS)),
         ({"workers": 2}, set()),
         ({"retrain": True}, set()),
+        ({"sparse_backend": "torch"}, set()),
+        ({"sparse_backend": "spconv"}, {"result"}),
     ],
     ids=lambda value: next(iter(value), "") if isinstance(value, dict) else "",
 )
@@ -218,6 +246,7 @@ def test_what_the_user_changes_changes_the_keys_of_what_depends_on_it(
 ) -> None:
     longer = toy.ToyConfig(align=Recipe(epochs=9, batch_size=8, learning_rate=0.01, learning_rate_floor=0.001))
     monkeypatch.setitem(toy.Toy.presets, "longer", longer)
+    monkeypatch.setattr(sparse_spconv, "check_usable", lambda: None)
     assert changed(keys(job()), job(**changes)) == expected
 
 

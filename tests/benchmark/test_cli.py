@@ -22,6 +22,7 @@ from benchmark.result import Result
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
 from methods.base import Recipe
+from methods.layers import sparse_spconv
 
 REPOSITORY = Path(__file__).parents[2]
 COMMANDS = [
@@ -156,12 +157,14 @@ def test_a_word_that_is_no_command_is_refused(capsys: pytest.CaptureFixture[str]
         ("evaluate --descriptors nowhere --dataset nowhere", ["unknown dataset 'nowhere'"]),
         ("publish nowhere", ["nowhere/result.json: not a readable result"]),
         ("bench --device gpu", ["unknown device 'gpu'"]),
+        ("bench --sparse-backend spconv", ["sparse backend spconv: it is missing today", "--sparse-backend torch"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_mistake_is_one_sentence_and_exit_code_1(
-    arguments: str, parts: list[str], capsys: pytest.CaptureFixture[str]
+    arguments: str, parts: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sparse_spconv, "_refusal", lambda: "it is missing today; choose --sparse-backend torch")
     said = sentence(capsys, *arguments.split())
     for part in parts:
         assert part in said

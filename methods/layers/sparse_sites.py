@@ -1,0 +1,89 @@
+"""Which cells of a batch of sparse grids are active."""
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from datasets.errors import CrossplaceError
+
+Shape = tuple[int, int, int]
+"""Cells of a grid along z, y and x."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sites:
+    """The active cells of a batch of sparse grids.
+
+    Raises :class:`CrossplaceError` unless the indices are sorted, unique and inside the grid: everything below
+    relies on it, and a wrong order would give wrong numbers instead of an error.
+    """
+
+    indices: Int[Tensor, "n 4"]
+    """Columns batch, z, y, x (int64); rows in lexicographic order, none twice."""
+    shape: Shape
+    batch_size: int
+    """Number of samples, including those without any site."""
+    rules: dict[tuple[str, int], Any] = field(default_factory=dict, init=False, repr=False)
+    """Rules of submanifold convolutions on these sites by backend and kernel size, found once."""
+
+    def __post_init__(self) -> None:
+        limits = self.indices.new_tensor([self.batch_size, *self.shape])
+        inside = ((self.indices >= 0) & (self.indices < limits)).all()
+        if not bool(inside & (self.keys.diff() > 0).all()):
+            raise CrossplaceError(
+                f"sparse sites: expected sorted, unique (batch, z, y, x) below {limits.tolist()}; "
+                "sort the indices and drop repeated and outlying ones first"
+            )
+
+    @cached_property
+    def keys(self) -> Int[Tensor, " n"]:
+        """Each site as one number; ascending, since the sites are in lexicographic order."""
+        return site_keys(self.indices, self.shape, self.batch_size)
+
+    @property
+    def n_cells(self) -> int:
+        """Cells of the whole grid, active or not, over all samples."""
+        return self.batch_size * math.prod(self.shape)
+
+    @classmethod
+    def from_keys(cls, keys: Int[Tensor, " n"], shape: Shape, batch_size: int) -> "Sites":
+        """The sites that :func:`site_keys` gave these ascending, unique numbers."""
+        return cls(torch.stack(torch.unravel_index(keys, (batch_size, *shape)), dim=1), shape, batch_size)
+
+
+def site_keys(indices: Int[Tensor, "n 4"], shape: Shape, batch_size: int) -> Int[Tensor, " n"]:
+    """Each (batch, z, y, x) as one number, ascending in lexicographic order."""
+    check_addressable(batch_size, shape)
+    batch, z, y, x = indices.unbind(1)
+    return ((batch * shape[0] + z) * shape[1] + y) * shape[2] + x
+
+
+def check_addressable(batch_size: int, shape: Shape) -> None:
+    """Raise :class:`CrossplaceError` if the cells of these grids are too many for 64-bit keys."""
+    if batch_size * math.prod(shape) >= 2**61:
+        raise CrossplaceError(
+            f"sparse grid: {batch_size} samples of {shape} cells are more than 64-bit keys can number; "
+            "use larger voxels or a smaller range"
+        )
+
+
+def output_shape(sites: Sites, kernel_size: int, stride: int, padding: int) -> Shape:
+    """The grid that a regular convolution leads to."""
+    depth, height, width = ((size + 2 * padding - kernel_size) // stride + 1 for size in sites.shape)
+    if min(depth, height, width) < 1:
+        raise CrossplaceError(f"sparse convolution: kernel {kernel_size} does not fit into a grid of {sites.shape}")
+    return depth, height, width
+
+
+def cells_fed(
+    size: int, out_size: int, kernel_size: int, stride: int, padding: int, device: torch.device
+) -> Int[Tensor, "k {size}"]:
+    """Along one axis: the output coordinate that each input coordinate feeds through each offset; -1 if none."""
+    scaled = torch.arange(size, device=device) + padding - torch.arange(kernel_size, device=device)[:, None]
+    cell = scaled // stride
+    return torch.where((cell * stride == scaled) & (cell < out_size), cell, -1)
