@@ -162,20 +162,21 @@ def naive_image_descriptor(state: State, pixels: Tensor) -> Tensor:
 # --- the converted network -----------------------------------------------------------------------
 
 
-def converted(official_files: dict[str, Path], grid: VoxelGrid, max_voxels: int) -> CloudBranch:
+def converted(official_files: dict[str, Path], **changes: object) -> CloudBranch:
     """The cloud branch of the published KITTI preset with the official student's weights."""
     config = PRESETS["published-kitti"]
     assert isinstance(config, VxpConfig)
-    branch = CloudBranch(replace(config, grid=grid, max_voxels=max_voxels), out_channels=384)
+    branch = CloudBranch(replace(config, **changes), out_channels=384)  # type: ignore[arg-type]
     weights = convert(official_files["student"])
     branch.load_state_dict({name.removeprefix("cloud_branch."): tensor for name, tensor in weights.items()})
     return branch.eval()
 
 
 def descriptors(branch: CloudBranch, clouds: list[ndarray], frame: Frame) -> Tensor:
-    """Of several scans in one batch; nothing is known of the frames but their points."""
+    """Of several scans in one batch; the frames' own calibration is another one."""
+    own = torch.tensor([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
     samples = [
-        Sample(frame=frame, image=None, points=torch.from_numpy(cloud), intrinsics=None, camera_from_lidar=None)
+        Sample(frame=frame, image=None, points=torch.from_numpy(cloud), intrinsics=torch.ones(4), camera_from_lidar=own)
         for cloud in clouds
     ]
     with torch.no_grad():
@@ -190,7 +191,7 @@ def check(
     max_voxels: int,
     frame: Frame,
 ) -> None:
-    found = descriptors(converted(files, grid, max_voxels), clouds, frame)
+    found = descriptors(converted(files, grid=grid, max_voxels=max_voxels), clouds, frame)
     for row, cloud in zip(found, clouds, strict=True):
         expected, n_in_view = naive_descriptor(official["student"], cloud, grid.shape[0], max_voxels)
         torch.testing.assert_close(row, expected, atol=1e-4, rtol=1e-4)
@@ -257,6 +258,30 @@ def test_the_caps_cut_what_the_tests_above_encode() -> None:
     assert len(kept) == 300 < len(whole)
     assert max(map(len, kept.values())) == 35 < max(map(len, whole.values()))
     assert min(map(len, kept.values())) < 35
+
+
+PUBLISHED = PRESETS["published-kitti"]
+assert isinstance(PUBLISHED, VxpConfig)
+assert PUBLISHED.as_published is not None
+ONE_PART_DONE_RIGHT = {
+    "true strides": {"stretched_centres": False},
+    "no padding": {"as_published": replace(PUBLISHED.as_published, slots=200)},
+    "frames' own transform": {"as_published": replace(PUBLISHED.as_published, affine=None)},
+    "another camera": {"as_published": replace(PUBLISHED.as_published, intrinsics=(0.75, 1.0, 0.5, 0.5))},
+    "nearest wins": {"collisions": "nearest-wins"},
+    "no cap": {"max_voxels": 10**6},
+}
+
+
+@pytest.mark.parametrize("changes", ONE_PART_DONE_RIGHT.values(), ids=ONE_PART_DONE_RIGHT.keys())
+def test_each_part_of_the_published_form_shows_in_the_descriptor(
+    changes: dict[str, object], official_files: dict[str, Path], frame: Frame
+) -> None:
+    coarse = {"grid": COARSE, "max_voxels": 300}
+    published, changed = (converted(official_files, **options) for options in (coarse, coarse | changes))
+    scans = synthetic_scans()
+    difference = (descriptors(published, scans, frame) - descriptors(changed, scans, frame)).abs().amax(1)
+    assert (difference > 1e-3).all()
 
 
 def test_an_image_through_the_converted_teacher(official: dict[str, State], official_files: dict[str, Path]) -> None:
