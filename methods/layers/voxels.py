@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from datasets.errors import CrossplaceError
 from methods.layers.sparse import RowNorm, Sites, site_keys
@@ -229,5 +231,31 @@ class _PointLayer(nn.Module):
 
 
 def _maxima(rows: Float[Tensor, "m c"], voxels: Voxels) -> Float[Tensor, "v c"]:
+    return _Maxima.apply(rows, voxels.counts, voxels.voxel_of_point)
+
+
+class _Maxima(torch.autograd.Function):
+    """Maximum over each voxel's rows; equal maxima share the gradient.
+
+    torch.segment_reduce would give each of them all of it where it is negative. Equal maxima are common: where ReLU
+    has made zeros of two points, the next layer's rows are the same.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, counts: Tensor, voxel_of_point: Tensor) -> Tensor:
+        maxima = _reduce(rows, "max", counts)
+        ctx.save_for_backward(rows, maxima, counts, voxel_of_point)
+        return maxima
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_maxima: Tensor) -> tuple[Tensor, None, None]:
+        rows, maxima, counts, voxel_of_point = ctx.saved_tensors
+        is_maximum = (rows == maxima.index_select(0, voxel_of_point)).to(rows.dtype)
+        shares = grad_maxima / _reduce(is_maximum, "sum", counts)
+        return is_maximum * shares.index_select(0, voxel_of_point), None, None
+
+
+def _reduce(rows: Tensor, how: str, counts: Tensor) -> Tensor:
     # "unsafe" leaves out checks that hold by construction, wait for the device and refuse an empty cloud.
-    return torch.segment_reduce(rows, "max", lengths=voxels.counts, axis=0, unsafe=True)
+    return torch.segment_reduce(rows, how, lengths=counts, axis=0, unsafe=True)

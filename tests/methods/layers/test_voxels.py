@@ -13,6 +13,7 @@ from methods.layers.voxels import (
     VoxelFeatureEncoder,
     VoxelGrid,
     Voxels,
+    _maxima,
     voxelize,
     voxelize_in_file_order,
 )
@@ -197,8 +198,10 @@ def naive_encoding(encoder: VoxelFeatureEncoder, points: Tensor, batch_index: Te
     return torch.stack([r.max(0).values for r in rows])
 
 
+@pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("training", [True, False])
-def test_encoder_agrees_with_a_loop_over_voxels_forward_and_backward(training: bool) -> None:
+def test_encoder_agrees_with_a_loop_over_voxels_forward_and_backward(training: bool, seed: int) -> None:
+    torch.manual_seed(seed)  # some give equal maxima: all hidden features of two points are zero
     generator = torch.Generator().manual_seed(3)
     points = torch.rand(80, 3, generator=generator, dtype=torch.float64) * 4 - torch.tensor([0.0, 2.0, 1.0])
     batch_index = torch.randint(2, (80,), generator=generator)
@@ -211,6 +214,14 @@ def test_encoder_agrees_with_a_loop_over_voxels_forward_and_backward(training: b
     naive_gradients = torch.autograd.grad(naive, list(encoder.parameters()), cotangent)
     torch.testing.assert_close(ours, naive)
     torch.testing.assert_close(our_gradients, naive_gradients)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_equal_maxima_share_the_gradient_whatever_its_sign(sign: float) -> None:
+    voxels = voxelize(torch.tensor([[0.5, 0.5, 0.1]] * 3), torch.tensor([0, 0, 0]), 1, GRID)
+    rows = torch.tensor([[2.0, 1.0], [2.0, 0.0], [1.0, 0.5]], requires_grad=True)
+    (gradient,) = torch.autograd.grad(_maxima(rows, voxels), rows, torch.tensor([[sign, sign]]))
+    assert gradient.tolist() == [[sign / 2, sign], [sign / 2, 0], [0, 0]]
 
 
 @pytest.mark.parametrize("training", [True, False])
