@@ -55,6 +55,7 @@ class Bench:
 
     def __init__(self, request: Request, *, measured: bool = True) -> None:
         check_protocol_name(request.protocol)
+        _check_checkpoint(request)
         self.request, self.measured = request, measured
         self.method_class = METHODS.get(request.method)
         self.config = _config(self.method_class, request)
@@ -94,7 +95,7 @@ class Bench:
     @cached_property
     def shipped(self) -> ShippedWeights | None:
         """Weights that come with the suite for exactly this configuration, dataset and seed."""
-        if self.request.retrain or self.request.untrained:
+        if self.request.retrain or self.request.untrained or self.request.checkpoint:
             return None
         for weights in self.method_class.shipped:
             is_same = self.method_class.presets[weights.preset] == self.config and weights.seed == self.request.seed
@@ -103,11 +104,18 @@ class Bench:
         return None
 
     @cached_property
+    def given_sha256(self) -> str:
+        """Hash of the weights file that was asked for; empty without one."""
+        return sha256_of(self.request.checkpoint) if self.request.checkpoint else ""
+
+    @cached_property
     def weights_key(self) -> str:
         """Identifies the weights before they exist."""
         base = ("method", self.request.method, self.identity, self.request.seed, self.code, benchmark.__version__)
         if self.shipped:
             return key_of("shipped", *base, self.shipped.sha256)
+        if self.request.checkpoint:
+            return key_of("given", *base, self.given_sha256)
         if self.request.untrained or not self.method_class.is_trainable:
             return key_of("untrained", *base)
         return key_of("trained", *base, *self._training_data)
@@ -202,7 +210,7 @@ class Bench:
         torch.manual_seed(self.request.seed)
         if self.shipped:
             _check_shipped(self.shipped)
-        if self.weights_file and (self.shipped or self._is_trained()):
+        if self.weights_file and (self.shipped or self.request.checkpoint or self._is_trained()):
             # All weights are in the file: the pretrained backbone they began with is not needed any more.
             method = self.method_class(replace(self.config, weights=FROM_SCRATCH, weights_sha256=""))
             load_weights(method, self.weights_file)
@@ -241,7 +249,9 @@ class Bench:
 
     @property
     def _needs_training(self) -> bool:
-        return self.method_class.is_trainable and not self.request.untrained and self.shipped is None
+        return self.method_class.is_trainable and not (
+            self.request.untrained or self.request.checkpoint or self.shipped
+        )
 
     def _is_trained(self) -> bool:
         return (self.training_folder / "training.json").is_file()
@@ -259,12 +269,16 @@ class Bench:
         """Where the weights are, or will be; none if the network is taken as initialised."""
         if self.shipped:
             return self.shipped.file
+        if self.request.checkpoint:
+            return self.request.checkpoint
         return self.training_folder / WEIGHTS if self._needs_training else None
 
     @property
     def _origin(self) -> Origin:
         if self.shipped:
             return "shipped"
+        if self.request.checkpoint:
+            return "given"
         if not self.method_class.is_trainable:
             return "nothing to train"
         return "untrained" if self.request.untrained else "trained"
@@ -273,6 +287,8 @@ class Bench:
     def _weights_in_words(self) -> str:
         if self.shipped:
             return f"shipped with the suite ({self.shipped.file.name}), made by: {self.shipped.command}"
+        if self.request.checkpoint:
+            return f"given ({self.request.checkpoint.name})"
         return self._origin
 
     def _manifest(self) -> dict[str, Any]:
@@ -288,6 +304,8 @@ class Bench:
     def _weights_sha256(self) -> str:
         if self.shipped:
             return self.shipped.sha256
+        if self.request.checkpoint:
+            return self.given_sha256
         return TrainingReport.read(self.training_folder).weights_sha256 if self._needs_training else ""
 
     def _method_record(self) -> MethodRecord:
@@ -351,6 +369,17 @@ def _n_epochs(config: MethodConfig) -> int:
 def _without_path(config: MethodConfig) -> MethodConfig:
     """What identifies a configuration: a weights file by name and hash, wherever it lies."""
     return replace(config, weights=Path(config.weights).name)
+
+
+def _check_checkpoint(request: Request) -> None:
+    if request.checkpoint is None:
+        return
+    if request.untrained or request.retrain:
+        raise CrossplaceError(
+            "--checkpoint gives trained weights, --untrained and --retrain refuse them; leave one out"
+        )
+    if not request.checkpoint.is_file():
+        raise CrossplaceError(f"--checkpoint {request.checkpoint}: no such file; crossplace train or convert makes one")
 
 
 def _check_shipped(weights: ShippedWeights) -> None:

@@ -175,6 +175,28 @@ class List:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Convert:
+    """Turn weights that the authors' code saved into a file for --checkpoint (docs/official-weights.md)."""
+
+    kind: Positional[Literal["vxp-official"]]
+    """Whose format."""
+    source: Positional[Path]
+    """State dict saved by torch.save; read without running code in it."""
+    target: Positional[Path]
+    """Safetensors file to write."""
+    teacher: Path | None = None
+    """The image teacher's file, where the method saves it apart."""
+
+    def __call__(self) -> None:
+        """Convert and say where the result is."""
+        from benchmark.convert import convert
+        from datasets.files import sha256_of
+
+        convert(self.kind, self.source, self.target, self.teacher)
+        say(f"written: {self.target} (SHA-256 {sha256_of(self.target)})")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Compare:
     """Recall of one run, or the mean of several seeds, minus that of others, with a paired 95 % interval."""
 
@@ -239,6 +261,7 @@ Command = (
     | Annotated[Data, subcommand("data")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Convert, subcommand("convert")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Publish, subcommand("publish")]
     | Annotated[Tables, subcommand("tables")]
@@ -267,7 +290,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from datasets.errors import CrossplaceError
 
     configure_logging()
-    command: Bench | List | Data | Train | Evaluate | Compare | Publish | Tables = tyro.cli(
+    command: Bench | List | Data | Train | Evaluate | Convert | Compare | Publish | Tables = tyro.cli(
         Command,
         prog="crossplace",
         description="Benchmark of camera-LiDAR place recognition.",

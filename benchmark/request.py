@@ -35,6 +35,8 @@ class Request:
     """Train even if trained weights for this preset and dataset come with the suite."""
     untrained: bool = False
     """Take the network as initialised: a control."""
+    checkpoint: Path | None = None
+    """Weights of the whole method, in place of training: from a training folder, or made by crossplace convert."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 …"""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"

@@ -102,7 +102,7 @@ class CostRecord(_Model):
     """Bytes of one place's stored descriptor (float32)."""
 
 
-Origin = Literal["shipped", "trained", "untrained", "nothing to train", "ranker", "foreign"]
+Origin = Literal["shipped", "trained", "given", "untrained", "nothing to train", "ranker", "foreign"]
 
 
 class MethodRecord(_Model):

@@ -38,6 +38,8 @@ class ImageBackbone(nn.Module):
         self.train()
         self.channels = example.shape[1]
         """Channels of the feature map."""
+        self.map_size: tuple[int, int] = tuple(example.shape[2:])
+        """Its rows and columns."""
 
     @property
     def has_class_token(self) -> bool:

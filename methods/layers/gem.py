@@ -22,13 +22,22 @@ class GeM(nn.Module):
         return self._root(self._power(feature_map).mean((2, 3)))
 
     def pool_rows(
-        self, features: Float[Tensor, "n c"], batch_index: Int[Tensor, " n"], batch_size: int
+        self,
+        features: Float[Tensor, "n c"],
+        batch_index: Int[Tensor, " n"],
+        batch_size: int,
+        weights: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "b c"]:
-        """Pool the rows of each sample; a sample without rows gives ``eps``, as if all its features were zero."""
+        """Pool the rows of each sample, in a weighted mean if ``weights`` (positive) are given.
+
+        A sample without rows gives ``eps``, as if all its features were zero.
+        """
         powers = self._power(features)
-        sums = powers.new_zeros(batch_size, features.shape[1]).index_add(0, batch_index, powers)
-        counts = torch.bincount(batch_index, minlength=batch_size)[:, None]
-        return self._root(torch.where(counts > 0, sums / counts.clamp(min=1), self.eps**self.p))
+        weights = powers.new_ones(len(powers)) if weights is None else weights.to(powers.dtype)
+        sums = powers.new_zeros(batch_size, features.shape[1]).index_add(0, batch_index, powers * weights[:, None])
+        totals = weights.new_zeros(batch_size).index_add(0, batch_index, weights)[:, None]
+        has_rows = totals > 0
+        return self._root(torch.where(has_rows, sums / torch.where(has_rows, totals, 1.0), self.eps**self.p))
 
     def _power(self, values: Tensor) -> Tensor:
         # In the parameter's precision: ε³ is zero in float16.

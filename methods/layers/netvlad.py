@@ -38,11 +38,17 @@ class NetVLAD(nn.Module):
         return self._normalised(share.transpose(1, 2) @ rows, share.sum(1))
 
     def pool_rows(
-        self, features: Float[Tensor, "n c"], batch_index: Int[Tensor, " n"], batch_size: int
+        self,
+        features: Float[Tensor, "n c"],
+        batch_index: Int[Tensor, " n"],
+        batch_size: int,
+        weights: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "b d"]:
-        """Pool the rows of each sample."""
+        """Pool the rows of each sample, in a weighted sum if ``weights`` are given."""
         rows = functional.normalize(features, dim=1)
         share = self.assignment(rows).softmax(1)
+        if weights is not None:
+            share = share * weights.to(share.dtype)[:, None]
         weight = share.new_zeros(batch_size, share.shape[1]).index_add(0, batch_index, share)
         # Sample by sample: all residuals at once would be rows × clusters × channels numbers.
         order = batch_index.argsort(stable=True)

@@ -18,11 +18,17 @@ class MeanPool(nn.Module):
         return feature_map.mean((2, 3))
 
     def pool_rows(
-        self, features: Float[Tensor, "n c"], batch_index: Int[Tensor, " n"], batch_size: int
+        self,
+        features: Float[Tensor, "n c"],
+        batch_index: Int[Tensor, " n"],
+        batch_size: int,
+        weights: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "b c"]:
-        """Mean of the rows of each sample; zero without rows."""
-        sums = features.new_zeros(batch_size, features.shape[1]).index_add(0, batch_index, features)
-        return sums / torch.bincount(batch_index, minlength=batch_size).clamp(min=1)[:, None]
+        """Mean of the rows of each sample, weighted if ``weights`` (positive) are given; zero without rows."""
+        weights = features.new_ones(len(features)) if weights is None else weights.to(features.dtype)
+        sums = features.new_zeros(batch_size, features.shape[1]).index_add(0, batch_index, features * weights[:, None])
+        totals = weights.new_zeros(batch_size).index_add(0, batch_index, weights)[:, None]
+        return sums / torch.where(totals > 0, totals, 1.0)
 
 
 Pool = GeM | MeanPool | NetVLAD

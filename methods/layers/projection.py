@@ -45,21 +45,42 @@ def transform_points(
 
 
 def project(
-    points: Float[Tensor, "n 3"], batch_index: Int[Tensor, " n"], intrinsics: Float[Tensor, "b 4"]
+    points: Float[Tensor, "n 3"],
+    batch_index: Int[Tensor, " n"],
+    intrinsics: Float[Tensor, "b 4"],
+    *,
+    either_side: bool = False,
 ) -> Projection:
     """Points of the network frame through the pinhole of their sample.
 
-    ``intrinsics`` are (fx, fy, cx, cy) as image fractions. In view means in front of the camera and strictly
-    inside the image.
+    ``intrinsics`` are (fx, fy, cx, cy) as image fractions. In view means in front of the camera (or behind it, if
+    ``either_side``: then with negative depth) and strictly inside the image.
 
     Deviation: published VXP does not test the sign of depth; its ranges start at the camera, ours need not.
     """
     forward, left, up = points.unbind(1)
     fx, fy, cx, cy = intrinsics[batch_index].unbind(1)
-    depth_m = forward.clamp(min=MIN_DEPTH_M)
+    is_deep = (forward.abs() if either_side else forward) > MIN_DEPTH_M
+    depth_m = torch.where(is_deep, forward, MIN_DEPTH_M)
     uv = torch.stack([cx - fx * left / depth_m, cy - fy * up / depth_m], dim=1)
-    in_view = (forward > MIN_DEPTH_M) & ((uv > 0) & (uv < 1)).all(1)
-    return Projection(uv, forward, in_view)
+    return Projection(uv, forward, is_deep & ((uv > 0) & (uv < 1)).all(1))
+
+
+def image_cells(uv: Float[Tensor, "n 2"], height: int, width: int) -> Int[Tensor, "n 2"]:
+    """Column and row of the cell of a feature map that each image position falls into; no interpolation."""
+    return (uv * uv.new_tensor([width, height])).long()
+
+
+def nearest_in_cell(
+    uv: Float[Tensor, "n 2"], depth_m: Float[Tensor, " n"], batch_index: Int[Tensor, " n"], height: int, width: int
+) -> Int[Tensor, " m"]:
+    """Rows, ascending, of the nearest point in each cell of each sample's feature map; of equals the first row."""
+    column, row = image_cells(uv, height, width).unbind(1)
+    cell = (batch_index * height + row) * width + column
+    by_depth = depth_m.argsort(stable=True)
+    by_cell = by_depth[cell[by_depth].argsort(stable=True)]
+    is_first = cell[by_cell].diff(prepend=cell.new_tensor([-1])) != 0
+    return by_cell[is_first].sort().values
 
 
 def voxel_centres(indices: Int[Tensor, "n 4"], grid: VoxelGrid, stride: int = 4) -> Float[Tensor, "n 3"]:
@@ -67,7 +88,19 @@ def voxel_centres(indices: Int[Tensor, "n 4"], grid: VoxelGrid, stride: int = 4)
 
     Two convolutions of kernel 3, stride 2, padding 1 centre output ``i`` on input voxel ``4 i``.
 
-    Deviation: published VXP stretches the 28 output cells over the range of 110 voxels, which is off by up to
-    0.59 m in x and y.
+    Deviation: published VXP stretches the 28 output cells over the range of 110 voxels
+    (:func:`stretched_voxel_centres`), which is off by up to 0.59 m in x and y.
     """
     return grid.centres_m(stride * indices[:, 1:].flip(1), like=torch.empty(0, device=indices.device))
+
+
+def stretched_voxel_centres(
+    indices: Int[Tensor, "n 4"], grid: VoxelGrid, shape: tuple[int, int, int]
+) -> Float[Tensor, "n 3"]:
+    """Centres of sites (batch, z, y, x) as published: ``shape`` (z, y, x) cells spread evenly over the grid's range.
+
+    As published: cells of 110/28 voxels each; here the factor follows from the real numbers of cells.
+    """
+    size_m = [size * n / cells for size, n, cells in zip(grid.size_m, grid.shape, shape[::-1], strict=True)]
+    cells = indices[:, 1:].flip(1) + 0.5
+    return cells.new_tensor(grid.lower_m) + cells * cells.new_tensor(size_m)

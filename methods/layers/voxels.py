@@ -1,11 +1,13 @@
-"""From ragged points to voxels and their features, without padding."""
+"""From ragged points to voxels and their features, without padding; the published, padded form beside it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from datasets.errors import CrossplaceError
 from methods.layers.sparse import RowNorm, Sites, site_keys
@@ -59,6 +61,11 @@ class Voxels:
     """Points in each voxel, at least one."""
     grid: VoxelGrid
 
+    def slots(self) -> Int[Tensor, " m"]:
+        """The number of each point within its voxel, from 0."""
+        first = self.counts.cumsum(0) - self.counts
+        return torch.arange(len(self.point_rows), device=first.device) - first[self.voxel_of_point]
+
 
 def voxelize(
     points: Float[Tensor, "n c"],
@@ -73,9 +80,45 @@ def voxelize(
     floor((p - lower) / size); points outside the grid (and non-finite ones) are left out. Above the cap the
     fullest voxels stay, of equally full ones the first in grid order (z, then y, then x).
 
-    Deviation: the published voxelization keeps the voxels that come first in the file, and 35 points in each;
-    here the order of the points never matters and no voxel is cut.
+    Deviation: the published voxelization (:func:`voxelize_in_file_order`) keeps the voxels that come first in the
+    file, and 35 points in each; here the order of the points never matters and no voxel is cut.
     """
+    voxels = _all_voxels(points, batch_index, batch_size, grid)
+    n_points, batch = voxels.counts.sum(), voxels.sites.indices[:, 0]
+    # One stable sort by sample, then by falling count.
+    order = (batch * (n_points + 1) + n_points - voxels.counts).argsort(stable=True)
+    return _kept(voxels, _is_among_first(order, voxels.sites, max_voxels))
+
+
+def voxelize_in_file_order(
+    points: Float[Tensor, "n c"],
+    batch_index: Int[Tensor, " n"],
+    batch_size: int,
+    grid: VoxelGrid,
+    max_voxels: int = 10_000,
+    max_points: int = 35,
+) -> Voxels:
+    """Group points by voxel as published: the first ``max_voxels`` voxels of a sample to appear, ``max_points`` each.
+
+    Of a voxel, and of the voxels, those that come first among ``points`` stay.
+    """
+    voxels = _all_voxels(points, batch_index, batch_size, grid)
+    first_points = voxels.point_rows[voxels.counts.cumsum(0) - voxels.counts]
+    order = (voxels.sites.indices[:, 0] * len(points) + first_points).argsort()
+    kept = _kept(voxels, _is_among_first(order, voxels.sites, max_voxels))
+    is_early = kept.slots() < max_points
+    return replace(
+        kept,
+        point_rows=kept.point_rows[is_early],
+        voxel_of_point=kept.voxel_of_point[is_early],
+        counts=kept.counts.clamp(max=max_points),
+    )
+
+
+def _all_voxels(
+    points: Float[Tensor, "n c"], batch_index: Int[Tensor, " n"], batch_size: int, grid: VoxelGrid
+) -> Voxels:
+    """Every occupied voxel; the points of each in their order."""
     cells = ((points[:, :3] - points.new_tensor(grid.lower_m)) / points.new_tensor(grid.size_m)).floor()
     # Tested on the quotient: just below the upper limit it may round up to a voxel that does not exist.
     is_inside = ((cells >= 0) & (cells < cells.new_tensor(grid.shape))).all(1)
@@ -85,26 +128,31 @@ def voxelize(
     shape = grid.shape[::-1]
     point_keys, order = site_keys(indices, shape, batch_size).sort(stable=True)
     keys, voxel_of_point, counts = point_keys.unique_consecutive(return_inverse=True, return_counts=True)
-
-    is_kept = _is_among_fullest(counts, indices[order[counts.cumsum(0) - 1], 0], batch_size, max_voxels)
-    is_point_kept = is_kept[voxel_of_point]
     return Voxels(
-        sites=Sites.from_keys(keys[is_kept], shape, batch_size),
-        point_rows=point_rows[order][is_point_kept],
-        voxel_of_point=(is_kept.cumsum(0) - 1)[voxel_of_point[is_point_kept]],
-        counts=counts[is_kept],
+        sites=Sites.from_keys(keys, shape, batch_size),
+        point_rows=point_rows[order],
+        voxel_of_point=voxel_of_point,
+        counts=counts,
         grid=grid,
     )
 
 
-def _is_among_fullest(
-    counts: Int[Tensor, " v"], batch_index: Int[Tensor, " v"], batch_size: int, limit: int
-) -> Bool[Tensor, " v"]:
-    """Which voxels are among the ``limit`` fullest of their sample; ties go to the earlier row."""
-    n_points = counts.sum()
-    # One stable sort by sample, then by falling count.
-    order = (batch_index * (n_points + 1) + n_points - counts).argsort(stable=True)
-    in_sample = torch.bincount(batch_index, minlength=batch_size)
+def _kept(voxels: Voxels, is_kept: Bool[Tensor, " v"]) -> Voxels:
+    """Some of the voxels and the points in them."""
+    is_point_kept = is_kept[voxels.voxel_of_point]
+    return replace(
+        voxels,
+        sites=Sites.from_keys(voxels.sites.keys[is_kept], voxels.sites.shape, voxels.sites.batch_size),
+        point_rows=voxels.point_rows[is_point_kept],
+        voxel_of_point=(is_kept.cumsum(0) - 1)[voxels.voxel_of_point[is_point_kept]],
+        counts=voxels.counts[is_kept],
+    )
+
+
+def _is_among_first(order: Int[Tensor, " v"], sites: Sites, limit: int) -> Bool[Tensor, " v"]:
+    """Which sites are among the first ``limit`` of their sample in ``order``, which goes sample after sample."""
+    batch_index = sites.indices[:, 0]
+    in_sample = torch.bincount(batch_index, minlength=sites.batch_size)
     first = in_sample.cumsum(0) - in_sample
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device) - first[batch_index[order]]
@@ -120,8 +168,8 @@ class VoxelFeatureEncoder(nn.Module):
     coordinates to a quarter of a metre.
 
     As published: hard voxel feature encoder, voxel centre offsets on, no intensity.
-    Deviation: the published form pads each voxel to 35 points, and the padding takes part in the batch statistics
-    and in the maxima; here only real points do.
+    Deviation: the published form (:class:`PaddedVoxelFeatureEncoder`) pads each voxel to 35 points, and the padding
+    takes part in the batch statistics and in the maxima; here only real points do.
     """
 
     def __init__(self, channels: Sequence[int] = (16, 64, 128)) -> None:
@@ -135,13 +183,41 @@ class VoxelFeatureEncoder(nn.Module):
         """Features of the voxels that ``points`` were sorted into."""
         *hidden, last = self.vfe_layers
         with torch.autocast(points.device.type, enabled=False):
-            rows = points.index_select(0, voxels.point_rows)[:, :3].to(next(self.parameters()).dtype)
-            centres_m = voxels.grid.centres_m(voxels.sites.indices[:, 1:].flip(1), like=rows)
-            rows = torch.cat([rows, rows - centres_m.index_select(0, voxels.voxel_of_point)], dim=1)
+            rows = self._rows(points, voxels)
             for layer in hidden:
                 rows = layer(rows)
                 rows = torch.cat([rows, _maxima(rows, voxels).index_select(0, voxels.voxel_of_point)], dim=1)
             return _maxima(last(rows), voxels)
+
+    def _rows(self, points: Float[Tensor, "n c"], voxels: Voxels) -> Float[Tensor, "m 6"]:
+        """Place and offset from the voxel's centre of each point in a voxel."""
+        rows = points.index_select(0, voxels.point_rows)[:, :3].to(next(self.parameters()).dtype)
+        centres_m = voxels.grid.centres_m(voxels.sites.indices[:, 1:].flip(1), like=rows)
+        return torch.cat([rows, rows - centres_m.index_select(0, voxels.voxel_of_point)], dim=1)
+
+
+class PaddedVoxelFeatureEncoder(VoxelFeatureEncoder):
+    """The same layers over a fixed number of slots a voxel, as published: empty slots enter as zeros.
+
+    After the first normalisation they no longer are zero; they take part in every maximum and in the batch statistics.
+    """
+
+    def __init__(self, channels: Sequence[int] = (16, 64, 128), slots: int = 35) -> None:
+        super().__init__(channels)
+        self.slots = slots
+
+    def forward(self, points: Float[Tensor, "n c"], voxels: Voxels) -> Float[Tensor, "v d"]:
+        """Features of the voxels, none of which holds more points than there are slots."""
+        *hidden, last = self.vfe_layers
+        with torch.autocast(points.device.type, enabled=False):
+            rows = self._rows(points, voxels)
+            size = (len(voxels.counts), self.slots)
+            place = voxels.voxel_of_point * self.slots + voxels.slots()
+            padded = rows.new_zeros(size[0] * size[1], rows.shape[1]).index_copy(0, place, rows)
+            for layer in hidden:
+                padded = layer(padded).unflatten(0, size)
+                padded = torch.cat([padded, padded.amax(1, keepdim=True).expand_as(padded)], dim=2).flatten(0, 1)
+            return last(padded).unflatten(0, size).amax(1)
 
 
 class _PointLayer(nn.Module):
@@ -155,5 +231,31 @@ class _PointLayer(nn.Module):
 
 
 def _maxima(rows: Float[Tensor, "m c"], voxels: Voxels) -> Float[Tensor, "v c"]:
+    return _Maxima.apply(rows, voxels.counts, voxels.voxel_of_point)
+
+
+class _Maxima(torch.autograd.Function):
+    """Maximum over each voxel's rows; equal maxima share the gradient.
+
+    torch.segment_reduce would give each of them all of it where it is negative. Equal maxima are common: where ReLU
+    has made zeros of two points, the next layer's rows are the same.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, counts: Tensor, voxel_of_point: Tensor) -> Tensor:
+        maxima = _reduce(rows, "max", counts)
+        ctx.save_for_backward(rows, maxima, counts, voxel_of_point)
+        return maxima
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_maxima: Tensor) -> tuple[Tensor, None, None]:
+        rows, maxima, counts, voxel_of_point = ctx.saved_tensors
+        is_maximum = (rows == maxima.index_select(0, voxel_of_point)).to(rows.dtype)
+        shares = grad_maxima / _reduce(is_maximum, "sum", counts)
+        return is_maximum * shares.index_select(0, voxel_of_point), None, None
+
+
+def _reduce(rows: Tensor, how: str, counts: Tensor) -> Tensor:
     # "unsafe" leaves out checks that hold by construction, wait for the device and refuse an empty cloud.
-    return torch.segment_reduce(rows, "max", lengths=voxels.counts, axis=0, unsafe=True)
+    return torch.segment_reduce(rows, how, lengths=counts, axis=0, unsafe=True)

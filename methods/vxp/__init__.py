@@ -58,7 +58,8 @@ class Vxp(Method):
         )
         self.descriptors = (DescriptorSpec(size=self.config.descriptor_size, distance="l2"),)
         self.image_branch = ImageBranch(self.config)
-        self.cloud_branch = CloudBranch(self.config, out_channels=self.image_branch.backbone.channels)
+        backbone = self.image_branch.backbone
+        self.cloud_branch = CloudBranch(self.config, out_channels=backbone.channels, map_size=backbone.map_size)
 
     def cloud_inputs(self, batch: Batch) -> CloudInputs:
         """Points in the camera-centred network frame, voxelized."""

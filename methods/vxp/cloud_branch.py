@@ -7,10 +7,24 @@ from torch import Tensor, nn
 
 from methods.base import Batch
 from methods.layers.pooling import POOLINGS, Pool, pooled_channels
-from methods.layers.projection import network_from_lidar, project, transform_points, voxel_centres
+from methods.layers.projection import (
+    nearest_in_cell,
+    network_from_lidar,
+    project,
+    stretched_voxel_centres,
+    transform_points,
+    voxel_centres,
+)
 from methods.layers.sparse import SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
-from methods.layers.voxels import VoxelFeatureEncoder, VoxelGrid, Voxels, voxelize
+from methods.layers.voxels import (
+    PaddedVoxelFeatureEncoder,
+    VoxelFeatureEncoder,
+    Voxels,
+    voxelize,
+    voxelize_in_file_order,
+)
 from methods.vxp.config import EncoderWidths, VxpConfig
+from methods.vxp.published import AsPublished
 
 
 @dataclass(kw_only=True)
@@ -27,7 +41,7 @@ class CloudInputs:
 
 @dataclass(kw_only=True)
 class InViewVoxels:
-    """Encoded voxels that project into the image, all of them: several may share a pixel (as published)."""
+    """Encoded voxels that project into the image; several may share a pixel unless the nearest wins."""
 
     features: Float[Tensor, "n c"]
     batch_index: Int[Tensor, " n"]
@@ -63,40 +77,70 @@ class SparseEncoder(nn.Sequential):
 class CloudBranch(nn.Module):
     """Voxels → features → sparse encoder → in-view voxels → pooling → linear."""
 
-    def __init__(self, config: VxpConfig, out_channels: int) -> None:
+    def __init__(self, config: VxpConfig, out_channels: int, map_size: tuple[int, int] = (28, 28)) -> None:
         super().__init__()
-        self.grid: VoxelGrid = config.grid
-        self.max_voxels = config.max_voxels
-        self.feature_encoder = VoxelFeatureEncoder(config.feature_channels)
+        self.config = config
+        self.map_size = map_size
+        """Rows and columns of the image's feature map, whose cells voxels may collide in."""
+        published = config.as_published
+        self.feature_encoder = (
+            PaddedVoxelFeatureEncoder(config.feature_channels, published.slots)
+            if published
+            else VoxelFeatureEncoder(config.feature_channels)
+        )
         self.encoder = SparseEncoder(config.feature_channels[-1], out_channels, config.widths)
         self.pool: Pool = POOLINGS["gem" if config.pooling == "class-token" else config.pooling](out_channels)
         self.head = nn.Linear(pooled_channels(self.pool, out_channels), config.descriptor_size)
 
     def inputs(self, batch: Batch) -> CloudInputs:
         """Move the clouds into the network frame and voxelize them."""
+        if self.config.as_published:
+            return self._published_inputs(batch, self.config.as_published)
         clouds = batch.require_clouds()
         intrinsics, camera_from_lidar = batch.calibration()
         index = clouds.batch_index
         points = transform_points(network_from_lidar(camera_from_lidar), clouds.points, index)
-        voxels = voxelize(points, index, len(batch), self.grid, self.max_voxels)
+        voxels = voxelize(points, index, len(batch), self.config.grid, self.config.max_voxels)
         return CloudInputs(points=points, voxels=voxels, intrinsics=intrinsics, batch_size=len(batch))
 
+    def _published_inputs(self, batch: Batch, published: AsPublished) -> CloudInputs:
+        """One camera for all frames, caps in file order; in double precision until voxels are found, as published."""
+        clouds, size = batch.require_clouds(), len(batch)
+        points, index = clouds.points.double(), clouds.batch_index
+        if published.affine:
+            matrix = published.affine.network_from_lidar().to(points.device).expand(size, 4, 4)
+        else:
+            matrix = network_from_lidar(batch.calibration()[1].double())
+        points = transform_points(matrix, points, index)
+        voxels = voxelize_in_file_order(
+            points, index, size, self.config.grid, self.config.max_voxels, max_points=published.slots
+        )
+        intrinsics = points.new_tensor(published.intrinsics).expand(size, 4)
+        return CloudInputs(points=points, voxels=voxels, intrinsics=intrinsics, batch_size=size)
+
     def in_view(self, inputs: CloudInputs) -> InViewVoxels:
-        """Encode the voxels and keep those in front of the camera and inside the image."""
+        """Encode the voxels and keep those in front of the camera and inside the image, on collisions as configured."""
         features = self.feature_encoder(inputs.points, inputs.voxels)
         encoded = self.encoder(SparseTensor(features, inputs.voxels.sites))
         indices = encoded.sites.indices
         batch_index = indices[:, 0]
-        centres = voxel_centres(indices, self.grid, stride=self.encoder.stride)
-        uv, depth_m, visible = project(centres, batch_index, inputs.intrinsics)
+        grid, shape = self.config.grid, encoded.sites.shape
+        centres = (
+            stretched_voxel_centres(indices, grid, shape)
+            if self.config.stretched_centres
+            else voxel_centres(indices, grid, stride=self.encoder.stride)
+        )
+        either_side = self.config.as_published is not None
+        uv, depth_m, visible = project(centres, batch_index, inputs.intrinsics, either_side=either_side)
+        rows = visible.nonzero()[:, 0]
+        if self.config.collisions == "nearest-wins":
+            rows = rows[nearest_in_cell(uv[rows], depth_m[rows], batch_index[rows], *self.map_size)]
         return InViewVoxels(
-            features=encoded.features[visible],
-            batch_index=batch_index[visible],
-            uv=uv[visible],
-            depth_m=depth_m[visible],
+            features=encoded.features[rows], batch_index=batch_index[rows], uv=uv[rows], depth_m=depth_m[rows]
         )
 
     def forward(self, inputs: CloudInputs) -> Float[Tensor, "b d"]:
         """Global descriptors; defined for a cloud without any voxel in view."""
         seen = self.in_view(inputs)
-        return self.head(self.pool.pool_rows(seen.features, seen.batch_index, inputs.batch_size))
+        weights = 1 / seen.depth_m if self.config.collisions == "inverse-depth" else None
+        return self.head(self.pool.pool_rows(seen.features, seen.batch_index, inputs.batch_size, weights))

@@ -5,6 +5,7 @@ from typing import Literal
 
 from methods.base import MethodConfig, Recipe
 from methods.layers.voxels import VoxelGrid
+from methods.vxp import published
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,13 @@ class VxpConfig(MethodConfig):
     feature_channels: tuple[int, ...] = (16, 64, 128)
     """Voxel feature encoder."""
     widths: EncoderWidths = EncoderWidths()
+    collisions: Literal["keep-all", "nearest-wins", "inverse-depth"] = "keep-all"
+    """Voxels that share a cell of the image's feature map: all count alike (as published), only the nearest counts,
+    or all do but weighted by inverse depth in the global pooling."""
+    stretched_centres: bool = False
+    """Voxel centres that stretch the encoder's cells over the grid (as published) instead of the true strides'."""
+    as_published: published.AsPublished | None = None
+    """Preprocessing that official checkpoints were trained with; none: ours."""
     augmentation: Augmentation = Augmentation()
     inverse_depth_weighting: bool = True
     """Near voxels weigh more in the local stage."""
@@ -114,4 +122,8 @@ PRESETS: dict[str, MethodConfig] = {
     "paper-oxford": _OXFORD,
     "paper-kitti": _KITTI,
     "paper-vivid": _VIVID,
+    "published-oxford": replace(_OXFORD, stretched_centres=True, as_published=published.OXFORD),
+    "published-kitti": replace(_KITTI, stretched_centres=True, as_published=published.KITTI),
+    "published-vivid": replace(_VIVID, stretched_centres=True, as_published=published.VIVID),
 }
+"""``paper-*``: the published method, done right. ``published-*``: what the authors' code does, for their weights."""

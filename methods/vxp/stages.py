@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from methods.vxp import Vxp
 
 
-CLOUD_BRANCH = ("grid", "max_voxels", "feature_channels", "widths")
+CLOUD_BRANCH = (
+    *("grid", "max_voxels", "feature_channels", "widths"),
+    *("collisions", "stretched_centres", "as_published"),
+)
 """Fields of the configuration that only the cloud branch reads."""
 
 

@@ -65,6 +65,9 @@ _POOLING = "What does the pooling bring?"
 VARIANTS: dict[str, Variant] = {
     "no-local-stage": Variant(question=_STAGES, change=_without_local_stage),
     "no-inverse-depth": Variant(question=_STAGES, change=_with(inverse_depth_weighting=False)),
+    "nearest-wins": Variant(question=_COLLISIONS, change=_with(collisions="nearest-wins")),
+    "inverse-depth-pooling": Variant(question=_COLLISIONS, change=_with(collisions="inverse-depth")),
+    "stretched-centres": Variant(question=_COLLISIONS, change=_with(stretched_centres=True)),
     "coarse-voxels": Variant(question=_COLLISIONS, change=_voxels(1.5)),
     "fine-voxels": Variant(question=_COLLISIONS, change=_voxels(1 / 1.5), is_cheap=False),
     "resnet18": Variant(question=_ENCODER, change=_convolutional("resnet18", 1)),

@@ -398,6 +398,62 @@ def test_damaged_shipped_weights_are_refused(
         job().run()
 
 
+@pytest.fixture
+def given(toy: Any, tmp_path: Path) -> Path:
+    """A file of weights of the toy that somebody brings."""
+    torch.manual_seed(77)
+    save_weights(toy.Toy(), tmp_path / "given.safetensors")
+    return tmp_path / "given.safetensors"
+
+
+def test_given_weights_take_the_place_of_training(
+    job: Callable[..., Bench], given: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid(monkeypatch, "train")
+    row = job(checkpoint=given)
+    record = row.run()[0].method
+    assert (record.origin, record.weights, record.share_of_schedule) == ("given", "given (given.safetensors)", None)
+    assert record.weights_sha256 == sha256_of(given)
+    assert [step.name for step in row.steps()] == ["prepare", "load weights", "encode", "evaluate and measure"]
+    torch.testing.assert_close(row.train().state_dict(), load_file(given), rtol=0, atol=0)
+
+
+def test_given_weights_are_known_by_what_they_hold(
+    job: Callable[..., Bench], toy: Any, shipped: ShippedWeights, given: Path
+) -> None:
+    before = keys(job(checkpoint=given))
+    assert not set(before) & set(keys(job()))
+    assert job(checkpoint=given).shipped is None
+    moved = given.rename(given.with_name("moved.safetensors"))
+    assert changed(before, job(checkpoint=moved)) == set()
+    save_weights(toy.Toy(), moved)
+    assert changed(before, job(checkpoint=moved)) == set(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"checkpoint": Path("nowhere.safetensors")}, r"--checkpoint nowhere\.safetensors: no such file"),
+        ({"untrained": True}, r"--untrained and --retrain refuse them"),
+        ({"retrain": True}, r"--untrained and --retrain refuse them"),
+    ],
+    ids=["absent", "untrained", "retrain"],
+)
+def test_given_weights_that_cannot_be_meant_are_refused_at_once(
+    job: Callable[..., Bench], given: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CrossplaceError, match=message):
+        job(**({"checkpoint": given} | changes))
+
+
+def test_given_weights_of_another_method_are_refused(job: Callable[..., Bench], given: Path) -> None:
+    save_weights(torch.nn.Linear(2, 3), given)
+    with pytest.raises(
+        CrossplaceError, match=r"given\.safetensors: no tensor .*; these weights are for another method"
+    ):
+        job(checkpoint=given).run()
+
+
 # --- what goes wrong -----------------------------------------------------------------------------
 
 

@@ -99,3 +99,21 @@ def test_half_precision_features_do_not_underflow() -> None:
 
 def test_exponent_is_a_learnable_vector_of_one() -> None:
     assert [(name, tuple(p.shape)) for name, p in GeM().named_parameters()] == [("p", (1,))]
+
+
+def test_weights_make_the_mean_of_powers_a_weighted_one_whatever_their_unit() -> None:
+    features = torch.tensor([[1.0, 2.0], [3.0, 0.5], [2.0, 2.0]])
+    batch_index, weights = torch.tensor([0, 0, 2]), torch.tensor([0.5, 0.25, 7.0])
+    found = GeM(p=2.0).pool_rows(features, batch_index, 3, weights)
+    # sample 0: √((0.5 · 1 + 0.25 · 9) / 0.75), √((0.5 · 4 + 0.25 · 0.25) / 0.75); sample 1 has no rows
+    expected = torch.tensor([[(2.75 / 0.75) ** 0.5, (2.0625 / 0.75) ** 0.5], [1e-6, 1e-6], [2.0, 2.0]])
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(GeM(p=2.0).pool_rows(features, batch_index, 3, weights / 1000), expected)
+
+
+def test_equal_weights_change_nothing() -> None:
+    features, batch_index = torch.rand(9, 4), torch.arange(9) // 3
+    pool = GeM()
+    torch.testing.assert_close(
+        pool.pool_rows(features, batch_index, 3, torch.full((9,), 0.3)), pool.pool_rows(features, batch_index, 3)
+    )

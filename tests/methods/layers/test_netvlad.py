@@ -108,3 +108,12 @@ def test_gradients_are_right(name: str) -> None:
     pool = NetVLAD(3, clusters=2).double() if name == "netvlad" else POOLINGS[name](3)
     rows, index = torch.rand(5, 3, dtype=torch.float64, requires_grad=True), torch.tensor([0, 0, 2, 2, 2])
     assert torch.autograd.gradcheck(lambda r: pool.pool_rows(r, index, 3), rows)
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_a_row_of_weight_two_counts_as_two_rows(name: str) -> None:
+    torch.manual_seed(0)
+    pool, rows = POOLINGS[name](4), torch.rand(3, 4)
+    weighted = pool.pool_rows(rows, torch.zeros(3, dtype=torch.long), 1, torch.tensor([1.0, 2.0, 1.0]))
+    repeated = pool.pool_rows(rows[[0, 1, 1, 2]], torch.zeros(4, dtype=torch.long), 1)
+    torch.testing.assert_close(weighted, repeated)

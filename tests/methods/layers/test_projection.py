@@ -1,8 +1,18 @@
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
-from methods.layers.projection import network_from_lidar, project, transform_points, voxel_centres
+from methods.layers.projection import (
+    image_cells,
+    nearest_in_cell,
+    network_from_lidar,
+    project,
+    stretched_voxel_centres,
+    transform_points,
+    voxel_centres,
+)
 from methods.layers.voxels import VoxelGrid
 
 # KITTI, drive of 2011-09-26: rigid transform and pinhole in pixels of a 1241 × 376 image, as numbers.
@@ -124,3 +134,52 @@ def test_centre_of_output_voxel_i_is_that_of_input_voxel_4i() -> None:
 def test_stride_one_gives_the_centres_of_the_voxels_themselves() -> None:
     centre = voxel_centres(torch.tensor([[0, 3, 2, 1]]), VoxelGrid(size_m=(1.0, 2.0, 2.0)), stride=1)
     assert centre.tolist() == [[1.5, -17.0, 3.0]]
+
+
+def test_stretched_centres_are_off_by_0586_m_at_the_first_cell_and_by_0186_m_at_the_last() -> None:
+    ends = torch.tensor([[0, 0, 0, 0], [0, 27, 27, 27]])
+    error = stretched_voxel_centres(ends, VoxelGrid(), (28, 28, 28)) - voxel_centres(ends, VoxelGrid())
+    expected = torch.tensor([[0.586, 0.586, 0.293], [-0.186, -0.186, -0.093]])
+    torch.testing.assert_close(error, expected, atol=6e-4, rtol=0)
+
+
+def test_stretched_cells_fill_the_range_of_each_axis() -> None:
+    grid = VoxelGrid(lower_m=(0.0, -2.0, -1.0), upper_m=(8.0, 2.0, 1.0), size_m=(1.0, 0.5, 0.5))
+    centres = stretched_voxel_centres(torch.tensor([[0, 0, 0, 0], [3, 0, 1, 3]]), grid, (1, 2, 4))
+    # cells of 8/4, 4/2 and 2/1 m
+    assert centres.tolist() == [[1.0, -1.0, 0.0], [7.0, 1.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("point", "either_side"),
+    [((-1.0, 0.1, 0.1), True), ((1.0, 0.1, 0.1), True), ((0.0, 0.0, 0.0), False), ((-1.0, 0.6, 0.0), False)],
+    ids=["behind", "before", "camera centre", "behind, outside"],
+)
+def test_on_request_points_behind_the_camera_stay_with_negative_depth(
+    point: tuple[float, float, float], either_side: bool
+) -> None:
+    intrinsics = torch.tensor([[1.0, 1.0, 0.5, 0.5]])
+    projection = project(torch.tensor([point]), torch.tensor([0]), intrinsics, either_side=True)
+    assert projection.in_view.tolist() == [either_side]
+    assert projection.depth_m.tolist() == [point[0]]
+    assert projection.uv.isfinite().all()
+
+
+def test_image_cells_are_column_and_row() -> None:
+    uv = torch.tensor([[0.01, 0.99], [0.5, 0.49], [0.26, 0.1]])
+    assert image_cells(uv, height=2, width=4).tolist() == [[0, 1], [2, 0], [1, 0]]
+
+
+@given(st.integers(0, 40), st.integers(1, 3), st.integers(0, 2**31))
+@settings(max_examples=60, deadline=None)
+def test_nearest_in_cell_agrees_with_a_loop(n: int, batch_size: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    uv = torch.rand(n, 2, generator=generator) * 0.98 + 0.01
+    depth_m = torch.randint(1, 4, (n,), generator=generator) / 2  # many equal depths
+    batch_index = torch.randint(batch_size, (n,), generator=generator)
+    nearest: dict[tuple[int, int, int], int] = {}
+    for row in range(n):
+        cell = (int(batch_index[row]), int(uv[row, 1] * 3), int(uv[row, 0] * 2))
+        if cell not in nearest or depth_m[row] < depth_m[nearest[cell]]:
+            nearest[cell] = row
+    assert nearest_in_cell(uv, depth_m, batch_index, height=3, width=2).tolist() == sorted(nearest.values())

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from methods.vxp import Vxp
 from methods.vxp.cloud_branch import CloudBranch
 from methods.vxp.config import EncoderWidths, VxpConfig
 from methods.vxp.image_branch import ImageBranch
+from methods.vxp.published import KITTI, OXFORD
 
 SMALL = VxpConfig(
     weights="none",
@@ -153,3 +156,85 @@ def test_the_order_of_points_does_not_matter(small: Vxp, small_world: PreparedDa
         expected = small.encode_clouds(small.cloud_inputs(batch))["main"]
         batch.clouds.points = batch.clouds.points[torch.randperm(len(batch.clouds.points))]
         torch.testing.assert_close(small.encode_clouds(small.cloud_inputs(batch))["main"], expected)
+
+
+# --- choices -------------------------------------------------------------------------------------
+
+
+def variant(**changes: object) -> Vxp:
+    """One small network under any configuration; its features are large enough to matter in the descriptors."""
+    torch.manual_seed(0)
+    method = Vxp(replace(SMALL, **changes)).eval()  # type: ignore[arg-type]
+    for module in method.cloud_branch.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            module.running_var.fill_(0.05)
+    return method
+
+
+def test_the_nearest_voxel_of_each_cell_of_the_feature_map_wins(small_world: PreparedDataset) -> None:
+    plain = variant()
+    inputs = plain.cloud_inputs(batch_of(small_world, 0, 14))
+    height, width = plain.image_branch.backbone.map_size
+    with torch.no_grad():
+        everything = plain.cloud_branch.in_view(inputs)
+        seen = variant(collisions="nearest-wins").cloud_branch.in_view(inputs)
+    nearest: dict[tuple[int, int, int], int] = {}
+    for row, (u, v) in enumerate(everything.uv.tolist()):
+        cell = (int(everything.batch_index[row]), int(v * height), int(u * width))
+        if cell not in nearest or everything.depth_m[row] < everything.depth_m[nearest[cell]]:
+            nearest[cell] = row
+    rows = sorted(nearest.values())
+    assert (height, width) == (16, 16)
+    assert 10 < len(rows) < len(everything.uv)
+    for found, whole in zip(vars(seen).values(), vars(everything).values(), strict=True):
+        assert torch.equal(found, whole[rows])
+
+
+def test_pooling_by_inverse_depth_is_a_weighted_generalised_mean(small_world: PreparedDataset) -> None:
+    method = variant(collisions="inverse-depth")
+    inputs = method.cloud_inputs(batch_of(small_world, 3))
+    with torch.no_grad():
+        seen = method.cloud_branch.in_view(inputs)
+        share = (1 / seen.depth_m) / (1 / seen.depth_m).sum()
+        pooled = (share[:, None] * seen.features.clamp(min=1e-6) ** 3).sum(0) ** (1 / 3)
+        found, plain = method.cloud_branch(inputs), variant().cloud_branch(inputs)
+        torch.testing.assert_close(found[0], method.cloud_branch.head(pooled))
+    assert (found - plain).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"collisions": "nearest-wins"},
+        {"collisions": "inverse-depth"},
+        {"stretched_centres": True},
+        {"stretched_centres": True, "as_published": OXFORD, "max_voxels": 60},
+    ],
+    ids=["nearest wins", "inverse depth", "stretched", "as published"],
+)
+def test_choices_change_descriptors_but_not_with_the_batch(
+    changes: dict[str, object], small_world: PreparedDataset
+) -> None:
+    method, other = variant(**changes), variant()
+    with torch.no_grad():
+        together = method.encode_clouds(method.cloud_inputs(batch_of(small_world, 0, 14, 5)))["main"]
+        alone = [method.encode_clouds(method.cloud_inputs(batch_of(small_world, row)))["main"] for row in (0, 14, 5)]
+        plain = other.encode_clouds(other.cloud_inputs(batch_of(small_world, 0, 14, 5)))["main"]
+    torch.testing.assert_close(together, torch.cat(alone), atol=1e-6, rtol=1e-4)
+    assert ((together - plain).abs().amax(2) > 1e-4).all()
+
+
+def test_the_published_camera_replaces_the_frames_own(small_world: PreparedDataset) -> None:
+    batch = batch_of(small_world, 0, 1)
+    expected = network_from_lidar(batch.camera_from_lidar)
+    own_transform = variant(as_published=OXFORD).cloud_inputs(batch)
+    assert own_transform.points.dtype == torch.float64
+    batch.camera_from_lidar = batch.intrinsics = None
+    published = variant(as_published=KITTI).cloud_inputs(batch)
+    for inputs, intrinsics, matrix in [
+        (own_transform, OXFORD.intrinsics, expected[0].double()),
+        (published, KITTI.intrinsics, KITTI.affine.network_from_lidar()),
+    ]:
+        assert inputs.intrinsics.tolist() == [list(intrinsics)] * 2
+        moved = batch.clouds.points.double() @ matrix[:3, :3].T + matrix[:3, 3]
+        torch.testing.assert_close(inputs.points, moved, atol=1e-6, rtol=0)

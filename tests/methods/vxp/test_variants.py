@@ -11,7 +11,7 @@ from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.base import collate
 from methods.layers.voxels import VoxelGrid
-from methods.vxp import Vxp
+from methods.vxp import Vxp, published
 from methods.vxp.config import PRESETS, EncoderWidths, VxpConfig
 from methods.vxp.variants import VARIANTS
 
@@ -32,7 +32,11 @@ SPLIT = Split(train=Selection(), validation=Selection())
 @pytest.mark.parametrize("name", VARIANTS)
 def test_each_variant_changes_every_preset_but_the_one_that_is_so(name: str) -> None:
     same = [preset for preset, config in PRESETS.items() if VARIANTS[name].change(config) == config]
-    expected = {"resnet18": ["quick"], "vit-s8": [p for p in PRESETS if p != "quick"]}
+    expected = {
+        "resnet18": ["quick"],
+        "vit-s8": [p for p in PRESETS if p != "quick"],
+        "stretched-centres": [p for p in PRESETS if p.startswith("published-")],
+    }
     assert same == expected.get(name, [])
 
 
@@ -101,6 +105,9 @@ CHANGES = {
     "grid": VoxelGrid(size_m=(2.0, 2.0, 1.0)),
     "max_voxels": 50,
     "feature_channels": (4,),
+    "collisions": "nearest-wins",
+    "stretched_centres": True,
+    "as_published": published.KITTI,
     "widths": EncoderWidths(entry=4, full=(), half=(4,), deep=(4,)),
     "inverse_depth_weighting": False,
     "head_from_teacher": True,
