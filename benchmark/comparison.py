@@ -22,10 +22,12 @@ def recall_difference(runs: Sequence[Path], other: Path, direction: str, depth: 
         CrossplaceError: results that cannot be compared, or without ``ranks.npz`` (published results of real data).
     """
     reference = Result.read(other)
+    results = [Result.read(run) for run in runs]
+    if len({(r.perturbation.name, r.perturbation.severity) if r.perturbation else None for r in results}) > 1:
+        raise CrossplaceError(f"{runs[0]} and the runs beside it are perturbed differently; only seeds go together")
     other_hits, ranks = _hits(other, reference, direction, depth)
     hits = np.zeros(len(other_hits))
-    for run in runs:
-        result = Result.read(run)
+    for run, result in zip(runs, results, strict=True):
         if result.dataset.fingerprint != reference.dataset.fingerprint or result.protocol != reference.protocol:
             raise CrossplaceError(f"{run} and {other} differ in dataset or protocol; compare like with like")
         hits += _hits(run, result, direction, depth)[0] / len(runs)

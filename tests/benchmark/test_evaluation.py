@@ -119,7 +119,7 @@ def test_frames_that_lack_a_modality_are_in_no_direction_that_needs_it(
 
 
 def test_only_directions_between_the_given_modalities(small_world: PreparedDataset, protocol: Protocol) -> None:
-    evaluations = evaluate(small_world.frames, protocol, from_ranker("oracle", 0), ["cloud"])
+    evaluations = evaluate(small_world.frames, protocol, from_ranker("oracle", 0), Direction.among(["cloud"]))
     assert {e.direction for e in evaluations} == {Direction.CLOUD_TO_CLOUD}
 
 
@@ -148,12 +148,12 @@ def test_the_random_ranker_depends_on_the_seed_and_not_on_other_pairs(
     small_world: PreparedDataset, protocol: Protocol
 ) -> None:
     frames = small_world.frames
-    full = found_ranks(frames, evaluate(frames, protocol, from_ranker("random", 0), ["image"]))
+    full = found_ranks(frames, evaluate(frames, protocol, from_ranker("random", 0), Direction.among(["image"])))
     one = replace(protocol, pairs=(("evening", "midnight"),))
-    alone = found_ranks(frames, evaluate(frames, one, from_ranker("random", 0), ["image"]))
+    alone = found_ranks(frames, evaluate(frames, one, from_ranker("random", 0), Direction.among(["image"])))
     assert alone == {key: full[key] for key in alone}
     assert len(alone) == 12
-    assert full != found_ranks(frames, evaluate(frames, protocol, from_ranker("random", 1), ["image"]))
+    assert full != found_ranks(frames, evaluate(frames, protocol, from_ranker("random", 1), Direction.among(["image"])))
 
 
 def test_needed_rows_are_queries_and_database_once_each(small_world: PreparedDataset, protocol: Protocol) -> None:
