@@ -302,7 +302,7 @@ PERTURBATIONS: dict[str, Perturbation] = {
         title="Gaussian blur (standard deviation)",
         modality="image",
         unit="of the width",
-        values=(0.002, 0.004, 0.008, 0.016, 0.03),
+        values=(0.004, 0.008, 0.012, 0.02, 0.03),
         change=_blur,
     ),
     "image-darkness": Perturbation(
