@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -487,3 +488,12 @@ def test_the_record_says_what_was_done_and_to_which_side() -> None:
         "sides": {"image->cloud": "query", "cloud->image": "database", "image->image": "query"},
         "drawn": {},
     }
+
+
+def test_the_document_shows_the_table() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "robustness.md").read_text()
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:3] == "| `"]
+    assert lines == [
+        [f"`{name}`", kind.modality, kind.unit, *(f"{value:g}" for value in kind.values)]
+        for name, kind in PERTURBATIONS.items()
+    ]
