@@ -20,12 +20,13 @@ from benchmark.cost import measure
 from benchmark.descriptors import Descriptors
 from benchmark.encoding import all_encoded, encode
 from benchmark.environment import environment, pick_device
-from benchmark.evaluation import from_descriptors, needed_rows
+from benchmark.evaluation import Direction, Distances, from_descriptors, needed_rows
 from benchmark.keys import KEY_LENGTH, code_of, key_of, plain
+from benchmark.perturbations import Perturber
 from benchmark.preparing import Location, check_protocol_name, find_protocol, locate, prepare
 from benchmark.registry import METHODS, unknown
 from benchmark.request import Request
-from benchmark.result import MethodRecord, Origin, Result
+from benchmark.result import MethodRecord, Origin, PerturbationRecord, Result
 from benchmark.scoring import has_result, rank_trivially, write_result
 from benchmark.training import WEIGHTS, TrainingOptions, TrainingReport, train
 from datasets.base import Protocol
@@ -56,7 +57,10 @@ class Bench:
     def __init__(self, request: Request, *, measured: bool = True) -> None:
         check_protocol_name(request.protocol)
         _check_checkpoint(request)
-        self.request, self.measured = request, measured
+        self.request = request
+        self.perturber = Perturber.of(request)
+        self.measured = measured and self.perturber is None
+        """Perturbed runs are not timed: the cost is that of the clean one."""
         self.method_class = METHODS.get(request.method)
         self.config = _config(self.method_class, request)
         self.identity = _without_path(self.config)
@@ -90,6 +94,12 @@ class Bench:
         rows = needed_rows(self.dataset.frames, self.protocol)
         if not len(rows):
             raise CrossplaceError(f"{self.dataset.folder}: protocol {self.protocol.name} selects none of its frames")
+        modality = self.perturber.kind.modality if self.perturber else None
+        if modality and not (getattr(self.dataset.frames, modality)[rows] != "").any():
+            raise CrossplaceError(
+                f"{self.dataset.folder}: {self.request.perturb} changes {modality}s, but no frame that protocol "
+                f"{self.protocol.name} selects has one; choose another (crossplace list perturbations)"
+            )
         return rows
 
     @cached_property
@@ -152,10 +162,21 @@ class Bench:
         """Descriptors by traversal."""
         return self.request.runs / "descriptors" / self._name(self.dataset.name, self.descriptor_key)
 
+    @property
+    def perturbed_key(self) -> str:
+        """Identifies the descriptors of the perturbed frames."""
+        return key_of(self.descriptor_key, *self._perturbation)
+
+    @property
+    def perturbed_folder(self) -> Path:
+        """Descriptors of the perturbed frames by traversal; those of clean frames stay where they are."""
+        return self.request.runs / "descriptors" / self._name(self._perturbed(self.dataset.name), self.perturbed_key)
+
     @cached_property
     def result_key(self) -> str:
         """Identifies the result, costs on this machine included."""
-        return key_of(self.descriptor_key, self.protocol, self.environment, self.measured)
+        base = (self.descriptor_key, self.protocol, self.environment, self.measured)
+        return key_of(*base, *self._perturbation)
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -165,7 +186,7 @@ class Bench:
     @property
     def result_folder(self) -> Path:
         """Result artifact."""
-        return self.request.runs / "results" / self._name(self.protocol.name, self.result_key)
+        return self.request.runs / "results" / self._name(self._perturbed(self.protocol.name), self.result_key)
 
     def steps(self) -> list[Step]:
         """What a run would do, in order, as far as it is known now."""
@@ -174,7 +195,8 @@ class Bench:
         key = self.dataset.fingerprint[:KEY_LENGTH] if is_own else folder.name.rpartition("-")[2]
         steps = [Step(name="prepare", key=key, folder=folder, is_done=is_prepared)]
         if not is_prepared:
-            later = ("train or load weights", "encode", "evaluate and measure")
+            encodings = ["encode", "encode perturbed"] if self.perturber else ["encode"]
+            later = ("train or load weights", *encodings, "evaluate and measure")
             return steps + [Step(name=name, key="–", folder=UNKNOWN, is_done=False) for name in later]
         finished = self._is_finished()
         trained = finished or self._is_trained()
@@ -183,15 +205,14 @@ class Bench:
         else:
             file = self.weights_file or Path("(as initialised)")
             steps.append(Step(name="load weights", key=self.weights_key, folder=file, is_done=True))
-        encoded = finished or (
-            (trained or not self._needs_training)
-            and all_encoded(self.dataset, self.rows, self.descriptor_folder, self._manifest())
-        )
-        return [
-            *steps,
-            Step(name="encode", key=self.descriptor_key, folder=self.descriptor_folder, is_done=encoded),
-            Step(name="evaluate and measure", key=self.result_key, folder=self.result_folder, is_done=finished),
-        ]
+        for name, key, folder, perturber in self._encodings:
+            encoded = finished or (
+                (trained or not self._needs_training)
+                and all_encoded(self.dataset, self.rows, folder, self._manifest(perturber), perturber)
+            )
+            steps.append(Step(name=name, key=key, folder=folder, is_done=encoded))
+        last = Step(name="evaluate and measure", key=self.result_key, folder=self.result_folder, is_done=finished)
+        return [*steps, last]
 
     def run(self) -> list[Result]:
         """Do what is missing; returns the method's result and those of the trivial rankers."""
@@ -231,8 +252,10 @@ class Bench:
     def _run_method(self) -> Result:
         method = self.train()
         log.info("weights: %s", self._weights_in_words)
-        n_new = encode(method, self.dataset, self.rows, self.descriptor_folder, self._manifest())
-        log.info("encoded %d parts anew, %s", n_new, self.descriptor_folder)
+        for _, _, folder, perturber in self._encodings:
+            n_new = encode(method, self.dataset, self.rows, folder, self._manifest(perturber), perturber=perturber)
+            log.info("encoded %d parts anew, %s", n_new, folder)
+        distances, directions, perturbation = self._comparison()
         cost = measure(method, self.dataset, self.rows) if self.measured else None
         return write_result(
             self.result_folder,
@@ -240,12 +263,32 @@ class Bench:
             dataset=self.dataset,
             protocol=self.protocol,
             method=self._method_record(),
-            distances=from_descriptors(Descriptors.read(self.descriptor_folder)),
+            distances=distances,
             cost=cost,
             seed=self.request.seed,
             environment=self.environment,
             warnings=self.warnings,
+            directions=directions,
+            perturbation=perturbation,
         )
+
+    @property
+    def _encodings(self) -> list[tuple[str, str, Path, Perturber | None]]:
+        """Name, key, folder and perturbation of each set of descriptors that the result is made from."""
+        clean = ("encode", self.descriptor_key, self.descriptor_folder, None)
+        if self.perturber is None:
+            return [clean]
+        return [clean, ("encode perturbed", self.perturbed_key, self.perturbed_folder, self.perturber)]
+
+    def _comparison(self) -> tuple[Distances, list[Direction], PerturbationRecord | None]:
+        """How far frames are apart, in which directions (those that a perturbation changes), and its record."""
+        clean = Descriptors.read(self.descriptor_folder)
+        if self.perturber is None:
+            return from_descriptors(clean), list(Direction), None
+        modality = self.perturber.kind.modality
+        distances = from_descriptors(clean, Descriptors.read(self.perturbed_folder), modality)
+        record = self.perturber.record(self.dataset.frames.take(self.rows).traversal_names())
+        return distances, [d for d in Direction if d.perturbed_side(modality)], record
 
     @property
     def _needs_training(self) -> bool:
@@ -291,14 +334,21 @@ class Bench:
             return f"given ({self.request.checkpoint.name})"
         return self._origin
 
-    def _manifest(self) -> dict[str, Any]:
+    @property
+    def _perturbation(self) -> list[dict[str, Any]]:
+        """What the keys of perturbed work hold beside those of clean work."""
+        return [self.perturber.identity] if self.perturber else []
+
+    def _manifest(self, perturber: Perturber | None) -> dict[str, Any]:
         """What descriptors depend on."""
+        perturbation = {"perturbation": perturber.identity} if perturber else {}
         return {
             "method": self.request.method,
             "config": key_of(self.identity),
             "weights_key": self.weights_key,
             "weights_sha256": self._weights_sha256(),
             "dataset": self.dataset.fingerprint,
+            **perturbation,
         }
 
     def _weights_sha256(self) -> str:
@@ -326,6 +376,9 @@ class Bench:
             share_of_schedule=share,
             training=plain(asdict(report)) | {"precision": self.request.precision} if report else {},
         )
+
+    def _perturbed(self, where: str) -> str:
+        return f"{where}-{self.perturber.name}-{self.perturber.severity}" if self.perturber else where
 
     def _name(self, where: str, key: str) -> str:
         variant = f"+{self.request.variant}" if self.request.variant else ""

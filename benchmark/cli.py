@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
-from tyro.conf import OmitArgPrefixes, Positional, subcommand
+from tyro.conf import Fixed, OmitArgPrefixes, Positional, Suppress, subcommand
 
 import datasets
 from benchmark.console import configure_logging
-from benchmark.request import Request
+from benchmark.request import DEFAULT_SEVERITY, Request
 
 if TYPE_CHECKING:
     from benchmark.bench import Step
@@ -56,6 +56,10 @@ class Bench(Request):
 @dataclass(frozen=True, kw_only=True)
 class Train(Request):
     """Prepare if needed and train, without evaluating."""
+
+    # Perturbations are of evaluated frames: no options of this command.
+    perturb: Suppress[Fixed[None]] = None
+    severity: Suppress[Fixed[Literal[3]]] = DEFAULT_SEVERITY
 
     def __call__(self) -> None:
         """Leave trained weights."""
@@ -162,9 +166,9 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class List:
-    """Show methods, their presets, datasets or protocols."""
+    """Show methods, their presets, datasets, protocols or perturbations."""
 
-    what: Positional[Literal["methods", "presets", "variants", "datasets", "protocols"]] = "methods"
+    what: Positional[Literal["methods", "presets", "variants", "datasets", "protocols", "perturbations"]] = "methods"
     """What to list."""
 
     def __call__(self) -> None:
@@ -211,8 +215,13 @@ class Compare:
         """Print one line a direction."""
         from benchmark.comparison import recall_difference
         from benchmark.result import Result
+        from datasets.errors import CrossplaceError
 
-        for direction in Result.read(self.against[0]).directions:
+        found = [Result.read(run) for run in (*self.against, *self.runs)]
+        shared = [d for d in found[0].directions if all(d in result.directions for result in found)]
+        if not shared:
+            raise CrossplaceError(f"{self.against[0]} and the runs to compare with it have no direction in common")
+        for direction in shared:
             difference, interval = recall_difference(self.runs, self.against, direction, self.depth)
             ends = f"[{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
             say(f"{direction:<14} R@{self.depth} {100 * difference:+.1f} {ends} percentage points")

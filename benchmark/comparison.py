@@ -39,9 +39,10 @@ def _mean_hits(
     folders: Sequence[Path], reference: Result, named: Path, direction: str, depth: int
 ) -> Float[ndarray, " n"]:
     """Hits of each counted query as a mean over ``folders``, which must be comparable with ``reference``."""
-    hits = []
-    for folder in folders:
-        result = Result.read(folder)
+    hits, results = [], [Result.read(folder) for folder in folders]
+    if len({(r.perturbation.name, r.perturbation.severity) if r.perturbation else None for r in results}) > 1:
+        raise CrossplaceError(f"{folders[0]} and the runs beside it are perturbed differently; only seeds go together")
+    for folder, result in zip(folders, results, strict=True):
         if result.dataset.fingerprint != reference.dataset.fingerprint or result.protocol != reference.protocol:
             raise CrossplaceError(f"{folder} and {named} differ in dataset or protocol; compare like with like")
         hits.append(_hits(folder, result, direction, depth)[0])

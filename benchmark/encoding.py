@@ -15,6 +15,7 @@ from torch import Tensor
 from benchmark.console import track
 from benchmark.descriptors import DESCRIPTION, IDS, file_name
 from benchmark.loading import batch_loader
+from benchmark.perturbations import Perturber
 from datasets.base import Modality
 from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
@@ -31,23 +32,24 @@ def encode(
     folder: Path,
     manifest: dict[str, Any],
     batch_size: int = 8,
+    perturber: Perturber | None = None,
 ) -> int:
     """Encode the frames at ``rows`` into ``folder``, one subfolder a traversal; returns how many were not yet there.
 
     ``manifest`` holds everything that the descriptors depend on: a part whose stored manifest equals it, with the
-    same frames, is kept, any other is encoded again.
+    same frames, is kept, any other is encoded again. With ``perturber`` only its modality is encoded, perturbed.
     """
     method.eval()
     spec = method.descriptors[0]
     described = {"method": method.card.name, "distance": spec.distance}
     write_atomically(folder / DESCRIPTION, json.dumps(described, indent=1).encode())
     n_new = 0
-    for part, modalities, members in _parts(dataset, rows):
+    for part, modalities, members in _parts(dataset, rows, perturber):
         wanted = part_manifest(dataset, members, manifest)
         if is_encoded(folder / part, wanted):
             continue
         n_new += 1
-        arrays = _encode_part(method, dataset, members, modalities, f"encode {part}", batch_size)
+        arrays = _encode_part(method, dataset, members, modalities, f"encode {part}", batch_size, perturber)
         (folder / part / MANIFEST).unlink(missing_ok=True)  # from here on the part is incomplete
         for (modality, descriptor), array in arrays.items():
             buffer = io.BytesIO()
@@ -58,11 +60,17 @@ def encode(
     return n_new
 
 
-def all_encoded(dataset: PreparedDataset, rows: Int[ndarray, " n"], folder: Path, manifest: dict[str, Any]) -> bool:
+def all_encoded(
+    dataset: PreparedDataset,
+    rows: Int[ndarray, " n"],
+    folder: Path,
+    manifest: dict[str, Any],
+    perturber: Perturber | None = None,
+) -> bool:
     """Whether :func:`encode` with these arguments would find nothing to do."""
     return all(
         is_encoded(folder / part, part_manifest(dataset, members, manifest))
-        for part, _, members in _parts(dataset, rows)
+        for part, _, members in _parts(dataset, rows, perturber)
     )
 
 
@@ -81,16 +89,17 @@ def is_encoded(part: Path, wanted: dict[str, Any]) -> bool:
 
 
 def _parts(
-    dataset: PreparedDataset, rows: Int[ndarray, " n"]
+    dataset: PreparedDataset, rows: Int[ndarray, " n"], perturber: Perturber | None
 ) -> Iterator[tuple[str, tuple[Modality, ...], Int[ndarray, " m"]]]:
     """Folder name, modalities and rows of each part: a traversal, split where some frames lack a modality."""
     frames = dataset.frames
     has_image, has_cloud = frames.image[rows] != "", frames.cloud[rows] != ""
     group = np.where(has_image & has_cloud, "both", np.where(has_image, "image", np.where(has_cloud, "cloud", "")))
     for name in frames.take(rows).traversal_names():
-        for kind, modalities in _GROUPS.items():
+        for kind, present in _GROUPS.items():
+            modalities = tuple(m for m in present if perturber is None or m == perturber.kind.modality)
             members = rows[(frames.traversal[rows] == name) & (group == kind)]
-            if len(members):
+            if len(members) and modalities:
                 yield f"{name}/{kind}", modalities, members
 
 
@@ -101,12 +110,16 @@ def _encode_part(
     modalities: tuple[Modality, ...],
     what: str,
     batch_size: int,
+    perturber: Perturber | None,
 ) -> dict[tuple[Modality, str], Float[ndarray, "n views size"]]:
     device = next((p.device for p in method.parameters()), torch.device("cpu"))
     batches = [rows[i : i + batch_size].tolist() for i in range(0, len(rows), batch_size)]
     chunks: dict[tuple[Modality, str], list[ndarray]] = {}
+    # A perturber draws its own random numbers, frame by frame: those of the loader depend on the batch.
+    augment = None if perturber is None else lambda sample, _: perturber(sample)
+    loader = batch_loader(dataset, batches, modalities, augment=augment)
     with torch.inference_mode():
-        for batch in track(batch_loader(dataset, batches, modalities), what, len(batches)):
+        for batch in track(loader, what, len(batches)):
             for modality, descriptors in encode_batch(method, batch.to(device)).items():
                 for descriptor, tensor in descriptors.items():
                     chunks.setdefault((modality, descriptor), []).append(tensor.float().cpu().numpy())

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -41,6 +42,19 @@ class Direction(Enum):
         """The name in files, such as ``image->cloud``."""
         return f"{self.query}->{self.database}"
 
+    @classmethod
+    def among(cls, modalities: Collection[Modality]) -> "list[Direction]":
+        """All directions between ``modalities``."""
+        return [d for d in cls if {d.query, d.database} <= set(modalities)]
+
+    def perturbed_side(self, modality: Modality) -> Literal["query", "database"] | None:
+        """Which frames a perturbation of ``modality`` changes: those that ask, or else those that are searched.
+
+        In cross-modal directions the frames of the modality, on whichever side; in the uni-modal one the queries
+        alone, so that the map stays as it was recorded; nothing in the other one.
+        """
+        return "query" if self.query == modality else "database" if self.database == modality else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairEvaluation:
@@ -59,15 +73,20 @@ Distances = Callable[[Direction, Pair, list[str], list[str], Relation], Float[nd
 """Distances between the frames with the given query and database ids."""
 
 
-def from_descriptors(descriptors: Descriptors) -> Distances:
-    """Rank by distance between descriptors."""
+def from_descriptors(
+    descriptors: Descriptors, perturbed: Descriptors | None = None, modality: Modality = "cloud"
+) -> Distances:
+    """Rank by distance between descriptors; with those of ``perturbed`` frames of ``modality`` on their side."""
 
     def compute(
         direction: Direction, pair: Pair, query_ids: list[str], database_ids: list[str], relation: Relation
     ) -> Float[ndarray, "nq nd"]:
-        query = descriptors.of(direction.query, query_ids)
-        database = descriptors.of(direction.database, database_ids)
-        return distances(query, database, descriptors.distance)
+        side = direction.perturbed_side(modality)
+        query = perturbed if perturbed and side == "query" else descriptors
+        database = perturbed if perturbed and side == "database" else descriptors
+        return distances(
+            query.of(direction.query, query_ids), database.of(direction.database, database_ids), descriptors.distance
+        )
 
     return compute
 
@@ -78,7 +97,7 @@ def from_ranker(name: str, seed: int) -> Distances:
     def compute(
         direction: Direction, pair: Pair, query_ids: list[str], database_ids: list[str], relation: Relation
     ) -> Float[ndarray, "nq nd"]:
-        return RANKERS[name](relation, generator(seed, pair, direction.label))
+        return RANKERS[name](relation, generator(seed, pair.query_traversal, pair.database_traversal, direction.label))
 
     return compute
 
@@ -89,16 +108,16 @@ def needed_rows(frames: Frames, protocol: Protocol) -> Int[ndarray, " n"]:
 
 
 def evaluate(
-    frames: Frames, protocol: Protocol, compute: Distances, modalities: Collection[Modality] = ("image", "cloud")
+    frames: Frames, protocol: Protocol, compute: Distances, directions: Collection[Direction] = tuple(Direction)
 ) -> list[PairEvaluation]:
-    """All traversal pairs of ``protocol`` in every direction between ``modalities``.
+    """All traversal pairs of ``protocol`` in every one of ``directions``.
 
     Frames that lack a modality are left out of its directions, and directions without frames altogether.
     """
     has: dict[Modality, ndarray] = {"image": frames.image != "", "cloud": frames.cloud != ""}
     query, database = select(frames, protocol.query), select(frames, protocol.database)
     evaluations = []
-    for direction in (d for d in Direction if {d.query, d.database} <= set(modalities)):
+    for direction in directions:
         asking, searched = query[has[direction.query][query]], database[has[direction.database][database]]
         asking_names, searched_names = (frames.take(rows).traversal_names() for rows in (asking, searched))
         for pair in ordered_pairs(protocol, asking_names, searched_names):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
+from benchmark.perturbations import PERTURBATIONS
 from benchmark.registry import DATASETS, METHODS
 from datasets.protocols import PROTOCOLS
 
@@ -43,10 +44,20 @@ def protocols() -> str:
     return "\n\n".join(f"{name}\n{_card(protocol)}" for name, protocol in PROTOCOLS.items())
 
 
+def perturbations() -> str:
+    """Every perturbation with what it changes and its five severities."""
+    return "\n\n".join(
+        f"{name}\n  title: {p.title}\n  modality: {p.modality}\n"
+        f"  severity 1 to 5: {', '.join(f'{value:g}' for value in p.values)} {p.unit}"
+        for name, p in PERTURBATIONS.items()
+    )
+
+
 LISTINGS: dict[str, Callable[[], str]] = {
     "methods": methods,
     "presets": presets,
     "variants": variants,
     "datasets": datasets,
     "protocols": protocols,
+    "perturbations": perturbations,
 }

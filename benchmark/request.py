@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+DEFAULT_SEVERITY: Literal[3] = 3
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -45,5 +47,9 @@ class Request:
     """What computes sparse convolutions; auto is spconv on CUDA where it is installed, else torch."""
     workers: int = 0
     """Processes that load training data; 0 loads in the main one."""
+    perturb: str | None = None
+    """Change the evaluated frames (crossplace list perturbations); default: not at all. See docs/robustness.md."""
+    severity: Literal[0, 1, 2, 3, 4, 5] = DEFAULT_SEVERITY
+    """How much --perturb changes, from 1 to 5; 0 changes nothing."""
     runs: Path = Path("runs")
     """Folder for checkpoints, descriptors and results of this machine."""

@@ -19,7 +19,7 @@ from benchmark.evaluation import PairEvaluation
 from benchmark.ground_truth import Pair
 from benchmark.intervals import Interval, headline_weights, map_blocks, mean_interval
 from benchmark.metrics import Recall, is_counted, is_hit, mean_over_pairs, one_percent_depth, pooled
-from datasets.base import Frames, Protocol
+from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
@@ -136,6 +136,21 @@ class DatasetRecord(_Model):
     is_real: bool
 
 
+class PerturbationRecord(_Model):
+    """What was done to frames before they were encoded (docs/robustness.md)."""
+
+    name: str
+    version: int
+    severity: int
+    value: float
+    unit: str
+    modality: Modality
+    sides: dict[str, Literal["query", "database"]]
+    """Which side was changed, by direction."""
+    drawn: dict[str, list[float]]
+    """Calibration errors: direction or axis in the camera's frame, by traversal; empty if frames draw their own."""
+
+
 class Result(_Model):
     """One run: method × configuration × dataset × protocol × seed."""
 
@@ -152,6 +167,8 @@ class Result(_Model):
     directions: dict[str, DirectionRecord]
     cost: CostRecord | None
     warnings: list[str]
+    perturbation: PerturbationRecord | None = None
+    """None: the frames as recorded. Since schema 1.1."""
 
     @classmethod
     def read(cls, folder: Path) -> "Result":

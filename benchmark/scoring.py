@@ -10,7 +10,7 @@ import benchmark
 from benchmark.descriptors import Descriptors
 from benchmark.environment import environment as describe_environment
 from benchmark.environment import harness, pick_device
-from benchmark.evaluation import Distances, evaluate, from_descriptors, from_ranker
+from benchmark.evaluation import Direction, Distances, evaluate, from_descriptors, from_ranker
 from benchmark.keys import key_of, plain
 from benchmark.preparing import check_protocol_name, find_protocol, locate, prepare
 from benchmark.registry import DATASETS
@@ -22,18 +22,25 @@ from benchmark.result import (
     DatasetRecord,
     MethodRecord,
     Origin,
+    PerturbationRecord,
     Result,
     direction_records,
     rank_arrays,
 )
 from benchmark.trivial import RANKERS
-from datasets.base import Modality, Protocol
+from datasets.base import Protocol
+from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
 from datasets.prepared import PreparedDataset
 
 
 def evaluate_files(request: Request, folder: Path) -> list[Result]:
     """Score the descriptors in ``folder``, with the trivial rankers beside them; results go where all others do."""
+    if request.perturb is not None:
+        raise CrossplaceError(
+            "--perturb changes frames before they are encoded, so it cannot go with --descriptors; encode perturbed "
+            "frames yourself, or name a registered method"
+        )
     check_protocol_name(request.protocol)
     dataset = prepare(locate(request.dataset, request.source, request.dataset_options))
     protocol, warnings = find_protocol(request.protocol, dataset)
@@ -48,7 +55,7 @@ def evaluate_files(request: Request, folder: Path) -> list[Result]:
         protocol=protocol,
         method=unregistered(descriptors.method, "foreign"),
         distances=from_descriptors(descriptors),
-        modalities=descriptors.arrays.keys(),
+        directions=Direction.among(descriptors.arrays),
         cost=None,
         seed=0,
         environment=describe_environment(pick_device("cpu")),
@@ -101,10 +108,11 @@ def write_result(
     seed: int,
     environment: dict[str, Any],
     warnings: Sequence[str],
-    modalities: Collection[Modality] = ("image", "cloud"),
+    directions: Collection[Direction] = tuple(Direction),
+    perturbation: PerturbationRecord | None = None,
 ) -> Result:
     """Evaluate and write the result artifact into ``folder``."""
-    evaluations = evaluate(dataset.frames, protocol, distances, modalities)
+    evaluations = evaluate(dataset.frames, protocol, distances, directions)
     # Data that someone brought counts as real: nobody knows its licence, so that its positions are not published.
     is_real = dataset.name not in DATASETS.names() or DATASETS.get(dataset.name).card.is_real
     result = Result(
@@ -128,6 +136,7 @@ def write_result(
         directions=direction_records(evaluations, dataset, protocol),
         cost=cost,
         warnings=list(warnings),
+        perturbation=perturbation,
     )
     result.write(folder, rank_arrays(evaluations, dataset))
     return result

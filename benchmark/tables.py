@@ -60,6 +60,11 @@ def _weights(row: Row) -> str:
     return method.origin + (", scratch" if method.backbone_weights == "none" else "") + cut_short
 
 
+def _perturbation(row: Row) -> str:
+    found = row.result.perturbation
+    return f"{found.name} {found.severity}: {found.value:g} {found.unit}" if found else NONE
+
+
 def _queries(row: Row) -> str:
     return f"{row.headline.n_counted} of {row.headline.n_queries}"
 
@@ -90,6 +95,13 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
 }
 
 
+def columns_of(results: Sequence[Result]) -> dict[str, Callable[[Row], str]]:
+    """The columns of a table; that of perturbations only where a result has one."""
+    if not any(result.perturbation for result in results):
+        return COLUMNS
+    return {"method": _method, "perturbation": _perturbation, **COLUMNS}
+
+
 def rows_of(results: Sequence[Result]) -> list[Row]:
     """One row per direction and result, grouped by direction in the order of the first result."""
     directions = dict.fromkeys(d for result in results for d in result.directions)
@@ -103,7 +115,7 @@ def rows_of(results: Sequence[Result]) -> list[Row]:
 
 def cells(results: Sequence[Result]) -> list[list[str]]:
     """The table's text, row by row."""
-    return [[cell(row) for cell in COLUMNS.values()] for row in rows_of(results)]
+    return [[cell(row) for cell in columns_of(results).values()] for row in rows_of(results)]
 
 
 def title(result: Result) -> str:
@@ -127,6 +139,11 @@ def footnotes(results: Sequence[Result]) -> list[str]:
         "Time: median at batch 1, preprocessing and network, loading not counted"
         + (f" ({'; '.join(machines)})." if machines else "."),
     ]
+    if any(r.perturbation for r in results):
+        notes.append(
+            "Perturbation: of the frames of its modality, on whichever side they are; among frames of one modality of "
+            "the queries alone (docs/robustness.md)."
+        )
     return notes + list(dict.fromkeys(w for r in results for w in r.warnings))
 
 
@@ -137,11 +154,13 @@ def print_table(results: Sequence[Result]) -> None:
     if not console.is_terminal:
         console = Console(width=max(200, console.width))
     table = Table(title=title(results[0]), title_justify="left")
-    for name in COLUMNS:
-        table.add_column(name, justify="left" if name in ("method", "weights", "direction") else "right", no_wrap=True)
+    columns = columns_of(results)
+    words = ("method", "perturbation", "weights", "direction")
+    for name in columns:
+        table.add_column(name, justify="left" if name in words else "right", no_wrap=True)
     for row, following in zip_longest(rows, rows[1:]):
         is_last = following is None or following.direction != row.direction
-        table.add_row(*(cell(row) for cell in COLUMNS.values()), end_section=is_last)
+        table.add_row(*(cell(row) for cell in columns.values()), end_section=is_last)
     console.print(table)
     for note in footnotes(results):
         console.print(note, style="dim", highlight=False)
@@ -149,7 +168,7 @@ def print_table(results: Sequence[Result]) -> None:
 
 def markdown(results: Sequence[Result]) -> str:
     """The same table as a Markdown section."""
-    table = tabulate(cells(results), headers=list(COLUMNS), tablefmt="github", disable_numparse=True)
+    table = tabulate(cells(results), headers=list(columns_of(results)), tablefmt="github", disable_numparse=True)
     notes = "\n".join(f"- {note}" for note in footnotes(results))
     return f"## {title(results[0])}\n\n{table}\n\n{notes}\n"
 
@@ -158,7 +177,7 @@ def write_tables(results_folder: Path) -> tuple[Path, list[list[Result]]]:
     """Write ``tables/recall.md`` from every result below ``results_folder``; returns it and the grouped results."""
     results = [Result.read(path.parent) for path in sorted(results_folder.rglob(RESULT))]
     groups: dict[tuple[str, ...], list[Result]] = {}
-    for result in sorted(results, key=lambda r: (r.method.name, r.method.preset, r.method.weights, r.seed)):
+    for result in sorted(results, key=_order):
         shared = (result.dataset.name, result.dataset.fingerprint, str(result.protocol))
         groups.setdefault(shared, []).append(result)
     path = results_folder / "tables" / "recall.md"
@@ -166,6 +185,13 @@ def write_tables(results_folder: Path) -> tuple[Path, list[list[Result]]]:
     header = "# Recall and cost\n\nWritten by `crossplace tables` from the results beside it; do not edit.\n\n"
     write_atomically(path, (header + sections).encode())
     return path, list(groups.values())
+
+
+def _order(result: Result) -> tuple[str, str, str, str, int, int]:
+    """Rows of one table: by method, then clean before perturbed, by severity."""
+    method, found = result.method, result.perturbation
+    name, severity = (found.name, found.severity) if found else ("", 0)
+    return method.name, method.preset, method.weights, name, severity, result.seed
 
 
 def print_summary(dataset: PreparedDataset) -> None:

@@ -8,14 +8,14 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from benchmark.ground_truth import Pair, Relation
+from benchmark.ground_truth import Relation
 
 Ranker = Callable[[Relation, np.random.Generator], Float[ndarray, "nq nd"]]
 
 
-def generator(seed: int, pair: Pair, direction: str) -> np.random.Generator:
+def generator(seed: int, *purpose: str) -> np.random.Generator:
     """Random numbers that depend on these arguments alone: not on the machine, the process or the order of work."""
-    key = json.dumps([seed, pair.query_traversal, pair.database_traversal, direction])
+    key = json.dumps([seed, *purpose])
     return np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()))
 
 

@@ -15,8 +15,10 @@ import benchmark
 from benchmark import bench
 from benchmark.bench import Bench, Step
 from benchmark.checkpoint import save_weights
+from benchmark.descriptors import Descriptors
 from benchmark.intervals import hypergeometric_recall
 from benchmark.keys import plain
+from benchmark.perturbations import PERTURBATIONS
 from benchmark.preparing import locate, prepare
 from benchmark.request import Request
 from benchmark.result import RANKS, Result
@@ -553,3 +555,159 @@ def test_evaluation_without_measuring_has_no_cost_and_its_own_key(job: Callable[
     assert plain.result_key != measured.result_key
     assert plain.descriptor_key == measured.descriptor_key
     assert plain.run()[0].cost is None
+
+
+# --- perturbed frames ----------------------------------------------------------------------------
+
+OF_CLOUDS = {"image->cloud": "database", "cloud->image": "query", "cloud->cloud": "query"}
+
+
+def test_a_perturbed_row_carries_its_perturbation_in_the_directions_it_changes(job: Callable[..., Bench]) -> None:
+    row = job(perturb="range-noise", severity=5)
+    found, *rankers = row.run()
+    assert found.perturbation is not None
+    assert (found.perturbation.name, found.perturbation.severity, found.perturbation.value) == ("range-noise", 5, 0.5)
+    assert found.perturbation.sides == OF_CLOUDS
+    assert list(found.directions) == list(OF_CLOUDS)
+    assert found.cost is None, "that of the clean run holds"
+    assert found.run_id.startswith("toy-quick-small-range-noise-5-s0-")
+    assert [ranker.perturbation for ranker in rankers] == [None] * 3
+    assert Result.read(row.result_folder) == found
+
+
+def arrays_below(folder: Path) -> dict[str, int]:
+    return {name: stamp for name, stamp in files_below(folder).items() if name.endswith(".npy")}
+
+
+def test_perturbed_rows_reuse_weights_and_clean_descriptors(
+    job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    job().run()
+    clean = arrays_below(job().descriptor_folder)
+    forbid(monkeypatch, "train", "measure")
+    folders = set()
+    for name, severity in (("point-dropout", 1), ("point-dropout", 5), ("image-darkness", 5)):
+        said.clear()
+        row = job(perturb=name, severity=severity)
+        assert done(row) == {
+            "prepare": True,
+            "train": True,
+            "encode": True,
+            "encode perturbed": False,
+            "evaluate and measure": False,
+        }
+        row.run()
+        assert "encoded 0 parts anew" in said.text
+        assert "encoded 3 parts anew" in said.text
+        assert all(done(row).values())
+        folders |= {row.descriptor_folder, row.perturbed_folder}
+    assert len(folders) == 4
+    assert arrays_below(job().descriptor_folder) == clean
+    forbid(monkeypatch, "encode", "write_result", "Descriptors")
+    job(perturb="point-dropout", severity=5).run()
+
+
+def test_a_perturbed_row_first_leaves_what_a_clean_one_needs(
+    job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job(perturb="fewer-beams").run()
+    assert done(job()) == {"prepare": True, "train": True, "encode": True, "evaluate and measure": False}
+    forbid(monkeypatch, "train")
+    assert job().run()[0].perturbation is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"severity": 4}, {"perturbed", "result"}),
+        ({"perturb": "range-noise"}, {"perturbed", "result"}),
+        ({"perturb": None}, {"perturbed", "result"}),
+        ({"severity": 0}, {"perturbed", "result"}),
+        ({"seed": 1}, {"weights", "descriptors", "perturbed", "result"}),
+    ],
+    ids=lambda value: next(iter(value.items()), "") if isinstance(value, dict) else "",
+)
+def test_keys_know_the_perturbation(job: Callable[..., Bench], changes: dict[str, Any], expected: set[str]) -> None:
+    def all_keys(row: Bench) -> dict[str, str]:
+        return {**dict(zip(KEYS, keys(row), strict=True)), "perturbed": row.perturbed_key}
+
+    before = all_keys(job(perturb="yaw-offset"))
+    after = all_keys(job(**{"perturb": "yaw-offset"} | changes))
+    assert {name for name in before if before[name] != after[name]} == expected
+
+
+def test_keys_know_the_version_of_the_perturbation(job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    before = job(perturb="yaw-offset")
+    old = before.perturbed_key, before.result_key
+    monkeypatch.setitem(PERTURBATIONS, "yaw-offset", replace(PERTURBATIONS["yaw-offset"], version=2))
+    after = job(perturb="yaw-offset")
+    assert after.descriptor_key == before.descriptor_key
+    assert not {after.perturbed_key, after.result_key} & set(old)
+
+
+def test_severity_zero_is_the_clean_row(job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = job().run()
+    forbid(monkeypatch, "train", "encode", "measure", "write_result")
+    assert job(perturb="range-noise", severity=0).run() == first
+
+
+def test_the_map_stays_clean_among_clouds(job: Callable[..., Bench]) -> None:
+    """Distances in the ranks are those of perturbed queries to clean or perturbed places, as the rule says."""
+    row = job(perturb="range-noise", severity=5)
+    row.run()
+    clean, perturbed = Descriptors.read(row.descriptor_folder), Descriptors.read(row.perturbed_folder)
+    with np.load(row.result_folder / RANKS, allow_pickle=False) as stored:
+        ranks = dict(stored)
+    sources = {
+        "image->cloud": (clean, perturbed),
+        "cloud->image": (perturbed, clean),
+        "cloud->cloud": (perturbed, clean),
+    }
+    assert ranks["directions"].tolist() == list(sources)
+    for number, (direction, (asking, searched)) in enumerate(sources.items()):
+        query, _, database = direction.partition("->")
+        chosen = ranks["query_direction"] == number
+        asked = asking.of(query, ranks["frame_id"][ranks["query_frame"][chosen]].tolist())  # type: ignore[arg-type]
+        nearest = ranks["frame_id"][ranks["query_top_frame"][chosen, 0]].tolist()
+        found = searched.of(database, nearest)  # type: ignore[arg-type]
+        expected = np.linalg.norm(asked[:, 0] - found[:, 0], axis=1)
+        np.testing.assert_allclose(ranks["query_top_distance"][chosen, 0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_method_that_knows_the_place_is_not_disturbed(
+    job: Callable[..., Bench], toy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the position from the frame, so that no perturbation can reach it."""
+
+    def positions(_: Any, batch: Any) -> torch.Tensor:
+        return torch.tensor([frame.position_m for frame in batch.frames])
+
+    def as_they_are(_: Any, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"main": inputs[:, None]}
+
+    for name, function in {"inputs": positions, "encode": as_they_are}.items():
+        for modality in ("image", "cloud"):
+            method = f"{modality}_inputs" if name == "inputs" else f"encode_{modality}s"
+            monkeypatch.setattr(toy.Toy, method, function)
+    clean = job(untrained=True).run()[0]
+    assert clean.directions["cloud->cloud"].mean.recall_at[0] == 1.0
+    for name in PERTURBATIONS:
+        found = job(untrained=True, perturb=name, severity=5).run()[0]
+        assert found.directions == {d: clean.directions[d] for d in found.directions}
+        assert found.perturbation is not None
+        assert found.directions.keys() == found.perturbation.sides.keys()
+
+
+def test_miscalibrated_vehicles_are_named_in_the_result(job: Callable[..., Bench]) -> None:
+    found = job(untrained=True, perturb="calibration-rotation").run()[0]
+    assert found.perturbation is not None
+    assert list(found.perturbation.drawn) == ["morning", "evening", "midnight"]
+
+
+def test_a_perturbation_of_what_is_not_there_is_a_sentence(
+    job: Callable[..., Bench], small_world: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blind = replace(small_world.frames, image=np.full(36, "", dtype=object))
+    monkeypatch.setattr(bench, "prepare", lambda _: replace(small_world, frames=blind))
+    with pytest.raises(CrossplaceError, match="image-blur changes images, but no frame that protocol small selects"):
+        job(untrained=True, perturb="image-blur").run()

@@ -17,6 +17,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.intervals import hypergeometric_recall
+from benchmark.perturbations import PERTURBATIONS
 from benchmark.registry import DATASETS, METHODS
 from benchmark.result import Result
 from datasets.prepared import PreparedDataset
@@ -109,6 +110,7 @@ def test_options_are_shown_with_their_defaults(command: str, capsys: pytest.Capt
         ("presets", METHODS.names()),
         ("datasets", DATASETS.names()),
         ("protocols", PROTOCOLS),
+        ("perturbations", PERTURBATIONS),
     ],
 )
 def test_lists_name_everything(what: str, names: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -160,6 +162,9 @@ def test_a_word_that_is_no_command_is_refused(capsys: pytest.CaptureFixture[str]
         ("publish nowhere", ["nowhere/result.json: not a readable result"]),
         ("bench --device gpu", ["unknown device 'gpu'"]),
         ("bench --sparse-backend spconv", ["sparse backend spconv: it is missing today", "--sparse-backend torch"]),
+        ("bench --perturb image-blurr", ["unknown perturbation 'image-blurr'.", "Did you mean image-blur"]),
+        ("evaluate --severity 4", ["severity 4 of what?"]),
+        ("evaluate --descriptors . --perturb yaw-offset", ["--perturb changes frames before they are encoded"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -566,3 +571,41 @@ def test_published_results_become_tables(
     rows = [line for line in text.splitlines() if line.startswith("| ") and "→" in line]
     assert len(rows) == 16
     assert text.count("| oracle ") == 4
+
+
+# --- perturbations -------------------------------------------------------------------------------
+
+
+def test_training_knows_no_perturbation(capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("--perturb yaw-offset", "--severity 3"):
+        with pytest.raises(SystemExit) as ended:
+            main(["train", *option.split()])
+        assert ended.value.code == 2
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert "--perturb" not in capsys.readouterr().out
+
+
+def test_a_clean_and_a_perturbed_run_are_compared_query_by_query(
+    small_world: PreparedDataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    row = ("--method", "height_histogram", "--dataset", small_world.folder, "--device", "cpu")
+    crossplace("evaluate", *row)
+    assert "perturbation" not in capsys.readouterr().out
+    crossplace("evaluate", *row, "--perturb", "yaw-offset", "--severity", 5)
+    out = capsys.readouterr().out
+    assert out.count("yaw-offset 5: 90 °") == 3
+    assert "docs/robustness.md" in out
+    (clean,) = (tmp_path / "runs" / "results").glob("height_histogram-quick-own-data-20m-s0-*")
+    (perturbed,) = (tmp_path / "runs" / "results").glob("height_histogram-quick-own-data-20m-yaw-offset-5-s0-*")
+    for runs in ((perturbed, clean), (clean, perturbed)):
+        crossplace("compare", runs[0], "--against", runs[1])
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[0] for line in lines] == ["image->cloud", "cloud->image", "cloud->cloud"]
+    recalls = [Result.read(run).directions["cloud->cloud"].mean.recall_at[0] for run in (clean, perturbed)]
+    assert recalls[0] is not None
+    assert recalls[1] is not None
+    assert f"R@1 {100 * (recalls[0] - recalls[1]):+.1f} " in lines[-1]
+    assert recalls[0] > recalls[1]
+    assert "perturbed differently" in sentence(capsys, "compare", clean, perturbed, "--against", clean)

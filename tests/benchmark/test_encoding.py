@@ -13,6 +13,7 @@ import torch
 from benchmark.descriptors import Descriptors
 from benchmark.encoding import all_encoded, encode, encode_batch
 from benchmark.loading import batch_loader
+from benchmark.perturbations import Perturber
 from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
 from methods.base import Method
@@ -143,4 +144,32 @@ def test_encoding_does_not_depend_on_the_batch_size(
         encode(method.train(), small_world, ALL, tmp_path / str(size), MANIFEST, batch_size=size)
     ids = small_world.frames.frame_id.tolist()
     one, five = (Descriptors.read(tmp_path / size).of("cloud", ids) for size in ("1", "5"))
+    np.testing.assert_allclose(one, five, atol=1e-6)
+
+
+# --- perturbed frames ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "modality"), [("range-noise", "cloud"), ("image-noise", "image")])
+def test_only_the_perturbed_modality_is_encoded(
+    method: Method, lacking: PreparedDataset, tmp_path: Path, name: str, modality: Any
+) -> None:
+    perturber = Perturber(name=name, severity=5, seed=0)
+    encode(method, lacking, ALL, tmp_path / "clean", MANIFEST)
+    assert encode(method, lacking, ALL, tmp_path / "perturbed", MANIFEST, perturber=perturber) == 4
+    assert all_encoded(lacking, ALL, tmp_path / "perturbed", MANIFEST, perturber)
+    clean, perturbed = Descriptors.read(tmp_path / "clean"), Descriptors.read(tmp_path / "perturbed")
+    assert list(perturbed.arrays) == [modality]
+    assert perturbed.rows[modality].keys() == clean.rows[modality].keys()
+    ids = list(clean.rows[modality])
+    assert not np.isclose(perturbed.of(modality, ids), clean.of(modality, ids)).all(axis=(1, 2)).any()
+
+
+def test_perturbed_descriptors_do_not_depend_on_the_batch_size(
+    method: Method, small_world: PreparedDataset, tmp_path: Path
+) -> None:
+    perturber = Perturber(name="point-dropout", severity=4, seed=0)
+    for size in (1, 5):
+        encode(method, small_world, ALL, tmp_path / str(size), MANIFEST, size, perturber)
+    one, five = (Descriptors.read(tmp_path / size).of("cloud", ["evening-3", "morning-0"]) for size in ("1", "5"))
     np.testing.assert_allclose(one, five, atol=1e-6)

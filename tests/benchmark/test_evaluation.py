@@ -119,7 +119,7 @@ def test_frames_that_lack_a_modality_are_in_no_direction_that_needs_it(
 
 
 def test_only_directions_between_the_given_modalities(small_world: PreparedDataset, protocol: Protocol) -> None:
-    evaluations = evaluate(small_world.frames, protocol, from_ranker("oracle", 0), ["cloud"])
+    evaluations = evaluate(small_world.frames, protocol, from_ranker("oracle", 0), Direction.among(["cloud"]))
     assert {e.direction for e in evaluations} == {Direction.CLOUD_TO_CLOUD}
 
 
@@ -148,12 +148,12 @@ def test_the_random_ranker_depends_on_the_seed_and_not_on_other_pairs(
     small_world: PreparedDataset, protocol: Protocol
 ) -> None:
     frames = small_world.frames
-    full = found_ranks(frames, evaluate(frames, protocol, from_ranker("random", 0), ["image"]))
+    full = found_ranks(frames, evaluate(frames, protocol, from_ranker("random", 0), Direction.among(["image"])))
     one = replace(protocol, pairs=(("evening", "midnight"),))
-    alone = found_ranks(frames, evaluate(frames, one, from_ranker("random", 0), ["image"]))
+    alone = found_ranks(frames, evaluate(frames, one, from_ranker("random", 0), Direction.among(["image"])))
     assert alone == {key: full[key] for key in alone}
     assert len(alone) == 12
-    assert full != found_ranks(frames, evaluate(frames, protocol, from_ranker("random", 1), ["image"]))
+    assert full != found_ranks(frames, evaluate(frames, protocol, from_ranker("random", 1), Direction.among(["image"])))
 
 
 def test_needed_rows_are_queries_and_database_once_each(small_world: PreparedDataset, protocol: Protocol) -> None:
@@ -167,3 +167,38 @@ def test_nothing_to_evaluate_is_a_sentence(small_world: PreparedDataset, protoco
     apart = replace(protocol, pairs="within", radius_m=1.0)
     with pytest.raises(CrossplaceError, match="no query has a positive within 1 m among 36 queries and 36 database"):
         evaluate(small_world.frames, apart, from_ranker("oracle", 0))
+
+
+# --- perturbed frames ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("direction", "of_clouds", "of_images"),
+    [
+        (Direction.IMAGE_TO_CLOUD, "database", "query"),
+        (Direction.CLOUD_TO_IMAGE, "query", "database"),
+        (Direction.IMAGE_TO_IMAGE, None, "query"),
+        (Direction.CLOUD_TO_CLOUD, "query", None),
+    ],
+)
+def test_which_side_a_perturbation_changes(direction: Direction, of_clouds: str | None, of_images: str | None) -> None:
+    assert direction.perturbed_side("cloud") == of_clouds
+    assert direction.perturbed_side("image") == of_images
+
+
+@pytest.mark.parametrize("modality", ["image", "cloud"])
+def test_perturbed_descriptors_stand_on_their_side_alone(
+    small_world: PreparedDataset, protocol: Protocol, modality: Any
+) -> None:
+    """Clean descriptors are (1, 0), perturbed ones (4, 0): the distance says which of them met."""
+    frames = small_world.frames
+    rows = {frame_id: row for row, frame_id in enumerate(frames.frame_id)}
+
+    def constant(value: float, *modalities: Any) -> Descriptors:
+        arrays = {m: np.full((36, 1, 1), value) for m in modalities}
+        return Descriptors(rows=dict.fromkeys(modalities, rows), arrays=arrays, distance="l2", method="constant")
+
+    distances = from_descriptors(constant(1.0, "image", "cloud"), constant(4.0, modality), modality)
+    for e in evaluate(frames, protocol, distances):
+        is_changed = e.direction.perturbed_side(modality) is not None
+        assert (e.ranking.top_distance[:, 0] == (3.0 if is_changed else 0.0)).all(), e.direction

@@ -276,6 +276,23 @@ def test_keys_of_a_later_minor_version_are_accepted(folder: Path) -> None:
     assert Result.read(folder) == before.model_copy(update={"schema_version": "1.7"})
 
 
+def test_results_from_before_perturbations_are_of_clean_frames(folder: Path) -> None:
+    before = Result.read(folder)
+
+    def age(raw: dict[str, Any]) -> None:
+        raw["schema_version"] = "1.0"
+        del raw["perturbation"]
+
+    edit(folder, age)
+    assert Result.read(folder) == before.model_copy(update={"schema_version": "1.0"})
+    assert before.perturbation is None
+
+
+def test_a_committed_result_still_loads() -> None:
+    stored = Path(__file__).parents[2] / "results" / "town" / "vxp-quick-town-s0-9a4fb5cfb136"
+    assert Result.read(stored).perturbation is None
+
+
 @pytest.mark.parametrize("version", ["2.0", "0.9", "10.0", 2, None])
 def test_another_major_version_is_refused(folder: Path, version: object) -> None:
     edit(folder, lambda raw: raw.update(schema_version=version))

@@ -8,9 +8,28 @@ import pytest
 
 from benchmark.evaluation import from_ranker
 from benchmark.publish import publish
-from benchmark.result import RANKS, RESULT, CostRecord, MethodRecord, RecallRecord, Result, TimingRecord
+from benchmark.result import (
+    RANKS,
+    RESULT,
+    CostRecord,
+    MethodRecord,
+    PerturbationRecord,
+    RecallRecord,
+    Result,
+    TimingRecord,
+)
 from benchmark.scoring import unregistered, write_result
-from benchmark.tables import COLUMNS, cells, footnotes, markdown, print_summary, print_table, title, write_tables
+from benchmark.tables import (
+    COLUMNS,
+    cells,
+    columns_of,
+    footnotes,
+    markdown,
+    print_summary,
+    print_table,
+    title,
+    write_tables,
+)
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -149,6 +168,33 @@ def test_rows_are_grouped_by_direction(stored: Callable[..., Result]) -> None:
         for direction in ("image→cloud", "cloud→image", "image→image", "cloud→cloud")
         for method in ("vxp (quick)", "oracle")
     ]
+
+
+# --- perturbations -------------------------------------------------------------------------------
+
+
+def perturbed(severity: int) -> PerturbationRecord:
+    values = {"value": severity / 8, "unit": "m", "modality": "cloud", "sides": {}, "drawn": {}}
+    return PerturbationRecord.model_validate({"name": "range-noise", "version": 1, "severity": severity, **values})
+
+
+def test_perturbed_rows_are_marked_and_clean_tables_have_no_column_for_it(stored: Callable[..., Result]) -> None:
+    clean, noisy = stored(), stored("noisy", perturbation=perturbed(2))
+    assert list(columns_of([clean])) == list(COLUMNS)
+    columns = list(columns_of([clean, noisy]))
+    assert columns == ["method", "perturbation", *list(COLUMNS)[1:]]
+    rows = [dict(zip(columns, row, strict=True)) for row in cells([clean, noisy])]
+    assert [row["perturbation"] for row in rows[:2]] == ["–", "range-noise 2: 0.25 m"]
+    assert markdown([clean, noisy]).count("| range-noise 2: 0.25 m") == 4
+    assert len(footnotes([clean, noisy])) == len(footnotes([clean])) + 1
+
+
+def test_clean_rows_come_before_perturbed_ones_by_severity(stored: Callable[..., Result], tmp_path: Path) -> None:
+    for name, severity in (("a", 5), ("b", 1), ("d", 3)):
+        stored(name, perturbation=perturbed(severity))
+    stored("c")
+    _, groups = write_tables(tmp_path / "runs")
+    assert [[r.run_id for r in group] for group in groups] == [["c", "b", "d", "a"]]
 
 
 # --- marks ---------------------------------------------------------------------------------------
