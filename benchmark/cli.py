@@ -33,7 +33,7 @@ class Bench(Request):
     dry_run: bool = False
     """Only print the plan: what is cached and what would run."""
     study: str | None = None
-    """Run a whole study instead (ablation): every line of it with every seed, and a table of differences."""
+    """Run a whole study instead (ablation, robustness): every line with every seed, and a table of differences."""
     seeds: tuple[int, ...] = ()
     """Of a study; default: the one seed."""
 

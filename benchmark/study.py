@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from tabulate import tabulate
@@ -11,15 +12,18 @@ from tabulate import tabulate
 from benchmark.bench import Bench
 from benchmark.comparison import recall_difference
 from benchmark.keys import key_of
+from benchmark.perturbations import PERTURBATIONS
 from benchmark.registry import METHODS, unknown
 from benchmark.request import Request
 from benchmark.result import Result
+from benchmark.tables import NONE
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 
 log = logging.getLogger(__name__)
 
 STUDY = "study.json"
+SEVERITIES: tuple[Literal[1, 2, 3, 4, 5], ...] = (1, 2, 3, 4, 5)
 BASE = "unchanged"
 
 
@@ -89,7 +93,20 @@ def ablation(request: Request) -> list[Line]:
     return [line for line in lines if Bench(line.request).config != base]
 
 
-STUDIES: dict[str, Callable[[Request], list[Line]]] = {"ablation": ablation}
+def robustness(request: Request) -> list[Line]:
+    """Every perturbation at every severity, on the same weights."""
+    return [
+        Line(
+            question=f"{kind.title} ({kind.unit})",
+            name=f"{value:g}",
+            request=replace(request, perturb=name, severity=severity),
+        )
+        for name, kind in PERTURBATIONS.items()
+        for severity, value in zip(SEVERITIES, kind.values, strict=True)
+    ]
+
+
+STUDIES: dict[str, Callable[[Request], list[Line]]] = {"ablation": ablation, "robustness": robustness}
 
 
 def run_study(name: str, request: Request, seeds: Sequence[int]) -> str:
@@ -183,10 +200,12 @@ def study_table(record: StudyRecord) -> str:
 def _cells(line: LineRecord, directions: Sequence[str]) -> list[str]:
     if line.error:
         return [line.name, f"failed: {line.error}"]
-    change, low, high = (100 * value for value in line.difference[directions[0]])
-    recalls = [_spread(line.recall[direction]) for direction in directions]
-    delta = "–" if line.name == BASE else f"{change:+.1f} [{low:+.1f}, {high:+.1f}]"
-    return [line.name, *recalls, delta, "–" if line.training_s is None else f"{line.training_s:.0f}"]
+    recalls = [_spread(line.recall[d]) if d in line.recall else NONE for d in directions]
+    delta = NONE
+    if directions[0] in line.difference and line.name != BASE:
+        change, low, high = (100 * value for value in line.difference[directions[0]])
+        delta = f"{change:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return [line.name, *recalls, delta, NONE if line.training_s is None else f"{line.training_s:.0f}"]
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -90,3 +90,10 @@ def test_the_command_prints_a_line_a_direction(write: Write, capsys: pytest.Capt
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == ["image->cloud", "cloud->image", "image->image", "cloud->cloud"]
     assert all("R@1 +" in line and "percentage points" in line for line in lines)
+
+
+def test_seeds_count_by_their_mean_on_both_sides(write: Write) -> None:
+    one, two, other = write("oracle"), write("constant"), write("random")
+    mirrored, _ = recall_difference([other], [one, two], "image->cloud")
+    difference, _ = recall_difference([one, two], [other], "image->cloud")
+    assert mirrored == pytest.approx(-difference)

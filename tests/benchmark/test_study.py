@@ -1,0 +1,167 @@
+"""Studies: every line over seeds, differences against the unchanged method, holes with their reason."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmark import bench
+from benchmark.bench import Bench
+from benchmark.comparison import recall_difference
+from benchmark.perturbations import PERTURBATIONS
+from benchmark.request import Request
+from benchmark.result import Result
+from benchmark.study import BASE, STUDY, StudyRecord, robustness, run_study, study_table
+from datasets.base import Protocol
+from datasets.errors import CrossplaceError
+from datasets.prepared import PreparedDataset
+from methods.base import MethodConfig, Variant
+
+
+def shorter(config: Any) -> MethodConfig:
+    return replace(config, align=replace(config.align, epochs=1))
+
+
+def impossible(config: Any) -> MethodConfig:
+    return replace(config, teach=replace(config.teach, learning_rate=float("inf")))
+
+
+VARIANTS = {
+    "same": Variant(question="Does nothing matter?", change=lambda config: config),
+    "shorter": Variant(question="Does time matter?", change=shorter),
+    "impossible": Variant(question="Does time matter?", change=impossible),
+    "costly": Variant(question="Does cost matter?", change=shorter, is_cheap=False),
+}
+
+
+@pytest.fixture
+def request_(
+    toy: Any, small_world: PreparedDataset, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Request:
+    """The toy with variants, on the small world."""
+    monkeypatch.setattr(bench, "find_protocol", lambda name, dataset: (protocol, []))
+    monkeypatch.setattr(toy.Toy, "variants", VARIANTS)
+    return Request(method="toy", dataset=str(small_world.folder), device="cpu", runs=tmp_path / "runs")
+
+
+def stored(request: Request) -> StudyRecord:
+    [path] = (request.runs / "studies").rglob(STUDY)
+    return StudyRecord.read(path)
+
+
+@pytest.fixture
+def ablation(request_: Request) -> tuple[str, StudyRecord]:
+    text = run_study("ablation", request_, [0, 1])
+    return text, stored(request_)
+
+
+def test_an_ablation_runs_what_differs_and_is_affordable(ablation: tuple[str, StudyRecord]) -> None:
+    _, record = ablation
+    assert [line.name for line in record.lines] == [BASE, "shorter", "impossible"]
+    assert [len(line.runs) for line in record.lines] == [2, 2, 0]
+    assert (record.seeds, record.method, record.preset, record.share_of_schedule) == ([0, 1], "toy", "quick", 1.0)
+
+
+def test_recalls_and_differences_are_those_of_the_results(ablation: tuple[str, StudyRecord], request_: Request) -> None:
+    base, changed = ablation[1].lines[:2]
+    results = request_.runs / "results"
+    for line in (base, changed):
+        for run, direction in ((r, d) for r in line.runs for d in line.recall):
+            found = Result.read(results / run).directions[direction].mean.recall_at[0]
+            assert line.recall[direction][line.runs.index(run)] == found
+    paths, against = ([results / run for run in line.runs] for line in (changed, base))
+    for direction, (change, low, high) in changed.difference.items():
+        expected, interval = recall_difference(paths, against, direction)
+        assert (change, low, high) == (expected, interval.low, interval.high)
+        assert change == pytest.approx(np.mean(changed.recall[direction]) - np.mean(base.recall[direction]))
+    assert all(difference == (0.0, 0.0, 0.0) for difference in base.difference.values())
+
+
+def test_a_line_that_fails_stays_with_its_reason(ablation: tuple[str, StudyRecord]) -> None:
+    text, record = ablation
+    assert "the loss is" in record.lines[2].error
+    assert f"failed: {record.lines[2].error}" in text
+    assert text.count("**Does time matter?**") == 1
+    assert "Does nothing matter?" not in text
+
+
+def test_the_table_can_be_made_again_from_the_record(ablation: tuple[str, StudyRecord]) -> None:
+    text, record = ablation
+    assert text.startswith(study_table(record))
+    assert StudyRecord.model_validate_json(json.dumps({**record.model_dump(), "later": 1})) == record
+
+
+def test_a_second_run_trains_nothing(
+    ablation: tuple[str, StudyRecord], request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("this was done before")
+
+    monkeypatch.setattr(bench, "encode", never)
+    monkeypatch.setitem(VARIANTS, "impossible", VARIANTS["same"])
+    assert run_study("ablation", request_, [0, 1]).startswith("## ablation: toy (quick)")
+
+
+def test_lines_share_the_stages_in_which_they_agree(ablation: tuple[str, StudyRecord], request_: Request) -> None:
+    """The toy's stages ignore no field: each line has its own; a variant of the last stage's recipe alone would not."""
+    stages = [path.name.split("-")[1] for path in (request_.runs / "stages").iterdir()]
+    assert stages.count("teach") == 2 * 2 + 1  # two lines of two seeds, and the failed one
+
+
+def test_robustness_is_every_perturbation_at_every_severity(request_: Request) -> None:
+    lines = robustness(request_)
+    assert len(lines) == 5 * len(PERTURBATIONS)
+    asked = {(line.request.perturb, line.request.severity) for line in lines}
+    assert asked == {(name, severity) for name in PERTURBATIONS for severity in range(1, 6)}
+
+
+def test_a_perturbed_line_has_the_directions_that_it_changes(
+    request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = {name: PERTURBATIONS[name] for name in ("image-noise",)}
+    monkeypatch.setattr("benchmark.study.PERTURBATIONS", few)
+    text = run_study("robustness", request_, [0])
+    base, *lines = stored(request_).lines
+    assert "cloud->cloud" in base.recall
+    assert len(lines) == 5
+    for line in lines:
+        assert set(line.recall) == set(line.difference) == set(base.recall) - {"cloud->cloud"}
+    assert few["image-noise"].title in text
+
+
+def test_an_unknown_study_and_a_base_that_fails_are_errors(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CrossplaceError, match="unknown study 'ablatoin'. Did you mean ablation"):
+        run_study("ablatoin", request_, [0])
+    with pytest.raises(CrossplaceError, match="the loss is"):
+        run_study("ablation", replace(request_, variant="impossible"), [0])
+
+
+def test_a_share_of_the_schedule_is_said_in_result_and_title(request_: Request) -> None:
+    result = Bench(replace(request_, share=0.5), measured=False).run()[0]
+    assert result.method.share_of_schedule == pytest.approx(3 / 5)  # 2 of 3 and 1 of 2 epochs
+    title = run_study("ablation", replace(request_, share=0.5), [0]).splitlines()[0]
+    assert "toy (quick, 50 % of the schedule)" in title
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
+def test_a_share_that_is_none_is_refused(request_: Request, share: float) -> None:
+    with pytest.raises(CrossplaceError, match="share of the schedule: expected a number above 0"):
+        Bench(replace(request_, share=share))
+
+
+@pytest.mark.parametrize(
+    ("variant", "message"),
+    [("shortr", "unknown variant of toy 'shortr'. Did you mean shorter"), ("same+nothing", "'nothing'")],
+)
+def test_unknown_variants_are_named(request_: Request, variant: str, message: str) -> None:
+    with pytest.raises(CrossplaceError, match=message):
+        Bench(replace(request_, variant=variant))
+
+
+def test_variants_combine_in_order(request_: Request) -> None:
+    combined: Callable[[str], Any] = lambda name: Bench(replace(request_, variant=name)).config  # noqa: E731
+    assert combined("same+shorter") == combined("shorter") != combined("same")
