@@ -31,7 +31,8 @@ class Vxp(Method):
         deviations=(
             "each frame's own calibration (published: one per dataset, with swapped axes on KITTI and ViViD++); voxel "
             "centres from the true strides (published: stretched by up to 0.59 m); ragged voxels, fullest kept "
-            "(published: 35 padded slots, file order); positive-depth test; teacher without gradients"
+            "(published: 35 padded slots, file order); positive-depth test; teacher without gradients. Presets "
+            "published-* have all of these but the last as published"
         ),
     )
     presets = PRESETS

@@ -241,7 +241,7 @@ def test_made_up_scans_on_a_coarse_grid(
 def test_real_scans_on_a_coarse_grid(
     official: dict[str, State], official_files: dict[str, Path], kitti_scans: list[ndarray], frame: Frame
 ) -> None:
-    check(official, official_files, kitti_scans, COARSE, max_voxels=600, frame=frame)
+    check(official, official_files, kitti_scans, COARSE, max_voxels=200, frame=frame)
 
 
 @pytest.mark.data
