@@ -45,10 +45,13 @@ def _random_turns(arrival: dict[Way, int], random: np.random.Generator) -> dict[
 def _join_loops(following: dict[Way, Way], arrival: dict[Way, int]) -> bool:
     """Exchange turns in ``following`` while that joins loops; returns whether one loop remains."""
     loop = _loops(following)
+    entering: dict[int, list[Way]] = {}
+    for way in following:
+        entering.setdefault(arrival[way], []).append(way)
     for a in following:
-        for b in following:
+        for b in entering[arrival[a]]:
             turns_back = following[b][0] == a[0] or following[a][0] == b[0]
-            if arrival[a] == arrival[b] and loop[a] != loop[b] and not turns_back:
+            if loop[a] != loop[b] and not turns_back:
                 following[a], following[b] = following[b], following[a]
                 loop = _loops(following)
     return len(set(loop.values())) == 1

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from datasets.town.district import CHARACTERS, build_district
-from datasets.town.drives import LIDAR, route_of, world_from_lidar
-from datasets.town.ground import Plots, map_ground
+from datasets.town.drives import route_of, world_from_lidar
+from datasets.town.ground import MARGIN_M, Plots, map_ground
 from datasets.town.seeding import generator_for
 from datasets.town.streets import Street, StreetGraph, lay_streets
 from datasets.town.town import PRESETS, Town
@@ -51,10 +51,10 @@ def test_nothing_stands_on_a_road(district):
 
 
 def test_nothing_is_near_a_passing_vehicle(drive, district):
-    scene = district.on_day(drive.seed, drive.light)
+    scene = district.on_day(drive.seed, drive.day)
     route = route_of(drive)
     for pose in world_from_lidar(*route.pose_at(np.arange(0, route.length_m, 4.0))):
-        assert np.linalg.norm(LIDAR.scan(scene, pose), axis=1).min() > 0.8
+        assert np.linalg.norm(drive.lidar.scan(scene, pose)[:, :3], axis=1).min() > 0.8
 
 
 def test_parked_cars_change_from_day_to_day_and_nothing_else_does(district):
@@ -78,12 +78,10 @@ def test_shares_of_characters_make_a_whole():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_districts_are_500_m_apart(preset):
-    grounds = [
-        map_ground(lay_streets(plan, generator_for(0, plan.name, "streets"))) for plan in PRESETS[preset].districts
-    ]
-    low = np.array([ground.south_west_m for ground in grounds])
-    high = low + [ground.size_m for ground in grounds]
-    for i in range(len(grounds)):
+    graphs = [lay_streets(plan, generator_for(0, plan.name, "streets")) for plan in PRESETS[preset].districts]
+    low = np.array([graph.junctions_m.min(0) - MARGIN_M for graph in graphs])
+    high = np.array([graph.junctions_m.max(0) + MARGIN_M for graph in graphs])
+    for i in range(len(graphs)):
         for j in range(i):
             gap = np.maximum(np.maximum(low[i] - high[j], low[j] - high[i]), 0)
             assert np.hypot(*gap) >= 500
