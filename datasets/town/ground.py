@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy.ndimage import map_coordinates
 
@@ -21,6 +21,27 @@ FAR_M = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lanes:
+    """Where each spot of the roads lies along its street; cells as in ``GroundMap``."""
+
+    left_m: Float[ndarray, "rows columns"]
+    """Offset from the nearest street's centreline, positive on its left. Half precision: millimetres on the road."""
+    to_end_m: Float[ndarray, "rows columns"]
+    """Along the street to its nearer end, the middle of a junction."""
+    street: Int[ndarray, "rows columns"]
+    """Which street that is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoadSpots:
+    """Spots of the ground in the coordinates of the nearest street; see ``Lanes``."""
+
+    left_m: Float[ndarray, " n"]
+    to_end_m: Float[ndarray, " n"]
+    street: Int[ndarray, " n"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroundMap:
     """How far each spot of the ground lies from the nearest kerb."""
 
@@ -28,6 +49,8 @@ class GroundMap:
     clearance_m: Float[ndarray, "rows columns"]
     """At the middle of each cell of ``CELL_M``: distance outside the nearest road's kerb, negative on the road.
     Rows run north, columns east; beyond the map the outermost cells go on."""
+    lanes: Lanes | None = None
+    """Without it, roads have no markings."""
 
     @property
     def size_m(self) -> Float[ndarray, "2"]:
@@ -40,31 +63,72 @@ class GroundMap:
         clearance: ndarray = map_coordinates(self.clearance_m, [row, column], order=1, mode="nearest")
         return clearance
 
+    def along_streets(self, position_m: Float[ndarray, "n 2"]) -> RoadSpots:
+        """Where spots lie along their street: interpolated within a street, so that markings are straight."""
+        if self.lanes is None:
+            far = np.full(len(position_m), FAR_M, dtype=np.float32)
+            return RoadSpots(left_m=far, to_end_m=np.zeros_like(far), street=np.zeros(len(far), np.int16))
+        rows, columns = self.clearance_m.shape
+        cell = np.clip((position_m - self.south_west_m) / CELL_M - 0.5, 0, (columns - 1.001, rows - 1.001))
+        corner = cell.astype(np.int32)
+        across, up = (cell - corner).astype(np.float32).T
+        flat = corner[:, 1] * columns + corner[:, 0]
+        shares = {
+            0: (1 - across) * (1 - up),
+            1: across * (1 - up),
+            columns: (1 - across) * up,
+            columns + 1: across * up,
+        }
+        left, to_end = (
+            sum((share * grid.ravel().take(flat + step) for step, share in shares.items()), start=np.float32(0))
+            for grid in (self.lanes.left_m, self.lanes.to_end_m)
+        )
+        return RoadSpots(left_m=left, to_end_m=to_end, street=self.lanes.street.ravel().take(flat))
+
 
 def map_ground(graph: StreetGraph) -> GroundMap:
     """The map of a street graph."""
     south_west = graph.junctions_m.min(0) - MARGIN_M
     columns, rows = np.ceil((graph.junctions_m.max(0) + MARGIN_M - south_west) / CELL_M).astype(int)
     clearance = np.full((rows, columns), FAR_M, dtype=np.float32)
+    left, to_end = (np.full((rows, columns), FAR_M, dtype=np.float16) for _ in range(2))
+    nearest = np.zeros((rows, columns), dtype=np.int16)
     east = south_west[0] + (np.arange(columns) + 0.5) * CELL_M
     north = south_west[1] + (np.arange(rows) + 0.5) * CELL_M
-    for street in graph.streets:
+    for number, street in enumerate(graph.streets):
         line, reach = street.centreline_m, street.half_width_m + KERB_REACH_M
         low, high = line.min(0) - reach, line.max(0) + reach
         window = (slice(*np.searchsorted(north, (low[1], high[1]))), slice(*np.searchsorted(east, (low[0], high[0]))))
         spots = np.stack(np.meshgrid(east[window[1]], north[window[0]]), axis=-1)
-        outside = _distance_to_line(spots.reshape(-1, 2), line).reshape(spots.shape[:2]) - street.half_width_m
-        clearance[window] = np.minimum(clearance[window], outside)
-    return GroundMap(south_west_m=south_west, clearance_m=clearance)
+        beside, along = (part.reshape(spots.shape[:2]) for part in _beside_line(spots.reshape(-1, 2), line))
+        outside = np.abs(beside) - street.half_width_m
+        nearer = outside < clearance[window]
+        clearance[window][nearer] = outside[nearer]
+        left[window][nearer] = beside[nearer]
+        to_end[window][nearer] = np.minimum(along, street.length_m - along)[nearer]
+        nearest[window][nearer] = number
+    lanes = Lanes(left_m=left, to_end_m=to_end, street=nearest)
+    return GroundMap(south_west_m=south_west, clearance_m=clearance, lanes=lanes)
 
 
-def _distance_to_line(spots: Float[ndarray, "n 2"], line: Float[ndarray, "k 2"]) -> Float[ndarray, " n"]:
-    nearest = np.full(len(spots), np.inf)
+def _beside_line(
+    spots: Float[ndarray, "n 2"], line: Float[ndarray, "k 2"]
+) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
+    """Distance from a line, negative on its right, and the path length along it to the nearest point."""
+    distance, along_line = np.full(len(spots), np.inf), np.zeros(len(spots))
+    passed = 0.0
     for start, end in pairwise(line):
         step = end - start
-        along = np.clip(np.einsum("ni,i->n", spots - start, step) / step.dot(step), 0, 1)
-        nearest = np.minimum(nearest, np.hypot(*(spots - start - along[:, None] * step).T))
-    return nearest
+        length = np.hypot(*step)
+        along = np.clip((spots - start) @ step / length**2, 0, 1)
+        off = spots - start - along[:, None] * step
+        reach = np.hypot(*off.T)
+        side = np.where(step[0] * off[:, 1] - step[1] * off[:, 0] < 0, -1, 1)
+        nearer = reach < np.abs(distance)
+        distance = np.where(nearer, side * reach, distance)
+        along_line = np.where(nearer, passed + along * length, along_line)
+        passed += length
+    return distance, along_line
 
 
 class Plots:

@@ -3,7 +3,10 @@
 from enum import IntEnum
 
 import numpy as np
+from jaxtyping import Float
 from numpy import ndarray
+
+from datasets.town.solids import Triangles
 
 
 class Material(IntEnum):
@@ -69,3 +72,17 @@ def looks(count: int, material: Material, number: int = 0) -> ndarray:
     look = np.zeros(count, LOOK)
     look["material"], look["number"] = material, number
     return look
+
+
+def panels(triangles_m: Triangles, normal: Float[ndarray, "n 3"]) -> Float[ndarray, "n 4"]:
+    """The panel of each triangle: what it spans. The two halves of an upright rectangle have the same one."""
+    u = across(triangles_m.swapaxes(0, 1), normal).T
+    z = triangles_m[:, :, 2]
+    return np.stack([u.min(1), np.ptp(u, axis=1), z.min(1), np.ptp(z, axis=1)], axis=1)
+
+
+def across(position_m: ndarray, normal: ndarray) -> ndarray:
+    """Coordinate along the horizontal that is left of ``normal`` seen from above (seen from the front: right)."""
+    level = np.hypot(normal[:, 0], normal[:, 1]) + np.float32(1e-6)
+    along: ndarray = (position_m[..., 1] * normal[:, 0] - position_m[..., 0] * normal[:, 1]) / level
+    return along
