@@ -16,6 +16,7 @@ from datasets.town.camera import PinholeCamera, forward_camera
 from datasets.town.casting import Echoes, cast_from
 from datasets.town.district import District, build_district
 from datasets.town.lidar import HEIGHT_M, LIDARS, RangeSensor, SpinningLidar
+from datasets.town.light import LIGHTS
 from datasets.town.route import Route, drive_through
 from datasets.town.scene import Scene
 from datasets.town.seeding import generator_for
@@ -23,8 +24,6 @@ from datasets.town.streets import DistrictPlan, StreetGraph, lay_streets
 from datasets.town.traffic import SceneWithTraffic, Traffic, plan_traffic
 
 CAMERA_FOV_DEG = 78.0
-WET_LIGHTS = ("wet",)
-"""Conditions under which water stands on what faces up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +87,8 @@ class Drive:
         purpose = (type(sensor).__name__, len(sensor.directions), round(time_s * 1e9))
         random = None if is_ideal else generator_for(self.seed, self.name, *purpose)
         pose = self._world_from(sensor.lidar_from_sensor, time_s)
-        return sensor.scan(self.scene_at(time_s), pose, random, is_wet=self.light in WET_LIGHTS)
+        light = LIGHTS[self.light]
+        return sensor.scan(self.scene_at(time_s), pose, random, wet=light.wet, snow=light.snow)
 
     def _world_from(self, lidar_from_sensor: Float[ndarray, "4 4"] | None, time_s: float) -> Float[ndarray, "4 4"]:
         (pose,) = self.pose_at(np.array([time_s]))
@@ -104,7 +104,7 @@ def route_of(drive: Drive) -> Route:
 @lru_cache(maxsize=1)
 def scene_of(drive: Drive) -> Scene:
     """The streets of a drive as they are on its day, without traffic."""
-    return _district(drive.plan, drive.seed).on_day(drive.seed, drive.day)
+    return _district(drive.plan, drive.seed).on_day(drive.seed, drive.day, drive.light)
 
 
 @lru_cache(maxsize=2)

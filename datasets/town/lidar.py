@@ -18,8 +18,10 @@ REFERENCE_REFLECTIVITY = 0.1
 """Data sheets state ranges for a target that returns a tenth of the light."""
 WET_SHARE = 0.2
 """What is left of the power from a surface that faces up when a film of water mirrors the rest away."""
+SNOW = 0.8
+"""Reflectivity of snow on surfaces that face up."""
 FACES_UP = 0.7
-"""Vertical part of the normals of surfaces that water stays on."""
+"""Vertical part of the normals of surfaces that water and snow stay on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,32 +50,39 @@ class RangeSensor:
         world_from_sensor: Float[ndarray, "4 4"],
         random: np.random.Generator | None = None,
         *,
-        is_wet: bool = False,
+        wet: float = 0.0,
+        snow: float = 0.0,
     ) -> Float[ndarray, "n 4"]:
         """Points in the sensor's frame, metres, and their intensity; float32, in firing order.
 
         Intensity is the received power with the fall-off over range taken out, in [0, 1]: reflectivity times
         cos(incidence). Without ``random`` the sensor is ideal: every surface in range returns, at its true range.
+        ``wet`` and ``snow`` are shares from 0 to 1.
         """
         echoes = cast_from(scene, world_from_sensor, self.directions)
-        intensity = _intensity(echoes, is_wet)
+        power = _power(echoes, wet, snow)
         distance = echoes.distance_m
         returned = distance <= self.max_range_m
         if random is not None:
-            returned &= random.random(len(distance), dtype=np.float32) < self._chance_of_return(distance, intensity)
+            returned &= random.random(len(distance), dtype=np.float32) < self._chance_of_return(distance, power)
             noise = random.standard_normal(len(distance), dtype=np.float32)
             distance = distance + np.float32(self.range_noise_m) * noise
         points = distance[returned, None] * self.directions[returned]
-        return np.column_stack([points, intensity[returned]])
+        return np.column_stack([points, np.minimum(power[returned], 1)])
 
-    def _chance_of_return(self, distance_m: Float[ndarray, " n"], intensity: Float[ndarray, " n"]) -> ndarray:
+    def _chance_of_return(self, distance_m: Float[ndarray, " n"], power: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
         relative = np.float32(self.half_return_m) / np.maximum(distance_m, np.float32(0.1))
-        return 1 - np.exp2(-(intensity / np.float32(REFERENCE_REFLECTIVITY)) * relative**2)
+        return 1 - np.exp2(-(power / np.float32(REFERENCE_REFLECTIVITY)) * relative**2)
 
 
-def _intensity(echoes: Echoes, is_wet: bool) -> Float[ndarray, " n"]:
-    kept = np.where(is_wet & (echoes.normal[:, 2] > FACES_UP), np.float32(WET_SHARE), np.float32(1))
-    return np.clip(kept * echoes.reflectivity * echoes.cos_incidence, 0, 1)
+def _power(echoes: Echoes, wet: float, snow: float) -> Float[ndarray, " n"]:
+    """Received, with the fall-off over range taken out; above 1 from retroreflectors."""
+    faces_up = echoes.normal[:, 2] > FACES_UP
+    reflectivity = np.where(
+        faces_up, echoes.reflectivity + np.float32(snow) * (SNOW - echoes.reflectivity), echoes.reflectivity
+    )
+    kept = np.where(faces_up, np.float32(1 - wet * (1 - WET_SHARE)), np.float32(1))
+    return (kept * reflectivity * echoes.cos_incidence).astype(np.float32)
 
 
 def evenly(lowest_deg: float, highest_deg: float, beams: int) -> tuple[float, ...]:

@@ -58,7 +58,7 @@ PRESETS = {
     ),
     "large": Preset(
         districts=(
-            DistrictPlan(name="train", columns=10, rows=9, missing=25, centre_m=(0.0, 0.0), pitch_m=(50.0, 80.0)),
+            DistrictPlan(name="train", columns=9, rows=9, missing=14, centre_m=(0.0, 0.0), pitch_m=(50.0, 80.0)),
             DistrictPlan(name="validation", columns=3, rows=3, centre_m=(1300.0, 0.0), pitch_m=(50.0, 80.0)),
             DistrictPlan(name="test", columns=6, rows=4, missing=5, centre_m=(0.0, 1300.0), pitch_m=(50.0, 80.0)),
         ),
@@ -175,7 +175,8 @@ def frames_of(drives: Sequence[Drive]) -> Frames:
     times = [drive.frame_times_s() for drive in drives]
     poses = np.concatenate([drive.pose_at(time) for drive, time in zip(drives, times, strict=True)])
     timestamps = [
-        FIRST_START_NS + day * BETWEEN_STARTS_NS + np.rint(time * 1e9).astype(np.int64) for day, time in enumerate(times)
+        FIRST_START_NS + day * BETWEEN_STARTS_NS + np.rint(time * 1e9).astype(np.int64)
+        for day, time in enumerate(times)
     ]
     numbered = [(drive, i) for drive, time in zip(drives, times, strict=True) for i in range(len(time))]
     return Frames(

@@ -1,7 +1,7 @@
 """Moving cars: laps around blocks, in both directions, timed so that no two vehicles ever meet in one place."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -12,7 +12,6 @@ from datasets.town.circuit import Way
 from datasets.town.furniture import Spot
 from datasets.town.route import Route, loop_along
 from datasets.town.scene import Hits, Mesh, Scene
-from datasets.town.solids import placed
 from datasets.town.streets import StreetGraph
 
 HEADWAY_S = 8.0
@@ -34,8 +33,8 @@ GROUND_SLACK_M = np.float32(1e-3)
 class MovingCar:
     """A car that drives laps."""
 
-    mesh: Mesh
-    """Around the origin, heading along x."""
+    number: int
+    """Its make and colour are drawn from this."""
     route: Route
     start_s: float
     """Into its lap at time 0."""
@@ -57,8 +56,8 @@ class Traffic:
         for car in self.cars:
             (position,), (yaw,) = car.pose_at(np.array([time_s]))
             if np.hypot(*(position - around_m)) <= REACH_M:
-                triangles = placed(car.mesh.triangles_m, (*position.tolist(), 0.0), float(yaw))
-                meshes.append(replace(car.mesh, triangles_m=triangles))
+                random = np.random.default_rng(car.number)
+                meshes.append(furniture.car(Spot(position, float(yaw)), random, is_lit=True))
         return Mesh.joined(meshes) if meshes else None
 
 
@@ -77,8 +76,8 @@ def plan_traffic(graph: StreetGraph, ego: Route, random: np.random.Generator) ->
             slots = int(route.lap_s // HEADWAY_S)
             first, share = random.uniform(0, route.lap_s), random.uniform(0.4, 0.9)
             for slot in range(slots):
-                mesh = furniture.car(Spot(np.zeros(2), 0.0), random)
-                car = MovingCar(mesh=mesh, route=route, start_s=first + slot * route.lap_s / slots)
+                start = first + slot * route.lap_s / slots
+                car = MovingCar(number=int(random.integers(1 << 32)), route=route, start_s=start)
                 if random.random() < share and not intrudes(car, time, *ego_pose).any():
                     cars.append(car)
     return Traffic(cars=tuple(cars))

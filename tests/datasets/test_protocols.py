@@ -45,7 +45,9 @@ def test_fallback_splits_belong_to_protocols() -> None:
     assert OTHER_SPLITS.keys() <= PROTOCOLS.keys()
 
 
-@pytest.mark.parametrize(("name", "names"), [*((name, None) for name in TOWN), (KITTI, [f"{i:02d}" for i in range(22)])])
+@pytest.mark.parametrize(
+    ("name", "names"), [*((name, None) for name in TOWN), (KITTI, [f"{i:02d}" for i in range(22)])]
+)
 def test_no_traversal_is_both_trained_and_tested_on(
     name: str, names: list[str] | None, small_world: PreparedDataset
 ) -> None:

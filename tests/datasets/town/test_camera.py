@@ -10,7 +10,6 @@ from datasets.town.scene import Mesh, Scene
 from datasets.town.solids import box, placed
 from datasets.town.town import Town
 
-
 DRIVE = Town(preset="tiny").drives()[0]
 CAMERA, LIDAR = DRIVE.camera, DRIVE.lidar
 

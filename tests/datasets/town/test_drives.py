@@ -1,13 +1,15 @@
 """The interface for writers of other formats: poses and rays at any time."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from datasets.town import drives
 from datasets.town.casting import cast_from
 from datasets.town.drives import route_of, scene_of
 from datasets.town.ground import FAR_M, GroundMap
 from datasets.town.lidar import HEIGHT_M, LMS_FRONT
+from datasets.town.light import LIGHTS
 from datasets.town.scene import Mesh, Scene
 from datasets.town.solids import box, placed
 from datasets.town.town import Town
@@ -19,7 +21,9 @@ def drive():
 
 
 def test_echoes_carry_distance_normal_and_colour_of_what_is_hit():
-    wall = Mesh(triangles_m=placed(box(1.0, 40.0, 9.0), (10.5, 0.0, 0.0), 0.0), albedo=np.full((12, 3), (0.1, 0.2, 0.3)))
+    wall = Mesh(
+        triangles_m=placed(box(1.0, 40.0, 9.0), (10.5, 0.0, 0.0), 0.0), albedo=np.full((12, 3), (0.1, 0.2, 0.3))
+    )
     ground = GroundMap(south_west_m=np.array([-50.0, -50.0]), clearance_m=np.full((400, 400), FAR_M, np.float32))
     pose = np.eye(4)
     pose[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]  # heads north: the wall in the east is to the right
@@ -60,7 +64,7 @@ def test_a_scan_depends_on_drive_and_time_alone(drive):
 
 def test_water_on_the_road_takes_returns(drive, monkeypatch):
     dry = drive.scan(drive.lidar, 7.5)
-    monkeypatch.setattr(drives, "WET_LIGHTS", (drive.light,))
+    monkeypatch.setitem(LIGHTS, drive.light, replace(LIGHTS[drive.light], wet=1.0))
     wet = drive.scan(drive.lidar, 7.5)
     on_road = [(points[:, 2] < -1.8).sum() for points in (dry, wet)]
     assert on_road[1] < 0.95 * on_road[0]

@@ -49,7 +49,9 @@ def test_every_return_lies_on_the_nearest_wall_or_the_ground_and_within_range():
 
 
 def test_axes_are_forward_left_up_whatever_the_heading():
-    points = LIDARS["town-32"].scan(courtyard(), poses(np.pi / 2))  # heads north: the north wall is ahead, the west left
+    points = LIDARS["town-32"].scan(
+        courtyard(), poses(np.pi / 2)
+    )  # heads north: the north wall is ahead, the west left
     level = points[np.abs(points[:, 2]) < 1]
     assert level[:, 0].max() < 20.01
     assert level[:, 1].max() < 30.01
@@ -134,17 +136,25 @@ def test_pulses_drop_out_with_range_and_grazing_incidence(along, distance_m, cos
 
 def test_wet_ground_returns_less_and_walls_as_before():
     lidar = replace(LIDARS["town-32"], half_return_m=20.0)
-    dry, wet = (lidar.scan(courtyard(), poses(0.0), is_wet=is_wet) for is_wet in (False, True))
+    dry, wet = (lidar.scan(courtyard(), poses(0.0), wet=wet) for wet in (0.0, 1.0))
     np.testing.assert_array_equal(dry[:, :3], wet[:, :3])
     off_walls = (dry[:, 0] > -29.9) & (dry[:, 0] < 9.9) & (dry[:, 1] < 19.9)
     ground = off_walls & (dry[:, 2] < -HEIGHT_M + 0.01)
     np.testing.assert_allclose(wet[ground, 3], 0.2 * dry[ground, 3], rtol=1e-5)
     np.testing.assert_array_equal(wet[dry[:, 2] > -1.8, 3], dry[dry[:, 2] > -1.8, 3])
     returned = [
-        (lidar.scan(courtyard(), poses(0.0), np.random.default_rng(1), is_wet=is_wet)[:, 2] < -1.8).sum()
-        for is_wet in (False, True)
+        (lidar.scan(courtyard(), poses(0.0), np.random.default_rng(1), wet=share)[:, 2] < -1.8).sum()
+        for share in (0.0, 1.0)
     ]
     assert returned[1] < 0.95 * returned[0]
+
+
+def test_snow_is_bright_on_the_ground_and_not_on_walls():
+    lidar = LIDARS["town-32"]
+    bare, snowy = (lidar.scan(courtyard(), poses(0.0), snow=share) for share in (0.0, 1.0))
+    np.testing.assert_array_equal(snowy[bare[:, 2] > -1.8, 3], bare[bare[:, 2] > -1.8, 3])
+    steepest = np.argmin(np.hypot(*bare[:, :2].T))  # 22.5° below the horizon
+    assert snowy[steepest, 3] == pytest.approx(0.8 * np.sin(np.deg2rad(22.5)), rel=1e-4)
 
 
 def test_the_same_generator_gives_the_same_scan_and_another_one_another():
