@@ -105,9 +105,8 @@ def prepare(location: Location) -> PreparedDataset:
         dataset = location.dataset
         assert dataset is not None
         if location.folder.exists():
-            log.info(
-                "%s was left incomplete; %s", location.folder, "going on" if dataset.resumable else "preparing it anew"
-            )
+            what_now = "going on" if dataset.resumable else "preparing it anew"
+            log.info("%s was left incomplete; %s", location.folder, what_now)
             if not dataset.resumable:
                 shutil.rmtree(location.folder)
         location.folder.mkdir(parents=True, exist_ok=True)

@@ -50,9 +50,9 @@ _TABLE = (
         radius_m=20.0,
         heading_limit_rad=0.5,
     ),
-    # A tour drives every street once in each direction, so that it comes back the other way round: a heading limit would
-    # leave only chance meetings at junctions. The LiDAR sees all around, the camera only ahead. Within half a minute a
-    # vehicle has driven some 200 m of path, more than the side of a block.
+    # A tour drives every street once in each direction, so that it comes back the other way round: a heading limit
+    # would leave only chance meetings at junctions. The LiDAR sees all around, the camera only ahead. Within half a
+    # minute a vehicle has driven some 200 m of path, more than the side of a block.
     Protocol(
         name="town-revisit",
         version=1,

@@ -78,11 +78,9 @@ class RangeSensor:
 def _power(echoes: Echoes, wet: float, snow: float) -> Float[ndarray, " n"]:
     """Received, with the fall-off over range taken out; above 1 from retroreflectors."""
     faces_up = echoes.normal[:, 2] > FACES_UP
-    reflectivity = np.where(
-        faces_up, echoes.reflectivity + np.float32(snow) * (SNOW - echoes.reflectivity), echoes.reflectivity
-    )
-    kept = np.where(faces_up, np.float32(1 - wet * (1 - WET_SHARE)), np.float32(1))
-    return (kept * reflectivity * echoes.cos_incidence).astype(np.float32)
+    snowy = np.float32(snow) * faces_up
+    kept = 1 - np.float32(wet * (1 - WET_SHARE)) * faces_up
+    return kept * ((1 - snowy) * echoes.reflectivity + snowy * np.float32(SNOW)) * echoes.cos_incidence
 
 
 def evenly(lowest_deg: float, highest_deg: float, beams: int) -> tuple[float, ...]:

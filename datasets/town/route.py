@@ -115,8 +115,8 @@ def _speed_m_s(
 ) -> Float[ndarray, " n"]:
     """The fastest speed along a closed path within ``cruise_m_s`` and the limits of acceleration.
 
-    Under an acceleration ``a`` squared speed grows by ``2 a`` per metre, so what a slow spot allows around it is a cone;
-    the result is the lower envelope of all cones, over three laps so that it closes.
+    Under an acceleration ``a`` squared speed grows by ``2 a`` per metre, so what a slow spot allows around it is a
+    cone; the result is the lower envelope of all cones, over three laps so that it closes.
     """
     step = np.diff(distance_m)
     curvature = uniform_filter1d(np.diff(yaw_rad) / step, round(ANTICIPATED_M / step.mean()), mode="wrap")

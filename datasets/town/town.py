@@ -85,9 +85,9 @@ class Town(Dataset):
         source="generated from a seed; nothing to download",
         layout="",
         notes=(
-            "A stand-in for real recordings: its numbers must never be mixed with those of real data. Flat ground; cars "
-            "are parked elsewhere and others move on every traversal; the LiDAR has range noise, dropout and intensity "
-            "(fourth column of the clouds) but takes each scan at one instant."
+            "A stand-in for real recordings: its numbers must never be mixed with those of real data. Flat ground; "
+            "other parked and moving cars on every traversal; the LiDAR has range noise, dropout and intensity (the "
+            "clouds' fourth column), but each scan and image is taken at one instant."
         ),
     )
     version: ClassVar[int] = 2
@@ -174,10 +174,8 @@ def frames_of(drives: Sequence[Drive]) -> Frames:
     """What ``frames.csv`` says of all frames of some drives, one drive after the other."""
     times = [drive.frame_times_s() for drive in drives]
     poses = np.concatenate([drive.pose_at(time) for drive, time in zip(drives, times, strict=True)])
-    timestamps = [
-        FIRST_START_NS + day * BETWEEN_STARTS_NS + np.rint(time * 1e9).astype(np.int64)
-        for day, time in enumerate(times)
-    ]
+    starts_ns = [FIRST_START_NS + day * BETWEEN_STARTS_NS for day in range(len(drives))]
+    timestamps = [start + np.rint(time * 1e9).astype(np.int64) for start, time in zip(starts_ns, times, strict=True)]
     numbered = [(drive, i) for drive, time in zip(drives, times, strict=True) for i in range(len(time))]
     return Frames(
         frame_id=np.array([f"{drive.name}-{i:04d}" for drive, i in numbered], dtype=object),
