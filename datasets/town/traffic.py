@@ -1,7 +1,7 @@
 """Moving cars: laps around blocks, in both directions, timed so that no two vehicles ever meet in one place."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -10,8 +10,10 @@ from numpy import ndarray
 from datasets.town import furniture
 from datasets.town.circuit import Way
 from datasets.town.furniture import Spot
+from datasets.town.materials import panels
 from datasets.town.route import Route, loop_along
 from datasets.town.scene import Hits, Mesh, Scene
+from datasets.town.solids import normals, placed
 from datasets.town.streets import StreetGraph
 
 HEADWAY_S = 8.0
@@ -33,8 +35,8 @@ GROUND_SLACK_M = np.float32(1e-3)
 class MovingCar:
     """A car that drives laps."""
 
-    number: int
-    """Its make and colour are drawn from this."""
+    mesh: Mesh
+    """Around the origin, heading along x."""
     route: Route
     start_s: float
     """Into its lap at time 0."""
@@ -52,13 +54,17 @@ class Traffic:
 
     def mesh_at(self, time_s: float, around_m: Float[ndarray, "2"]) -> Mesh | None:
         """The cars within ``REACH_M`` of a spot, where they are at ``time_s``; none if there is no such car."""
-        meshes = []
+        near, triangles = [], []
         for car in self.cars:
             (position,), (yaw,) = car.pose_at(np.array([time_s]))
             if np.hypot(*(position - around_m)) <= REACH_M:
-                random = np.random.default_rng(car.number)
-                meshes.append(furniture.car(Spot(position, float(yaw)), random, is_lit=True))
-        return Mesh.joined(meshes) if meshes else None
+                near.append(car.mesh)
+                triangles.append(placed(car.mesh.triangles_m, (*position.tolist(), 0.0), float(yaw)))
+        if not near:
+            return None
+        mesh = replace(Mesh.joined(near), triangles_m=np.concatenate(triangles))
+        mesh.looks()["panel"] = panels(mesh.triangles_m, normals(mesh.triangles_m))
+        return mesh
 
 
 def plan_traffic(graph: StreetGraph, ego: Route, random: np.random.Generator) -> Traffic:
@@ -77,7 +83,8 @@ def plan_traffic(graph: StreetGraph, ego: Route, random: np.random.Generator) ->
             first, share = random.uniform(0, route.lap_s), random.uniform(0.4, 0.9)
             for slot in range(slots):
                 start = first + slot * route.lap_s / slots
-                car = MovingCar(number=int(random.integers(1 << 32)), route=route, start_s=start)
+                mesh = furniture.car(Spot(np.zeros(2), 0.0), random, is_lit=True)
+                car = MovingCar(mesh=mesh, route=route, start_s=start)
                 if random.random() < share and not intrudes(car, time, *ego_pose).any():
                     cars.append(car)
     return Traffic(cars=tuple(cars))

@@ -4,12 +4,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from datasets.town import traffic
+from datasets.town import furniture, traffic
 from datasets.town.drives import route_of, scene_of, traffic_of
+from datasets.town.furniture import Spot
 from datasets.town.ground import FAR_M, GroundMap
 from datasets.town.scene import MISS, Mesh, Scene
 from datasets.town.seeding import generator_for
-from datasets.town.solids import box, placed
+from datasets.town.solids import box, normals, placed
 from datasets.town.streets import lay_streets
 from datasets.town.town import Town
 from datasets.town.traffic import SceneWithTraffic, intrudes
@@ -95,6 +96,22 @@ def test_a_car_moves_at_the_pace_of_its_route():
     step = np.diff(position, axis=0)
     assert np.hypot(*step.T).max() < 0.1 * 9.01
     assert np.cos(np.arctan2(step[:, 1], step[:, 0]) - yaw[:-1]).min() > 0.95
+
+
+def test_a_moved_car_is_the_one_built_in_that_place():
+    """Triangles, colours and looks, with the panels that plates and paint lie on."""
+    car = traffic_of(DRIVES[0]).cars[0]
+    (position,), (yaw,) = car.pose_at(np.array([12.0]))
+    built = furniture.car(Spot(position, float(yaw)), np.random.default_rng(3), is_lit=True)
+    same = replace(car, mesh=furniture.car(Spot(np.zeros(2), 0.0), np.random.default_rng(3), is_lit=True))
+    moved = traffic.Traffic(cars=(same,)).mesh_at(12.0, position + 100.0 / 2**0.5)
+    np.testing.assert_allclose(moved.triangles_m, built.triangles_m, atol=1e-9)
+    np.testing.assert_array_equal(moved.albedo, built.albedo)
+    for name in ("material", "number"):
+        np.testing.assert_array_equal(moved.look[name], built.look[name])
+    upright = np.abs(normals(built.triangles_m)[:, 2]) < 0.9
+    np.testing.assert_allclose(moved.look["panel"][upright], built.look["panel"][upright], atol=1e-4)
+    assert traffic.Traffic(cars=(same,)).mesh_at(12.0, position + 100.0) is None
 
 
 # --- the scene with traffic ----------------------------------------------------------------------
