@@ -60,7 +60,7 @@ a retroreflector sends it back to the sensor."""
 
 REFLECTIVITY = np.array([NEAR_INFRARED[material] for material in Material], dtype=np.float32)
 
-LOOK = np.dtype([("material", "u1"), ("number", "u4"), ("panel", "f4", 4)])
+LOOK = np.dtype([("material", "u1"), ("number", "u4"), ("panel", "f4", 4)], align=True)
 """What a surface's texture depends on: its material, a number that varies the design, and its panel.
 
 The panel is the upright rectangle that the texture lies on: begin and width (metres) along the horizontal that is left
