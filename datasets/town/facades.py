@@ -82,7 +82,7 @@ def wall_of(number: ndarray, u_m: ndarray, v_m: ndarray, panel: Float[ndarray, "
     storey_m, bay_m = height / storeys, width / bays
     column, row = np.floor(u_m / bay_m), np.floor(v_m / storey_m)
     is_front = side == FRONT
-    is_blank = ~is_front & (grain(number, side) < 0.35)
+    is_blank = ~is_front & (grain(number, side) < 0.22)
     stands = (foot < 0.05) & (width > 1.8) & (height > 1.9)
     return Wall(
         style=style,

@@ -67,8 +67,8 @@ class GroundMap:
     def along_streets(self, position_m: Float[ndarray, "n 2"]) -> RoadSpots:
         """Where spots lie along their street: interpolated within a street, so that markings are straight."""
         rows, columns = self.clearance_m.shape
-        east, north = (position_m - self.south_west_m.astype(np.float32)).T / np.float32(CELL_M)
-        x, y = np.clip(east - np.float32(0.5), 0, columns - 1.01), np.clip(north - np.float32(0.5), 0, rows - 1.01)
+        from_corner = (position_m - self.south_west_m).astype(np.float32) / np.float32(CELL_M) - np.float32(0.5)
+        x, y = np.clip(from_corner[:, 0], 0, columns - 1.01), np.clip(from_corner[:, 1], 0, rows - 1.01)
         column, row = x.astype(np.int32), y.astype(np.int32)
         across, up = x - column, y - row
         first = row * np.int32(columns) + column

@@ -54,18 +54,18 @@ LIGHTS = {
         horizon=(0.58, 0.70, 0.82), ambient=(0.30, 0.36, 0.46), exposure=1.15, haze_m=700.0, noise=1.0, clouds=0.35,
     ),
     "overcast": Light(
-        sun_azimuth_deg=-20.0, sun_elevation_deg=80.0, sun=(0.62, 0.63, 0.64), zenith=(0.50, 0.53, 0.57),
-        horizon=(0.70, 0.71, 0.72), ambient=(0.45, 0.47, 0.50), exposure=1.1, haze_m=450.0, noise=1.5,
-        sun_spread=1.3, clouds=1.0,
+        sun_azimuth_deg=-20.0, sun_elevation_deg=80.0, sun=(0.52, 0.53, 0.54), zenith=(0.50, 0.53, 0.57),
+        horizon=(0.70, 0.71, 0.72), ambient=(0.50, 0.52, 0.55), exposure=1.1, haze_m=450.0, noise=1.5,
+        sun_spread=0.6, clouds=1.0,
     ),
     "evening": Light(
         sun_azimuth_deg=165.0, sun_elevation_deg=14.0, sun=(1.15, 0.62, 0.26), zenith=(0.10, 0.16, 0.34),
-        horizon=(0.70, 0.42, 0.22), ambient=(0.19, 0.19, 0.26), exposure=0.85, haze_m=400.0, noise=2.5, clouds=0.3,
+        horizon=(0.70, 0.42, 0.22), ambient=(0.22, 0.21, 0.27), exposure=0.9, haze_m=400.0, noise=2.5, clouds=0.3,
     ),
     "dusk": Light(
         sun_azimuth_deg=190.0, sun_elevation_deg=70.0, sun=(0.035, 0.04, 0.06), zenith=(0.02, 0.035, 0.09),
-        horizon=(0.12, 0.10, 0.14), ambient=(0.06, 0.07, 0.11), exposure=1.0, haze_m=300.0, noise=4.0,
-        sun_spread=1.0, clouds=0.3, lamps=0.25, windows=0.3, headlights=0.15,
+        horizon=(0.12, 0.10, 0.14), ambient=(0.075, 0.085, 0.13), exposure=1.1, haze_m=300.0, noise=4.0,
+        sun_spread=0.6, clouds=0.3, lamps=0.4, windows=0.35, headlights=0.2,
     ),
     "night": Light(
         sun_azimuth_deg=190.0, sun_elevation_deg=70.0, sun=(0.0, 0.0, 0.0), zenith=(0.004, 0.006, 0.012),
@@ -75,7 +75,7 @@ LIGHTS = {
     "wet": Light(
         sun_azimuth_deg=30.0, sun_elevation_deg=80.0, sun=(0.32, 0.33, 0.35), zenith=(0.36, 0.39, 0.44),
         horizon=(0.52, 0.54, 0.57), ambient=(0.36, 0.38, 0.42), exposure=1.1, haze_m=220.0, noise=2.0,
-        sun_spread=1.3, clouds=1.0, windows=0.12, wet=1.0,
+        sun_spread=0.6, clouds=1.0, windows=0.12, wet=1.0,
     ),
     "winter": Light(
         sun_azimuth_deg=-110.0, sun_elevation_deg=17.0, sun=(0.80, 0.68, 0.54), zenith=(0.28, 0.38, 0.56),
@@ -90,7 +90,7 @@ VIGNETTE = np.float32(0.2)
 LAMP_COLOUR: Rgb = (1.0, 0.72, 0.38)
 LAMP_POWER = 42.0
 """Light on a surface that faces a street lamp 1 m away."""
-LAMP_REACH_M = 26.0
+LAMP_REACH_M = 24.0
 HEADLIGHT_COLOUR: Rgb = (0.95, 0.95, 0.9)
 HEADLIGHT_POWER = 110.0
 HEADLIGHT_WIDTH = 0.45

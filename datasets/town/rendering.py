@@ -18,8 +18,8 @@ CORNER_SHADE = 0.35
 """Share of the sky's light that is missing at the foot of walls."""
 RIPPLE = 0.03
 """How far wet asphalt tilts a mirror image."""
-SHADOWING = 0.04
-"""Lamplight that is weaker than this casts no shadows."""
+SHADOWING = 0.05
+"""Lamplight that is weaker than this, after the strength of the lamps, casts no shadows."""
 MIRROR_REACH_M = 60.0
 
 _STRAY = generator_for(0, "soft shadows").uniform(-1, 1, size=(1 << 14, 3)).astype(np.float32)
@@ -77,7 +77,7 @@ def _lit(scene: Scene, spots: Spots, shape: ndarray, light: Light) -> Float[ndar
     lit *= (1 - CORNER_SHADE * is_wall * np.exp(-spots.position_m[:, 2] / np.float32(0.8)))[:, None]
     if light.lamps:
         strength = np.float32(light.lamps) * np.array(lights.LAMP_COLOUR, np.float32)
-        lit += spots.albedo * _lamplight(scene, spots, shape)[:, None] * strength
+        lit += spots.albedo * _lamplight(scene, spots, shape, light)[:, None] * strength
     if light.lamps or light.windows:
         is_window = spots.mirror > 0.2
         lit += spots.glow * np.where(is_window, np.float32(light.windows), np.float32(light.lamps))[:, None]
@@ -114,7 +114,7 @@ def _reaches(
     return free
 
 
-def _lamplight(scene: Scene, spots: Spots, shape: ndarray) -> Float[ndarray, " n"]:
+def _lamplight(scene: Scene, spots: Spots, shape: ndarray, light: Light) -> Float[ndarray, " n"]:
     """Light of the street lamps; the one that is brightest at a spot casts shadows."""
     total, most = np.zeros(len(shape), np.float32), np.zeros(len(shape), np.float32)
     brightest = np.zeros(len(shape), np.int32)
@@ -122,13 +122,13 @@ def _lamplight(scene: Scene, spots: Spots, shape: ndarray) -> Float[ndarray, " n
     low, high = (x.min() - LAMP_REACH_M, y.min() - LAMP_REACH_M), (x.max() + LAMP_REACH_M, y.max() + LAMP_REACH_M)
     for number in np.flatnonzero(((scene.lamps_m[:, :2] > low) & (scene.lamps_m[:, :2] < high)).all(1)):
         east, north, _ = scene.lamps_m[number].astype(np.float32)
-        rows = np.flatnonzero((np.abs(x - east) < LAMP_REACH_M) & (np.abs(y - north) < LAMP_REACH_M))
+        rows = np.flatnonzero((x - east) ** 2 + (y - north) ** 2 < LAMP_REACH_M**2)
         if len(rows):
             one = lights.from_lamp(spots.position_m[rows], spots.normal[rows], scene.lamps_m[number])
             total[rows] += one
             brighter = one > most[rows]
             most[rows[brighter]], brightest[rows[brighter]] = one[brighter], number
-    strong = np.flatnonzero(most > SHADOWING)
+    strong = np.flatnonzero(most * np.float32(light.lamps) > SHADOWING)
     if len(strong):
         towards = (scene.lamps_m[brightest[strong]] - spots.position_m[strong]).astype(np.float32)
         free = _reaches(scene, spots.position_m[strong], shape[strong], towards, within=0.9)

@@ -105,7 +105,7 @@ def _leaves(spots: Spots, day: int) -> None:
     coarse, clump = clouds(1.3 * a, 1.3 * b), grain(a, b)
     fine = np.exp(-spots.distance_m / 40)
     gap = (grain(1.7 * a, 1.7 * b + 31) < 0.22) * fine
-    spots.albedo *= ((0.2 + 1.25 * coarse * coarse + 0.9 * fine * (clump - 0.45)) * (1 - 0.6 * gap))[:, None]
+    spots.albedo *= ((0.35 + 1.2 * coarse + 0.9 * fine * (clump - 0.5)) * (1 - 0.6 * gap))[:, None]
     tilt = np.stack([clump, grain(a + 91, b + 57), coarse], axis=1) - np.float32(0.5)
     turned = spots.normal + (0.5 + 0.9 * fine[:, None]) * tilt
     spots.normal = turned / np.linalg.norm(turned, axis=1, keepdims=True)
