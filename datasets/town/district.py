@@ -93,9 +93,9 @@ class District:
     trees: Tree
 
     def on_day(self, seed: int, day: str, light: str | None = None) -> Scene:
-        """The district with the cars parked there on ``day``; trees are bare if those of ``light`` (default: ``day``) are.
+        """The district with the cars parked there on ``day``.
 
-        Names that are no light's have trees in leaf.
+        Trees are bare if they are under ``light`` (by default the one that the day is named after, if any).
         """
         random = generator_for(seed, self.name, "parked cars", day)
         cars = [car for street in self.graph.streets for car in _parked_cars(street, random)]

@@ -76,13 +76,13 @@ def wall_of(number: ndarray, u_m: ndarray, v_m: ndarray, panel: Float[ndarray, "
     """Divide walls into bays and storeys that fill them; walls that do not reach the ground have no windows."""
     style = STYLES[(number >> np.uint32(2)) % STYLES_COUNT]
     side = number & np.uint32(3)
-    width, foot, height = panel[:, 1], panel[:, 2], panel[:, 3]
+    foot, (width, height) = panel[:, 2], np.maximum(panel[:, [1, 3]], np.float32(0.01)).T
     storeys = np.maximum(np.rint(height / style["storey_m"]), 1)
     bays = np.maximum(np.floor(width / style["bay_m"]), 1)
     storey_m, bay_m = height / storeys, width / bays
     column, row = np.floor(u_m / bay_m), np.floor(v_m / storey_m)
     is_front = side == FRONT
-    is_blank = ~is_front & (grain(number, side) < 0.35)
+    is_blank = ~is_front & (grain(number, side) < 0.22)
     stands = (foot < 0.05) & (width > 1.8) & (height > 1.9)
     return Wall(
         style=style,

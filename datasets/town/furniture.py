@@ -23,7 +23,7 @@ WALLS: Palette = np.array(
 )
 ROOFS: Palette = np.array([(0.28, 0.12, 0.08), (0.16, 0.15, 0.15), (0.22, 0.17, 0.14)])
 FENCES: Palette = np.array([(0.10, 0.18, 0.06), (0.36, 0.22, 0.16), (0.40, 0.38, 0.34)])
-LEAVES: Palette = np.array([(0.10, 0.20, 0.05), (0.14, 0.20, 0.06), (0.07, 0.14, 0.06)])
+LEAVES: Palette = np.array([(0.11, 0.23, 0.05), (0.17, 0.23, 0.06), (0.08, 0.17, 0.06), (0.20, 0.19, 0.05)])
 PAINTS: Palette = np.array(
     [
         *((0.50, 0.50, 0.50), (0.03, 0.03, 0.035), (0.65, 0.65, 0.65), (0.20, 0.20, 0.20)),
@@ -84,15 +84,15 @@ def solid(
 
 
 def any_number(random: np.random.Generator) -> int:
-    """To vary a texture with."""
-    return int(random.integers(1 << 31))
+    """To vary a texture with; four times as much fits into a look."""
+    return int(random.integers(1 << 30))
 
 
 def walls(size_m: tuple[float, float, float], spot: Spot, albedo: Float[ndarray, "3"], number: int) -> Mesh:
     """A body of facades whose front is towards local -y: each side has the number of the house and its own."""
     body = solid(box(*size_m), spot, 0.0, albedo, Material.FACADE)
     sides = np.array([0, 1, 2, 3, 0, 1, 2, 3, 2, 2, 2, 2])
-    body.looks()["number"][:] = (number << 2 & 0xFFFFFFFC) | sides
+    body.looks()["number"][:] = number << 2 | sides
     return body
 
 
@@ -157,13 +157,17 @@ def tree(spot: Spot, radius_m: float, random: np.random.Generator) -> Tree:
     middle = trunk + 0.85 * half_height
     parts = [
         solid(
-            boulder((0.8 * radius_m, 0.8 * radius_m, half_height), 0.22, random), spot, middle, leaves, Material.LEAVES
+            boulder((0.7 * radius_m, 0.7 * radius_m, 0.9 * half_height), 0.22, random),
+            spot,
+            middle,
+            leaves,
+            Material.LEAVES,
         )
     ]
-    for angle in random.uniform(0, 2 * np.pi) + np.arange(3) * 2.1:
-        lump, reach = radius_m * random.uniform(0.5, 0.65), radius_m * random.uniform(0.45, 0.6)
+    for angle in random.uniform(0, 2 * np.pi) + np.arange(5) * 2 * np.pi / 5:
+        lump, reach = radius_m * random.uniform(0.4, 0.6), radius_m * random.uniform(0.45, 0.65)
         there = spot.moved(float(reach * np.cos(angle)), float(reach * np.sin(angle)))
-        up = middle + half_height * random.uniform(-0.45, 0.45)
+        up = middle + half_height * random.uniform(-0.5, 0.6)
         shape = boulder((lump, lump, 0.85 * lump), 0.25, random, is_coarse=True)
         parts.append(solid(shape, there, up, leaves * random.uniform(0.8, 1.2), Material.LEAVES))
     return Tree(
@@ -175,16 +179,17 @@ def _branches(
     spot: Spot, trunk_m: float, radius_m: float, half_height_m: float, girth_m: float, random: np.random.Generator
 ) -> list[Mesh]:
     """Boughs from the top of the trunk outwards, each with a few twigs."""
-    rods = [rod((0, 0, trunk_m), (0, 0, trunk_m + 1.8 * half_height_m), 0.7 * girth_m)]
+    rods = [rod((0.0, 0.0, trunk_m), (0.0, 0.0, trunk_m + 1.8 * half_height_m), 0.7 * girth_m)]
     for angle in random.uniform(0, 2 * np.pi) + np.arange(5) * 2 * np.pi / 5:
         out, up = radius_m * random.uniform(0.6, 0.95), half_height_m * random.uniform(0.5, 1.5)
         start = (0.0, 0.0, trunk_m + random.uniform(-0.2, 0.6))
         end = (float(out * np.cos(angle)), float(out * np.sin(angle)), trunk_m + up)
         rods.append(rod(start, end, 0.5 * girth_m))
         for share in (0.45, 0.7):
-            fork = tuple(np.array(start) + share * np.subtract(end, start))
-            twig = np.array(fork) + random.uniform(-0.45, 0.45, 3) * radius_m + (0, 0, 0.3 * half_height_m)
-            rods.append(rod(fork, tuple(twig), 0.2 * girth_m))
+            x, y, z = np.array(start) + share * np.subtract(end, start)
+            aside = random.uniform(-0.45, 0.45, 3) * radius_m
+            twig = (x + aside[0], y + aside[1], z + aside[2] + 0.3 * half_height_m)
+            rods.append(rod((x, y, z), twig, 0.2 * girth_m))
     return [solid(np.concatenate(rods), spot, 0.0, BARK, Material.BARK)]
 
 
@@ -227,7 +232,7 @@ def direction_board(spot: Spot, random: np.random.Generator) -> Mesh:
     width, height = random.uniform(1.6, 2.4), random.uniform(0.9, 1.5)
     number = any_number(random) | Sign.DIRECTIONS
     posts = [
-        solid(column(0.05, 2.2 + height, 0.05), spot.moved(0, y * width), 0.0, STEEL, Material.STEEL)
+        solid(column(0.05, 2.2 + height, 0.05), spot.moved(0.0, y * width), 0.0, STEEL, Material.STEEL)
         for y in (-0.35, 0.35)
     ]
     outline = SQUARE * np.array([width, height])

@@ -34,8 +34,9 @@ class Lanes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoadSpots:
-    """Spots of the ground in the coordinates of the nearest street; see ``Lanes``."""
+    """Spots of the ground in the coordinates of the nearest street; see ``GroundMap`` and ``Lanes``."""
 
+    clearance_m: Float[ndarray, " n"]
     left_m: Float[ndarray, " n"]
     to_end_m: Float[ndarray, " n"]
     street: Int[ndarray, " n"]
@@ -65,25 +66,30 @@ class GroundMap:
 
     def along_streets(self, position_m: Float[ndarray, "n 2"]) -> RoadSpots:
         """Where spots lie along their street: interpolated within a street, so that markings are straight."""
-        if self.lanes is None:
-            far = np.full(len(position_m), FAR_M, dtype=np.float32)
-            return RoadSpots(left_m=far, to_end_m=np.zeros_like(far), street=np.zeros(len(far), np.int16))
         rows, columns = self.clearance_m.shape
-        cell = np.clip((position_m - self.south_west_m) / CELL_M - 0.5, 0, (columns - 1.001, rows - 1.001))
-        corner = cell.astype(np.int32)
-        across, up = (cell - corner).astype(np.float32).T
-        flat = corner[:, 1] * columns + corner[:, 0]
-        shares = {
-            0: (1 - across) * (1 - up),
-            1: across * (1 - up),
-            columns: (1 - across) * up,
-            columns + 1: across * up,
-        }
-        left, to_end = (
-            sum((share * grid.ravel().take(flat + step) for step, share in shares.items()), start=np.float32(0))
-            for grid in (self.lanes.left_m, self.lanes.to_end_m)
+        from_corner = (position_m - self.south_west_m).astype(np.float32) / np.float32(CELL_M) - np.float32(0.5)
+        x, y = np.clip(from_corner[:, 0], 0, columns - 1.01), np.clip(from_corner[:, 1], 0, rows - 1.01)
+        column, row = x.astype(np.int32), y.astype(np.int32)
+        across, up = x - column, y - row
+        first = row * np.int32(columns) + column
+        cells = [first, first + 1, first + columns, first + columns + 1]
+        shares = [(1 - across) * (1 - up), across * (1 - up), (1 - across) * up, across * up]
+
+        def interpolated(grid: Float[ndarray, "rows columns"]) -> Float[ndarray, " n"]:
+            flat, total = grid.ravel(), np.zeros(len(x), np.float32)
+            for share, at in zip(shares, cells, strict=True):
+                total += share * flat.take(at)
+            return total
+
+        if self.lanes is None:
+            far, none = np.full(len(x), FAR_M, dtype=np.float32), np.zeros(len(x), np.int16)
+            return RoadSpots(clearance_m=interpolated(self.clearance_m), left_m=far, to_end_m=0 * far, street=none)
+        return RoadSpots(
+            clearance_m=interpolated(self.clearance_m),
+            left_m=interpolated(self.lanes.left_m),
+            to_end_m=interpolated(self.lanes.to_end_m),
+            street=self.lanes.street.ravel().take(first),
         )
-        return RoadSpots(left_m=left, to_end_m=to_end, street=self.lanes.street.ravel().take(flat))
 
 
 def map_ground(graph: StreetGraph) -> GroundMap:

@@ -54,28 +54,28 @@ LIGHTS = {
         horizon=(0.58, 0.70, 0.82), ambient=(0.30, 0.36, 0.46), exposure=1.15, haze_m=700.0, noise=1.0, clouds=0.35,
     ),
     "overcast": Light(
-        sun_azimuth_deg=-20.0, sun_elevation_deg=80.0, sun=(0.42, 0.43, 0.44), zenith=(0.50, 0.53, 0.57),
-        horizon=(0.70, 0.71, 0.72), ambient=(0.55, 0.57, 0.60), exposure=1.1, haze_m=300.0, noise=1.5,
-        sun_spread=1.3, clouds=1.0,
+        sun_azimuth_deg=-20.0, sun_elevation_deg=80.0, sun=(0.52, 0.53, 0.54), zenith=(0.50, 0.53, 0.57),
+        horizon=(0.70, 0.71, 0.72), ambient=(0.50, 0.52, 0.55), exposure=1.1, haze_m=450.0, noise=1.5,
+        sun_spread=0.6, clouds=1.0,
     ),
     "evening": Light(
         sun_azimuth_deg=165.0, sun_elevation_deg=14.0, sun=(1.15, 0.62, 0.26), zenith=(0.10, 0.16, 0.34),
-        horizon=(0.70, 0.42, 0.22), ambient=(0.19, 0.19, 0.26), exposure=0.85, haze_m=400.0, noise=2.5, clouds=0.3,
+        horizon=(0.70, 0.42, 0.22), ambient=(0.22, 0.21, 0.27), exposure=0.9, haze_m=400.0, noise=2.5, clouds=0.3,
     ),
     "dusk": Light(
         sun_azimuth_deg=190.0, sun_elevation_deg=70.0, sun=(0.035, 0.04, 0.06), zenith=(0.02, 0.035, 0.09),
-        horizon=(0.12, 0.10, 0.14), ambient=(0.06, 0.07, 0.11), exposure=1.0, haze_m=300.0, noise=4.0,
-        sun_spread=1.0, clouds=0.3, lamps=0.25, windows=0.3, headlights=0.15,
+        horizon=(0.12, 0.10, 0.14), ambient=(0.075, 0.085, 0.13), exposure=1.1, haze_m=300.0, noise=4.0,
+        sun_spread=0.6, clouds=0.3, lamps=0.4, windows=0.35, headlights=0.2,
     ),
     "night": Light(
-        sun_azimuth_deg=190.0, sun_elevation_deg=70.0, sun=(0.0, 0.0, 0.0), zenith=(0.003, 0.004, 0.008),
-        horizon=(0.016, 0.014, 0.016), ambient=(0.008, 0.009, 0.014), exposure=1.0, haze_m=500.0, noise=6.0,
-        clouds=0.4, lamps=1.0, windows=0.5, headlights=1.0,
+        sun_azimuth_deg=190.0, sun_elevation_deg=70.0, sun=(0.0, 0.0, 0.0), zenith=(0.004, 0.006, 0.012),
+        horizon=(0.022, 0.018, 0.020), ambient=(0.014, 0.016, 0.024), exposure=1.25, haze_m=500.0, noise=5.0,
+        lamps=1.0, windows=0.5, headlights=1.0,
     ),
     "wet": Light(
-        sun_azimuth_deg=30.0, sun_elevation_deg=80.0, sun=(0.22, 0.23, 0.25), zenith=(0.36, 0.39, 0.44),
-        horizon=(0.52, 0.54, 0.57), ambient=(0.42, 0.44, 0.48), exposure=1.1, haze_m=160.0, noise=2.0,
-        sun_spread=1.3, clouds=1.0, windows=0.12, lamps=0.05, wet=1.0,
+        sun_azimuth_deg=30.0, sun_elevation_deg=80.0, sun=(0.32, 0.33, 0.35), zenith=(0.36, 0.39, 0.44),
+        horizon=(0.52, 0.54, 0.57), ambient=(0.36, 0.38, 0.42), exposure=1.1, haze_m=220.0, noise=2.0,
+        sun_spread=0.6, clouds=1.0, windows=0.12, wet=1.0,
     ),
     "winter": Light(
         sun_azimuth_deg=-110.0, sun_elevation_deg=17.0, sun=(0.80, 0.68, 0.54), zenith=(0.28, 0.38, 0.56),
@@ -88,9 +88,9 @@ LIGHTS = {
 VIGNETTE = np.float32(0.2)
 """Share of the light that is lost in an image's corners."""
 LAMP_COLOUR: Rgb = (1.0, 0.72, 0.38)
-LAMP_POWER = 26.0
+LAMP_POWER = 42.0
 """Light on a surface that faces a street lamp 1 m away."""
-LAMP_REACH_M = 45.0
+LAMP_REACH_M = 24.0
 HEADLIGHT_COLOUR: Rgb = (0.95, 0.95, 0.9)
 HEADLIGHT_POWER = 110.0
 HEADLIGHT_WIDTH = 0.45
@@ -104,10 +104,11 @@ def shaded(
     sunlit: Float[ndarray, " n"] | float = 1.0,
 ) -> Float[ndarray, "n 3"]:
     """Light that surfaces return: Lambert's law for the sun where they are ``sunlit``, plus a hemisphere of sky."""
-    towards_sun = np.einsum("ni,i->n", normal, light.towards_sun().astype(np.float32))
-    from_sun = (np.maximum(towards_sun, 0) * sunlit)[:, None] * _colour(light.sun)
-    from_sky = (2 / 3 + normal[:, 2:] / 3) * _colour(light.ambient)
-    return albedo * (from_sun + from_sky)
+    received = (2 / 3 + normal[:, 2:] / 3) * _colour(light.ambient)
+    if max(light.sun) > 0:
+        towards_sun = normal @ light.towards_sun().astype(np.float32)
+        received += (np.maximum(towards_sun, 0) * sunlit)[:, None] * _colour(light.sun)
+    return albedo * received
 
 
 def from_lamp(
@@ -129,7 +130,7 @@ def from_headlights(
     forward: Float[ndarray, "3"],
 ) -> Float[ndarray, " n"]:
     """Light of the vehicle's headlights at ``origin_m`` on surfaces: a cone that is cut off above the horizon."""
-    away = position_m - origin_m.astype(np.float32)
+    away: ndarray = position_m - origin_m.astype(np.float32)
     square = np.einsum("ni,ni->n", away, away) + np.float32(1)
     ahead = away @ forward.astype(np.float32)
     off_axis = np.maximum(square - ahead * ahead, 0) / np.maximum(ahead, 0.1) ** 2
@@ -166,7 +167,7 @@ def seen_through_haze(
 def developed(radiance: Float[ndarray, "h w 3"], light: Light, random: np.random.Generator) -> UInt8[ndarray, "h w 3"]:
     """The stored image: exposure, vignetting, saturation, gamma 2.2 and sensor noise."""
     height, width, _ = radiance.shape
-    y, x = np.linspace(-1, 1, height, dtype=np.float32), np.linspace(-1, 1, width, dtype=np.float32)
+    y, x = ((np.arange(size, dtype=np.float32) + np.float32(0.5)) * 2 / size - 1 for size in (height, width))
     vignette = 1 - VIGNETTE / 2 * (x[None, :] ** 2 + y[:, None] ** 2)
     linear = np.clip(radiance * (np.float32(light.exposure) * vignette)[:, :, None], 0, 1)
     noise = random.standard_normal(radiance.shape, dtype=np.float32) * np.float32(light.noise)

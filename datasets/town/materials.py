@@ -60,7 +60,7 @@ a retroreflector sends it back to the sensor."""
 
 REFLECTIVITY = np.array([NEAR_INFRARED[material] for material in Material], dtype=np.float32)
 
-LOOK = np.dtype([("material", "u1"), ("number", "u4"), ("panel", "f4", 4)])
+LOOK = np.dtype([("material", "u1"), ("number", "u4"), ("panel", "f4", 4)], align=True)
 """What a surface's texture depends on: its material, a number that varies the design, and its panel.
 
 The panel is the upright rectangle that the texture lies on: begin and width (metres) along the horizontal that is left
@@ -83,6 +83,6 @@ def panels(triangles_m: Triangles, normal: Float[ndarray, "n 3"]) -> Float[ndarr
 
 def across(position_m: ndarray, normal: ndarray) -> ndarray:
     """Coordinate along the horizontal that is left of ``normal`` seen from above (seen from the front: right)."""
-    level = np.hypot(normal[:, 0], normal[:, 1]) + np.float32(1e-6)
+    level = np.maximum(np.hypot(normal[:, 0], normal[:, 1]), np.float32(1e-6))
     along: ndarray = (position_m[..., 1] * normal[:, 0] - position_m[..., 0] * normal[:, 1]) / level
     return along

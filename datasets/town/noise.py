@@ -41,6 +41,11 @@ def clouds(x: ndarray, y: ndarray) -> Float[ndarray, " n"]:
 
 
 def _at(tile: Float[ndarray, "side side"], x: ndarray, y: ndarray) -> Float[ndarray, " n"]:
-    row, column = np.floor(y).astype(np.int32) & (SIDE - 1), np.floor(x).astype(np.int32) & (SIDE - 1)
-    values: ndarray = tile.reshape(-1).take(row * SIDE + column)
+    values: ndarray = tile.reshape(-1).take(_cell(y) * SIDE + _cell(x))
     return values
+
+
+def _cell(x: ndarray) -> ndarray:
+    """The tile repeats itself in every direction."""
+    whole = x.astype(np.int64) if x.dtype.kind in "iu" else np.floor(x).astype(np.int32)
+    return whole & (SIDE - 1)

@@ -18,6 +18,8 @@ CORNER_SHADE = 0.35
 """Share of the sky's light that is missing at the foot of walls."""
 RIPPLE = 0.03
 """How far wet asphalt tilts a mirror image."""
+SHADOWING = 0.05
+"""Lamplight that is weaker than this, after the strength of the lamps, casts no shadows."""
 MIRROR_REACH_M = 60.0
 
 _STRAY = generator_for(0, "soft shadows").uniform(-1, 1, size=(1 << 14, 3)).astype(np.float32)
@@ -35,19 +37,20 @@ def seen(
     The vehicle's headlights shine along ``forward``; without it they are off.
     """
     hits = scene.cast(origin_m, rays)
-    hit, missed = np.flatnonzero(hits.face != MISS), np.flatnonzero(hits.face == MISS)
+    is_hit = hits.face != MISS
+    hit, missed = np.flatnonzero(is_hit), np.flatnonzero(~is_hit)
     radiance = np.empty_like(rays)
     radiance[missed] = lights.sky(rays[missed], light)
     if len(hit):
-        solid = Hits(distance_m=hits.distance_m[hit], face=hits.face[hit])
-        surface = scene.surface(solid, origin_m, rays[hit])
-        spots = _spots(scene, surface, origin_m, rays[hit], solid.distance_m)
-        shape = spots.normal  # of the solid, before textures tilt it
+        solid, towards = Hits(distance_m=hits.distance_m[hit], face=hits.face[hit]), rays[hit]
+        surface = scene.surface(solid, origin_m, towards)
+        spots = _spots(scene, surface, origin_m, towards, solid.distance_m)
+        shape = spots.normal.copy()  # of the solid: textures tilt the normal
         paint(spots, scene.ground, scene.day, light.snow, light.wet)
         lit = _lit(scene, spots, shape, light)
         if forward is not None and light.headlights:
             lit += spots.albedo * _headlights(scene.reflectivity[surface], spots, origin_m, forward, light)
-        lit += _mirrored(scene, spots, rays[hit], light, with_rays=light.wet > 0 and forward is not None)
+        _add_mirrored(lit, scene, spots, towards, light, with_rays=light.wet > 0)
         radiance[hit] = lights.seen_through_haze(lit, solid.distance_m, light)
     return radiance
 
@@ -74,7 +77,7 @@ def _lit(scene: Scene, spots: Spots, shape: ndarray, light: Light) -> Float[ndar
     lit *= (1 - CORNER_SHADE * is_wall * np.exp(-spots.position_m[:, 2] / np.float32(0.8)))[:, None]
     if light.lamps:
         strength = np.float32(light.lamps) * np.array(lights.LAMP_COLOUR, np.float32)
-        lit += spots.albedo * _lamplight(scene, spots, shape)[:, None] * strength
+        lit += spots.albedo * _lamplight(scene, spots, shape, light)[:, None] * strength
     if light.lamps or light.windows:
         is_window = spots.mirror > 0.2
         lit += spots.glow * np.where(is_window, np.float32(light.windows), np.float32(light.lamps))[:, None]
@@ -84,15 +87,22 @@ def _lit(scene: Scene, spots: Spots, shape: ndarray, light: Light) -> Float[ndar
 def _sunlit(scene: Scene, spots: Spots, shape: ndarray, light: Light) -> Float[ndarray, " n"]:
     """1 where the sun reaches the spots, 0 in shadow; a spread sun is met in one direction per spot."""
     sun = light.towards_sun().astype(np.float32)
-    towards = np.broadcast_to(sun, shape.shape)
     if light.sun_spread:
-        stray = _STRAY[np.arange(len(shape)) * 7 % len(_STRAY)]
-        towards = sun + np.float32(light.sun_spread) * stray
-        towards[:, 2] = np.maximum(towards[:, 2], 0.08)
+        towards = sun + np.float32(light.sun_spread) * _stray(len(shape))
+        towards[:, 2] = np.maximum(towards[:, 2], np.float32(0.08))
+        facing = np.flatnonzero(np.einsum("ni,ni->n", shape, towards) > 0)
+        towards = towards[facing]
+    else:
+        facing = np.flatnonzero(shape @ sun > 0)
+        towards = np.broadcast_to(sun, (len(facing), 3))
     sunlit = np.zeros(len(shape), np.float32)
-    facing = np.flatnonzero(np.einsum("ni,ni->n", shape, towards) > 0)
-    sunlit[facing] = _reaches(scene, spots.position_m[facing], shape[facing], towards[facing])
+    sunlit[facing] = _reaches(scene, spots.position_m[facing], shape[facing], towards)
     return sunlit
+
+
+def _stray(count: int) -> Float[ndarray, "count 3"]:
+    """Directions to stray by, the same for the same count."""
+    return np.resize(_STRAY, (count, 3))
 
 
 def _reaches(
@@ -104,18 +114,21 @@ def _reaches(
     return free
 
 
-def _lamplight(scene: Scene, spots: Spots, shape: ndarray) -> Float[ndarray, " n"]:
+def _lamplight(scene: Scene, spots: Spots, shape: ndarray, light: Light) -> Float[ndarray, " n"]:
     """Light of the street lamps; the one that is brightest at a spot casts shadows."""
     total, most = np.zeros(len(shape), np.float32), np.zeros(len(shape), np.float32)
     brightest = np.zeros(len(shape), np.int32)
-    low, high = spots.position_m.min(0) - LAMP_REACH_M, spots.position_m.max(0) + LAMP_REACH_M
-    near = np.flatnonzero(((scene.lamps_m > low) & (scene.lamps_m < high)).all(1))
-    for number in near:
-        one = lights.from_lamp(spots.position_m, spots.normal, scene.lamps_m[number])
-        total += one
-        brighter = one > most
-        most[brighter], brightest[brighter] = one[brighter], number
-    strong = np.flatnonzero(most > 0.01)
+    x, y = np.ascontiguousarray(spots.position_m[:, :2].T)
+    low, high = (x.min() - LAMP_REACH_M, y.min() - LAMP_REACH_M), (x.max() + LAMP_REACH_M, y.max() + LAMP_REACH_M)
+    for number in np.flatnonzero(((scene.lamps_m[:, :2] > low) & (scene.lamps_m[:, :2] < high)).all(1)):
+        east, north, _ = scene.lamps_m[number].astype(np.float32)
+        rows = np.flatnonzero((x - east) ** 2 + (y - north) ** 2 < LAMP_REACH_M**2)
+        if len(rows):
+            one = lights.from_lamp(spots.position_m[rows], spots.normal[rows], scene.lamps_m[number])
+            total[rows] += one
+            brighter = one > most[rows]
+            most[rows[brighter]], brightest[rows[brighter]] = one[brighter], number
+    strong = np.flatnonzero(most * np.float32(light.lamps) > SHADOWING)
     if len(strong):
         towards = (scene.lamps_m[brightest[strong]] - spots.position_m[strong]).astype(np.float32)
         free = _reaches(scene, spots.position_m[strong], shape[strong], towards, within=0.9)
@@ -135,27 +148,28 @@ def _headlights(
     return lit
 
 
-def _mirrored(scene: Scene, spots: Spots, rays: ndarray, light: Light, with_rays: bool) -> Float[ndarray, "n 3"]:
-    """What glass and wet roads mirror: the sky, and, ``with_rays``, on roads whatever stands there."""
-    image = np.zeros_like(rays)
+def _add_mirrored(
+    lit: Float[ndarray, "n 3"], scene: Scene, spots: Spots, rays: ndarray, light: Light, with_rays: bool
+) -> None:
+    """Add what glass and wet roads mirror: the sky, and, ``with_rays``, on roads whatever stands there."""
     shiny = np.flatnonzero(spots.mirror > 0)
-    incidence = -np.einsum("ni,ni->n", rays[shiny], spots.normal[shiny])
-    towards = rays[shiny] + 2 * incidence[:, None] * spots.normal[shiny]
-    is_ground = spots.normal[shiny, 2] > 0.9
-    share = spots.mirror[shiny] * np.where(is_ground, 0.04 + 0.9 * (1 - np.clip(incidence, 0, 1)) ** 4, 1)
-    above = np.clip((towards[:, 2] - 0.02) * 4, 0.1, 1) if not with_rays else np.ones(len(shiny), np.float32)
+    normal, ray = spots.normal[shiny], rays[shiny]
+    incidence = -np.einsum("ni,ni->n", ray, normal)
+    towards = ray + 2 * incidence[:, None] * normal
+    is_ground = normal[:, 2] > 0.9
+    share = spots.mirror[shiny] * np.where(is_ground, 0.04 + 0.8 * (1 - np.clip(incidence, 0, 1)) ** 4, 1)
+    above = np.where(is_ground, 1, np.clip((towards[:, 2] - 0.02) * 4, 0.1, 1))  # low rays meet what stands opposite
     mirrored = lights.sky(towards, light) * above[:, None]
     if with_rays:
         road = np.flatnonzero(is_ground & (spots.distance_m[shiny] < MIRROR_REACH_M))
         mirrored[road] = _on_wet_road(scene, spots.position_m[shiny[road]], towards[road], light)
-    image[shiny] = share[:, None] * mirrored
-    return image
+    lit[shiny] += share[:, None] * mirrored
 
 
 def _on_wet_road(scene: Scene, position_m: ndarray, towards: ndarray, light: Light) -> Float[ndarray, "n 3"]:
     """The plain colour of what a wet road mirrors, blurred by ripples."""
     x, y = position_m[:, 0], position_m[:, 1]
-    stray = _STRAY[np.arange(len(x)) % len(_STRAY)] + (clouds(9 * x, 9 * y) - np.float32(0.5))[:, None]
+    stray = _stray(len(x)) + (clouds(9 * x, 9 * y) - np.float32(0.5))[:, None]
     rippled = towards + np.float32(RIPPLE) * stray
     rippled[:, 2] = np.maximum(rippled[:, 2], 0.01)
     rippled /= np.linalg.norm(rippled, axis=1, keepdims=True)

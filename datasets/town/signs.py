@@ -28,7 +28,7 @@ def paint_sign(
 ) -> Float[ndarray, "n 3"]:
     """Colour of spots on traffic signs; what is on a sign follows from its number."""
     kind = number & np.uint32(3)
-    s, t = u_m / panel[:, 1] * 2 - 1, v_m / panel[:, 3] * 2 - 1
+    s, t = _within(u_m, v_m, panel)
     glyph = _glyph(number, s / 0.5, t / 0.5)
     radius = np.hypot(s, t)
     up = (t + 1) / 2
@@ -57,7 +57,7 @@ def paint_shop_sign(
     albedo: Float[ndarray, "n 3"],
 ) -> Float[ndarray, "n 3"]:
     """Colour of spots on shop signs: a ground, a disc, ring or stripe in a second colour, and a bold mark."""
-    s, t = u_m / panel[:, 1] * 2 - 1, v_m / panel[:, 3] * 2 - 1
+    s, t = _within(u_m, v_m, panel)
     second = SHOP_COLOURS[(number >> np.uint32(6)) % len(SHOP_COLOURS)]
     design, radius = number % 4, np.hypot(s, t)
     shape = np.select(
@@ -67,6 +67,12 @@ def paint_shop_sign(
     glyph = _glyph(number >> np.uint32(9), s / 0.6, t / 0.6)
     painted: ndarray = np.where(glyph[:, None], mark, np.where(shape[:, None], second, albedo))
     return painted
+
+
+def _within(u_m: ndarray, v_m: ndarray, panel: ndarray) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
+    """Sideways and up within the panel, -1 to 1."""
+    size = np.maximum(panel[:, [1, 3]], np.float32(1e-3))
+    return 2 * u_m / size[:, 0] - 1, 2 * v_m / size[:, 1] - 1
 
 
 def _glyph(number: ndarray, s: ndarray, t: ndarray) -> ndarray:

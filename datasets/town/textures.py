@@ -37,7 +37,11 @@ class Spots:
     def of(self, rows: ndarray) -> "Spots":
         """Copies of some of the spots."""
         return Spots(
-            *(part[rows] for part in (self.position_m, self.distance_m, self.look, self.albedo, self.normal)),
+            position_m=self.position_m[rows],
+            distance_m=self.distance_m[rows],
+            look=self.look[rows],
+            albedo=self.albedo[rows],
+            normal=self.normal[rows],
             glow=np.zeros((len(rows), 3), np.float32),
             mirror=np.zeros(len(rows), np.float32),
         )
@@ -72,6 +76,7 @@ def paint(spots: Spots, ground: GroundMap, day: int, snow: float, wet: float) ->
 
 
 def _snow_on(spots: Spots, rows: ndarray, snow: float) -> None:
+    rows = rows[spots.normal[rows, 2] > 0.25]
     x, y, _ = spots.position_m[rows].T
     steep = spots.normal[rows, 2] - 0.35 * clouds(x * 8, y * 8)
     share = np.float32(snow) * np.clip((steep - 0.25) * 5, 0, 1)[:, None]
@@ -94,14 +99,15 @@ def _roof(spots: Spots, day: int) -> None:
 
 
 def _leaves(spots: Spots, day: int) -> None:
-    """Clumps of leaves: uneven in tone and turned every way."""
+    """Clumps of leaves: uneven in tone and turned every way, with dark gaps between them."""
     x, y, z = spots.position_m.T
-    fine, coarse = np.exp(-spots.distance_m / 25), clouds((x + 0.7 * z) * 7, (y - 0.6 * z) * 7)
-    a, b = (x + 0.4 * z) * 9, (y - 0.5 * z) * 9
-    clump = grain(a, b)
-    spots.albedo *= (0.35 + 0.9 * coarse + 0.5 * fine * (clump - 0.5))[:, None]
-    tilt = np.stack([grain(0.5 * a + 91, 0.5 * b), grain(0.5 * a, 0.5 * b + 57), coarse], axis=1) - np.float32(0.5)
-    turned = spots.normal + np.float32(0.9) * tilt
+    a, b = (x + np.float32(0.4) * z) * 7, (y - np.float32(0.5) * z + np.float32(0.3) * x) * 7
+    coarse, clump = clouds(1.3 * a, 1.3 * b), grain(a, b)
+    fine = np.exp(-spots.distance_m / 40)
+    gap = (grain(1.7 * a, 1.7 * b + 31) < 0.22) * fine
+    spots.albedo *= ((0.35 + 1.2 * coarse + 0.9 * fine * (clump - 0.5)) * (1 - 0.6 * gap))[:, None]
+    tilt = np.stack([clump, grain(a + 91, b + 57), coarse], axis=1) - np.float32(0.5)
+    turned = spots.normal + (0.5 + 0.9 * fine[:, None]) * tilt
     spots.normal = turned / np.linalg.norm(turned, axis=1, keepdims=True)
 
 
