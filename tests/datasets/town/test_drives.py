@@ -66,9 +66,9 @@ def test_water_on_the_road_takes_returns(drive, monkeypatch):
     dry = drive.scan(drive.lidar, 7.5)
     monkeypatch.setitem(LIGHTS, drive.light, replace(LIGHTS[drive.light], wet=1.0))
     wet = drive.scan(drive.lidar, 7.5)
-    on_road = [(points[:, 2] < -1.8).sum() for points in (dry, wet)]
-    assert on_road[1] < 0.95 * on_road[0]
-    assert (wet[:, 2] > -1.8).sum() > 0.99 * (dry[:, 2] > -1.8).sum()
+    lost = [1 - part(wet).sum() / part(dry).sum() for part in (lambda p: p[:, 2] < -1.8, lambda p: p[:, 2] > -1.8)]
+    assert lost[0] > 0.05
+    assert lost[1] < 0.7 * lost[0]  # of the rest, roofs of cars and the like are wet too
 
 
 def test_pushed_sweeps_lay_the_street_out_as_the_lidar_sees_it(drive):
