@@ -44,16 +44,18 @@ def seen(
     radiance = np.empty_like(rays)
     radiance[missed] = lights.sky(rays[missed], light)
     if len(hit):
-        solid, towards = Hits(distance_m=hits.distance_m[hit], face=hits.face[hit]), rays[hit]
-        surface = scene.surface(solid, origin_m, towards)
-        spots = _spots(scene, surface, origin_m, towards, solid.distance_m)
+        surface = scene.surface(Hits(distance_m=hits.distance_m[hit], face=hits.face[hit]), origin_m, rays[hit])
+        order = np.argsort(scene.look["material"][surface], kind="stable")
+        hit, surface = hit[order], surface[order]
+        towards = rays[hit]
+        spots = _spots(scene, surface, origin_m, towards, hits.distance_m[hit])
         shape = spots.normal.copy()  # of the solid: textures tilt the normal
         paint(spots, scene.ground, scene.day, light.snow, light.wet)
         lit = _lit(scene, spots, shape, light)
         if forward is not None and light.headlights:
             lit += spots.albedo * _headlights(scene.reflectivity[surface], spots, origin_m, forward, light)
         _add_mirrored(lit, scene, spots, towards, light, with_rays=light.wet > 0)
-        radiance[hit] = lights.seen_through_haze(lit, solid.distance_m, light)
+        radiance[hit] = lights.seen_through_haze(lit, spots.distance_m, light)
     return radiance
 
 
