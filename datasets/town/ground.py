@@ -6,7 +6,6 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from scipy.ndimage import map_coordinates
 
 from datasets.town.streets import StreetGraph
 
@@ -60,36 +59,42 @@ class GroundMap:
 
     def at(self, position_m: Float[ndarray, "n 2"]) -> Float[ndarray, " n"]:
         """Clearance at the given east and north, interpolated between cells so that kerbs are smooth."""
-        column, row = ((position_m - self.south_west_m) / CELL_M - 0.5).T
-        clearance: ndarray = map_coordinates(self.clearance_m, [row, column], order=1, mode="nearest")
-        return clearance
+        first, shares = self._cells(position_m)
+        return _interpolated(self.clearance_m, first, shares)
 
     def along_streets(self, position_m: Float[ndarray, "n 2"]) -> RoadSpots:
         """Where spots lie along their street: interpolated within a street, so that markings are straight."""
-        rows, columns = self.clearance_m.shape
-        from_corner = (position_m - self.south_west_m).astype(np.float32) / np.float32(CELL_M) - np.float32(0.5)
-        x, y = np.clip(from_corner[:, 0], 0, columns - 1.01), np.clip(from_corner[:, 1], 0, rows - 1.01)
-        column, row = x.astype(np.int32), y.astype(np.int32)
-        across, up = x - column, y - row
-        first = row * np.int32(columns) + column
-        cells = [first, first + 1, first + columns, first + columns + 1]
-        shares = [(1 - across) * (1 - up), across * (1 - up), (1 - across) * up, across * up]
-
-        def interpolated(grid: Float[ndarray, "rows columns"]) -> Float[ndarray, " n"]:
-            flat, total = grid.ravel(), np.zeros(len(x), np.float32)
-            for share, at in zip(shares, cells, strict=True):
-                total += share * flat.take(at)
-            return total
-
+        first, shares = self._cells(position_m)
+        clearance = _interpolated(self.clearance_m, first, shares)
         if self.lanes is None:
-            far, none = np.full(len(x), FAR_M, dtype=np.float32), np.zeros(len(x), np.int16)
-            return RoadSpots(clearance_m=interpolated(self.clearance_m), left_m=far, to_end_m=0 * far, street=none)
+            far, none = np.full(len(first), FAR_M, dtype=np.float32), np.zeros(len(first), np.int16)
+            return RoadSpots(clearance_m=clearance, left_m=far, to_end_m=0 * far, street=none)
         return RoadSpots(
-            clearance_m=interpolated(self.clearance_m),
-            left_m=interpolated(self.lanes.left_m),
-            to_end_m=interpolated(self.lanes.to_end_m),
+            clearance_m=clearance,
+            left_m=_interpolated(self.lanes.left_m, first, shares),
+            to_end_m=_interpolated(self.lanes.to_end_m, first, shares),
             street=self.lanes.street.ravel().take(first),
         )
+
+    def _cells(self, position_m: Float[ndarray, "n 2"]) -> tuple[Int[ndarray, " n"], Float[ndarray, "2 2 n"]]:
+        """The south-western of the four cells around each spot (flat index), and the shares of the four."""
+        rows, columns = self.clearance_m.shape
+        offset = ((position_m - self.south_west_m) / CELL_M - 0.5).astype(np.float32)
+        x, y = np.clip(offset[:, 0], 0, columns - 1.01), np.clip(offset[:, 1], 0, rows - 1.01)
+        column, row = x.astype(np.int32), y.astype(np.int32)
+        east, north = x - column, y - row
+        shares = [[(1 - north) * (1 - east), (1 - north) * east], [north * (1 - east), north * east]]
+        return row * np.int32(columns) + column, np.array(shares, dtype=np.float32)
+
+
+def _interpolated(
+    grid: Float[ndarray, "rows columns"], first: Int[ndarray, " n"], shares: Float[ndarray, "2 2 n"]
+) -> Float[ndarray, " n"]:
+    flat, total = grid.ravel(), np.zeros(len(first), np.float32)
+    for north in range(2):
+        for east in range(2):
+            total += shares[north, east] * flat.take(first + (north * grid.shape[1] + east))
+    return total
 
 
 def map_ground(graph: StreetGraph) -> GroundMap:

@@ -64,7 +64,7 @@ LIGHTS = {
     ),
     "dusk": Light(
         sun_azimuth_deg=190.0, sun_elevation_deg=70.0, sun=(0.035, 0.04, 0.06), zenith=(0.02, 0.035, 0.09),
-        horizon=(0.12, 0.10, 0.14), ambient=(0.075, 0.085, 0.13), exposure=1.1, haze_m=300.0, noise=4.0,
+        horizon=(0.12, 0.10, 0.14), ambient=(0.075, 0.085, 0.13), exposure=0.95, haze_m=300.0, noise=4.0,
         sun_spread=0.6, clouds=0.3, lamps=0.4, windows=0.35, headlights=0.2,
     ),
     "night": Light(

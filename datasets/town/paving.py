@@ -96,7 +96,7 @@ def _left_lying(x: ndarray, y: ndarray, spots: RoadSpots, is_road: ndarray) -> F
     lumps = clouds(x * 6 + 31, y * 6)
     from_wheel = (np.abs(np.abs(np.abs(spots.left_m) - np.float32(1.7)) - np.float32(0.75))) / np.float32(0.3)
     on_street = np.clip((spots.to_end_m - 7) / 5, 0, 1)  # all ways meet in a junction
-    track = on_street * np.exp(-from_wheel * from_wheel) + (1 - on_street) * np.float32(0.5)
+    track = on_street * np.exp(-from_wheel * from_wheel) + (1 - on_street) * np.float32(0.3)
     road = np.clip(0.72 + 0.4 * (lumps - 0.5) - 0.7 * track, 0.05, 1)
     share: ndarray = np.where(is_road, road, np.clip(0.35 + 1.2 * lumps, 0, 1))
     return share

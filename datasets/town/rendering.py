@@ -20,6 +20,8 @@ RIPPLE = 0.03
 """How far wet asphalt tilts a mirror image."""
 SHADOWING = 0.05
 """Lamplight that is weaker than this, after the strength of the lamps, casts no shadows."""
+LAMP_SHADOWS_WITHIN_M = 45.0
+"""Of the camera."""
 MIRROR_REACH_M = 60.0
 
 _STRAY = generator_for(0, "soft shadows").uniform(-1, 1, size=(1 << 14, 3)).astype(np.float32)
@@ -42,16 +44,18 @@ def seen(
     radiance = np.empty_like(rays)
     radiance[missed] = lights.sky(rays[missed], light)
     if len(hit):
-        solid, towards = Hits(distance_m=hits.distance_m[hit], face=hits.face[hit]), rays[hit]
-        surface = scene.surface(solid, origin_m, towards)
-        spots = _spots(scene, surface, origin_m, towards, solid.distance_m)
+        surface = scene.surface(Hits(distance_m=hits.distance_m[hit], face=hits.face[hit]), origin_m, rays[hit])
+        order = np.argsort(scene.look["material"][surface], kind="stable")
+        hit, surface = hit[order], surface[order]
+        towards = rays[hit]
+        spots = _spots(scene, surface, origin_m, towards, hits.distance_m[hit])
         shape = spots.normal.copy()  # of the solid: textures tilt the normal
         paint(spots, scene.ground, scene.day, light.snow, light.wet)
         lit = _lit(scene, spots, shape, light)
         if forward is not None and light.headlights:
             lit += spots.albedo * _headlights(scene.reflectivity[surface], spots, origin_m, forward, light)
         _add_mirrored(lit, scene, spots, towards, light, with_rays=light.wet > 0)
-        radiance[hit] = lights.seen_through_haze(lit, solid.distance_m, light)
+        radiance[hit] = lights.seen_through_haze(lit, spots.distance_m, light)
     return radiance
 
 
@@ -59,7 +63,7 @@ def _spots(
     scene: Scene, surface: Int[ndarray, " n"], origin_m: Float[ndarray, "3"], rays: ndarray, distance_m: ndarray
 ) -> Spots:
     return Spots(
-        position_m=(origin_m.astype(np.float32) + distance_m[:, None] * rays).astype(np.float32),
+        position_m=distance_m[:, None] * rays + origin_m.astype(np.float32),
         distance_m=distance_m,
         look=scene.look[surface],
         albedo=scene.albedo[surface],
@@ -128,7 +132,8 @@ def _lamplight(scene: Scene, spots: Spots, shape: ndarray, light: Light) -> Floa
             total[rows] += one
             brighter = one > most[rows]
             most[rows[brighter]], brightest[rows[brighter]] = one[brighter], number
-    strong = np.flatnonzero(most * np.float32(light.lamps) > SHADOWING)
+    casts_shadow = (most * np.float32(light.lamps) > SHADOWING) & (spots.distance_m < LAMP_SHADOWS_WITHIN_M)
+    strong = np.flatnonzero(casts_shadow)
     if len(strong):
         towards = (scene.lamps_m[brightest[strong]] - spots.position_m[strong]).astype(np.float32)
         free = _reaches(scene, spots.position_m[strong], shape[strong], towards, within=0.9)

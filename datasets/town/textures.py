@@ -21,7 +21,7 @@ SNOW = np.array((0.80, 0.83, 0.88), dtype=np.float32)
 
 @dataclass(slots=True)
 class Spots:
-    """What rays have hit, spot by spot; textures write into ``albedo``, ``normal``, ``glow`` and ``mirror``."""
+    """What rays have hit, spot by spot; textures write to ``albedo``, ``normal``, ``glow`` and ``mirror`` in place."""
 
     position_m: Float[ndarray, "n 3"]
     distance_m: Float[ndarray, " n"]
@@ -34,17 +34,9 @@ class Spots:
     mirror: Float[ndarray, " n"]
     """Share of light mirrored when seen straight on."""
 
-    def of(self, rows: ndarray) -> "Spots":
-        """Copies of some of the spots."""
-        return Spots(
-            position_m=self.position_m[rows],
-            distance_m=self.distance_m[rows],
-            look=self.look[rows],
-            albedo=self.albedo[rows],
-            normal=self.normal[rows],
-            glow=np.zeros((len(rows), 3), np.float32),
-            mirror=np.zeros(len(rows), np.float32),
-        )
+    def of(self, part: slice) -> "Spots":
+        """Views of some of the spots."""
+        return Spots(*(getattr(self, field)[part] for field in self.__slots__))
 
     def on_panel(self) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
         """Coordinates to the right and up from the lower left corner of each spot's panel, metres."""
@@ -53,30 +45,30 @@ class Spots:
 
 
 def paint(spots: Spots, ground: GroundMap, day: int, snow: float, wet: float) -> None:
-    """Give all spots the texture of their material; ``snow`` and ``wet`` are shares from 0 to 1."""
+    """Give all spots, which must be in the order of their materials, the texture of their material.
+
+    ``snow`` and ``wet`` are shares from 0 to 1.
+    """
     material = spots.look["material"]
-    is_ground = (material >= Material.ROAD) & (material <= Material.GRASS)
-    rows = np.flatnonzero(is_ground)
-    if len(rows):
-        painted, mirror = paint_ground(
-            spots.position_m[rows], material[rows], spots.distance_m[rows], ground, snow, wet
-        )
-        spots.albedo[rows], spots.mirror[rows] = painted, mirror
+    bounds = np.searchsorted(material, np.arange(len(Material) + 1, dtype=np.uint8))
+    begin, end = bounds[Material.ROAD], bounds[Material.GRASS + 1]
+    if begin < end:
+        part = spots.of(slice(begin, end))
+        kinds = material[begin:end]
+        part.albedo[:], part.mirror[:] = paint_ground(part.position_m, kinds, part.distance_m, ground, snow, wet)
     for kind, texture in TEXTURES.items():
-        rows = np.flatnonzero(material == kind)
-        if len(rows):
-            part = spots.of(rows)
-            texture(part, day)
-            spots.albedo[rows], spots.glow[rows], spots.mirror[rows] = part.albedo, part.glow, part.mirror
-            spots.normal[rows] = part.normal
-    if snow:
-        _snow_on(spots, np.flatnonzero(~is_ground), snow)
-    elif wet:
-        spots.albedo[~is_ground] *= 1 - 0.2 * np.float32(wet)
+        first, last = bounds[kind], bounds[kind + 1]
+        if first < last:
+            texture(spots.of(slice(first, last)), day)
+    for solid in (spots.of(slice(0, begin)), spots.of(slice(end, None))):
+        if snow:
+            _snow_on(solid, snow)
+        else:
+            solid.albedo *= 1 - np.float32(0.2 * wet)
 
 
-def _snow_on(spots: Spots, rows: ndarray, snow: float) -> None:
-    rows = rows[spots.normal[rows, 2] > 0.25]
+def _snow_on(spots: Spots, snow: float) -> None:
+    rows = np.flatnonzero(spots.normal[:, 2] > 0.25)
     x, y, _ = spots.position_m[rows].T
     steep = spots.normal[rows, 2] - 0.35 * clouds(x * 8, y * 8)
     share = np.float32(snow) * np.clip((steep - 0.25) * 5, 0, 1)[:, None]
@@ -86,7 +78,7 @@ def _snow_on(spots: Spots, rows: ndarray, snow: float) -> None:
 def _facade(spots: Spots, day: int) -> None:
     u, v = spots.on_panel()
     wall = wall_of(spots.look["number"], u, v, spots.look["panel"])
-    spots.albedo, spots.glow, spots.mirror = paint_facade(wall, spots.albedo, spots.distance_m, day)
+    spots.albedo[:], spots.glow[:], spots.mirror[:] = paint_facade(wall, spots.albedo, spots.distance_m, day)
 
 
 def _roof(spots: Spots, day: int) -> None:
@@ -108,7 +100,7 @@ def _leaves(spots: Spots, day: int) -> None:
     spots.albedo *= ((0.35 + 1.2 * coarse + 0.9 * fine * (clump - 0.5)) * (1 - 0.6 * gap))[:, None]
     tilt = np.stack([clump, grain(a + 91, b + 57), coarse], axis=1) - np.float32(0.5)
     turned = spots.normal + (0.5 + 0.9 * fine[:, None]) * tilt
-    spots.normal = turned / np.linalg.norm(turned, axis=1, keepdims=True)
+    spots.normal[:] = turned / np.linalg.norm(turned, axis=1, keepdims=True)
 
 
 def _bark(spots: Spots, day: int) -> None:
@@ -160,21 +152,21 @@ def _glass(spots: Spots, day: int) -> None:
     width, height = spots.look["panel"][:, 1], spots.look["panel"][:, 3]
     from_edge = np.minimum(u, width - u)
     is_pillar = (from_edge < 0.09) | ((width > 1.75) & (np.abs(u - 0.5 * width) < 0.05)) | (height - v < 0.06)
-    spots.albedo = np.where(is_pillar[:, None], spots.albedo, CAR_GLASS)
+    spots.albedo[:] = np.where(is_pillar[:, None], spots.albedo, CAR_GLASS)
     spots.mirror[:] = np.where(is_pillar, 0.06, 0.45)
 
 
 def _sign(spots: Spots, day: int) -> None:
     u, v = spots.on_panel()
-    spots.albedo = paint_sign(spots.look["number"], u, v, spots.look["panel"])
+    spots.albedo[:] = paint_sign(spots.look["number"], u, v, spots.look["panel"])
 
 
 def _shop_sign(spots: Spots, day: int) -> None:
     u, v = spots.on_panel()
     is_upright = np.abs(spots.normal[:, 2]) < 0.3
     painted = paint_shop_sign(spots.look["number"], u, v, spots.look["panel"], spots.albedo)
-    spots.albedo = np.where(is_upright[:, None], painted, spots.albedo)
-    spots.glow = np.where(is_upright[:, None], painted, 0)
+    spots.albedo[:] = np.where(is_upright[:, None], painted, spots.albedo)
+    spots.glow[:] = np.where(is_upright[:, None], painted, 0)
 
 
 def _lamp(spots: Spots, day: int) -> None:
