@@ -17,8 +17,7 @@ DISTRICTS = ("train", "validation", "test")
 MICRO = town.Preset(
     districts=(DistrictPlan(name="test", columns=3, rows=2, centre_m=(300.0, 0.0), pitch_m=(45.0, 55.0)),),
     lights=("day", "evening", "dusk"),
-    spacing_m=60.0,
-    lidar="town-32",
+    spacing_m=100.0,
 )
 
 
@@ -26,7 +25,7 @@ MICRO = town.Preset(
 def micro(monkeypatch):
     """A town of one small district with few frames, written in several jobs."""
     monkeypatch.setitem(town.PRESETS, "tiny", MICRO)
-    monkeypatch.setattr(writing, "FRAMES_PER_JOB", 5)
+    monkeypatch.setattr(writing, "FRAMES_PER_JOB", 3)
     return Town(preset="tiny")
 
 
@@ -53,7 +52,7 @@ class Killed(BaseException):
     """What stops a process at once."""
 
 
-@pytest.mark.parametrize("at", [0, 7, 16])
+@pytest.mark.parametrize("at", [0, 13])
 def test_a_killed_preparation_goes_on_and_gives_the_same_files(micro, tmp_path, monkeypatch, at):
     whole = tmp_path / "whole"
     prepared(micro, whole, workers=1)
@@ -99,7 +98,7 @@ def test_the_prepared_town_reads_back_as_it_was_driven(micro, tmp_path):
         frame = dataset.frame(row)
         assert len(dataset.load_cloud(frame)) > 3000
         grey.setdefault(frame.traversal, []).append(dataset.load_image(frame).mean())
-    assert np.mean(grey["test-dusk"]) < 0.7 * np.mean(grey["test-evening"]) < 0.7 * np.mean(grey["test-day"])
+    assert np.mean(grey["test-dusk"]) < 0.8 * np.mean(grey["test-evening"]) < 0.8 * np.mean(grey["test-day"])
     w, _, _, z = dataset.frames.quaternion_wxyz.T
     turned = np.exp(1j * dataset.frames.yaw_rad)
     np.testing.assert_allclose((w + 1j * z) ** 2, turned, atol=1e-9)
@@ -124,7 +123,7 @@ def test_stamps_are_when_the_vehicle_was_there_and_drives_are_on_different_days(
         poses = drive.pose_at((part.timestamp_ns - starts[-1]) / 1e9)
         np.testing.assert_allclose(poses[:, :3, 3], part.position_m, atol=1e-6)
         gaps_s = np.diff(part.timestamp_ns) / 1e9
-        assert (gaps_s > 60 / 10).all()
+        assert (gaps_s > 100 / 10).all()
         assert np.ptp(gaps_s) > 0.1
     assert (np.diff(starts) >= 24 * 3600 * 1e9).all()
 
