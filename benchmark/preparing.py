@@ -105,9 +105,11 @@ def prepare(location: Location) -> PreparedDataset:
         dataset = location.dataset
         assert dataset is not None
         if location.folder.exists():
-            log.info("%s was left incomplete; preparing it anew", location.folder)
-            shutil.rmtree(location.folder)
-        location.folder.mkdir(parents=True)
+            what_now = "going on" if dataset.resumable else "preparing it anew"
+            log.info("%s was left incomplete; %s", location.folder, what_now)
+            if not dataset.resumable:
+                shutil.rmtree(location.folder)
+        location.folder.mkdir(parents=True, exist_ok=True)
         steps = dataset.prepare(location.source, location.folder)
         first = next(steps, (0, 0))
         for _ in track(_each_frame(chain([first], steps)), f"prepare {dataset.card.name}", first[1]):

@@ -238,6 +238,8 @@ class Dataset:
     version: ClassVar[int]
     """Raised whenever the same options and source would give other files."""
     default_protocol: ClassVar[str]
+    resumable: ClassVar[bool] = False
+    """Whether ``prepare`` goes on from what an interrupted run left in its destination."""
 
     def options(self) -> dict[str, Any]:
         """The option values as plain data, part of the fingerprint."""
@@ -252,5 +254,8 @@ class Dataset:
         raise NotImplementedError
 
     def prepare(self, source: Path | None, destination: Path) -> Iterator[tuple[int, int]]:
-        """Write the prepared form into ``destination`` (empty, exists); yields (frames done, frames in all)."""
+        """Write the prepared form into ``destination``; yields (frames done, frames in all).
+
+        The folder exists; it is empty unless the dataset is ``resumable``.
+        """
         raise NotImplementedError

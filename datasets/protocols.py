@@ -7,22 +7,64 @@ from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
 _NOTHING = Selection(traversals=())
-_TOWN_TEST = Selection(traversals=("test-*",))  # the town has a frame every 5 m
+_TOWN_SPLIT = Split(train=Selection(traversals=("train-*",)), validation=Selection(traversals=("validation-*",)))
+_TOWN_TEST = Selection(traversals=("test-*",))  # frames 5 to 15 m apart, by preset
+_TOWN_BY_DAY = Selection(traversals=("test-day", "test-day-*"))
 _KITTI_11_TO_21 = Selection(traversals=tuple(str(n) for n in range(11, 22)))
 _KITTI_TEST = Selection(traversals=("00", "02", "05", "06", "07", "08"))
 
 _TABLE = (
     Protocol(
         name="town",
-        version=1,
-        title="Procedural town: another light, same heading, 20 m",
+        version=2,
+        title="Procedural town: another drive (light, traffic), same heading, 20 m",
         dataset="town",
-        split=Split(train=Selection(traversals=("train-*",)), validation=Selection(traversals=("validation-*",))),
+        split=_TOWN_SPLIT,
         query=_TOWN_TEST,
         database=_TOWN_TEST,
         pairs="across",
         radius_m=20.0,
         heading_limit_rad=0.5,
+    ),
+    Protocol(
+        name="town-night",
+        version=1,
+        title="Procedural town: by night, searched by day, same heading, 20 m",
+        dataset="town",
+        split=_TOWN_SPLIT,
+        query=Selection(traversals=("test-night",)),
+        database=_TOWN_BY_DAY,
+        pairs="across",
+        radius_m=20.0,
+        heading_limit_rad=0.5,
+    ),
+    Protocol(
+        name="town-winter",
+        version=1,
+        title="Procedural town: in winter, searched in summer by day, same heading, 20 m",
+        dataset="town",
+        split=_TOWN_SPLIT,
+        query=Selection(traversals=("test-winter",)),
+        database=_TOWN_BY_DAY,
+        pairs="across",
+        radius_m=20.0,
+        heading_limit_rad=0.5,
+    ),
+    # A tour drives every street once in each direction, so that it comes back the other way round: a heading limit
+    # would leave only chance meetings at junctions. The LiDAR sees all around, the camera only ahead. Within half a
+    # minute a vehicle has driven some 200 m of path, more than the side of a block.
+    Protocol(
+        name="town-revisit",
+        version=1,
+        title="Procedural town: back within one drive, after 30 s or more, any heading, 20 m",
+        dataset="town",
+        split=_TOWN_SPLIT,
+        query=_TOWN_TEST,
+        database=_TOWN_TEST,
+        pairs="within",
+        radius_m=20.0,
+        min_gap_s=30.0,
+        earlier_only=True,
     ),
     # The protocol of ModaLink's and RangeBEV's KITTI tables: one sequence against itself, neighbours in time count.
     Protocol(

@@ -11,7 +11,8 @@ from scipy.spatial.transform import Rotation
 from datasets.base import Intrinsics
 from datasets.town import light as lights
 from datasets.town.light import Light
-from datasets.town.scene import MISS, Hits, Scene
+from datasets.town.rendering import seen
+from datasets.town.scene import Scene
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,23 +58,9 @@ class PinholeCamera:
         """What the camera stores under ``light``."""
         world_from_camera = self.world_from_camera(world_from_lidar)
         rays = np.einsum("ij,nj->ni", world_from_camera[:3, :3].astype(np.float32), self.directions)
-        radiance = _radiance(scene, world_from_camera[:3, 3], rays, light)
+        radiance = seen(scene, world_from_camera[:3, 3], rays, light, world_from_camera[:3, 2])
         k = self.intrinsics
         return lights.developed(radiance.reshape(-1, k.height, k.width, 3).mean(0), light, random)
-
-
-def _radiance(
-    scene: Scene, origin_m: Float[ndarray, "3"], rays: Float[ndarray, "n 3"], light: Light
-) -> Float[ndarray, "n 3"]:
-    hits = scene.cast(origin_m, rays)
-    hit, missed = np.flatnonzero(hits.face != MISS), np.flatnonzero(hits.face == MISS)
-    solid = Hits(distance_m=hits.distance_m[hit], face=hits.face[hit])
-    surface = scene.surface(solid, origin_m, rays[hit])
-    lit = lights.shaded(scene.albedo[surface], scene.normal[surface], light)
-    radiance = np.empty_like(rays)
-    radiance[hit] = lights.seen_through_haze(lit, solid.distance_m, light)
-    radiance[missed] = lights.sky(rays[missed], light)
-    return radiance
 
 
 def forward_camera(width: int, height: int, horizontal_fov_deg: float) -> PinholeCamera:

@@ -1,5 +1,7 @@
 """A tour through a street graph that drives every street once in each direction and never turns back on the spot."""
 
+from itertools import permutations
+
 import numpy as np
 
 Pair = tuple[int, int]
@@ -18,9 +20,10 @@ def plan_circuit(pairs: list[Pair], random: np.random.Generator) -> list[Way] | 
     """
     ways = [(street, forward) for street in range(len(pairs)) for forward in (True, False)]
     arrival = {way: pairs[way[0]][int(way[1])] for way in ways}
+    entering = {junction: [way for way in ways if arrival[way] == junction] for junction in sorted({*arrival.values()})}
     for _ in range(ATTEMPTS):
-        following = _random_turns(arrival, random)
-        if following and _join_loops(following, arrival):
+        following = _random_turns(entering, random)
+        if following and _join_loops(following, entering):
             tour = [ways[0]]
             while following[tour[-1]] != ways[0]:
                 tour.append(following[tour[-1]])
@@ -28,27 +31,26 @@ def plan_circuit(pairs: list[Pair], random: np.random.Generator) -> list[Way] | 
     return None
 
 
-def _random_turns(arrival: dict[Way, int], random: np.random.Generator) -> dict[Way, Way] | None:
+def _random_turns(entering: dict[int, list[Way]], random: np.random.Generator) -> dict[Way, Way] | None:
     following: dict[Way, Way] = {}
-    for junction in sorted(set(arrival.values())):
-        entering = [way for way, at in arrival.items() if at == junction]
-        if len(entering) == 1:
+    for arriving in entering.values():
+        if len(arriving) == 1:
             return None
-        order = np.arange(len(entering))
-        while (order == np.arange(len(entering))).any():
-            order = random.permutation(len(entering))
-        leaving = [(street, not forward) for street, forward in entering]
-        following |= {way: leaving[i] for way, i in zip(entering, order, strict=True)}
+        order = np.arange(len(arriving))
+        while (order == np.arange(len(arriving))).any():
+            order = random.permutation(len(arriving))
+        leaving = [(street, not forward) for street, forward in arriving]
+        following |= {way: leaving[i] for way, i in zip(arriving, order, strict=True)}
     return following
 
 
-def _join_loops(following: dict[Way, Way], arrival: dict[Way, int]) -> bool:
+def _join_loops(following: dict[Way, Way], entering: dict[int, list[Way]]) -> bool:
     """Exchange turns in ``following`` while that joins loops; returns whether one loop remains."""
     loop = _loops(following)
-    for a in following:
-        for b in following:
+    for arriving in entering.values():
+        for a, b in permutations(arriving, 2):
             turns_back = following[b][0] == a[0] or following[a][0] == b[0]
-            if arrival[a] == arrival[b] and loop[a] != loop[b] and not turns_back:
+            if loop[a] != loop[b] and not turns_back:
                 following[a], following[b] = following[b], following[a]
                 loop = _loops(following)
     return len(set(loop.values())) == 1

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 
 from datasets.town import furniture
-from datasets.town.furniture import Spot
+from datasets.town.furniture import Spot, Tree
 from datasets.town.ground import KERB_REACH_M, PAVEMENT_M, GroundMap, Plots, map_ground
+from datasets.town.light import LIGHTS
+from datasets.town.materials import Material
 from datasets.town.scene import Mesh, Scene
 from datasets.town.seeding import generator_for
 from datasets.town.streets import Street, StreetGraph
@@ -16,6 +19,8 @@ JUNCTION_CLEAR_M = 13.0
 """No trees, lamps or parked cars nearer to a junction than this, along the street."""
 CORNER_M = 12.0
 """Building goes on past the ends of a street by this much, so that corners are built up."""
+SIGNED = 0.3
+"""Share of buildings with a sign that juts out from the front."""
 BACKYARD_M2 = 250.0
 """One building or tree is tried per this much ground, wherever the streets have left room."""
 
@@ -44,6 +49,8 @@ class Character:
     """Height of a wall or hedge along the pavement."""
     garden_trees: float = 0.0
     """Chance of a tree beside each plot."""
+    pylons: float = 0.05
+    """Chance of a mast with a shop's sign before each plot."""
 
 
 CHARACTERS = {
@@ -65,7 +72,7 @@ CHARACTERS = {
     ),
     "workshops": Character(
         share=0.12, width_m=(14.0, 26.0), depth_m=(12.0, 15.0), height_m=(3.5, 6.5),
-        setback_m=(2.0, 7.0), gap_m=(3.0, 8.0), gabled=0.3, built=0.8, annexed=0.4, fence_m=(1.2, 2.4),
+        setback_m=(2.0, 7.0), gap_m=(3.0, 8.0), gabled=0.3, built=0.8, annexed=0.4, fence_m=(1.2, 2.4), pylons=0.4,
     ),
     "gardens": Character(
         share=0.14, width_m=(5.0, 9.0), depth_m=(4.0, 6.0), height_m=(2.5, 4.0),
@@ -82,12 +89,22 @@ class District:
     graph: StreetGraph
     ground: GroundMap
     standing: Mesh
+    """Without the trees."""
+    trees: Tree
 
-    def on_day(self, seed: int, day: str) -> Scene:
-        """The district with the cars parked there on ``day``."""
+    def on_day(self, seed: int, day: str, light: str | None = None) -> Scene:
+        """The district with the cars parked there on ``day``.
+
+        Trees are bare if they are under ``light`` (by default the one that the day is named after, if any).
+        """
         random = generator_for(seed, self.name, "parked cars", day)
         cars = [car for street in self.graph.streets for car in _parked_cars(street, random)]
-        return Scene(Mesh.joined([self.standing, *cars]), self.ground)
+        seen_by = LIGHTS.get(light or day)
+        trees = self.trees.bare if seen_by and seen_by.is_leafless else self.trees.in_leaf
+        return Scene(Mesh.joined([self.standing, trees, *cars]), self.ground, day=crc32(day.encode()))
+
+
+Part = Mesh | Tree
 
 
 def build_district(name: str, graph: StreetGraph, seed: int) -> District:
@@ -97,7 +114,14 @@ def build_district(name: str, graph: StreetGraph, seed: int) -> District:
     parts = [part for street in graph.streets for side in (1, -1) for part in _built_side(street, side, plots, random)]
     parts += [part for street in graph.streets for part in _kerbside(street, plots, random)]
     parts += _backyards(ground, plots, random)
-    return District(name=name, graph=graph, ground=ground, standing=Mesh.joined(parts))
+    trees = [part for part in parts if isinstance(part, Tree)]
+    return District(
+        name=name,
+        graph=graph,
+        ground=ground,
+        standing=Mesh.joined([part for part in parts if isinstance(part, Mesh)]),
+        trees=Tree(Mesh.joined([tree.in_leaf for tree in trees]), Mesh.joined([tree.bare for tree in trees])),
+    )
 
 
 def _beside(street: Street, distance_m: float, side: int, offset_m: float) -> Spot:
@@ -112,7 +136,7 @@ def _beside(street: Street, distance_m: float, side: int, offset_m: float) -> Sp
     return heading.moved(0.0, street.half_width_m + offset_m)
 
 
-def _built_side(street: Street, side: int, plots: Plots, random: np.random.Generator) -> Iterator[Mesh]:
+def _built_side(street: Street, side: int, plots: Plots, random: np.random.Generator) -> Iterator[Part]:
     """Buildings, fences and garden trees along one side: stretches of 20-45 m, each of one character."""
     characters = list(CHARACTERS.values())
     start = -CORNER_M
@@ -130,6 +154,8 @@ def _built_side(street: Street, side: int, plots: Plots, random: np.random.Gener
             if random.random() < character.garden_trees:
                 offset = PAVEMENT_M + random.uniform(1.5, 6.0)
                 yield from _planted(_beside(street, distance - random.uniform(0, 3), side, offset), plots, random)
+            if random.random() < character.pylons:
+                yield from _masted(_beside(street, distance, side, PAVEMENT_M + 0.8), plots, random)
         if character.fence_m:
             yield from _fenced(street, side, (start, distance), character.fence_m, plots, random)
         start = distance
@@ -141,13 +167,16 @@ def _built_plot(
     character: Character,
     plots: Plots,
     random: np.random.Generator,
-) -> Iterator[Mesh]:
+) -> Iterator[Part]:
     width, depth, height = size_m
     height *= random.uniform(0.85, 1.15)
     middle = front.moved(0.0, depth / 2)
     if not plots.claim(middle.position_m, (width, depth), middle.yaw_rad, PAVEMENT_M):
         return
     yield furniture.building(middle, (width, depth, height), random.random() < character.gabled, random)
+    if random.random() < SIGNED:
+        across, bottom = width * random.uniform(-0.4, 0.4), min(2.6, height - 1.2)
+        yield furniture.shop_sign(front.moved(across, -0.5).turned(np.pi / 2), (0.9, 0.15, 0.8), bottom, random)
     if random.random() < character.annexed:
         across, out = width * random.uniform(0.25, 0.6), random.uniform(0.8, 3.5)
         before = front.moved((width - across) * random.uniform(-0.5, 0.5), -out / 2)
@@ -158,24 +187,31 @@ def _built_plot(
 
 def _fenced(
     street: Street, side: int, stretch_m: Range, height_m: Range, plots: Plots, random: np.random.Generator
-) -> Iterator[Mesh]:
+) -> Iterator[Part]:
     """Pieces of 3 m along the back of the pavement, with openings."""
     height, thickness = random.uniform(*height_m), random.uniform(0.2, 0.7)
-    albedo = furniture.tinted(furniture.FENCES, random)
+    kind, number = random.choice(len(furniture.FENCES)), furniture.any_number(random)
+    albedo = furniture.FENCES[kind] * random.uniform(0.8, 1.2)
+    material = Material.HEDGE if kind == 0 else Material.FENCE
     for distance in np.arange(*stretch_m, 3.0):
         spot = _beside(street, distance, side, PAVEMENT_M + 0.2 + thickness / 2)
         if random.random() < 0.85 and plots.claim(spot.position_m, (2.7, thickness), spot.yaw_rad, PAVEMENT_M):
-            yield furniture.fence(spot, (3.05, thickness, height), albedo)
+            yield furniture.fence(spot, (3.05, thickness, height), albedo, number, material)
 
 
-def _planted(spot: Spot, plots: Plots, random: np.random.Generator) -> Iterator[Mesh]:
+def _planted(spot: Spot, plots: Plots, random: np.random.Generator) -> Iterator[Part]:
     radius = random.uniform(1.2, 2.4)
     if plots.claim(spot.position_m, (1.5 * radius, 1.5 * radius), spot.yaw_rad, 0.0):
         yield furniture.tree(spot, radius, random)
 
 
-def _kerbside(street: Street, plots: Plots, random: np.random.Generator) -> Iterator[Mesh]:
-    """Street lamps on one side; rows of trees on some sides."""
+def _masted(spot: Spot, plots: Plots, random: np.random.Generator) -> Iterator[Part]:
+    if plots.claim(spot.position_m, (0.5, 0.5), spot.yaw_rad, PAVEMENT_M):
+        yield furniture.pylon(spot.turned(np.pi / 2), random)
+
+
+def _kerbside(street: Street, plots: Plots, random: np.random.Generator) -> Iterator[Part]:
+    """Street lamps on one side, signs on both; rows of trees on some sides."""
     clear = (JUNCTION_CLEAR_M, street.length_m - JUNCTION_CLEAR_M)
     lamp_side = int(random.choice((1, -1)))
     for distance in np.arange(clear[0] + random.uniform(0, 10), clear[1], 24.0):
@@ -183,13 +219,20 @@ def _kerbside(street: Street, plots: Plots, random: np.random.Generator) -> Iter
         if plots.claim(spot.position_m, (0.4, 0.4), spot.yaw_rad, 0.0):
             yield furniture.lamp(spot.turned(-np.pi / 2))
     for side in (1, -1):
+        for distance in np.arange(clear[0] - 2 + random.uniform(0, 12), clear[1], 20.0):
+            spot = _beside(street, distance + random.uniform(-3, 3), side, 0.4)
+            is_large = random.random() < 0.25
+            spot = spot.moved(0.0, 1.4 * is_large)
+            if plots.claim(spot.position_m, (0.4, 2.4 if is_large else 0.8), spot.yaw_rad, 0.0):
+                yield (furniture.direction_board if is_large else furniture.traffic_sign)(spot, random)
+    for side in (1, -1):
         spacing = random.choice((7.0, 11.0, 16.0))
         if random.random() < 0.5:
             for distance in np.arange(clear[0] + random.uniform(0, 8), clear[1], spacing):
                 yield from _planted(_beside(street, distance + random.uniform(-1, 1), side, 1.9), plots, random)
 
 
-def _backyards(ground: GroundMap, plots: Plots, random: np.random.Generator) -> Iterator[Mesh]:
+def _backyards(ground: GroundMap, plots: Plots, random: np.random.Generator) -> Iterator[Part]:
     """Buildings and trees away from the streets, where there is room: what shows between the first rows."""
     for _ in range(int(ground.size_m.prod() / BACKYARD_M2)):
         spot = Spot(ground.south_west_m + random.uniform(0, 1, size=2) * ground.size_m, random.uniform(0, np.pi))

@@ -1,59 +1,98 @@
-"""One drive through a district: its streets on that day, where the vehicle is, and the files that its sensors write."""
+"""One drive through a district: where the vehicle is, what is around it, and what its sensors see, at any time.
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+Writers of other formats need nothing else: ``drive.pose_at(times)`` places the vehicle, ``drive.cast(time, rays)``
+answers for any bundle of rays, ``drive.scan(sensor, time)`` for a laser sensor, and ``drive.scene_at(time)`` is what a
+camera takes.
+"""
+
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from multiprocessing import get_context
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from PIL import Image
 
-from datasets.town.camera import forward_camera
+from datasets.town.camera import PinholeCamera, forward_camera
+from datasets.town.casting import Echoes, cast_from
 from datasets.town.district import District, build_district
-from datasets.town.lidar import HEIGHT_M, SpinningLidar
+from datasets.town.lidar import HEIGHT_M, LIDARS, RangeSensor, SpinningLidar
 from datasets.town.light import LIGHTS
 from datasets.town.route import Route, drive_through
 from datasets.town.scene import Scene
 from datasets.town.seeding import generator_for
 from datasets.town.streets import DistrictPlan, StreetGraph, lay_streets
+from datasets.town.traffic import SceneWithTraffic, Traffic, plan_traffic
 
-CAMERA = forward_camera(width=160, height=120, horizontal_fov_deg=78.0)
-LIDAR = SpinningLidar()
-FRAMES_PER_JOB = 80
-JPEG_QUALITY = 92
-"""A fifth of a PNG's size at a thirtieth of its encoding time (measured)."""
+CAMERA_FOV_DEG = 78.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drive:
-    """One traversal: a lap through a district under one light."""
+    """One traversal: a lap through a district on one day, under one light. Times are seconds since its start."""
 
     plan: DistrictPlan
     light: str
+    occasion: int = 1
+    """Which drive under this light it is: parked cars, traffic, lane offsets and speed differ."""
     spacing_m: float
     """Path length between frames."""
     seed: int
+    image_size: tuple[int, int] = (160, 120)
+    """Width and height."""
+    lidar: SpinningLidar = LIDARS["town-32"]
+
+    @property
+    def day(self) -> str:
+        """The light, numbered from its second drive on."""
+        return self.light if self.occasion == 1 else f"{self.light}-{self.occasion}"
 
     @property
     def name(self) -> str:
         """The traversal's name."""
-        return f"{self.plan.name}-{self.light}"
+        return f"{self.plan.name}-{self.day}"
 
-    def distances_m(self) -> Float[ndarray, " n"]:
-        """Path length driven at each frame."""
-        return np.arange(0.0, route_of(self).length_m, self.spacing_m)
+    @property
+    def camera(self) -> PinholeCamera:
+        """The vehicle's camera."""
+        return _camera(self.image_size)
 
-    def image_path(self, number: int) -> str:
-        """Where the image of a frame lies in the prepared folder."""
-        return f"images/{self.name}/{number:04d}.jpg"
+    def frame_times_s(self) -> Float[ndarray, " n"]:
+        """When frames are taken: every ``spacing_m`` of path."""
+        route = route_of(self)
+        return route.time_at(np.arange(0.0, route.length_m, self.spacing_m))
 
-    def cloud_path(self, number: int) -> str:
-        """Where the cloud of a frame lies in the prepared folder."""
-        return f"clouds/{self.name}/{number:04d}.npy"
+    def pose_at(self, time_s: Float[ndarray, " n"]) -> Float[ndarray, "n 4 4"]:
+        """``world_from_lidar`` at any times; continuous, and after a lap the same again."""
+        route = route_of(self)
+        return world_from_lidar(*route.pose_at(route.distance_at(time_s)))
+
+    def scene_at(self, time_s: float) -> Scene:
+        """What stands and what moves around the vehicle at a time within its lap."""
+        return _scene_at(self, time_s)
+
+    def cast(
+        self, time_s: float, directions: Float[ndarray, "n 3"], lidar_from_sensor: Float[ndarray, "4 4"] | None = None
+    ) -> Echoes:
+        """What rays meet that leave a sensor at one time, moving cars included.
+
+        ``directions`` are unit vectors in the sensor's frame; without ``lidar_from_sensor`` that is the LiDAR's.
+        """
+        return cast_from(self.scene_at(time_s), self._world_from(lidar_from_sensor, time_s), directions)
+
+    def scan(self, sensor: RangeSensor, time_s: float, *, is_ideal: bool = False) -> Float[ndarray, "n 4"]:
+        """Points and intensity in the sensor's frame: one revolution or sweep, taken at one instant.
+
+        Noise and dropout depend on the drive, the sensor's kind and the time alone; ``is_ideal`` leaves them out.
+        """
+        purpose = (type(sensor).__name__, len(sensor.directions), round(time_s * 1e9))
+        random = None if is_ideal else generator_for(self.seed, self.name, *purpose)
+        pose = self._world_from(sensor.lidar_from_sensor, time_s)
+        light = LIGHTS[self.light]
+        return sensor.scan(self.scene_at(time_s), pose, random, wet=light.wet, snow=light.snow)
+
+    def _world_from(self, lidar_from_sensor: Float[ndarray, "4 4"] | None, time_s: float) -> Float[ndarray, "4 4"]:
+        (pose,) = self.pose_at(np.array([time_s]))
+        return pose if lidar_from_sensor is None else pose @ lidar_from_sensor
 
 
 @cache
@@ -64,8 +103,27 @@ def route_of(drive: Drive) -> Route:
 
 @lru_cache(maxsize=1)
 def scene_of(drive: Drive) -> Scene:
-    """The streets of a drive as they are on its day."""
-    return _district(drive.plan, drive.seed).on_day(drive.seed, drive.light)
+    """The streets of a drive as they are on its day, without traffic."""
+    return _district(drive.plan, drive.seed).on_day(drive.seed, drive.day, drive.light)
+
+
+@lru_cache(maxsize=2)
+def traffic_of(drive: Drive) -> Traffic:
+    """The cars that move during a drive."""
+    random = generator_for(drive.seed, drive.name, "traffic")
+    return plan_traffic(_graph(drive.plan, drive.seed), route_of(drive), random)
+
+
+@lru_cache(maxsize=1)
+def _scene_at(drive: Drive, time_s: float) -> Scene:
+    around = drive.pose_at(np.array([time_s]))[0, :2, 3]
+    moving = traffic_of(drive).mesh_at(time_s, around)
+    return SceneWithTraffic(scene_of(drive), moving) if moving else scene_of(drive)
+
+
+@cache
+def _camera(size: tuple[int, int]) -> PinholeCamera:
+    return forward_camera(*size, horizontal_fov_deg=CAMERA_FOV_DEG)
 
 
 @cache
@@ -86,37 +144,3 @@ def world_from_lidar(position_m: Float[ndarray, "n 2"], yaw_rad: Float[ndarray, 
     poses[:, :2, 3] = position_m
     poses[:, 2, 3] = HEIGHT_M
     return poses
-
-
-def write_drives(drives: Sequence[Drive], folder: Path, workers: int) -> Iterator[int]:
-    """Write all images and clouds below ``folder``; yields how many more frames are written.
-
-    The files do not depend on ``workers``: every random number is drawn from a generator of its frame or drive.
-    """
-    for drive in drives:
-        for path in (drive.image_path(0), drive.cloud_path(0)):
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-    jobs = [
-        (drive, numbers[start : start + FRAMES_PER_JOB], folder)
-        for drive in drives
-        for numbers in [range(len(drive.distances_m()))]
-        for start in numbers[::FRAMES_PER_JOB]
-    ]
-    if workers == 1:
-        yield from map(_write_frames, jobs)
-        return
-    # Forked children of a process that has started threads (torch) can hang; fresh ones cannot.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(_write_frames, jobs)
-
-
-def _write_frames(job: tuple[Drive, range, Path]) -> int:
-    drive, numbers, folder = job
-    scene, light = scene_of(drive), LIGHTS[drive.light]
-    poses = world_from_lidar(*route_of(drive).pose_at(drive.distances_m()[list(numbers)]))
-    for number, pose in zip(numbers, poses, strict=True):
-        noise = generator_for(drive.seed, drive.name, "sensor noise", number)
-        pixels = CAMERA.image(scene, pose, light, noise)
-        Image.fromarray(pixels).save(folder / drive.image_path(number), quality=JPEG_QUALITY)
-        np.save(folder / drive.cloud_path(number), LIDAR.scan(scene, pose))
-    return len(numbers)

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from scipy.ndimage import map_coordinates
 
 from datasets.town.streets import StreetGraph
 
@@ -21,6 +20,28 @@ FAR_M = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lanes:
+    """Where each spot of the roads lies along its street; cells as in ``GroundMap``."""
+
+    left_m: Float[ndarray, "rows columns"]
+    """Offset from the nearest street's centreline, positive on its left. Half precision: millimetres on the road."""
+    to_end_m: Float[ndarray, "rows columns"]
+    """Along the street to its nearer end, the middle of a junction."""
+    street: Int[ndarray, "rows columns"]
+    """Which street that is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoadSpots:
+    """Spots of the ground in the coordinates of the nearest street; see ``GroundMap`` and ``Lanes``."""
+
+    clearance_m: Float[ndarray, " n"]
+    left_m: Float[ndarray, " n"]
+    to_end_m: Float[ndarray, " n"]
+    street: Int[ndarray, " n"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GroundMap:
     """How far each spot of the ground lies from the nearest kerb."""
 
@@ -28,6 +49,8 @@ class GroundMap:
     clearance_m: Float[ndarray, "rows columns"]
     """At the middle of each cell of ``CELL_M``: distance outside the nearest road's kerb, negative on the road.
     Rows run north, columns east; beyond the map the outermost cells go on."""
+    lanes: Lanes | None = None
+    """Without it, roads have no markings."""
 
     @property
     def size_m(self) -> Float[ndarray, "2"]:
@@ -36,9 +59,42 @@ class GroundMap:
 
     def at(self, position_m: Float[ndarray, "n 2"]) -> Float[ndarray, " n"]:
         """Clearance at the given east and north, interpolated between cells so that kerbs are smooth."""
-        column, row = ((position_m - self.south_west_m) / CELL_M - 0.5).T
-        clearance: ndarray = map_coordinates(self.clearance_m, [row, column], order=1, mode="nearest")
-        return clearance
+        first, shares = self._cells(position_m)
+        return _interpolated(self.clearance_m, first, shares)
+
+    def along_streets(self, position_m: Float[ndarray, "n 2"]) -> RoadSpots:
+        """Where spots lie along their street: interpolated within a street, so that markings are straight."""
+        first, shares = self._cells(position_m)
+        clearance = _interpolated(self.clearance_m, first, shares)
+        if self.lanes is None:
+            far, none = np.full(len(first), FAR_M, dtype=np.float32), np.zeros(len(first), np.int16)
+            return RoadSpots(clearance_m=clearance, left_m=far, to_end_m=0 * far, street=none)
+        return RoadSpots(
+            clearance_m=clearance,
+            left_m=_interpolated(self.lanes.left_m, first, shares),
+            to_end_m=_interpolated(self.lanes.to_end_m, first, shares),
+            street=self.lanes.street.ravel().take(first),
+        )
+
+    def _cells(self, position_m: Float[ndarray, "n 2"]) -> tuple[Int[ndarray, " n"], Float[ndarray, "2 2 n"]]:
+        """The south-western of the four cells around each spot (flat index), and the shares of the four."""
+        rows, columns = self.clearance_m.shape
+        offset = ((position_m - self.south_west_m) / CELL_M - 0.5).astype(np.float32)
+        x, y = np.clip(offset[:, 0], 0, columns - 1.01), np.clip(offset[:, 1], 0, rows - 1.01)
+        column, row = x.astype(np.int32), y.astype(np.int32)
+        east, north = x - column, y - row
+        shares = [[(1 - north) * (1 - east), (1 - north) * east], [north * (1 - east), north * east]]
+        return row * np.int32(columns) + column, np.array(shares, dtype=np.float32)
+
+
+def _interpolated(
+    grid: Float[ndarray, "rows columns"], first: Int[ndarray, " n"], shares: Float[ndarray, "2 2 n"]
+) -> Float[ndarray, " n"]:
+    flat, total = grid.ravel(), np.zeros(len(first), np.float32)
+    for north in range(2):
+        for east in range(2):
+            total += shares[north, east] * flat.take(first + (north * grid.shape[1] + east))
+    return total
 
 
 def map_ground(graph: StreetGraph) -> GroundMap:
@@ -46,25 +102,44 @@ def map_ground(graph: StreetGraph) -> GroundMap:
     south_west = graph.junctions_m.min(0) - MARGIN_M
     columns, rows = np.ceil((graph.junctions_m.max(0) + MARGIN_M - south_west) / CELL_M).astype(int)
     clearance = np.full((rows, columns), FAR_M, dtype=np.float32)
+    left, to_end = (np.full((rows, columns), FAR_M, dtype=np.float16) for _ in range(2))
+    nearest = np.zeros((rows, columns), dtype=np.int16)
     east = south_west[0] + (np.arange(columns) + 0.5) * CELL_M
     north = south_west[1] + (np.arange(rows) + 0.5) * CELL_M
-    for street in graph.streets:
+    for number, street in enumerate(graph.streets):
         line, reach = street.centreline_m, street.half_width_m + KERB_REACH_M
         low, high = line.min(0) - reach, line.max(0) + reach
         window = (slice(*np.searchsorted(north, (low[1], high[1]))), slice(*np.searchsorted(east, (low[0], high[0]))))
         spots = np.stack(np.meshgrid(east[window[1]], north[window[0]]), axis=-1)
-        outside = _distance_to_line(spots.reshape(-1, 2), line).reshape(spots.shape[:2]) - street.half_width_m
-        clearance[window] = np.minimum(clearance[window], outside)
-    return GroundMap(south_west_m=south_west, clearance_m=clearance)
+        beside, along = (part.reshape(spots.shape[:2]) for part in _beside_line(spots.reshape(-1, 2), line))
+        outside = np.abs(beside) - street.half_width_m
+        nearer = outside < clearance[window]
+        clearance[window][nearer] = outside[nearer]
+        left[window][nearer] = beside[nearer]
+        to_end[window][nearer] = np.minimum(along, street.length_m - along)[nearer]
+        nearest[window][nearer] = number
+    lanes = Lanes(left_m=left, to_end_m=to_end, street=nearest)
+    return GroundMap(south_west_m=south_west, clearance_m=clearance, lanes=lanes)
 
 
-def _distance_to_line(spots: Float[ndarray, "n 2"], line: Float[ndarray, "k 2"]) -> Float[ndarray, " n"]:
-    nearest = np.full(len(spots), np.inf)
+def _beside_line(
+    spots: Float[ndarray, "n 2"], line: Float[ndarray, "k 2"]
+) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
+    """Distance from a line, negative on its right, and the path length along it to the nearest point."""
+    distance, along_line = np.full(len(spots), np.inf), np.zeros(len(spots))
+    passed = 0.0
     for start, end in pairwise(line):
         step = end - start
-        along = np.clip(np.einsum("ni,i->n", spots - start, step) / step.dot(step), 0, 1)
-        nearest = np.minimum(nearest, np.hypot(*(spots - start - along[:, None] * step).T))
-    return nearest
+        length = np.hypot(*step)
+        along = np.clip((spots - start) @ step / length**2, 0, 1)
+        off = spots - start - along[:, None] * step
+        reach = np.hypot(*off.T)
+        side = np.where(step[0] * off[:, 1] - step[1] * off[:, 0] < 0, -1, 1)
+        nearer = reach < np.abs(distance)
+        distance = np.where(nearer, side * reach, distance)
+        along_line = np.where(nearer, passed + along * length, along_line)
+        passed += length
+    return distance, along_line
 
 
 class Plots:

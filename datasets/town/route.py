@@ -1,10 +1,11 @@
-"""Where a vehicle drives: through every street of a district in both directions, as a function of path length."""
+"""Where a vehicle drives, as a function of path length and of time: along closed loops of streets, on the right."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+from scipy.ndimage import uniform_filter1d
 
 from datasets.town.circuit import Way
 from datasets.town.streets import StreetGraph
@@ -15,22 +16,47 @@ TURN_M = 9.0
 """Turning begins this far before a junction and ends as far behind it."""
 STEP_M = 0.25
 """Between stored points of a route; poses between them are interpolated."""
+CRUISE_M_S = 9.0
+SLOWEST_M_S = 2.5
+SIDEWAYS_M_S2 = 2.2
+"""Acceleration towards the inside of a turn that a driver accepts: turns at junctions take some 4 m/s."""
+ALONG_M_S2 = 1.5
+"""Acceleration and braking."""
+ANTICIPATED_M = 6.0
+"""Curvature is averaged over this much path."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A closed path with a heading, continuous in path length."""
+    """A closed path with a heading, continuous in path length and in time."""
 
     distance_m: Float[ndarray, " n"]
     """Path length at each stored point; the first is 0, the last (the first point again) the whole length."""
     position_m: Float[ndarray, "n 2"]
     yaw_rad: Float[ndarray, " n"]
     """Unwrapped."""
+    time_s: Float[ndarray, " n"]
+    """When each stored point is reached, strictly rising from 0."""
 
     @property
     def length_m(self) -> float:
         """Length of one lap."""
         return float(self.distance_m[-1])
+
+    @property
+    def lap_s(self) -> float:
+        """Duration of one lap."""
+        return float(self.time_s[-1])
+
+    def time_at(self, distance_m: Float[ndarray, " m"]) -> Float[ndarray, " m"]:
+        """When ``distance_m`` of path have been driven, seconds; further laps go on."""
+        laps, rest = np.divmod(distance_m, self.length_m)
+        return laps * self.lap_s + np.interp(rest, self.distance_m, self.time_s)
+
+    def distance_at(self, time_s: Float[ndarray, " m"]) -> Float[ndarray, " m"]:
+        """Path driven after ``time_s`` seconds; the inverse of ``time_at``."""
+        laps, rest = np.divmod(time_s, self.lap_s)
+        return laps * self.length_m + np.interp(rest, self.time_s, self.distance_m)
 
     def pose_at(self, distance_m: Float[ndarray, " m"]) -> tuple[Float[ndarray, "m 2"], Float[ndarray, " m"]]:
         """East and north, and yaw in (-π, π], after ``distance_m`` of path; laps repeat."""
@@ -41,22 +67,66 @@ class Route:
 
 
 def drive_through(graph: StreetGraph, random: np.random.Generator) -> Route:
-    """One drive along the district's tour: the start is random, and offset and heading waver slowly.
+    """One drive along the district's tour: the start is random; offset, heading and speed waver slowly.
 
-    The offset from the lane's middle stays within 0.6 m, the heading error against the path within 3°.
+    The offset from the lane's middle stays within 0.6 m, the heading error against the path within 3°, the cruising
+    speed within 1 m/s of ``CRUISE_M_S``.
     """
-    lanes = [_lane(graph, way) for way in graph.circuit]
-    start = int(random.integers(len(lanes)))
-    lanes = lanes[start:] + lanes[:start]
-    turns = [_turn(lane, following) for lane, following in zip(lanes, lanes[1:] + lanes[:1], strict=True)]
-    path = _closed(np.concatenate([part for both in zip(lanes, turns, strict=True) for part in both]))
-    middle, tangent = _resampled(path)
+    start = int(random.integers(len(graph.circuit)))
+    middle, tangent = _middle_of_lanes(graph, graph.circuit[start:] + graph.circuit[:start])
     offset = _wander(middle, random, amplitude=0.3, wavelength_m=(60.0, 200.0))
     left = np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
     position, tangent = _resampled(middle + offset[:, None] * left)
     error = _wander(position, random, amplitude=np.deg2rad(1.5), wavelength_m=(20.0, 80.0))
-    yaw = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0])) + error
-    return Route(distance_m=_path_length(position), position_m=position, yaw_rad=yaw)
+    cruise = CRUISE_M_S + _wander(position, random, amplitude=0.5, wavelength_m=(100.0, 300.0))
+    return _timed(position, tangent, error, cruise)
+
+
+def loop_along(graph: StreetGraph, ways: tuple[Way, ...], cruise_m_s: float) -> Route:
+    """Laps along the middle of the lanes of ``ways``, a closed loop."""
+    middle, tangent = _middle_of_lanes(graph, ways)
+    return _timed(middle, tangent, np.zeros(len(middle)), np.full(len(middle), cruise_m_s))
+
+
+def _middle_of_lanes(graph: StreetGraph, ways: tuple[Way, ...]) -> tuple[Float[ndarray, "n 2"], Float[ndarray, "n 2"]]:
+    """The closed path along the right-hand lanes of ``ways`` and the turns between them, with unit tangents."""
+    lanes = [_lane(graph, way) for way in ways]
+    turns = [_turn(lane, following) for lane, following in zip(lanes, lanes[1:] + lanes[:1], strict=True)]
+    return _resampled(_closed(np.concatenate([part for both in zip(lanes, turns, strict=True) for part in both])))
+
+
+def _timed(
+    position_m: Float[ndarray, "n 2"],
+    tangent: Float[ndarray, "n 2"],
+    heading_error_rad: Float[ndarray, " n"],
+    cruise_m_s: Float[ndarray, " n"],
+) -> Route:
+    """The route along a closed path, slowed down for turns."""
+    distance = _path_length(position_m)
+    yaw = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))
+    speed = _speed_m_s(distance, yaw, cruise_m_s)
+    step_s = np.diff(distance) * 2 / (speed[1:] + speed[:-1])
+    time = np.concatenate([[0.0], np.cumsum(step_s)])
+    return Route(distance_m=distance, position_m=position_m, yaw_rad=yaw + heading_error_rad, time_s=time)
+
+
+def _speed_m_s(
+    distance_m: Float[ndarray, " n"], yaw_rad: Float[ndarray, " n"], cruise_m_s: Float[ndarray, " n"]
+) -> Float[ndarray, " n"]:
+    """The fastest speed along a closed path within ``cruise_m_s`` and the limits of acceleration.
+
+    Under an acceleration ``a`` squared speed grows by ``2 a`` per metre, so what a slow spot allows around it is a
+    cone; the result is the lower envelope of all cones, over three laps so that it closes.
+    """
+    step = np.diff(distance_m)
+    curvature = uniform_filter1d(np.diff(yaw_rad) / step, round(ANTICIPATED_M / step.mean()), mode="wrap")
+    allowed = np.sqrt(SIDEWAYS_M_S2 / np.maximum(np.abs(curvature), 1e-9))
+    squared = np.tile(np.clip(allowed, SLOWEST_M_S, cruise_m_s[:-1]) ** 2, 3)
+    rise = 2 * ALONG_M_S2 * np.concatenate([distance_m[:-1] + lap * distance_m[-1] for lap in range(3)])
+    squared = np.minimum.accumulate(squared - rise) + rise
+    squared = np.minimum.accumulate((squared + rise)[::-1])[::-1] - rise
+    lap = np.sqrt(squared[len(step) : 2 * len(step)])
+    return np.append(lap, lap[0])
 
 
 def _lane(graph: StreetGraph, way: Way) -> Float[ndarray, "k 2"]:

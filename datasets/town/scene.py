@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from datasets.town.ground import PAVEMENT_M, GroundMap
-from datasets.town.solids import Triangles
+from datasets.town.materials import GROUND, REFLECTIVITY, Material, looks
+from datasets.town.solids import Triangles, normals
 
 GROUND_REACH_M = 600.0
 """The ground goes on this far beyond the map."""
@@ -20,11 +21,17 @@ GROUND_ALBEDO = {"road": (0.10, 0.10, 0.11), "pavement": (0.28, 0.27, 0.26), "gr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mesh:
-    """Triangles with the colour of their surface."""
+    """Triangles with the colour and the look of their surface."""
 
     triangles_m: Triangles
     albedo: Float[ndarray, "n 3"]
     """Share of light reflected, linear RGB."""
+    look: ndarray | None = None
+    """A row of ``materials.LOOK`` per triangle; none means that all are plain."""
+
+    def looks(self) -> ndarray:
+        """``look``, with a row per triangle in any case."""
+        return looks(len(self.triangles_m), Material.PLAIN) if self.look is None else self.look
 
     @classmethod
     def joined(cls, parts: list["Mesh"]) -> "Mesh":
@@ -32,6 +39,7 @@ class Mesh:
         return cls(
             triangles_m=np.concatenate([part.triangles_m for part in parts]),
             albedo=np.concatenate([part.albedo for part in parts]),
+            look=np.concatenate([part.looks() for part in parts]),
         )
 
 
@@ -48,15 +56,22 @@ class Hits:
 class Scene:
     """Solids standing on flat ground, ready for casting.
 
-    Surfaces have a row each in ``albedo`` and ``normal``: first the three kinds of ground, then the triangles of the
-    mesh. Rays run in single precision around the middle of the map, whatever the world coordinates are.
+    Surfaces have a row each in ``albedo``, ``normal``, ``look`` and ``reflectivity`` (near infrared): first the three
+    kinds of ground, then the triangles of the mesh. Rays run in single precision around the middle of the map, whatever
+    the world coordinates are.
     """
 
-    def __init__(self, mesh: Mesh, ground: GroundMap) -> None:
-        """Build the acceleration structure (tens of milliseconds for tens of thousands of triangles)."""
-        self.ground = ground
+    def __init__(self, mesh: Mesh, ground: GroundMap, day: int = 0) -> None:
+        """Build the acceleration structure (tens of milliseconds for tens of thousands of triangles).
+
+        ``day`` is any number; which windows are lit at night depends on it.
+        """
+        self.ground, self.day = ground, day
         self.albedo = np.concatenate([list(GROUND_ALBEDO.values()), mesh.albedo]).astype(np.float32)
-        self.normal = np.concatenate([[(0, 0, 1)] * len(GROUND_ALBEDO), _normals(mesh.triangles_m)]).astype(np.float32)
+        self.normal = np.concatenate([[(0, 0, 1)] * len(GROUND_ALBEDO), normals(mesh.triangles_m)]).astype(np.float32)
+        self.look = np.concatenate([*(looks(1, material) for material in GROUND), mesh.looks()])
+        self.reflectivity: Float[ndarray, " surfaces"] = REFLECTIVITY[self.look["material"]]
+        self.lamps_m: Float[ndarray, "lamps 3"] = _lamps(mesh)
         self._middle_m = np.append(ground.south_west_m + ground.size_m / 2, 0.0)
         sheet = _sheet(ground.size_m.max() / 2 + GROUND_REACH_M)
         triangles = np.concatenate([sheet, mesh.triangles_m - self._middle_m]).astype(np.float32)
@@ -85,12 +100,12 @@ class Scene:
         return surface
 
 
+def _lamps(mesh: Mesh) -> Float[ndarray, "lamps 3"]:
+    """Middles of the lamp heads, each a box."""
+    heads = mesh.triangles_m[mesh.looks()["material"] == Material.LAMP]
+    return heads.reshape(-1, 12 * 3, 3).mean(axis=1)
+
+
 def _sheet(reach_m: float) -> Triangles:
     corners = reach_m * np.array([[-1, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]])
     return corners[[[0, 1, 2], [0, 2, 3]]]
-
-
-def _normals(triangles_m: Triangles) -> Float[ndarray, "n 3"]:
-    sides = np.diff(triangles_m, axis=1)
-    normal = np.cross(sides[:, 0], sides[:, 1])
-    return normal / np.linalg.norm(normal, axis=1, keepdims=True)

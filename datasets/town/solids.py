@@ -6,6 +6,7 @@ from numpy import ndarray
 from scipy.spatial import ConvexHull
 
 Triangles = Float[ndarray, "n 3 3"]
+Point = tuple[float, float, float]
 
 
 def box(length_m: float, width_m: float, height_m: float) -> Triangles:
@@ -41,14 +42,40 @@ def frustum(bottom: Float[ndarray, "k 2"], top: Float[ndarray, "k 2"], height_m:
     return corners[np.concatenate(sides + ends)]
 
 
-def boulder(radii_m: tuple[float, float, float], roughness: float, random: np.random.Generator) -> Triangles:
-    """A dented ball around the origin: an icosphere of 80 triangles whose corners are moved in and out.
+def boulder(
+    radii_m: tuple[float, float, float], roughness: float, random: np.random.Generator, is_coarse: bool = False
+) -> Triangles:
+    """A dented ball around the origin: an icosphere of 80 triangles (20 if coarse) with corners moved in and out.
 
     ``roughness`` is the largest relative change of a corner's radius.
     """
-    scale = 1 + roughness * random.uniform(-1, 1, size=len(_BALL_CORNERS))
-    corners = _BALL_CORNERS * scale[:, None] * np.array(radii_m)
-    return corners[_BALL_FACES]
+    ball, faces = _COARSE_BALL if is_coarse else _BALL
+    scale = 1 + roughness * random.uniform(-1, 1, size=len(ball))
+    corners = ball * scale[:, None] * np.array(radii_m)
+    return corners[faces]
+
+
+def rod(start_m: Point, end_m: Point, radius_m: float) -> Triangles:
+    """A straight branch of three sides that thins out towards its end. 8 triangles."""
+    axis = np.subtract(end_m, start_m)
+    length = float(np.linalg.norm(axis))
+    z = axis / length
+    x = np.cross(z, (0.0, 0.6, 0.8) if abs(z[0]) > 0.9 else (1.0, 0.0, 0.0))
+    x /= np.linalg.norm(x)
+    turn = np.stack([x, np.cross(z, x), z], axis=1)
+    return column(radius_m, length, 0.3 * radius_m, sides=3) @ turn.T + np.array(start_m)
+
+
+def upright(triangles: Triangles) -> Triangles:
+    """Turned so that what lay in the plane of x and y stands in that of y and z, facing along x."""
+    return triangles[:, :, [2, 0, 1]]
+
+
+def normals(triangles: Triangles) -> Float[ndarray, "n 3"]:
+    """Unit vectors out of the solid."""
+    sides = np.diff(triangles, axis=1)
+    normal = np.cross(sides[:, 0], sides[:, 1])
+    return normal / np.linalg.norm(normal, axis=1, keepdims=True)
 
 
 def placed(triangles: Triangles, position_m: tuple[float, float, float], yaw_rad: float) -> Triangles:
@@ -67,19 +94,28 @@ def _split(quad: list[ndarray]) -> list[list[ndarray]]:
     return [[a, b, c], [a, c, d]]
 
 
-def _icosphere() -> tuple[Float[ndarray, "corners 3"], Int[ndarray, "faces 3"]]:
-    """Corners (on the unit sphere) and faces of an icosahedron whose 20 faces are each cut into four."""
+Ball = tuple[Float[ndarray, "corners 3"], Int[ndarray, "faces 3"]]
+
+
+def _icosahedron() -> Float[ndarray, "12 3"]:
     golden = (1 + 5**0.5) / 2
     rectangle = [(a, b * golden, 0.0) for a in (-1, 1) for b in (-1, 1)]
-    icosahedron = np.array([np.roll(corner, turn) for turn in range(3) for corner in rectangle])
-    a, b, c = np.moveaxis(icosahedron[ConvexHull(icosahedron).simplices], 1, 0)
-    ab, bc, ca = (a + b) / 2, (b + c) / 2, (c + a) / 2
-    sphere = np.unique(np.concatenate([icosahedron, ab, bc, ca]).round(9), axis=0)
-    sphere /= np.linalg.norm(sphere, axis=1, keepdims=True)
+    return np.array([np.roll(corner, turn) for turn in range(3) for corner in rectangle])
+
+
+def _halved(corners: Float[ndarray, "corners 3"]) -> Float[ndarray, "more 3"]:
+    """The corners and the middles of the edges between them: each face of their hull is cut into four."""
+    a, b, c = np.moveaxis(corners[ConvexHull(corners).simplices], 1, 0)
+    return np.unique(np.concatenate([corners, (a + b) / 2, (b + c) / 2, (c + a) / 2]).round(9), axis=0)
+
+
+def _ball(corners: Float[ndarray, "corners 3"]) -> Ball:
+    """Corners moved to the unit sphere, and the faces of their hull."""
+    sphere = corners / np.linalg.norm(corners, axis=1, keepdims=True)
     faces = ConvexHull(sphere).simplices
     turned_in = np.linalg.det(sphere[faces]) < 0
     faces[turned_in] = faces[turned_in, ::-1]
     return sphere, faces
 
 
-_BALL_CORNERS, _BALL_FACES = _icosphere()
+_COARSE_BALL, _BALL = _ball(_icosahedron()), _ball(_halved(_icosahedron()))

@@ -11,15 +11,16 @@ import numpy as np
 from datasets.base import Dataset, DatasetCard, Finding, Frames, Traversal
 from datasets.errors import CrossplaceError
 from datasets.prepared import make_fingerprint, quaternion_wxyz, write_prepared
-from datasets.town.drives import CAMERA, LIDAR, Drive, route_of, world_from_lidar, write_drives
+from datasets.town.drives import Drive
+from datasets.town.lidar import LIDARS
 from datasets.town.streets import DistrictPlan
+from datasets.town.writing import cloud_path, image_path, write_drives
 
-SPEED_M_S = 8.0
 FIRST_START_NS = 1_767_261_600_000_000_000
 """2026-01-01 10:00 UTC; each further drive starts a day and an hour later."""
 BETWEEN_STARTS_NS = 25 * 3600 * 1_000_000_000
-MOST_WORKERS = 8
-"""Building a district costs each worker a second and some 200 MiB; beyond this little is won."""
+MOST_WORKERS = 16
+"""Every worker builds every district for itself; beyond this little is won."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +29,13 @@ class Preset:
 
     districts: tuple[DistrictPlan, ...]
     lights: tuple[str, ...]
-    """Every district is driven once under each."""
+    """Every district is driven under each, on another day each time; a repeated light is a further day under it."""
     spacing_m: float
     """Path length between frames."""
+    image_size: tuple[int, int] = (160, 120)
+    """Width and height."""
+    lidar: str = "town-32"
+    """A name in ``LIDARS``."""
 
 
 PRESETS = {
@@ -40,7 +45,7 @@ PRESETS = {
             DistrictPlan(name="validation", columns=3, rows=2, centre_m=(1000.0, 200.0), pitch_m=(45.0, 60.0)),
             DistrictPlan(name="test", columns=3, rows=3, centre_m=(200.0, 1000.0), pitch_m=(50.0, 80.0)),
         ),
-        lights=("day", "overcast", "evening", "dusk"),
+        lights=("day", "overcast", "winter", "night"),
         spacing_m=5.0,
     ),
     "tiny": Preset(
@@ -48,8 +53,19 @@ PRESETS = {
             DistrictPlan(name=name, columns=3, rows=2, centre_m=centre, pitch_m=(45.0, 55.0))
             for name, centre in (("train", (0.0, 0.0)), ("validation", (800.0, 0.0)), ("test", (0.0, 800.0)))
         ),
-        lights=("day", "dusk"),
+        lights=("day", "night"),
         spacing_m=10.0,
+    ),
+    "large": Preset(
+        districts=(
+            DistrictPlan(name="train", columns=9, rows=9, missing=14, centre_m=(0.0, 0.0), pitch_m=(50.0, 80.0)),
+            DistrictPlan(name="validation", columns=3, rows=3, centre_m=(1300.0, 0.0), pitch_m=(50.0, 80.0)),
+            DistrictPlan(name="test", columns=6, rows=4, missing=5, centre_m=(0.0, 1300.0), pitch_m=(50.0, 80.0)),
+        ),
+        lights=("day", "overcast", "evening", "dusk", "night", "wet", "winter", "day"),
+        spacing_m=12.0,
+        image_size=(320, 240),
+        lidar="os1-64",
     ),
 }
 
@@ -60,7 +76,7 @@ class Town(Dataset):
 
     card: ClassVar[DatasetCard] = DatasetCard(
         name="town",
-        title="Procedural town (plain)",
+        title="Procedural town",
         paper="none (procedural)",
         year=2026,
         licence="MIT",
@@ -69,15 +85,19 @@ class Town(Dataset):
         source="generated from a seed; nothing to download",
         layout="",
         notes=(
-            "A stand-in for real recordings: its numbers must never be mixed with those of real data. Flat ground, no "
-            "windows, cast shadows or moving traffic; the LiDAR is free of noise."
+            "A stand-in for real recordings: its numbers must never be mixed with those of real data. Flat ground; "
+            "other parked and moving cars on every traversal; the LiDAR has range noise, dropout and intensity (the "
+            "clouds' fourth column), but each scan and image is taken at one instant."
         ),
     )
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     default_protocol: ClassVar[str] = "town"
+    resumable: ClassVar[bool] = True
 
-    preset: Literal["small", "tiny"] = "small"
+    preset: Literal["large", "small", "tiny"] = "small"
     seed: int = 0
+    every: int = 1
+    """Keep every n-th frame: a slice of a preset, with other noise than the same frames of the whole."""
 
     def __post_init__(self) -> None:
         """Refuse options that no town can be made of."""
@@ -85,22 +105,32 @@ class Town(Dataset):
             raise CrossplaceError(f"town: preset {self.preset!r} is unknown; choose one of {', '.join(PRESETS)}")
         if self.seed < 0:
             raise CrossplaceError(f"town: seed must be 0 or more, found {self.seed}")
+        if self.every < 1:
+            raise CrossplaceError(f"town: every must be 1 or more, found {self.every}")
 
     def check(self, source: Path | None) -> Sequence[Finding]:
         """Nothing is needed."""
         return [Finding(ok=True, what="the town is generated: nothing to download")]
 
     def fingerprint(self, source: Path | None) -> str:
-        """Depends on version, preset and seed alone."""
+        """Depends on version and options alone."""
         return make_fingerprint(self.card.name, self.version, self.options(), [])
 
     def drives(self) -> list[Drive]:
         """All traversals, in the order of their dates."""
         preset = PRESETS[self.preset]
         return [
-            Drive(plan=plan, light=light, spacing_m=preset.spacing_m, seed=self.seed)
+            Drive(
+                plan=plan,
+                light=light,
+                occasion=preset.lights[: i + 1].count(light),
+                spacing_m=preset.spacing_m * self.every,
+                seed=self.seed,
+                image_size=preset.image_size,
+                lidar=LIDARS[preset.lidar],
+            )
             for plan in preset.districts
-            for light in preset.lights
+            for i, light in enumerate(preset.lights)
         ]
 
     def prepare(
@@ -108,7 +138,8 @@ class Town(Dataset):
     ) -> Iterator[tuple[int, int]]:
         """Write the town into ``destination``; yields (frames done, frames in all).
 
-        ``workers`` is the number of processes (default: one per processor, at most 8); it changes no file.
+        Frames that an interrupted run has written are kept. ``workers`` is the number of processes (default: one per
+        processor, at most 16); it changes no file.
         """
         drives = self.drives()
         frames = frames_of(drives)
@@ -133,30 +164,27 @@ def _traversal(drive: Drive) -> Traversal:
         name=drive.name,
         condition=drive.light,
         georeferenced=True,
-        intrinsics=CAMERA.intrinsics,
-        camera_from_lidar=CAMERA.camera_from_lidar,
-        lidar=LIDAR.block(),
+        intrinsics=drive.camera.intrinsics,
+        camera_from_lidar=drive.camera.camera_from_lidar,
+        lidar=drive.lidar.block(),
     )
 
 
 def frames_of(drives: Sequence[Drive]) -> Frames:
     """What ``frames.csv`` says of all frames of some drives, one drive after the other."""
-    distances = [drive.distances_m() for drive in drives]
-    poses = [route_of(drive).pose_at(distance) for drive, distance in zip(drives, distances, strict=True)]
-    matrices = np.concatenate([world_from_lidar(position, yaw) for position, yaw in poses])
-    timestamps = [
-        FIRST_START_NS + day * BETWEEN_STARTS_NS + np.rint(distance / SPEED_M_S * 1e9).astype(np.int64)
-        for day, distance in enumerate(distances)
-    ]
-    numbered = [(drive, i) for drive, distance in zip(drives, distances, strict=True) for i in range(len(distance))]
+    times = [drive.frame_times_s() for drive in drives]
+    poses = np.concatenate([drive.pose_at(time) for drive, time in zip(drives, times, strict=True)])
+    starts_ns = [FIRST_START_NS + day * BETWEEN_STARTS_NS for day in range(len(drives))]
+    timestamps = [start + np.rint(time * 1e9).astype(np.int64) for start, time in zip(starts_ns, times, strict=True)]
+    numbered = [(drive, i) for drive, time in zip(drives, times, strict=True) for i in range(len(time))]
     return Frames(
         frame_id=np.array([f"{drive.name}-{i:04d}" for drive, i in numbered], dtype=object),
         traversal=np.array([drive.name for drive, _ in numbered], dtype=object),
         world=np.full(len(numbered), "town", dtype=object),
         timestamp_ns=np.concatenate(timestamps),
-        position_m=matrices[:, :3, 3],
-        quaternion_wxyz=quaternion_wxyz(matrices[:, :3, :3]),
-        yaw_rad=np.concatenate([yaw for _, yaw in poses]),
-        image=np.array([drive.image_path(i) for drive, i in numbered], dtype=object),
-        cloud=np.array([drive.cloud_path(i) for drive, i in numbered], dtype=object),
+        position_m=poses[:, :3, 3],
+        quaternion_wxyz=quaternion_wxyz(poses[:, :3, :3]),
+        yaw_rad=np.arctan2(poses[:, 1, 0], poses[:, 0, 0]),
+        image=np.array([image_path(drive, i) for drive, i in numbered], dtype=object),
+        cloud=np.array([cloud_path(drive, i) for drive, i in numbered], dtype=object),
     )

@@ -48,8 +48,9 @@ class Counted(Dataset):
         return make_fingerprint("counted", self.version, self.options(), [])
 
     def prepare(self, source: Path | None, destination: Path) -> Iterator[tuple[int, int]]:
-        assert not list(destination.iterdir())
-        (destination / "half.txt").write_text("begun")
+        half = destination / "half.txt"
+        assert list(destination.iterdir()) == ([half] if self.resumable and half.exists() else [])
+        half.write_text(f"{half.read_text()}, gone on" if half.exists() else "begun")
         yield from PORTIONS
         world = WORLD["small"]
         write_prepared(
@@ -121,6 +122,20 @@ def test_what_an_interruption_left_is_prepared_anew(
         prepare(location)
     assert f"{location.folder} was left incomplete; preparing it anew" in caplog.text
     assert (location.folder / "half.txt").read_text() == "begun"
+
+
+def test_a_dataset_that_can_resume_goes_on_from_what_is_there(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Counted, "resumable", True)
+    location = locate("counted", None)
+    location.folder.mkdir(parents=True)
+    (location.folder / "half.txt").write_text("old")
+    monkeypatch.setattr(logging.getLogger("benchmark"), "propagate", True)
+    with caplog.at_level(logging.INFO):
+        assert len(prepare(location).frames) == 36
+    assert f"{location.folder} was left incomplete; going on" in caplog.text
+    assert (location.folder / "half.txt").read_text() == "old, gone on"
 
 
 def test_progress_counts_frames_and_not_portions(
@@ -196,7 +211,7 @@ def test_a_wrong_option_is_one_sentence(option: str, expected: str) -> None:
 def test_options_are_read_as_their_types() -> None:
     assert make_dataset("counted", ["spacing_m=2.5", 'names=["a","b"]']) == Counted(spacing_m=2.5, names=("a", "b"))
     town = make_dataset("town", ["preset=tiny", "seed=3"])
-    assert town.options() == {"preset": "tiny", "seed": 3}
+    assert town.options() == {"preset": "tiny", "seed": 3, "every": 1}
 
 
 # --- protocols -----------------------------------------------------------------------------------

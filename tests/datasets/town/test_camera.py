@@ -3,20 +3,22 @@ import pytest
 
 from datasets.base import Intrinsics
 from datasets.town.camera import PinholeCamera, forward_camera
-from datasets.town.drives import CAMERA, LIDAR, route_of, scene_of, world_from_lidar
+from datasets.town.drives import route_of, scene_of, world_from_lidar
 from datasets.town.ground import GroundMap
 from datasets.town.light import LIGHTS
 from datasets.town.scene import Mesh, Scene
 from datasets.town.solids import box, placed
 from datasets.town.town import Town
 
+DRIVE = Town(preset="tiny").drives()[0]
+CAMERA, LIDAR = DRIVE.camera, DRIVE.lidar
+
 
 @pytest.fixture(scope="module")
 def street():
     """A furnished district of the town and some poses in it."""
-    drive = Town(preset="tiny").drives()[0]
-    route = route_of(drive)
-    return scene_of(drive), world_from_lidar(*route.pose_at(np.linspace(0, route.length_m, 12)))
+    route = route_of(DRIVE)
+    return scene_of(DRIVE), world_from_lidar(*route.pose_at(np.linspace(0, route.length_m, 12)))
 
 
 def in_camera(points):
@@ -28,7 +30,7 @@ def test_the_first_surface_towards_a_return_is_that_return_or_hides_it(street):
     scene, poses = street
     same, hidden = 0, 0
     for pose in poses:
-        points = LIDAR.scan(scene, pose).astype(np.float64) @ pose[:3, :3].T + pose[:3, 3]
+        points = LIDAR.scan(scene, pose)[:, :3].astype(np.float64) @ pose[:3, :3].T + pose[:3, 3]
         centre = CAMERA.world_from_camera(pose)[:3, 3]
         reach = np.linalg.norm(points - centre, axis=1)
         first = scene.cast(centre, (points - centre) / reach[:, None]).distance_m
@@ -43,7 +45,7 @@ def test_returns_agree_with_the_rendered_depth_of_their_pixel(street):
     k = CAMERA.intrinsics
     near, hidden, visible = 0, 0, 0
     for pose in poses:
-        points = LIDAR.scan(scene, pose)
+        points = LIDAR.scan(scene, pose)[:, :3]
         x, y, z = in_camera(points).T
         u, v = k.fx * x / z + k.cx, k.fy * y / z + k.cy
         seen = (z > 0.5) & (u >= 0) & (u < k.width) & (v >= 0) & (v < k.height)

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from datasets.town.district import CHARACTERS, build_district
-from datasets.town.drives import LIDAR, route_of, world_from_lidar
-from datasets.town.ground import Plots, map_ground
+from datasets.town.drives import route_of, world_from_lidar
+from datasets.town.ground import MARGIN_M, Plots, map_ground
+from datasets.town.materials import Material
+from datasets.town.scene import MISS, Hits
 from datasets.town.seeding import generator_for
 from datasets.town.streets import Street, StreetGraph, lay_streets
 from datasets.town.town import PRESETS, Town
@@ -51,10 +53,10 @@ def test_nothing_stands_on_a_road(district):
 
 
 def test_nothing_is_near_a_passing_vehicle(drive, district):
-    scene = district.on_day(drive.seed, drive.light)
+    scene = district.on_day(drive.seed, drive.day)
     route = route_of(drive)
     for pose in world_from_lidar(*route.pose_at(np.arange(0, route.length_m, 4.0))):
-        assert np.linalg.norm(LIDAR.scan(scene, pose), axis=1).min() > 0.8
+        assert np.linalg.norm(drive.lidar.scan(scene, pose)[:, :3], axis=1).min() > 0.8
 
 
 def test_parked_cars_change_from_day_to_day_and_nothing_else_does(district):
@@ -63,6 +65,33 @@ def test_parked_cars_change_from_day_to_day_and_nothing_else_does(district):
     assert not np.array_equal(monday.albedo, tuesday.albedo)
     standing = len(district.standing.albedo)
     assert np.array_equal(monday.albedo[: standing + 3], tuesday.albedo[: standing + 3])
+
+
+def test_trees_are_bare_in_winter_and_nothing_else_changes(drive, district):
+    summer, winter = (district.on_day(0, "monday", light) for light in ("day", "winter"))
+    route = route_of(drive)
+    leaf_hits = dict.fromkeys(("summer", "winter"), 0)
+    for pose in world_from_lidar(*route.pose_at(np.linspace(0, route.length_m, 10))):
+        rays = drive.lidar.directions @ pose[:3, :3].T.astype(np.float32)
+        for name, scene in (("summer", summer), ("winter", winter)):
+            hits = scene.cast(pose[:3, 3], rays)
+            hit = np.flatnonzero(hits.face != MISS)
+            solid = Hits(distance_m=hits.distance_m[hit], face=hits.face[hit])
+            kinds = scene.look["material"][scene.surface(solid, pose[:3, 3], rays[hit])]
+            leaf_hits[name] += int((kinds == Material.LEAVES).sum())
+    assert 0 < leaf_hits["winter"] < 0.6 * leaf_hits["summer"]
+    for material in Material:
+        if material not in (Material.LEAVES, Material.BARK):
+            count = [(scene.look["material"] == material).sum() for scene in (summer, winter)]
+            assert count[0] == count[1]
+
+
+def test_a_district_has_lamps_over_its_streets_signs_and_houses(district):
+    scene = district.on_day(0, "monday")
+    assert len(scene.lamps_m) > 10
+    assert (district.ground.at(scene.lamps_m[:, :2]) < 0.5).all()
+    assert {Material.SIGN, Material.SHOP_SIGN, Material.HEDGE, Material.PLATE} < set(scene.look["material"])
+    assert scene.reflectivity[scene.look["material"] == Material.SIGN].min() > 1 > scene.reflectivity[0]
 
 
 def test_a_district_depends_on_its_name_and_seed_alone(drive, district):
@@ -78,12 +107,10 @@ def test_shares_of_characters_make_a_whole():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_districts_are_500_m_apart(preset):
-    grounds = [
-        map_ground(lay_streets(plan, generator_for(0, plan.name, "streets"))) for plan in PRESETS[preset].districts
-    ]
-    low = np.array([ground.south_west_m for ground in grounds])
-    high = low + [ground.size_m for ground in grounds]
-    for i in range(len(grounds)):
+    graphs = [lay_streets(plan, generator_for(0, plan.name, "streets")) for plan in PRESETS[preset].districts]
+    low = np.array([graph.junctions_m.min(0) - MARGIN_M for graph in graphs])
+    high = np.array([graph.junctions_m.max(0) + MARGIN_M for graph in graphs])
+    for i in range(len(graphs)):
         for j in range(i):
             gap = np.maximum(np.maximum(low[i] - high[j], low[j] - high[i]), 0)
             assert np.hypot(*gap) >= 500

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datasets.town.solids import boulder, box, column, gable, placed
+from datasets.town.solids import boulder, box, column, gable, normals, placed, rod, upright
 
 SIZE = st.floats(0.1, 30.0)
 
@@ -57,3 +57,30 @@ def test_a_boulder_is_closed_and_near_its_ellipsoid(seed, roughness):
 def test_placing_turns_before_it_moves():
     corner = np.array([[[1.0, 0.0, 0.5]] * 3])
     np.testing.assert_allclose(placed(corner, (10.0, 20.0, 3.0), np.pi / 2)[0, 0], [10, 21, 3.5], atol=1e-12)
+
+
+def test_a_rod_is_closed_and_runs_from_its_start_to_its_end():
+    for end in ((3.0, 1.0, 4.0), (-5.0, 0.0, 1.0), (1.0, 1.0, 9.0)):
+        triangles = rod((1.0, 1.0, 1.0), end, 0.2)
+        assert len(triangles) == 8
+        assert_closed(triangles)
+        assert volume_m3(triangles) > 0
+        corners = triangles.reshape(-1, 3)
+        axis = np.subtract(end, (1.0, 1.0, 1.0))
+        along = (corners - 1.0) @ axis / (axis @ axis)
+        np.testing.assert_allclose(np.unique(along.round(6)), [0, 1], atol=1e-6)
+
+
+def test_coarse_boulders_have_20_faces():
+    triangles = boulder((1.0, 2.0, 1.0), 0.2, np.random.default_rng(0), is_coarse=True)
+    assert len(triangles) == 20
+    assert_closed(triangles)
+    assert volume_m3(triangles) > 0
+
+
+def test_what_stands_upright_faces_along_x():
+    plate = upright(box(2.0, 1.0, 0.1))
+    assert_closed(plate)
+    assert volume_m3(plate) == pytest.approx(0.2)
+    np.testing.assert_allclose(np.ptp(plate.reshape(-1, 3), axis=0), [0.1, 2.0, 1.0])
+    np.testing.assert_allclose(normals(plate)[-2:], [[1, 0, 0]] * 2)

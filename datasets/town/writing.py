@@ -1,0 +1,80 @@
+"""The files of drives, written by several processes; what was written before an interruption is kept."""
+
+import io
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from datasets.files import write_atomically
+from datasets.town.drives import Drive
+from datasets.town.light import LIGHTS
+from datasets.town.seeding import generator_for
+
+FRAMES_PER_JOB = 40
+JPEG_QUALITY = 92
+"""A fifth of a PNG's size at a thirtieth of its encoding time (measured)."""
+
+Job = tuple[Drive, list[int], Path]
+
+
+def image_path(drive: Drive, number: int) -> str:
+    """Where the image of a frame lies in the prepared folder."""
+    return f"images/{drive.name}/{number:04d}.jpg"
+
+
+def cloud_path(drive: Drive, number: int) -> str:
+    """Where the cloud of a frame lies in the prepared folder."""
+    return f"clouds/{drive.name}/{number:04d}.npy"
+
+
+def write_drives(drives: Sequence[Drive], folder: Path, workers: int) -> Iterator[int]:
+    """Write all images and clouds below ``folder`` that are not there yet; yields how many more frames are there.
+
+    Files are written whole or not at all, and do not depend on ``workers`` or on interruptions: every random number is
+    drawn from a generator of its frame or drive.
+    """
+    _remove_parts(folder)
+    jobs: list[Job] = []
+    for drive in drives:
+        numbers = range(len(drive.frame_times_s()))
+        missing = [n for n in numbers if not all(_are_written(folder, drive, n))]
+        yield len(numbers) - len(missing)
+        jobs += [(drive, missing[i : i + FRAMES_PER_JOB], folder) for i in range(0, len(missing), FRAMES_PER_JOB)]
+    if workers == 1 or len(jobs) < 2:
+        yield from map(_write_frames, jobs)
+        return
+    # Forked children of a process that has started threads (torch) can hang; fresh ones cannot.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_write_frames, jobs)
+
+
+def _are_written(folder: Path, drive: Drive, number: int) -> tuple[bool, bool]:
+    return (folder / image_path(drive, number)).is_file(), (folder / cloud_path(drive, number)).is_file()
+
+
+def _remove_parts(folder: Path) -> None:
+    """What a killed process had begun."""
+    for part in folder.glob("*/*/.*"):
+        part.unlink()
+
+
+def _write_frames(job: Job) -> int:
+    drive, numbers, folder = job
+    times = drive.frame_times_s()[numbers]
+    for number, time, pose in zip(numbers, times.tolist(), drive.pose_at(times), strict=True):
+        has_image, has_cloud = _are_written(folder, drive, number)
+        if not has_image:
+            noise = generator_for(drive.seed, drive.name, "sensor noise", number)
+            pixels = drive.camera.image(drive.scene_at(time), pose, LIGHTS[drive.light], noise)
+            content = io.BytesIO()
+            Image.fromarray(pixels).save(content, "jpeg", quality=JPEG_QUALITY)
+            write_atomically(folder / image_path(drive, number), content.getvalue())
+        if not has_cloud:
+            content = io.BytesIO()
+            np.save(content, drive.scan(drive.lidar, time))
+            write_atomically(folder / cloud_path(drive, number), content.getvalue())
+    return len(numbers)

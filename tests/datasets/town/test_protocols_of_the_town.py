@@ -1,0 +1,65 @@
+"""The town's geometry has what each of its protocols asks for."""
+
+import numpy as np
+import pytest
+
+from benchmark.ground_truth import ordered_pairs, relate
+from benchmark.selection import select
+from datasets.places import heading_difference_rad, plane_distance_m
+from datasets.protocols import PROTOCOLS
+from datasets.town.town import Town, frames_of
+
+PAIRS = {
+    ("small", "town"): 12,
+    ("small", "town-night"): 1,
+    ("small", "town-winter"): 1,
+    ("small", "town-revisit"): 4,
+    ("tiny", "town"): 2,
+    ("tiny", "town-night"): 1,
+    ("tiny", "town-revisit"): 2,
+    ("large", "town-night"): 2,
+}
+
+
+@pytest.fixture(scope="module")
+def frames():
+    """Of the test district of each preset."""
+    return {
+        preset: frames_of([drive for drive in Town(preset=preset).drives() if drive.plan.name == "test"])
+        for preset in ("small", "tiny", "large")
+    }
+
+
+def relations(frames, protocol):
+    queries, database = (frames.take(select(frames, part)) for part in (protocol.query, protocol.database))
+    for pair in ordered_pairs(protocol, queries.traversal_names(), database.traversal_names()):
+        asked = queries.take(queries.traversal == pair.query_traversal)
+        searched = database.take(database.traversal == pair.database_traversal)
+        yield asked, searched, relate(asked, searched, protocol)
+
+
+@pytest.mark.parametrize(("preset", "name"), PAIRS)
+def test_queries_have_positives(preset, name, frames):
+    found = list(relations(frames[preset], PROTOCOLS[name]))
+    assert len(found) == PAIRS[preset, name]
+    least = 0.4 if name == "town-revisit" else 0.95
+    for asked, _, relation in found:
+        assert relation.is_positive.any(1).mean() >= least, asked.traversal[0]
+
+
+def test_only_true_revisits_count(frames):
+    """Every positive lies half a minute and more than a block's side of path back, most on the other lane."""
+    opposite = []
+    for asked, searched, relation in relations(frames["small"], PROTOCOLS["town-revisit"]):
+        query, row = np.nonzero(relation.is_positive)
+        assert ((asked.timestamp_ns[query] - searched.timestamp_ns[row]) > 30e9).all()
+        driven = np.cumsum(np.hypot(*np.diff(asked.position_m[:, :2], axis=0, prepend=asked.position_m[:1, :2]).T))
+        assert (driven[query] - driven[row]).min() > 100
+        assert plane_distance_m(asked.position_m, searched.position_m)[query, row].max() <= 20
+        opposite.append(heading_difference_rad(asked.yaw_rad[query], searched.yaw_rad[row]) > 2.5)
+    assert np.concatenate(opposite).mean() > 0.5
+
+
+def test_the_day_that_is_searched_is_every_drive_by_day(frames):
+    names = {str(searched.traversal[0]) for _, searched, _ in relations(frames["large"], PROTOCOLS["town-night"])}
+    assert names == {"test-day", "test-day-2"}
