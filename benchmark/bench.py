@@ -29,7 +29,7 @@ from benchmark.scoring import has_result, rank_trivially, write_result
 from benchmark.training import WEIGHTS, TrainingOptions, TrainingReport, train
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
-from datasets.files import sha256_of
+from datasets.files import locked, sha256_of
 from datasets.prepared import PreparedDataset
 from methods.base import FROM_SCRATCH, Method, MethodConfig, ShippedWeights
 
@@ -195,7 +195,9 @@ class Bench:
     def _run_method(self) -> Result:
         method = self.train()
         log.info("weights: %s", self._weights_in_words)
-        n_new = encode(method, self.dataset, self.rows, self.descriptor_folder, self._manifest())
+        with locked(self.descriptor_folder):  # until they are read: another protocol needs other frames
+            n_new = encode(method, self.dataset, self.rows, self.descriptor_folder, self._manifest())
+            descriptors = Descriptors.read(self.descriptor_folder)
         log.info("encoded %d parts anew, %s", n_new, self.descriptor_folder)
         cost = measure(method, self.dataset, self.rows) if self.measured else None
         return write_result(
@@ -204,7 +206,7 @@ class Bench:
             dataset=self.dataset,
             protocol=self.protocol,
             method=self._method_record(),
-            distances=from_descriptors(Descriptors.read(self.descriptor_folder)),
+            distances=from_descriptors(descriptors),
             cost=cost,
             seed=self.request.seed,
             environment=environment(self.device),

@@ -24,7 +24,7 @@ from benchmark.loading import batch_loader
 from benchmark.selection import select
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
-from datasets.files import sha256_of, write_atomically
+from datasets.files import locked, read_json, sealed, sha256_of, unsealed, write_atomically
 from datasets.prepared import PreparedDataset
 from methods.base import Method, Stage, StageOutput
 
@@ -66,8 +66,13 @@ class TrainingReport:
     @classmethod
     def read(cls, folder: Path) -> "TrainingReport":
         """Read what :func:`train` wrote."""
-        raw = json.loads((folder / "training.json").read_text())
-        return cls(weights_sha256=raw["weights_sha256"], stages={n: StageReport(**s) for n, s in raw["stages"].items()})
+        path = folder / "training.json"
+        try:
+            raw = unsealed(read_json(path), path)
+            stages = {name: StageReport(**stage) for name, stage in raw["stages"].items()}
+            return cls(weights_sha256=raw["weights_sha256"], stages=stages)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise CrossplaceError(f"{path}: no report of a training ({error!r}); delete it and train again") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +104,11 @@ def train(
     reports = {}
     for number, stage in enumerate(method.stages(protocol.split)):
         run = _StageRun(fabric, method, stage, dataset, rows, (seed, number), folder / stage.name, options)
-        reports[stage.name] = run()
+        with locked(run.folder):
+            reports[stage.name] = run()
     save_weights(method, folder / WEIGHTS)
     report = TrainingReport(weights_sha256=sha256_of(folder / WEIGHTS), stages=reports)
-    write_atomically(folder / "training.json", json.dumps(asdict(report), indent=1).encode())
+    write_atomically(folder / "training.json", json.dumps(sealed(asdict(report)), indent=1).encode())
     return report
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from datasets.errors import CrossplaceError
 from datasets.files import sha256_of, write_atomically
 
 
@@ -25,7 +26,7 @@ def test_a_failure_leaves_the_old_file_and_no_part(tmp_path: Path, monkeypatch: 
         raise OSError("disk full")
 
     monkeypatch.setattr(os if call == "fsync" else Path, call, fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(CrossplaceError, match=r"file\.txt: cannot be written \(disk full\); .*same command again"):
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file.txt"]
