@@ -48,7 +48,7 @@ def _hits(folder: Path, result: Result, direction: str, depth: int) -> tuple[nda
     if not (folder / RANKS).is_file():
         raise CrossplaceError(f"{folder}: no {RANKS}; a comparison needs the ranks of every query")
     try:
-        with np.load(folder / RANKS, allow_pickle=False) as stored:
+        with (folder / RANKS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             ranks = {name: stored[name] for name in COLUMNS}
     except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
         raise CrossplaceError(

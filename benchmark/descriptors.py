@@ -120,6 +120,7 @@ def _read_description(path: Path) -> dict[Literal["method", "distance"], Any]:
     described = read_json(path) if path.is_file() else {}
     if not isinstance(described, dict):
         raise CrossplaceError(f'{path}: expected an object such as {{"method": "…", "distance": "l2"}}')
+    described = unsealed(described, path)
     distance = described.get("distance", "l2")
     if distance not in ["l2", "cosine", "dot"]:
         raise CrossplaceError(f"{path}: distance {distance!r} is none of l2, cosine, dot")

@@ -39,7 +39,7 @@ def encode(
     method.eval()
     spec = method.descriptors[0]
     described = {"method": method.card.name, "distance": spec.distance}
-    write_atomically(folder / DESCRIPTION, json.dumps(described, indent=1).encode())
+    write_atomically(folder / DESCRIPTION, json.dumps(sealed(described), indent=1).encode())
     n_new = 0
     for part, modalities, members in _parts(dataset, rows):
         wanted = part_manifest(dataset, members, manifest)

@@ -226,7 +226,8 @@ def _read_frames(path: Path) -> Frames:
         types = dict.fromkeys([*text, "timestamp_ns"], str)
         table = pd.read_csv(path, dtype=types, keep_default_na=False, index_col=False, float_precision="round_trip")
     except Exception as error:  # many kinds; a line that is too long is a warning
-        raise CrossplaceError(f"{path}: not a readable table ({error})") from error
+        reason = " ".join(str(error).split())
+        raise CrossplaceError(f"{path}: not a readable table ({reason}); expected one line a frame") from error
     missing = [c for c in COLUMNS if c not in table.columns]
     if missing:
         raise CrossplaceError(f"{path}: column {missing[0]!r} is missing; expected {', '.join(COLUMNS)}")
