@@ -2,15 +2,13 @@
 
 import hashlib
 import json
-import multiprocessing
-import os
 import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,40 +18,11 @@ import pytest
 
 from datasets.prepared import PreparedDataset
 
-HERE = Path(__file__).parent
-PRELOADED = ["pytest", "benchmark.bench", "methods.vxp", "methods.layers.augment", "lightning_fabric", "victim"]
+VICTIM = Path(__file__).with_name("victim.py")
 VOLATILE = {"created", "seconds", "seal"}
 """Keys of ``result.json`` that the clock writes."""
 PER_RUN = {"training": 2, "encoding": 1, "result": 1}
 """Kills of one run by what is killed."""
-
-
-@pytest.fixture(scope="module")
-def victim() -> Iterator[Any]:
-    """The module ``victim``, importable here and in children forked from a process that has torch imported."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(HERE)
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), *sys.path]))
-        patch.setenv("OMP_NUM_THREADS", "1")
-        multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
-        import victim
-
-        yield victim
-        del sys.modules["victim"]
-
-
-@pytest.fixture(scope="module")
-def start(victim: Any) -> Callable[[Any], int]:
-    """Run a job in a process of its own; returns its exit code, -9 if it was killed."""
-
-    def start(job: Any) -> int:
-        process = multiprocessing.get_context("forkserver").Process(target=victim.run, args=(job,))
-        process.start()
-        process.join()
-        assert process.exitcode is not None
-        return process.exitcode
-
-    return start
 
 
 def outcome(runs: Path) -> dict[str, str]:
@@ -157,7 +126,7 @@ def test_the_command_killed_from_outside_at_random_moments_continues(
 ) -> None:
     """Fresh interpreters, the real command line, a signal from another process some time after the first epoch."""
     job, _, expected = undisturbed()
-    command = [sys.executable, HERE / "victim.py", "evaluate", "--method", "toy", "--device", "cpu"]
+    command = [sys.executable, VICTIM, "evaluate", "--method", "toy", "--device", "cpu"]
     command += ["--dataset", job.dataset, "--runs", tmp_path, "--retrain"]
     rng = random.Random(0)
     for epoch in ("teach: epoch 1", "align: epoch 1"):

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,6 +52,8 @@ class Job:
     preset: str = "quick"
     dies_at: str | None = None
     """The event at whose first occurrence the process dies."""
+    pauses_at: str | None = None
+    """The event before which the process sleeps for a second."""
     events: Path | None = None
     """Where to write the list of all events, if nothing kills the process."""
 
@@ -85,6 +88,8 @@ def run(job: Job) -> None:
 
     def happened(event: str) -> None:
         events.append(event)
+        if event == job.pauses_at:
+            time.sleep(1)
         if event == job.dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
