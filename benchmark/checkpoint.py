@@ -25,8 +25,11 @@ def save_weights(module: nn.Module, path: Path) -> None:
 
 def load_weights(module: nn.Module, path: Path) -> None:
     """Load what :func:`save_weights` wrote; names and shapes must fit exactly."""
-    found = _read(path)
-    _check_fit(found, module.state_dict(), path)
+    try:
+        found = _read(path)
+        _check_fit(found, module.state_dict(), path)
+    except CrossplaceError as error:
+        raise CrossplaceError(f"{error}; take its folder away to train anew") from error
     module.load_state_dict(found)
 
 

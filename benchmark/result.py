@@ -155,9 +155,13 @@ class Result(_Model):
     def read(cls, folder: Path) -> "Result":
         """Read ``folder/result.json``; a newer major schema is refused, minor additions are ignored."""
         path = folder / RESULT
-        raw = read_json(path)
+        again = f"take {folder} away and run bench again"
+        try:
+            raw = read_json(path)
+        except CrossplaceError as error:
+            raise CrossplaceError(f"{error}; {again}") from error
         if not isinstance(raw, dict) or "schema_version" not in raw:
-            raise CrossplaceError(f"{path}: no result: expected an object with schema_version, written by bench")
+            raise CrossplaceError(f"{path}: no result: expected an object with schema_version; {again}")
         found = str(raw["schema_version"])
         if found.split(".")[0] != SCHEMA.split(".")[0]:
             raise CrossplaceError(
@@ -165,9 +169,11 @@ class Result(_Model):
             )
         try:
             return cls.model_validate(unsealed(raw, path))
+        except CrossplaceError as error:
+            raise CrossplaceError(f"{error}; {again}") from error
         except ValidationError as error:
             first = error.errors()[0]
-            raise CrossplaceError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            raise CrossplaceError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {again}") from error
 
     def write(self, folder: Path, ranks: dict[str, ndarray]) -> None:
         """Write both files; ``result.json`` last, so that a folder with it is complete."""

@@ -71,8 +71,8 @@ class TrainingReport:
             raw = unsealed(read_json(path), path)
             stages = {name: StageReport(**stage) for name, stage in raw["stages"].items()}
             return cls(weights_sha256=raw["weights_sha256"], stages=stages)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise CrossplaceError(f"{path}: no report of a training ({error!r}); delete it and train again") from error
+        except (AttributeError, KeyError, TypeError, CrossplaceError) as error:
+            raise CrossplaceError(f"{path}: no report of a training ({error}); delete it and train again") from error
 
 
 @dataclass(frozen=True, kw_only=True)

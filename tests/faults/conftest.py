@@ -18,6 +18,7 @@ _spec = spec_from_file_location("toy_fixtures", Path(__file__).parents[1] / "ben
 assert _spec is not None
 assert _spec.loader is not None
 _module = module_from_spec(_spec)
+sys.modules["toy_fixtures"] = _module  # where the source of its classes is looked up
 _spec.loader.exec_module(_module)
 toy, protocol, logging_as_before = _module.toy, _module.protocol, _module.logging_as_before
 
