@@ -39,7 +39,7 @@ def save_checkpoint(
     """Replace the checkpoint in ``folder``: weights, optimizer and ``progress`` (plain data) as one consistent whole.
 
     The tensors go into a file named by epoch; ``progress.json``, written last, names it. A crash in between leaves
-    the previous checkpoint valid.
+    the previous checkpoint valid. The folder is this process's alone (:func:`datasets.files.locked`).
     """
     state = optimizer.state_dict()
     tensors = {f"module.{name}": t for name, t in _plain(module.state_dict()).items()}
@@ -48,7 +48,7 @@ def save_checkpoint(
     write_atomically(folder / name, _serialised(tensors))
     content = json.dumps(sealed({**progress, "tensors": name}), indent=1)
     write_atomically(folder / "progress.json", content.encode())
-    for old in folder.glob("epoch-*.safetensors"):
+    for old in [*folder.glob("epoch-*.safetensors"), *folder.glob(".*")]:  # hidden: parts that a kill left
         if old.name != name:
             old.unlink()
 
