@@ -81,9 +81,10 @@ def read_text(path: Path) -> str:
     """The UTF-8 text in ``path``, without a byte order mark; raises :class:`CrossplaceError` naming the file."""
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise CrossplaceError(f"{path}: not readable as UTF-8 text ({reason})") from error
+    except OSError as error:
+        raise CrossplaceError(f"{path}: not readable ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise CrossplaceError(f"{path}: not readable as UTF-8 text ({error})") from error
 
 
 def read_json(path: Path) -> Any:

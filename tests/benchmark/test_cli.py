@@ -154,7 +154,7 @@ def test_a_word_that_is_no_command_is_refused(capsys: pytest.CaptureFixture[str]
             ["--source is needed", "cvlibs.net", "Next: crossplace data check kitti --source DIR"],
         ),
         ("evaluate --descriptors nowhere --dataset nowhere", ["unknown dataset 'nowhere'"]),
-        ("publish nowhere", ["nowhere/result.json: not a readable result"]),
+        ("publish nowhere", ["nowhere/result.json: not readable (No such file or directory)", "run bench again"]),
         ("bench --device gpu", ["unknown device 'gpu'"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

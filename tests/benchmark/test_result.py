@@ -308,7 +308,7 @@ def test_a_broken_result_names_file_and_key(folder: Path, change: Callable[..., 
 def test_what_is_no_result_is_named(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / RESULT).write_text(content)
-    with pytest.raises(CrossplaceError, match=r"result\.json: (not readable as UTF-8|not valid JSON|no result)"):
+    with pytest.raises(CrossplaceError, match=r"result\.json: (not readable|not valid JSON|no result)"):
         Result.read(tmp_path)
 
 
