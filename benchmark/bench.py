@@ -6,6 +6,7 @@ run does only what is missing and a changed configuration never meets old files.
 
 import logging
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,7 @@ from benchmark.scoring import has_result, rank_trivially, write_result
 from benchmark.training import WEIGHTS, TrainingOptions, TrainingReport, train
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
-from datasets.files import sha256_of
+from datasets.files import locked, sha256_of
 from datasets.prepared import PreparedDataset
 from methods.base import FROM_SCRATCH, Method, MethodConfig, Recipe, ShippedWeights, Stage
 from methods.layers import sparse_backend
@@ -252,10 +253,13 @@ class Bench:
     def _run_method(self) -> Result:
         method = self.train()
         log.info("weights: %s", self._weights_in_words)
-        for _, _, folder, perturber in self._encodings:
-            n_new = encode(method, self.dataset, self.rows, folder, self._manifest(perturber), perturber=perturber)
-            log.info("encoded %d parts anew, %s", n_new, folder)
-        distances, directions, perturbation = self._comparison()
+        with ExitStack() as until_read:  # another protocol needs other frames
+            for _, _, folder, perturber in self._encodings:
+                until_read.enter_context(locked(folder))
+                manifest = self._manifest(perturber)
+                n_new = encode(method, self.dataset, self.rows, folder, manifest, perturber=perturber)
+                log.info("encoded %d parts anew, %s", n_new, folder)
+            distances, directions, perturbation = self._comparison()
         cost = measure(method, self.dataset, self.rows) if self.measured else None
         return write_result(
             self.result_folder,

@@ -1,5 +1,6 @@
-"""Checkpoints without pickle: tensors as safetensors, everything else as JSON."""
+"""Checkpoints without pickle: tensors as safetensors with their own checksum, everything else as sealed JSON."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from datasets.errors import CrossplaceError
-from datasets.files import write_atomically
+from datasets.files import read_text, sealed, unsealed, write_atomically
+
+CHECKSUM = "sha256_of_tensors"
+"""Key of the safetensors metadata that holds :func:`_checksum`; files made elsewhere lack it."""
 
 
 @runtime_checkable
@@ -25,12 +29,76 @@ class HasState(Protocol):
 
 def save_weights(module: HasState, path: Path) -> None:
     """Parameters and buffers of ``module``."""
-    write_atomically(path, save_tensors(_plain(module.state_dict())))
+    write_atomically(path, _serialised(_plain(module.state_dict())))
 
 
 def load_weights(module: HasState, path: Path) -> None:
     """Load what :func:`save_weights` wrote; names and shapes must fit exactly."""
-    found, expected = _read(path), module.state_dict()
+    try:
+        found = _read(path)
+        _check_fit(found, module.state_dict(), path)
+    except CrossplaceError as error:
+        raise CrossplaceError(f"{error}; take its folder away to train anew") from error
+    module.load_state_dict(found)
+
+
+def save_checkpoint(folder: Path, module: HasState, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
+    """Replace the checkpoint in ``folder``: weights, optimizer and ``progress`` (plain data) as one consistent whole.
+
+    The tensors go into a file named by epoch; ``progress.json``, written last, names it. A crash in between leaves
+    the previous checkpoint valid. The folder is this process's alone (:func:`datasets.files.locked`).
+    """
+    state = optimizer.state_dict()
+    tensors = {f"module.{name}": t for name, t in _plain(module.state_dict()).items()}
+    tensors |= _plain({f"optimizer.{i}.{key}": t for i, slots in state["state"].items() for key, t in slots.items()})
+    name = f"epoch-{progress['epoch']:04d}.safetensors"
+    write_atomically(folder / name, _serialised(tensors))
+    content = json.dumps(sealed({**progress, "tensors": name}), indent=1)
+    write_atomically(folder / "progress.json", content.encode())
+    for old in [*folder.glob("epoch-*.safetensors"), *folder.glob(".*")]:  # hidden: parts that a kill left
+        if old.name != name:
+            old.unlink()
+
+
+def load_checkpoint(folder: Path, module: HasState, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
+    """Restore the checkpoint in ``folder`` and return its progress; none if there is no checkpoint.
+
+    Raises:
+        CrossplaceError: a damaged checkpoint, or one of another network or optimizer; nothing is changed then.
+    """
+    path = folder / "progress.json"
+    if not path.exists():
+        return None
+    try:
+        noted = json.loads(read_text(path))
+        noted["seal"]  # KeyError: every checkpoint has one
+        progress = unsealed(noted, path)
+        file = folder / progress["tensors"]
+        tensors = _read(file)
+        weights = {k.removeprefix("module."): t for k, t in tensors.items() if k.startswith("module.")}
+        _check_fit(weights, module.state_dict(), file)
+        slots = _slots(tensors, optimizer, file)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, CrossplaceError) as error:
+        raise CrossplaceError(f"{path}: damaged training state ({error}); delete {folder} to start over") from error
+    module.load_state_dict(weights)
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
+    return progress
+
+
+def _slots(tensors: dict[str, Tensor], optimizer: torch.optim.Optimizer, path: Path) -> dict[int, dict[str, Tensor]]:
+    """The optimizer's state by parameter; each tensor has its parameter's shape, or is a number."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    slots: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            if int(index) >= len(parameters) or tensor.shape not in (parameters[int(index)].shape, ()):
+                raise CrossplaceError(f"{path}: {name} is of another method or configuration")
+            slots.setdefault(int(index), {})[key] = tensor
+    return slots
+
+
+def _check_fit(found: dict[str, Tensor], expected: dict[str, Tensor], path: Path) -> None:
     for name, tensor in expected.items():
         if name not in found:
             raise CrossplaceError(f"{path}: no tensor {name!r}; these weights are for another method or configuration")
@@ -41,44 +109,6 @@ def load_weights(module: HasState, path: Path) -> None:
     surplus = sorted(set(found) - set(expected))
     if surplus:
         raise CrossplaceError(f"{path}: {surplus[0]!r} does not belong to this configuration")
-    module.load_state_dict(found)
-
-
-def save_checkpoint(folder: Path, module: HasState, optimizer: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
-    """Replace the checkpoint in ``folder``: weights, optimizer and ``progress`` (plain data) as one consistent whole.
-
-    The tensors go into a file named by epoch; ``progress.json``, written last, names it. A crash in between leaves
-    the previous checkpoint valid.
-    """
-    state = optimizer.state_dict()
-    tensors = {f"module.{name}": t for name, t in _plain(module.state_dict()).items()}
-    tensors |= _plain({f"optimizer.{i}.{key}": t for i, slots in state["state"].items() for key, t in slots.items()})
-    name = f"epoch-{progress['epoch']:04d}.safetensors"
-    write_atomically(folder / name, save_tensors(tensors))
-    write_atomically(folder / "progress.json", json.dumps({**progress, "tensors": name}, indent=1).encode())
-    for old in folder.glob("epoch-*.safetensors"):
-        if old.name != name:
-            old.unlink()
-
-
-def load_checkpoint(folder: Path, module: HasState, optimizer: torch.optim.Optimizer) -> dict[str, Any] | None:
-    """Restore the checkpoint in ``folder`` and return its progress; none if there is no checkpoint."""
-    path = folder / "progress.json"
-    if not path.is_file():
-        return None
-    try:
-        progress: dict[str, Any] = json.loads(path.read_text())
-        tensors = _read(folder / progress["tensors"])
-    except (json.JSONDecodeError, KeyError) as error:
-        raise CrossplaceError(f"{path}: damaged training state ({error!r}); delete {folder} to start over") from error
-    module.load_state_dict({k.removeprefix("module."): t for k, t in tensors.items() if k.startswith("module.")})
-    slots: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            slots.setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})
-    return progress
 
 
 def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -86,8 +116,26 @@ def _plain(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in state.items()}
 
 
+def _serialised(tensors: dict[str, Tensor]) -> bytes:
+    return save_tensors(tensors, metadata={CHECKSUM: _checksum(tensors)})
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and contents."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     try:
-        return load_tensors(path.read_bytes())
-    except (OSError, SafetensorError) as error:
+        content = path.read_bytes()
+        tensors = load_tensors(content)
+    except (OSError, ValueError, SafetensorError) as error:
         raise CrossplaceError(f"{path}: no readable safetensors file ({error})") from error
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    if header.get("__metadata__", {}).get(CHECKSUM) not in (None, _checksum(tensors)):
+        raise CrossplaceError(f"{path}: damaged since it was written (its checksum does not fit its tensors)")
+    return tensors

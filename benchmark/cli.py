@@ -141,11 +141,13 @@ class Stats(_OfDataset):
         from benchmark.contact_sheet import draw
         from benchmark.preparing import locate, prepare
         from benchmark.tables import print_summary
+        from datasets.files import writing
 
         dataset = prepare(locate(self.dataset, self.source, self.dataset_options))
         print_summary(dataset)
         sheet = self.sheet or dataset.folder / "contact-sheet.png"
-        draw(dataset, sheet)
+        with writing(sheet):
+            draw(dataset, sheet)
         say(f"contact sheet: {sheet}")
 
 

@@ -12,6 +12,12 @@ from benchmark.metrics import is_counted, is_hit
 from benchmark.result import RANKS, Result
 from datasets.errors import CrossplaceError
 
+COLUMNS = (
+    *("directions", "query_direction", "query_pair", "query_frame", "query_first_positive_rank"),
+    *("frame_world", "frame_east_m", "frame_north_m"),
+)
+"""What a comparison needs of ``ranks.npz``."""
+
 
 def recall_difference(
     runs: Sequence[Path], others: Sequence[Path], direction: str, depth: int = 1
@@ -53,8 +59,13 @@ def _hits(folder: Path, result: Result, direction: str, depth: int) -> tuple[nda
     """Hits of the counted queries of one direction, and their columns beside all frame columns."""
     if not (folder / RANKS).is_file():
         raise CrossplaceError(f"{folder}: no {RANKS}; a comparison needs the ranks of every query")
-    with np.load(folder / RANKS, allow_pickle=False) as stored:
-        ranks = dict(stored)
+    try:
+        with (folder / RANKS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            ranks = {name: stored[name] for name in COLUMNS}
+    except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
+        raise CrossplaceError(
+            f"{folder / RANKS}: not readable ranks ({error}); delete {folder} and run bench again"
+        ) from error
     if direction not in ranks["directions"]:
         raise CrossplaceError(f"{folder}: no direction {direction!r}; found {', '.join(ranks['directions'])}")
     is_direction = ranks["query_direction"] == ranks["directions"].tolist().index(direction)

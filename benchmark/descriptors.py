@@ -6,7 +6,6 @@ and, row for row, ``images.npy`` and/or ``clouds.npy`` of shape (n, size) or (n,
 Further named descriptors lie beside the main one as ``images.<name>.npy``.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,8 +17,9 @@ from numpy import ndarray
 from benchmark.ranking import Distance
 from datasets.base import Modality
 from datasets.errors import CrossplaceError
+from datasets.files import read_json, read_npy, read_text, sha256_of, unsealed
 
-IDS, DESCRIPTION = "frame_ids.txt", "descriptors.json"
+IDS, DESCRIPTION, MANIFEST = "frame_ids.txt", "descriptors.json", "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,8 @@ class Descriptors:
         parts: dict[Modality, list[ndarray]] = {"image": [], "cloud": []}
         rows: dict[Modality, dict[str, int]] = {"image": {}, "cloud": {}}
         for path in listed:
+            if (path.parent / MANIFEST).is_file():
+                read_manifest(path.parent)
             ids = _read_ids(path)
             for modality in parts:
                 file = path.parent / file_name(modality, name)
@@ -68,6 +70,22 @@ class Descriptors:
         return self.arrays[modality][[rows[i] for i in frame_ids]]
 
 
+def read_manifest(part: Path) -> dict[str, Any]:
+    """What the suite noted of the part that it wrote; raises :class:`CrossplaceError` if a file is not as written."""
+    path = part / MANIFEST
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise CrossplaceError(f"{path}: expected an object; delete {part} and run the same command again")
+    manifest = unsealed(found, path)
+    for name, expected in manifest.get("files", {}).items():
+        file = part / name
+        if not file.is_file() or sha256_of(file) != expected:
+            raise CrossplaceError(
+                f"{file}: missing or damaged since it was written; delete {part} and run the same command again"
+            )
+    return manifest
+
+
 def file_name(modality: Modality, descriptor: str = "main") -> str:
     """Name of the array of one modality and descriptor."""
     return f"{modality}s.npy" if descriptor == "main" else f"{modality}s.{descriptor}.npy"
@@ -81,18 +99,12 @@ def _add_rows(rows: dict[str, int], ids: list[str], path: Path) -> None:
 
 
 def _read_ids(path: Path) -> list[str]:
-    try:
-        ids = path.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as error:
-        raise CrossplaceError(f"{path}: not UTF-8 text ({error})") from error
+    ids = read_text(path).split("\n")
     return ids[:-1] if ids[-1] == "" else ids
 
 
 def _read_array(path: Path, n_ids: int) -> Float[ndarray, "n views size"]:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise CrossplaceError(f"{path}: not a readable array ({error})") from error
+    array = read_npy(path)
     if array.ndim not in (2, 3) or array.dtype.kind != "f" or len(array) != n_ids:
         raise CrossplaceError(
             f"{path}: expected floats of shape ({n_ids}, size) or ({n_ids}, views, size) as {IDS} has {n_ids} lines, "
@@ -105,15 +117,11 @@ def _read_array(path: Path, n_ids: int) -> Float[ndarray, "n views size"]:
 
 
 def _read_description(path: Path) -> dict[Literal["method", "distance"], Any]:
-    described: Any = {}
-    if path.is_file():
-        try:
-            described = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise CrossplaceError(f"{path}: not valid JSON ({error})") from error
+    described = read_json(path) if path.is_file() else {}
     if not isinstance(described, dict):
         raise CrossplaceError(f'{path}: expected an object such as {{"method": "…", "distance": "l2"}}')
+    described = unsealed(described, path)
     distance = described.get("distance", "l2")
-    if distance not in ("l2", "cosine", "dot"):
+    if distance not in ["l2", "cosine", "dot"]:
         raise CrossplaceError(f"{path}: distance {distance!r} is none of l2, cosine, dot")
     return {"method": str(described.get("method", path.parent.resolve().name)), "distance": distance}

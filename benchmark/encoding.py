@@ -1,6 +1,5 @@
 """Every traversal encoded once, into descriptor files that say what they were made of."""
 
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,15 +12,15 @@ from numpy import ndarray
 from torch import Tensor
 
 from benchmark.console import track
-from benchmark.descriptors import DESCRIPTION, IDS, file_name
+from benchmark.descriptors import DESCRIPTION, IDS, MANIFEST, file_name, read_manifest
 from benchmark.loading import batch_loader
 from benchmark.perturbations import Perturber
 from datasets.base import Modality
-from datasets.files import write_atomically
+from datasets.errors import CrossplaceError
+from datasets.files import npy, sealed, sha256_of, write_atomically
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, Method
 
-MANIFEST = "manifest.json"
 _GROUPS: dict[str, tuple[Modality, ...]] = {"both": ("image", "cloud"), "image": ("image",), "cloud": ("cloud",)}
 
 
@@ -42,7 +41,7 @@ def encode(
     method.eval()
     spec = method.descriptors[0]
     described = {"method": method.card.name, "distance": spec.distance}
-    write_atomically(folder / DESCRIPTION, json.dumps(described, indent=1).encode())
+    write_atomically(folder / DESCRIPTION, json.dumps(sealed(described), indent=1).encode())
     n_new = 0
     for part, modalities, members in _parts(dataset, rows, perturber):
         wanted = part_manifest(dataset, members, manifest)
@@ -51,12 +50,12 @@ def encode(
         n_new += 1
         arrays = _encode_part(method, dataset, members, modalities, f"encode {part}", batch_size, perturber)
         (folder / part / MANIFEST).unlink(missing_ok=True)  # from here on the part is incomplete
-        for (modality, descriptor), array in arrays.items():
-            buffer = io.BytesIO()
-            np.save(buffer, array, allow_pickle=False)
-            write_atomically(folder / part / file_name(modality, descriptor), buffer.getvalue())
-        write_atomically(folder / part / IDS, "".join(f"{i}\n" for i in wanted["frames"]).encode())
-        write_atomically(folder / part / MANIFEST, json.dumps(wanted, indent=1).encode())
+        files = {file_name(*key): npy(array) for key, array in arrays.items()}
+        files[IDS] = "".join(f"{i}\n" for i in wanted["frames"]).encode()
+        for name, content in files.items():
+            write_atomically(folder / part / name, content)
+        noted = sealed({**wanted, "files": {name: sha256_of(folder / part / name) for name in files}})
+        write_atomically(folder / part / MANIFEST, json.dumps(noted, indent=1).encode())
     return n_new
 
 
@@ -80,12 +79,12 @@ def part_manifest(dataset: PreparedDataset, members: Int[ndarray, " m"], manifes
 
 
 def is_encoded(part: Path, wanted: dict[str, Any]) -> bool:
-    """Whether a part was completely written for exactly this manifest."""
+    """Whether a part was completely written for exactly this manifest, and is as it was written."""
     try:
-        found: dict[str, Any] = json.loads((part / MANIFEST).read_text())
-    except (OSError, json.JSONDecodeError):
+        found = read_manifest(part)
+    except CrossplaceError:
         return False
-    return found == wanted
+    return {key: value for key, value in found.items() if key != "files"} == wanted
 
 
 def _parts(

@@ -16,7 +16,7 @@ from benchmark.keys import key_of
 from benchmark.registry import DATASETS, unknown
 from datasets.base import Dataset, Protocol
 from datasets.errors import CrossplaceError
-from datasets.files import sha256_of
+from datasets.files import locked, sha256_of, writing
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS, own_data, resolve
 
@@ -102,21 +102,28 @@ def make_dataset(name: str, options: Sequence[str] = ()) -> Dataset:
 def prepare(location: Location) -> PreparedDataset:
     """Open the dataset, preparing it first if that has not been done with the same options and source."""
     if not location.is_prepared:
-        dataset = location.dataset
-        assert dataset is not None
-        if location.folder.exists():
+        with locked(location.folder):
+            if not location.is_prepared:  # whoever had the lock before may have done it
+                _prepare(location)
+    prepared = PreparedDataset.read(location.folder)
+    return prepared if location.dataset else replace(prepared, fingerprint=_content_key(prepared))
+
+
+def _prepare(location: Location) -> None:
+    dataset, folder = location.dataset, location.folder
+    assert dataset is not None
+    with writing(folder):
+        if folder.exists():
             what_now = "going on" if dataset.resumable else "preparing it anew"
-            log.info("%s was left incomplete; %s", location.folder, what_now)
+            log.info("%s was left incomplete; %s", folder, what_now)
             if not dataset.resumable:
-                shutil.rmtree(location.folder)
-        location.folder.mkdir(parents=True, exist_ok=True)
-        steps = dataset.prepare(location.source, location.folder)
+                shutil.rmtree(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        steps = dataset.prepare(location.source, folder)
         first = next(steps, (0, 0))
         for _ in track(_each_frame(chain([first], steps)), f"prepare {dataset.card.name}", first[1]):
             pass
-        log.info("prepared %s in %s", dataset.card.name, location.folder)
-    prepared = PreparedDataset.read(location.folder)
-    return prepared if location.dataset else replace(prepared, fingerprint=_content_key(prepared))
+    log.info("prepared %s in %s", dataset.card.name, folder)
 
 
 def _content_key(prepared: PreparedDataset) -> str:

@@ -1,9 +1,10 @@
 """Copying a run's result into the committed results."""
 
-import shutil
 from pathlib import Path
 
 from benchmark.result import RANKS, RESULT, Result
+from datasets.errors import CrossplaceError
+from datasets.files import write_atomically
 
 
 def publish(run: Path, results_folder: Path) -> Path:
@@ -13,8 +14,10 @@ def publish(run: Path, results_folder: Path) -> Path:
     """
     result = Result.read(run)
     target = results_folder / result.dataset.name / result.run_id
-    target.mkdir(parents=True, exist_ok=True)
-    if not result.dataset.is_real:
-        shutil.copyfile(run / RANKS, target / RANKS)
-    shutil.copyfile(run / RESULT, target / RESULT)
+    for name in (RESULT,) if result.dataset.is_real else (RANKS, RESULT):
+        try:
+            content = (run / name).read_bytes()
+        except OSError as error:
+            raise CrossplaceError(f"{run / name}: not readable ({error}); run bench again") from error
+        write_atomically(target / name, content)
     return target

@@ -21,7 +21,7 @@ from benchmark.intervals import Interval, headline_weights, map_blocks, mean_int
 from benchmark.metrics import Recall, is_counted, is_hit, mean_over_pairs, one_percent_depth, pooled
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
-from datasets.files import write_atomically
+from datasets.files import read_json, sealed, unsealed, write_atomically
 from datasets.prepared import PreparedDataset
 
 SCHEMA = "1.1"
@@ -174,20 +174,25 @@ class Result(_Model):
     def read(cls, folder: Path) -> "Result":
         """Read ``folder/result.json``; a newer major schema is refused, minor additions are ignored."""
         path = folder / RESULT
+        again = f"take {folder} away and run bench again"
         try:
-            raw = json.loads(path.read_text())
-            found = str(raw["schema_version"])
-        except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
-            raise CrossplaceError(f"{path}: not a readable result ({error!r})") from error
+            raw = read_json(path)
+        except CrossplaceError as error:
+            raise CrossplaceError(f"{error}; {again}") from error
+        if not isinstance(raw, dict) or "schema_version" not in raw:
+            raise CrossplaceError(f"{path}: no result: expected an object with schema_version; {again}")
+        found = str(raw["schema_version"])
         if found.split(".")[0] != SCHEMA.split(".")[0]:
             raise CrossplaceError(
                 f"{path}: result schema {found}, but this version reads {SCHEMA}; update crossplace or run bench again"
             )
         try:
-            return cls.model_validate(raw)
+            return cls.model_validate(unsealed(raw, path))
+        except CrossplaceError as error:
+            raise CrossplaceError(f"{error}; {again}") from error
         except ValidationError as error:
             first = error.errors()[0]
-            raise CrossplaceError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            raise CrossplaceError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {again}") from error
 
     def write(self, folder: Path, ranks: dict[str, ndarray]) -> None:
         """Write both files; ``result.json`` last, so that a folder with it is complete."""
@@ -195,7 +200,8 @@ class Result(_Model):
         assert not any(array.dtype.hasobject for array in ranks.values()), "objects would be pickled"
         np.savez_compressed(buffer, **ranks)
         write_atomically(folder / RANKS, buffer.getvalue())
-        write_atomically(folder / RESULT, (self.model_dump_json(indent=1) + "\n").encode())
+        content = json.dumps(sealed(self.model_dump(mode="json")), indent=1, allow_nan=False, ensure_ascii=False)
+        write_atomically(folder / RESULT, (content + "\n").encode())
 
 
 def direction_records(

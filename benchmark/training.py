@@ -24,7 +24,7 @@ from benchmark.loading import batch_loader
 from benchmark.selection import select
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
-from datasets.files import sha256_of, write_atomically
+from datasets.files import locked, read_json, sealed, sha256_of, unsealed, write_atomically
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, Method, Stage, StageOutput
 
@@ -66,8 +66,13 @@ class TrainingReport:
     @classmethod
     def read(cls, folder: Path) -> "TrainingReport":
         """Read what :func:`train` wrote."""
-        raw = json.loads((folder / "training.json").read_text())
-        return cls(weights_sha256=raw["weights_sha256"], stages={n: StageReport(**s) for n, s in raw["stages"].items()})
+        path = folder / "training.json"
+        try:
+            raw = unsealed(read_json(path), path)
+            stages = {name: StageReport(**stage) for name, stage in raw["stages"].items()}
+            return cls(weights_sha256=raw["weights_sha256"], stages=stages)
+        except (AttributeError, KeyError, TypeError, CrossplaceError) as error:
+            raise CrossplaceError(f"{path}: no report of a training ({error}); delete it and train again") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +113,11 @@ def train(
     for number, stage in enumerate(method.stages(protocol.split)):
         place = stage_folders[stage.name] if stage_folders else folder / stage.name
         run = _StageRun(fabric, method, stage, dataset, rows, (seed, number), place, options)
-        reports[stage.name] = run()
+        with locked(place):
+            reports[stage.name] = run()
     save_weights(method, folder / WEIGHTS)
     report = TrainingReport(weights_sha256=sha256_of(folder / WEIGHTS), stages=reports)
-    write_atomically(folder / "training.json", json.dumps(asdict(report), indent=1).encode())
+    write_atomically(folder / "training.json", json.dumps(sealed(asdict(report)), indent=1).encode())
     return report
 
 

@@ -1,29 +1,192 @@
-"""Files that are either whole or absent, and hashes of what they hold."""
+"""Files that are whole or absent, readers that answer damage with a sentence, and folders held by one process."""
 
+import errno
+import fcntl
 import hashlib
+import io
+import json
+import logging
+import math
 import os
+import socket
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy import ndarray
+
+from datasets.errors import CrossplaceError
+
+log = logging.getLogger(__name__)
+
+ELSEWHERE = "choose another folder (--runs, --results, $CROSSPLACE_DATA)"
+REMEDIES = {
+    errno.ENOSPC: f"free space on that disk or {ELSEWHERE}",
+    errno.EDQUOT: f"free some of your quota or {ELSEWHERE}",
+    errno.EROFS: f"mount it writable or {ELSEWHERE}",
+    errno.EACCES: f"ask for permission or {ELSEWHERE}",
+    errno.EPERM: f"ask for permission or {ELSEWHERE}",
+    errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
+}
+"""What to do about a file that cannot be written; anything else is most often a full disk too."""
+
+
+# --- writing -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn whatever keeps ``path`` (a file, or files below a folder) from being written into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        remedy = REMEDIES.get(error.errno or 0, f"look at that folder and at the free space, or {ELSEWHERE}")
+        raise CrossplaceError(
+            f"{path}: cannot be written ({error}); {remedy}, then give the same command again: what is finished stays"
+        ) from error
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path`` so that a reader sees the old file or the whole new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    part = Path(name)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        part = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.chmod(0o644)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+def npy(array: ndarray) -> bytes:
+    """``array`` as the content of a ``.npy`` file; never a pickle."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def read_text(path: Path) -> str:
+    """The UTF-8 text in ``path``, without a byte order mark; raises :class:`CrossplaceError` naming the file."""
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.chmod(0o644)
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CrossplaceError(f"{path}: not readable ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise CrossplaceError(f"{path}: not readable as UTF-8 text ({error})") from error
+
+
+def read_json(path: Path) -> Any:
+    """Parsed JSON of ``path``, strictly: numbers are finite; raises :class:`CrossplaceError` naming the file."""
+    try:
+        return json.loads(read_text(path), parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
+        raise CrossplaceError(f"{path}: not valid JSON ({error})") from error
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number
+
+
+def read_npy(path: Path) -> ndarray:
+    """The array in a ``.npy`` file, which must hold exactly one in this machine's byte order.
+
+    Raises:
+        CrossplaceError: damage of any kind, naming the file.
+    """
+    try:
+        with path.open("rb") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+            if file.read(1):
+                raise ValueError("the file goes on after the array")
+        if not array.dtype.isnative:
+            raise ValueError(f"byte order of {array.dtype.str} is not this machine's")
+    except Exception as error:  # many kinds: the header is parsed as Python
+        raise CrossplaceError(f"{path}: not a readable array ({error})") from error
+    return array
 
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sealed(content: dict[str, Any]) -> dict[str, Any]:
+    """``content`` (plain data) with a ``seal``: the SHA-256 of the rest, by which damage is told."""
+    return {**content, "seal": _seal_of(content)}
+
+
+def unsealed(content: dict[str, Any], path: Path) -> dict[str, Any]:
+    """What :func:`sealed` was given. Without a seal it is taken as it is; with a wrong one ``path`` is damaged."""
+    rest = {key: value for key, value in content.items() if key != "seal"}
+    if "seal" in content and content["seal"] != _seal_of(rest):
+        raise CrossplaceError(f"{path}: damaged or edited since it was written (its seal does not fit its content)")
+    return rest
+
+
+def _seal_of(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+# --- one process at a time -----------------------------------------------------------------------
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold ``folder`` for this process alone; whoever comes second waits and says for whom.
+
+    The lock is the operating system's, on a hidden file beside the folder: it ends with its process however that dies,
+    and children do not inherit it. Where the file system knows no locks, a warning is all.
+    """
+    path = folder.parent / f".{folder.name}.lock"
+    while True:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("a+")
+        with file:
+            _acquire(file, path)
+            if not _is_at(file, path):
+                continue  # whoever held it has taken the file away: that lock no longer counts
+            try:
+                with writing(path):
+                    file.truncate(0)
+                    file.write(f"process {os.getpid()} on {socket.gethostname()}")
+                    file.flush()
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _acquire(file: IO[str], path: Path) -> None:
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EAGAIN):
+            log.warning("%s: this file system has no locks (%s); start no second process on it", path, error)
+            return
+        file.seek(0)
+        log.warning("%s is held by %s; waiting for it to finish", path, file.read() or "another process")
+        fcntl.lockf(file, fcntl.LOCK_EX)

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from PIL import Image, UnidentifiedImageError
 
 from datasets.base import Dataset, DatasetCard, Finding, Frames, Intrinsics, Lidar, Traversal
 from datasets.errors import CrossplaceError
-from datasets.files import sha256_of
-from datasets.prepared import make_fingerprint, quaternion_wxyz, read_points, write_prepared
+from datasets.files import npy, read_text, sha256_of, write_atomically
+from datasets.prepared import make_fingerprint, quaternion_wxyz, write_prepared
+from datasets.readers import check_image, image_size, read_points
 
 LAYOUT = "sequences/SS/{calib.txt, times.txt, image_2/*.png, velodyne/*.bin}; poses/SS.txt or sequences/SS/poses.txt"
 SOURCE = "https://www.cvlibs.net/datasets/kitti/eval_odometry.php"
@@ -82,7 +82,7 @@ class Kitti(Dataset):
         return make_fingerprint(self.card.name, self.version, self.options(), listing)
 
     def prepare(self, source: Path | None, destination: Path) -> Iterator[tuple[int, int]]:
-        """Read every cloud once and write the prepared form; yields (frames done, frames in all)."""
+        """Read every image and cloud once and write the prepared form; yields (frames done, frames in all)."""
         wanted, _ = self._select(source)
         faults = [fault for drive in wanted for fault in drive.faults()]
         if faults:
@@ -95,10 +95,13 @@ class Kitti(Dataset):
         for drive in wanted:
             clouds = {}
             for stem in drive.stems:
+                check_image(drive.images[stem])
                 clouds[stem], n_broken = drive.clean_cloud(stem, destination)
                 counts["points_not_finite"] += n_broken
                 yield (done := done + 1), total
             parts.append(drive.frames({stem: cloud for stem, cloud in clouds.items() if cloud is not None}))
+            if not len(parts[-1]):
+                raise CrossplaceError(f"{drive.folder / 'velodyne'}: no cloud has any finite point; fetch them again")
             counts["kept"] += len(parts[-1])
             counts["dropped_no_points"] += len(clouds) - len(parts[-1])
             counts["dropped_no_image"] += len(drive.clouds.keys() - drive.images.keys())
@@ -191,10 +194,17 @@ class _Drive:
         times_path, poses_path = self.folder / "times.txt", self.poses_path
         times, rows = _read_table(times_path, 1)[:, 0], _read_table(poses_path, 12)
         if len(times) != len(rows):
-            raise CrossplaceError(f"{poses_path}: {len(rows)} poses for the {len(times)} times in {times_path}")
-        if (np.diff(times) < 0).any():
-            line = int(np.argmax(np.diff(times) < 0)) + 2
-            raise CrossplaceError(f"{times_path}: line {line}: time runs backwards")
+            raise CrossplaceError(
+                f"{poses_path}: {len(rows)} poses for the {len(times)} times in {times_path}; expected as many: "
+                "fetch both again"
+            )
+        steps = np.diff(np.round(times * 1e9))
+        if (steps <= 0).any():
+            row = int(np.argmax(steps <= 0))
+            fault = "the same time as the line before" if steps[row] == 0 else "time runs backwards"
+            raise CrossplaceError(
+                f"{times_path}: line {row + 2}: {fault}; expected one later time a line: fetch the file again"
+            )
         if self.stems and int(self.stems[-1]) >= len(times):
             raise CrossplaceError(
                 f"{times_path} and {poses_path}: {len(times)} lines, but there is a frame {self.stems[-1]} "
@@ -210,7 +220,7 @@ class _Drive:
                 f"{self.folder}: no frame with image and cloud; expected numbered files such as "
                 "image_2/000000.png and velodyne/000000.bin"
             )
-        sizes = {path: _image_size(path) for path in (self.images[stem] for stem in self.stems)}
+        sizes = {path: image_size(path) for path in (self.images[stem] for stem in self.stems)}
         (first, expected), *rest = sizes.items()
         for path, size in rest:
             if size != expected:
@@ -273,8 +283,7 @@ class _Drive:
         if len(finite) == 0:
             return None, len(points)
         copy = destination.resolve() / "clouds" / self.name / f"{stem}.npy"
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        np.save(copy, finite)
+        write_atomically(copy, npy(finite))
         return str(copy), len(points) - len(finite)
 
     def frames(self, clouds: dict[str, str]) -> Frames:
@@ -321,12 +330,9 @@ def _numbered(folder: Path, suffix: str) -> dict[str, Path]:
 
 
 def _read_text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError as error:
-        raise CrossplaceError(f"{path}: no such file; expected {LAYOUT}; from {SOURCE}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise CrossplaceError(f"{path}: not a readable text file ({error})") from error
+    if not path.is_file():
+        raise CrossplaceError(f"{path}: no such file; expected {LAYOUT}; from {SOURCE}")
+    return read_text(path)
 
 
 def _numbers(text: str, count: int, where: str) -> Float[ndarray, " count"]:
@@ -354,13 +360,7 @@ def _transforms(rows: Float[ndarray, "n 12"], where: Callable[[int], str]) -> Fl
     deviation = np.abs(rotations @ rotations.transpose(0, 2, 1) - np.eye(3)).max(axis=(1, 2), initial=0.0)
     wrong = (deviation > 1e-3) | (np.linalg.det(rotations) < 0)
     if wrong.any():
-        raise CrossplaceError(f"{where(int(np.argmax(wrong)))}: the left 3×3 part of the transform is no rotation")
+        raise CrossplaceError(
+            f"{where(int(np.argmax(wrong)))}: the left 3×3 part of the transform is no rotation; fetch the file again"
+        )
     return matrices
-
-
-def _image_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, UnidentifiedImageError) as error:
-        raise CrossplaceError(f"{path}: not a readable image ({error})") from error

@@ -10,19 +10,19 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, UInt8
 from numpy import ndarray
-from PIL import Image, UnidentifiedImageError
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 from scipy.spatial.transform import Rotation
 
 from datasets.base import Frame, Frames, Intrinsics, Lidar, Traversal
 from datasets.errors import CrossplaceError
-from datasets.files import write_atomically
+from datasets.files import read_json, sha256_of, write_atomically
+from datasets.readers import read_image, read_points
 
 COLUMNS = [
     *("frame_id", "traversal", "world", "timestamp_ns", "east_m", "north_m", "up_m"),
@@ -32,15 +32,31 @@ SCHEMA = 1
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class _IntrinsicsFile(_Strict):
+    fx: PositiveFloat
+    fy: PositiveFloat
+    cx: float
+    cy: float
+    width: PositiveInt
+    height: PositiveInt
+
+
+class _LidarFile(_Strict):
+    beams: PositiveInt
+    vertical_fov_deg: tuple[float, float]
+    max_range_m: PositiveFloat
+    form: Literal["scan", "submap"]
 
 
 class _TraversalFile(_Strict):
     condition: str
     georeferenced: bool
-    intrinsics: dict[str, float] | None
+    intrinsics: _IntrinsicsFile | None
     camera_from_lidar: list[list[float]] | None
-    lidar: dict[str, Any] | None
+    lidar: _LidarFile | None
 
 
 class _DatasetFile(_Strict):
@@ -52,6 +68,8 @@ class _DatasetFile(_Strict):
     fingerprint: str
     traversals: dict[str, _TraversalFile]
     counts: dict[str, int]
+    frames_sha256: str | None = None
+    """Of ``frames.csv``; none in a folder that a person wrote."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,11 +104,11 @@ class PreparedDataset:
             counts=described.counts,
             frames=_read_frames(folder / "frames.csv"),
         )
-        _check_order(dataset.frames, folder / "frames.csv")
-        unknown = set(dataset.frames.traversal_names()) - set(dataset.traversals)
-        if unknown:
+        _check_frames(dataset.frames, list(dataset.traversals), folder / "frames.csv")
+        if described.frames_sha256 not in (None, sha256_of(folder / "frames.csv")):
             raise CrossplaceError(
-                f"{folder / 'frames.csv'}: traversal {sorted(unknown)[0]!r} is not described in dataset.json"
+                f"{folder / 'frames.csv'}: not the file that dataset.json was written with (frames_sha256); prepare "
+                "the dataset again, or take frames_sha256 out of dataset.json if you changed the table on purpose"
             )
         return dataset
 
@@ -115,12 +133,7 @@ class PreparedDataset:
     def load_image(self, frame: Frame) -> UInt8[ndarray, "h w 3"]:
         """The frame's image as RGB; its size must be the one its intrinsics are for."""
         path = self.root / frame.image
-        try:
-            with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"))
-        except (OSError, UnidentifiedImageError) as error:
-            raise CrossplaceError(f"{path}: not a readable image ({error}); prepare the dataset again") from error
-        k = frame.intrinsics
+        pixels, k = read_image(path), frame.intrinsics
         if k is not None and pixels.shape[:2] != (k.height, k.width):
             raise CrossplaceError(
                 f"{path}: expected {k.width}×{k.height} pixels as in dataset.json for traversal "
@@ -138,25 +151,6 @@ class PreparedDataset:
                 "prepared clouds must be clean: prepare the dataset again"
             )
         return np.ascontiguousarray(points, dtype=np.float32)
-
-
-def read_points(path: Path) -> Float[ndarray, "n c"]:
-    """Points of a ``.npy`` array (n, ≥3) or a raw ``.bin`` of float32 quadruples, as stored."""
-    try:
-        if path.suffix == ".bin":
-            raw = np.fromfile(path, dtype=np.float32)
-            if raw.size % 4:
-                raise CrossplaceError(
-                    f"{path}: {path.stat().st_size} bytes are no whole number of float32 x, y, z, intensity "
-                    "(16 bytes a point); the file is cut off or of another format"
-                )
-            return raw.reshape(-1, 4)
-        points = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise CrossplaceError(f"{path}: not a readable cloud ({error})") from error
-    if not isinstance(points, ndarray) or points.ndim != 2 or points.shape[1] < 3 or points.dtype.kind != "f":
-        raise CrossplaceError(f"{path}: expected a float array of shape (n, ≥3), found {getattr(points, 'shape', '?')}")
-    return points
 
 
 def write_prepared(
@@ -195,6 +189,7 @@ def write_prepared(
         fingerprint=fingerprint,
         traversals={t.name: _traversal_file(t) for t in traversals},
         counts=counts,
+        frames_sha256=sha256_of(folder / "frames.csv"),
     )
     write_atomically(folder / "dataset.json", described.model_dump_json(indent=1).encode())
 
@@ -214,13 +209,11 @@ def _read_description(path: Path) -> _DatasetFile:
     if not path.is_file():
         raise CrossplaceError(f"{path.parent}: no dataset.json here, so this is no (completely) prepared dataset")
     try:
-        raw = json.loads(path.read_text())
+        raw = read_json(path)
         found = raw.get("schema_version") if isinstance(raw, dict) else None
         if found != SCHEMA:
             raise CrossplaceError(f"{path}: expected schema_version {SCHEMA}, found {found!r}")
         return _DatasetFile.model_validate(raw)
-    except json.JSONDecodeError as error:
-        raise CrossplaceError(f"{path}: not valid JSON ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
         raise CrossplaceError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
@@ -231,9 +224,10 @@ def _read_frames(path: Path) -> Frames:
     try:
         # Timestamps pass as text, so that a fraction is an error; pandas' own float parser errs in the last bit.
         types = dict.fromkeys([*text, "timestamp_ns"], str)
-        table = pd.read_csv(path, dtype=types, keep_default_na=False, float_precision="round_trip")
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise CrossplaceError(f"{path}: not a readable table ({error})") from error
+        table = pd.read_csv(path, dtype=types, keep_default_na=False, index_col=False, float_precision="round_trip")
+    except Exception as error:  # many kinds; a line that is too long is a warning
+        reason = " ".join(str(error).split())
+        raise CrossplaceError(f"{path}: not a readable table ({reason}); expected one line a frame") from error
     missing = [c for c in COLUMNS if c not in table.columns]
     if missing:
         raise CrossplaceError(f"{path}: column {missing[0]!r} is missing; expected {', '.join(COLUMNS)}")
@@ -253,7 +247,7 @@ def _read_frames(path: Path) -> Frames:
 
     try:
         timestamps = table["timestamp_ns"].to_numpy(dtype=object).astype(np.int64)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise CrossplaceError(f"{path}: timestamp_ns: {error}") from error
     strings = {name: table[name].to_numpy(dtype=object) for name in text}
     return Frames(
@@ -265,38 +259,56 @@ def _read_frames(path: Path) -> Frames:
     )
 
 
-def _check_order(frames: Frames, path: Path) -> None:
-    """Thinning along the path relies on rows in the order of time within each traversal."""
-    for name in frames.traversal_names():
+def _check_frames(frames: Frames, described: list[str], path: Path) -> None:
+    """Traversals are those described, rotations are unit quaternions, and time runs forward within each traversal.
+
+    Thinning along the path relies on that order.
+    """
+    present = frames.traversal_names()
+    for name in sorted({*present, *described}):
+        if name not in described:
+            raise CrossplaceError(f"{path}: traversal {name!r} is not described in dataset.json")
+        if name not in present:
+            raise CrossplaceError(
+                f"{path}: no frame of traversal {name!r}, which dataset.json describes; add its frames or take it out"
+            )
+    crooked = np.flatnonzero(np.abs(np.linalg.norm(frames.quaternion_wxyz, axis=1) - 1) > 1e-3)
+    if len(crooked):
+        raise CrossplaceError(f"{path}: line {int(crooked[0]) + 2}: qw, qx, qy, qz is no unit quaternion")
+    for name in present:
         rows = np.flatnonzero(frames.traversal == name)
-        backwards = np.flatnonzero(np.diff(frames.timestamp_ns[rows]) < 0)
-        if len(backwards):
-            line = int(rows[backwards[0] + 1]) + 2
-            raise CrossplaceError(f"{path}: line {line}: earlier than the line before; sort each traversal by time")
+        steps = np.diff(frames.timestamp_ns[rows])
+        wrong = np.flatnonzero(steps <= 0)
+        if len(wrong):
+            line, same = int(rows[wrong[0] + 1]) + 2, steps[wrong[0]] == 0
+            fault = "the same time as" if same else "earlier than"
+            raise CrossplaceError(
+                f"{path}: line {line}: {fault} the frame before in traversal {name!r}; expected each traversal in the "
+                "order of its timestamps, each of them once: sort the lines, remove repeated ones"
+            )
 
 
 def _traversal(name: str, described: _TraversalFile, path: Path) -> Traversal:
-    try:
-        k, lidar, matrix = described.intrinsics, described.lidar, described.camera_from_lidar
-        return Traversal(
-            name=name,
-            condition=described.condition,
-            georeferenced=described.georeferenced,
-            intrinsics=None
-            if k is None
-            else Intrinsics(
-                **{n: k[n] for n in ("fx", "fy", "cx", "cy")}, width=int(k["width"]), height=int(k["height"])
-            ),
-            camera_from_lidar=None if matrix is None else check_rigid(np.array(matrix), f"{path}: traversal {name!r}"),
-            lidar=None if lidar is None else Lidar(**{**lidar, "vertical_fov_deg": tuple(lidar["vertical_fov_deg"])}),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CrossplaceError(f"{path}: traversal {name!r}: calibration missing or malformed: {error}") from error
+    k, lidar, matrix = described.intrinsics, described.lidar, described.camera_from_lidar
+    rigid = None if matrix is None else check_rigid(_rectangular(matrix), f"{path}: traversal {name!r}")
+    return Traversal(
+        name=name,
+        condition=described.condition,
+        georeferenced=described.georeferenced,
+        intrinsics=None if k is None else Intrinsics(**k.model_dump()),
+        camera_from_lidar=rigid,
+        lidar=None if lidar is None else Lidar(**lidar.model_dump()),
+    )
+
+
+def _rectangular(rows: list[list[float]]) -> Float[ndarray, "..."]:
+    """The rows as an array, an empty one if they differ in length."""
+    return np.array(rows) if len({len(row) for row in rows}) == 1 else np.empty(0)
 
 
 def check_rigid(matrix: Float[ndarray, "..."], where: str) -> Float[ndarray, "4 4"]:
     """``matrix`` itself if it is a rigid transform (4×4, rotation orthonormal to 1e-3, determinant +1)."""
-    rotation = matrix[:3, :3] if matrix.shape == (4, 4) else np.zeros((3, 3))
+    rotation = matrix[:3, :3] if matrix.shape == (4, 4) and (matrix[3] == [0, 0, 0, 1]).all() else np.zeros((3, 3))
     if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
         raise CrossplaceError(f"{where}: camera_from_lidar is not a rigid 4×4 transform")
     return matrix
@@ -307,7 +319,7 @@ def _traversal_file(traversal: Traversal) -> _TraversalFile:
     return _TraversalFile(
         condition=traversal.condition,
         georeferenced=traversal.georeferenced,
-        intrinsics=None if traversal.intrinsics is None else asdict(traversal.intrinsics),
+        intrinsics=None if traversal.intrinsics is None else _IntrinsicsFile(**asdict(traversal.intrinsics)),
         camera_from_lidar=None if matrix is None else matrix.tolist(),
-        lidar=None if traversal.lidar is None else asdict(traversal.lidar),
+        lidar=None if traversal.lidar is None else _LidarFile(**asdict(traversal.lidar)),
     )

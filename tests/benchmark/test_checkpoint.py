@@ -76,6 +76,7 @@ def test_no_checkpoint_is_none(tmp_path: Path) -> None:
 def test_only_the_newest_tensors_are_kept(tmp_path: Path) -> None:
     module = network()
     optimizer = torch.optim.Adam(module.parameters())
+    (tmp_path / ".epoch-0001.safetensors.x7").write_text("what a kill left")
     for epoch in (1, 2):
         save_checkpoint(tmp_path, module, optimizer, {"epoch": epoch})
     assert sorted(path.name for path in tmp_path.iterdir()) == ["epoch-0002.safetensors", "progress.json"]
@@ -89,3 +90,42 @@ def test_tied_and_transposed_parameters_can_be_saved(tmp_path: Path) -> None:
     found = load_file(tmp_path / "w.safetensors")
     torch.testing.assert_close(found["0.weight"], found["1.weight"], rtol=0, atol=0)
     assert found["transposed"].tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+def checkpoint(folder: Path, module: nn.Module) -> None:
+    optimizer = torch.optim.Adam(module.parameters())
+    step(module, optimizer)
+    save_checkpoint(folder, module, optimizer, {"epoch": 1})
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (network(4), r"damaged training state .*0\.weight has shape \(3, 2\), .*delete .* to start over"),
+        (nn.Linear(2, 3), r"damaged training state .*no tensor 'weight'"),
+    ],
+    ids=["width", "layers"],
+)
+def test_a_checkpoint_of_another_network_is_refused_and_changes_nothing(
+    tmp_path: Path, other: nn.Module, message: str
+) -> None:
+    checkpoint(tmp_path, network())
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    with pytest.raises(CrossplaceError, match=message):
+        load_checkpoint(tmp_path, other, torch.optim.Adam(other.parameters()))
+    for name, tensor in other.state_dict().items():
+        torch.testing.assert_close(tensor, before[name], rtol=0, atol=0)
+
+
+def test_the_optimizer_of_other_parameters_is_refused(tmp_path: Path) -> None:
+    module = network()
+    checkpoint(tmp_path, module)
+    with pytest.raises(CrossplaceError, match=r"optimizer\.\d\.exp_avg\S* is of another method or configuration"):
+        load_checkpoint(tmp_path, module, torch.optim.Adam(reversed(list(module.parameters()))))
+
+
+def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
+    module = network()
+    for name in ("a", "b"):
+        save_weights(module, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()

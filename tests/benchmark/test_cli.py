@@ -159,7 +159,7 @@ def test_a_word_that_is_no_command_is_refused(capsys: pytest.CaptureFixture[str]
         ),
         ("evaluate --descriptors nowhere --dataset nowhere", ["unknown dataset 'nowhere'"]),
         ("convert vxp-official nowhere.pth out.safetensors", ["nowhere.pth: no readable torch file"]),
-        ("publish nowhere", ["nowhere/result.json: not a readable result"]),
+        ("publish nowhere", ["nowhere/result.json: not readable (No such file or directory)", "run bench again"]),
         ("bench --device gpu", ["unknown device 'gpu'"]),
         ("bench --sparse-backend spconv", ["sparse backend spconv: it is missing today", "--sparse-backend torch"]),
         ("bench --perturb image-blurr", ["unknown perturbation 'image-blurr'.", "Did you mean image-blur"]),

@@ -105,7 +105,7 @@ def test_a_file_cut_off_is_named(tmp_path: Path) -> None:
         ('{"distance": "l2"', r"descriptors\.json: not valid JSON"),
         ('{"distance": "manhattan"}', r"descriptors\.json: distance 'manhattan' is none of l2, cosine, dot"),
         ('["l2"]', r"descriptors\.json: expected an object such as"),
-        ('{"method": "\udcff"}', r"descriptors\.json: not valid JSON"),
+        ('{"method": "\udcff"}', r"descriptors\.json: not readable as UTF-8"),
     ],
     ids=["cut off", "unknown distance", "a list", "not UTF-8"],
 )
@@ -118,7 +118,7 @@ def test_a_broken_description_is_one_sentence(tmp_path: Path, text: str, message
 def test_frame_ids_that_are_no_text_are_named(tmp_path: Path) -> None:
     write(tmp_path, images=numbers())
     (tmp_path / "frame_ids.txt").write_bytes(b"\xff\xfea")
-    with pytest.raises(CrossplaceError, match=r"frame_ids\.txt: not UTF-8 text"):
+    with pytest.raises(CrossplaceError, match=r"frame_ids\.txt: not readable as UTF-8 text"):
         Descriptors.read(tmp_path)
 
 

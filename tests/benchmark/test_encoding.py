@@ -14,6 +14,7 @@ from benchmark.descriptors import Descriptors
 from benchmark.encoding import all_encoded, encode, encode_batch
 from benchmark.loading import batch_loader
 from benchmark.perturbations import Perturber
+from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
 from methods.base import Method
@@ -134,7 +135,23 @@ def test_the_manifest_says_what_the_part_is_made_of(
 ) -> None:
     encode(method, small_world, ALL[:3], tmp_path, MANIFEST)
     manifest = json.loads((tmp_path / "morning" / "both" / "manifest.json").read_text())
+    assert manifest.pop("files").keys() == {"images.npy", "clouds.npy", "frame_ids.txt"}
+    assert manifest.pop("seal")
     assert manifest == {**MANIFEST, "frames": ["morning-0", "morning-1", "morning-2"]}
+
+
+@pytest.mark.parametrize("name", ["images.npy", "clouds.npy", "frame_ids.txt"])
+def test_a_damaged_part_is_an_error_to_read_and_is_encoded_again(
+    method: Method, small_world: PreparedDataset, tmp_path: Path, name: str
+) -> None:
+    encode(method, small_world, ALL, tmp_path, MANIFEST)
+    path = tmp_path / "evening" / "both" / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3] + b"7" + whole[-2:])
+    with pytest.raises(CrossplaceError, match=rf"{name}: missing or damaged since it was written; delete"):
+        Descriptors.read(tmp_path)
+    assert encode(method, small_world, ALL, tmp_path, MANIFEST) == 1
+    assert path.read_bytes() == whole
 
 
 def test_encoding_does_not_depend_on_the_batch_size(

@@ -259,7 +259,9 @@ def folder(write: Callable[..., Any], small_world: PreparedDataset, protocol: Pr
 
 
 def edit(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change a stored result as another version might write it, which seals what it writes."""
     raw = json.loads((folder / RESULT).read_text())
+    del raw["seal"]
     change(raw)
     (folder / RESULT).write_text(json.dumps(raw))
 
@@ -303,10 +305,13 @@ def test_another_major_version_is_refused(folder: Path, version: object) -> None
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda raw: raw.pop("schema_version"), r"not a readable result \(KeyError"),
+        (lambda raw: raw.pop("schema_version"), "no result: expected an object with schema_version"),
         (lambda raw: raw.pop("seed"), r"result\.json: seed: Field required"),
         (lambda raw: raw["method"].update(share_of_schedule="all"), r"result\.json: method\.share_of_schedule: "),
-        (lambda raw: raw["cost"].update(peak_mib=math.inf), r"result\.json: cost\.peak_mib: .*finite"),
+        (
+            lambda raw: raw["cost"].update(peak_mib=math.inf),
+            r"result\.json: not valid JSON \(Infinity is not a finite number",
+        ),
     ],
     ids=["no version", "no seed", "wrong type", "infinite"],
 )
@@ -320,7 +325,7 @@ def test_a_broken_result_names_file_and_key(folder: Path, change: Callable[..., 
 def test_what_is_no_result_is_named(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / RESULT).write_text(content)
-    with pytest.raises(CrossplaceError, match=r"result\.json: not a readable result"):
+    with pytest.raises(CrossplaceError, match=r"result\.json: (not readable|not valid JSON|no result)"):
         Result.read(tmp_path)
 
 

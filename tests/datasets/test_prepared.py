@@ -8,7 +8,8 @@ from scipy.spatial.transform import Rotation
 
 from datasets.base import Frames, Intrinsics, Lidar, Traversal
 from datasets.errors import CrossplaceError
-from datasets.prepared import PreparedDataset, make_fingerprint, quaternion_wxyz, read_points, write_prepared
+from datasets.prepared import PreparedDataset, make_fingerprint, quaternion_wxyz, write_prepared
+from datasets.readers import read_points
 
 CAMERA_FROM_LIDAR = np.array([[0.0, -1, 0, 0.1], [0, 0, -1, 0.2], [1, 0, 0, 0.3], [0, 0, 0, 1]])
 DAY = Traversal(
@@ -90,6 +91,7 @@ def test_positions_survive_to_the_last_bit(tmp_path):
     frames = three_frames().take(np.zeros(n, dtype=np.int64))
     frames.frame_id[:] = [f"day/{i}" for i in range(n)]
     frames.position_m[:] = np.random.default_rng(0).normal(scale=1e6, size=(n, 3))
+    frames.timestamp_ns[:] = np.arange(n)
     write_prepared(
         tmp_path, name="toy", version=1, options={}, fingerprint="", traversals=[DAY], frames=frames, counts={}
     )
@@ -143,9 +145,15 @@ def test_a_folder_that_was_not_finished_is_no_dataset(folder):
         (lambda d: d.pop("counts"), "counts: Field required"),
         (lambda d: d.update(licence="?"), "licence: Extra inputs"),
         (lambda d: d["traversals"].pop("bare"), "'bare' is not described"),
-        (lambda d: d["traversals"]["day"]["intrinsics"].pop("fy"), "'day'.*'fy'"),
-        (lambda d: d["traversals"]["day"]["lidar"].update(colour="red"), "'day'.*colour"),
-        (lambda d: d["traversals"]["day"]["lidar"].pop("vertical_fov_deg"), "'day'.*vertical_fov_deg"),
+        (lambda d: d["traversals"]["day"]["intrinsics"].pop("fy"), r"traversals\.day\.intrinsics\.fy: Field required"),
+        (
+            lambda d: d["traversals"]["day"]["lidar"].update(colour="red"),
+            r"traversals\.day\.lidar\.colour: Extra inputs",
+        ),
+        (
+            lambda d: d["traversals"]["day"]["lidar"].pop("vertical_fov_deg"),
+            r"day\.lidar\.vertical_fov_deg: Field required",
+        ),
         (lambda d: d["traversals"]["day"]["camera_from_lidar"].pop(), "'day'.*not a rigid"),
         (lambda d: d["traversals"]["day"]["camera_from_lidar"][0].pop(), "traversal 'day'"),
         (lambda d: d["traversals"]["day"]["camera_from_lidar"][0].__setitem__(1, -2.0), "'day'.*not a rigid"),
@@ -255,20 +263,20 @@ def test_an_array_of_another_form_is_no_cloud(tmp_path, array):
 
 @pytest.mark.parametrize("name", ["cloud.npy", "cloud.bin"])
 def test_a_missing_cloud_is_named(tmp_path, name):
-    with pytest.raises(CrossplaceError, match=f"{name}: not a readable cloud"):
+    with pytest.raises(CrossplaceError, match=f"{name}: not a readable (cloud|array)"):
         read_points(tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [b"", b"no array at all", b"\x93NUMPY\x01\x00"])
 def test_a_damaged_array_is_named(tmp_path, content):
     (tmp_path / "cloud.npy").write_bytes(content)
-    with pytest.raises(CrossplaceError, match="not a readable cloud"):
+    with pytest.raises(CrossplaceError, match="not a readable array"):
         read_points(tmp_path / "cloud.npy")
 
 
 def test_pickled_clouds_are_never_opened(tmp_path):
     np.save(tmp_path / "cloud.npy", np.array([{"x": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(CrossplaceError, match="not a readable cloud"):
+    with pytest.raises(CrossplaceError, match="not a readable array"):
         read_points(tmp_path / "cloud.npy")
 
 

@@ -1,0 +1,72 @@
+"""Images and clouds from files; whatever is damaged is named in one sentence."""
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+from PIL import Image
+
+from datasets.errors import CrossplaceError
+from datasets.files import read_npy
+
+
+def read_image(path: Path) -> UInt8[ndarray, "h w 3"]:
+    """Pixels as RGB; raises :class:`CrossplaceError` naming the file."""
+    return _opened(path, decode=True)
+
+
+def check_image(path: Path) -> None:
+    """Raise :class:`CrossplaceError` if ``path`` is no whole image: checksums of a PNG, the head of other formats."""
+    _opened(path, decode=False)
+
+
+def _opened(path: Path, *, decode: bool) -> UInt8[ndarray, "h w 3"]:
+    try:
+        content = path.read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content)) as image:
+                image.verify()  # the decoder passes over wrong checksums
+            if not decode:
+                return np.empty((0, 0, 3), dtype=np.uint8)
+            with Image.open(io.BytesIO(content)) as image:
+                return np.asarray(image.convert("RGB"))
+    except Exception as error:  # many kinds, by format
+        raise CrossplaceError(
+            f"{path}: not a readable image ({error}); fetch it or prepare the dataset again"
+        ) from error
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Width and height as the head of the file says."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except Exception as error:  # many kinds, by format
+        raise CrossplaceError(f"{path}: not a readable image ({error}); fetch it again") from error
+
+
+def read_points(path: Path) -> Float[ndarray, "n c"]:
+    """Points of a ``.npy`` array (n, ≥3) or a raw ``.bin`` of float32 quadruples, as stored."""
+    if path.suffix == ".bin":
+        return _read_quadruples(path)
+    points = read_npy(path)
+    if points.ndim != 2 or points.shape[1] < 3 or points.dtype.kind != "f":
+        raise CrossplaceError(f"{path}: expected a float array of shape (n, ≥3), found {points.dtype} {points.shape}")
+    return points
+
+
+def _read_quadruples(path: Path) -> Float[ndarray, "n 4"]:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CrossplaceError(f"{path}: not a readable cloud ({error})") from error
+    if len(content) % 16:
+        raise CrossplaceError(
+            f"{path}: {len(content)} bytes are no whole number of float32 x, y, z, intensity (16 bytes a point); "
+            "the file is cut off or of another format: fetch it or prepare the dataset again"
+        )
+    return np.frombuffer(content, dtype="<f4").reshape(-1, 4)
