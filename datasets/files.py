@@ -49,8 +49,11 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path`` so that a reader sees the old file or the whole new one, never a part."""
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write ``content`` to ``path`` so that a reader sees the old file or the whole new one, never a part.
+
+    Not ``durable``, that holds if the process dies, but not if the machine does; for thousands of small files.
+    """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -59,7 +62,8 @@ def write_atomically(path: Path, content: bytes) -> None:
             with os.fdopen(handle, "wb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    os.fsync(file.fileno())
             part.chmod(0o644)
             part.replace(path)
         except BaseException:

@@ -41,7 +41,7 @@ class Preset:
 PRESETS = {
     "small": Preset(
         districts=(
-            DistrictPlan(name="train", columns=5, rows=4, missing=6, centre_m=(0.0, 0.0), pitch_m=(50.0, 80.0)),
+            DistrictPlan(name="train", columns=5, rows=4, missing=6, centre_m=(0.0, 0.0), pitch_m=(45.0, 70.0)),
             DistrictPlan(name="validation", columns=3, rows=2, centre_m=(1000.0, 200.0), pitch_m=(45.0, 60.0)),
             DistrictPlan(name="test", columns=3, rows=3, centre_m=(200.0, 1000.0), pitch_m=(50.0, 80.0)),
         ),

@@ -1,15 +1,16 @@
 """The files of drives, written by several processes; what was written before an interruption is kept."""
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
-from datasets.files import write_atomically
+from datasets.files import npy, write_atomically
 from datasets.town.drives import Drive
 from datasets.town.light import LIGHTS
 from datasets.town.seeding import generator_for
@@ -48,8 +49,22 @@ def write_drives(drives: Sequence[Drive], folder: Path, workers: int) -> Iterato
         yield from map(_write_frames, jobs)
         return
     # Forked children of a process that has started threads (torch) can hang; fresh ones cannot.
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with _one_thread_each(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(_write_frames, jobs)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started meanwhile compute with one thread: several are busy already."""
+    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(before, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
 
 
 def _are_written(folder: Path, drive: Drive, number: int) -> tuple[bool, bool]:
@@ -72,9 +87,7 @@ def _write_frames(job: Job) -> int:
             pixels = drive.camera.image(drive.scene_at(time), pose, LIGHTS[drive.light], noise)
             content = io.BytesIO()
             Image.fromarray(pixels).save(content, "jpeg", quality=JPEG_QUALITY)
-            write_atomically(folder / image_path(drive, number), content.getvalue())
+            write_atomically(folder / image_path(drive, number), content.getvalue(), durable=False)
         if not has_cloud:
-            content = io.BytesIO()
-            np.save(content, drive.scan(drive.lidar, time))
-            write_atomically(folder / cloud_path(drive, number), content.getvalue())
+            write_atomically(folder / cloud_path(drive, number), npy(drive.scan(drive.lidar, time)), durable=False)
     return len(numbers)
