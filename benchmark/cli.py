@@ -36,6 +36,8 @@ class Bench(Request):
     """Run a whole study instead (ablation, robustness): every line with every seed, and a table of differences."""
     seeds: tuple[int, ...] = ()
     """Of a study; default: the one seed."""
+    lines: tuple[str, ...] = ()
+    """Of a study: names (or questions) of the lines to run; default: all."""
 
     def __call__(self) -> None:
         """Run the whole row, or the study."""
@@ -44,7 +46,7 @@ class Bench(Request):
         from benchmark.tables import print_table
 
         if self.study is not None:
-            say(run_study(self.study, self, self.seeds or (self.seed,)))
+            say(run_study(self.study, self, self.seeds or (self.seed,), self.lines))
             return
         job = Job(self)
         if self.dry_run:

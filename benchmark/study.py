@@ -109,18 +109,25 @@ def robustness(request: Request) -> list[Line]:
 STUDIES: dict[str, Callable[[Request], list[Line]]] = {"ablation": ablation, "robustness": robustness}
 
 
-def run_study(name: str, request: Request, seeds: Sequence[int]) -> str:
-    """Run every line of the study called ``name`` with every seed, store the record; returns the table as text.
+def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[str] = ()) -> str:
+    """Run the study called ``name`` with every seed, store the record; returns the table as text.
+
+    ``only`` names lines, or their questions, to run; none: all.
 
     A line that fails stays in the table with its reason. Interrupted studies continue where they stopped: every run
     is cached like any other.
     """
     if name not in STUDIES:
         raise CrossplaceError(unknown("study", name, list(STUDIES)))
+    chosen = STUDIES[name](request)
+    for word in only:
+        if not any(word in (line.name, line.question) for line in chosen):
+            raise CrossplaceError(unknown(f"line of study {name}", word, [line.name for line in chosen]))
     base = _run(Line(question="", name=BASE, request=request), seeds, None)
     if base.error:
         raise CrossplaceError(base.error)
-    lines = [base, *(_run(line, seeds, base) for line in STUDIES[name](request))]
+    wanted = [line for line in chosen if not only or {line.name, line.question} & set(only)]
+    lines = [base, *(_run(line, seeds, base) for line in wanted)]
     first = Result.read(request.runs / "results" / base.runs[0])
     record = StudyRecord(
         study=name,

@@ -134,6 +134,14 @@ def test_a_perturbed_line_has_the_directions_that_it_changes(
     assert few["image-noise"].title in text
 
 
+def test_lines_can_be_chosen_by_name_or_question(request_: Request) -> None:
+    text = run_study("ablation", request_, [0], ["shorter"])
+    assert [line.name for line in stored(request_).lines] == [BASE, "shorter"]
+    assert run_study("ablation", request_, [0], ["Does time matter?"]).count("failed") == 1 > text.count("failed")
+    with pytest.raises(CrossplaceError, match=r"unknown line of study ablation 'shortr'\. Did you mean shorter"):
+        run_study("ablation", request_, [0], ["shortr"])
+
+
 def test_an_unknown_study_and_a_base_that_fails_are_errors(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CrossplaceError, match=r"unknown study .ablatoin.\. Did you mean ablation"):
         run_study("ablatoin", request_, [0])
