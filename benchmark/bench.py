@@ -7,7 +7,7 @@ run does only what is missing and a changed configuration never meets old files.
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,24 +17,26 @@ from numpy import ndarray
 
 import benchmark
 from benchmark.checkpoint import load_weights
+from benchmark.configuring import configure, planned_share, without_path
 from benchmark.cost import measure
 from benchmark.descriptors import Descriptors
 from benchmark.encoding import all_encoded, encode
 from benchmark.environment import environment, pick_device
-from benchmark.evaluation import Direction, Distances, from_descriptors, needed_rows
+from benchmark.evaluation import Direction, Distances, check_answerable, from_descriptors, needed_rows
 from benchmark.keys import KEY_LENGTH, code_of, key_of, plain
 from benchmark.perturbations import Perturber
 from benchmark.preparing import Location, check_protocol_name, find_protocol, locate, prepare
-from benchmark.registry import METHODS, unknown
+from benchmark.registry import METHODS
 from benchmark.request import Request
-from benchmark.result import MethodRecord, Origin, PerturbationRecord, Result
+from benchmark.result import MethodRecord, PerturbationRecord, Result
 from benchmark.scoring import has_result, rank_trivially, write_result
 from benchmark.training import WEIGHTS, TrainingOptions, TrainingReport, train
+from benchmark.weights import WeightSource, check_request, find_weights
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
-from datasets.files import locked, sha256_of
+from datasets.files import locked
 from datasets.prepared import PreparedDataset
-from methods.base import FROM_SCRATCH, Method, MethodConfig, Recipe, ShippedWeights, Stage
+from methods.base import FROM_SCRATCH, Method, Stage
 from methods.layers import sparse_backend
 
 log = logging.getLogger(__name__)
@@ -57,14 +59,14 @@ class Bench:
 
     def __init__(self, request: Request, *, measured: bool = True) -> None:
         check_protocol_name(request.protocol)
-        _check_checkpoint(request)
+        check_request(request)
         self.request = request
         self.perturber = Perturber.of(request)
         self.measured = measured and self.perturber is None
         """Perturbed runs are not timed: the cost is that of the clean one."""
         self.method_class = METHODS.get(request.method)
-        self.config = _config(self.method_class, request)
-        self.identity = _without_path(self.config)
+        self.config = configure(self.method_class, request)
+        self.identity = without_path(self.config)
         self.code = code_of(self.method_class)
         self.device = pick_device(request.device)
         self.sparse_backend = sparse_backend.resolve(request.sparse_backend, self.device)
@@ -104,32 +106,16 @@ class Bench:
         return rows
 
     @cached_property
-    def shipped(self) -> ShippedWeights | None:
-        """Weights that come with the suite for exactly this configuration, dataset and seed."""
-        if self.request.retrain or self.request.untrained or self.request.checkpoint:
-            return None
-        for weights in self.method_class.shipped:
-            is_same = self.method_class.presets[weights.preset] == self.config and weights.seed == self.request.seed
-            if is_same and weights.fingerprint == self.dataset.fingerprint:
-                return weights
-        return None
-
-    @cached_property
-    def given_sha256(self) -> str:
-        """Hash of the weights file that was asked for; empty without one."""
-        return sha256_of(self.request.checkpoint) if self.request.checkpoint else ""
+    def weights(self) -> WeightSource:
+        """Where the weights come from."""
+        return find_weights(self.method_class, self.config, self.request, self.dataset.fingerprint)
 
     @cached_property
     def weights_key(self) -> str:
         """Identifies the weights before they exist."""
         base = ("method", self.request.method, self.identity, self.request.seed, self.code, benchmark.__version__)
-        if self.shipped:
-            return key_of("shipped", *base, self.shipped.sha256)
-        if self.request.checkpoint:
-            return key_of("given", *base, self.given_sha256)
-        if self.request.untrained or not self.method_class.is_trainable:
-            return key_of("untrained", *base)
-        return key_of("trained", *base, *self._training_data)
+        made_from = self._training_data if self.weights.is_to_train else filter(None, [self.weights.sha256])
+        return key_of(self.weights.origin, *base, *made_from)
 
     @property
     def _training_data(self) -> tuple[Any, ...]:
@@ -201,14 +187,14 @@ class Bench:
             return steps + [Step(name=name, key="–", folder=UNKNOWN, is_done=False) for name in later]
         finished = self._is_finished()
         trained = finished or self._is_trained()
-        if self._needs_training:
+        if self.weights.is_to_train:
             steps.append(Step(name="train", key=self.weights_key, folder=self.training_folder, is_done=trained))
         else:
             file = self.weights_file or Path("(as initialised)")
             steps.append(Step(name="load weights", key=self.weights_key, folder=file, is_done=True))
         for name, key, folder, perturber in self._encodings:
             encoded = finished or (
-                (trained or not self._needs_training)
+                (trained or not self.weights.is_to_train)
                 and all_encoded(self.dataset, self.rows, folder, self._manifest(perturber), perturber)
             )
             steps.append(Step(name=name, key=key, folder=folder, is_done=encoded))
@@ -223,6 +209,7 @@ class Bench:
             log.info("nothing to do: %s is up to date", self.result_folder)
             result = Result.read(self.result_folder)
         else:
+            check_answerable(self.dataset.frames, self.protocol)
             with sparse_backend.using(self.sparse_backend):
                 result = self._run_method()
         return [result, *rank_trivially(self.dataset, self.protocol, self.request, self.warnings)]
@@ -230,15 +217,14 @@ class Bench:
     def train(self) -> Method:
         """The method with its weights: trained (now or before), shipped, or as initialised."""
         torch.manual_seed(self.request.seed)
-        if self.shipped:
-            _check_shipped(self.shipped)
-        if self.weights_file and (self.shipped or self.request.checkpoint or self._is_trained()):
+        self.weights.check()
+        if self.weights_file and (self.weights.file or self._is_trained()):
             # All weights are in the file: the pretrained backbone they began with is not needed any more.
             method = self.method_class(replace(self.config, weights=FROM_SCRATCH, weights_sha256=""))
             load_weights(method, self.weights_file)
             return method.to(self.device)
         method = self.method_class(self.config)
-        if self._needs_training:
+        if self.weights.is_to_train:
             options = TrainingOptions(
                 accelerator=self.device.type,
                 devices=1 if self.device.index is None else [self.device.index],
@@ -252,7 +238,7 @@ class Bench:
 
     def _run_method(self) -> Result:
         method = self.train()
-        log.info("weights: %s", self._weights_in_words)
+        log.info("weights: %s", self.weights.words)
         with ExitStack() as until_read:  # another protocol needs other frames
             for _, _, folder, perturber in self._encodings:
                 until_read.enter_context(locked(folder))
@@ -294,12 +280,6 @@ class Bench:
         record = self.perturber.record(self.dataset.frames.take(self.rows).traversal_names())
         return distances, [d for d in Direction if d.perturbed_side(modality)], record
 
-    @property
-    def _needs_training(self) -> bool:
-        return self.method_class.is_trainable and not (
-            self.request.untrained or self.request.checkpoint or self.shipped
-        )
-
     def _is_trained(self) -> bool:
         return (self.training_folder / "training.json").is_file()
 
@@ -307,36 +287,14 @@ class Bench:
         """Whether the result is there; where trained weights still are, it must be theirs."""
         if not has_result(self.result_folder, self.result_key):
             return False
-        if not (self._needs_training and self._is_trained()):
+        if not (self.weights.is_to_train and self._is_trained()):
             return True
         return Result.read(self.result_folder).method.weights_sha256 == self._weights_sha256()
 
     @property
     def weights_file(self) -> Path | None:
         """Where the weights are, or will be; none if the network is taken as initialised."""
-        if self.shipped:
-            return self.shipped.file
-        if self.request.checkpoint:
-            return self.request.checkpoint
-        return self.training_folder / WEIGHTS if self._needs_training else None
-
-    @property
-    def _origin(self) -> Origin:
-        if self.shipped:
-            return "shipped"
-        if self.request.checkpoint:
-            return "given"
-        if not self.method_class.is_trainable:
-            return "nothing to train"
-        return "untrained" if self.request.untrained else "trained"
-
-    @property
-    def _weights_in_words(self) -> str:
-        if self.shipped:
-            return f"shipped with the suite ({self.shipped.file.name}), made by: {self.shipped.command}"
-        if self.request.checkpoint:
-            return f"given ({self.request.checkpoint.name})"
-        return self._origin
+        return self.training_folder / WEIGHTS if self.weights.is_to_train else self.weights.file
 
     @property
     def _perturbation(self) -> list[dict[str, Any]]:
@@ -356,25 +314,22 @@ class Bench:
         }
 
     def _weights_sha256(self) -> str:
-        if self.shipped:
-            return self.shipped.sha256
-        if self.request.checkpoint:
-            return self.given_sha256
-        return TrainingReport.read(self.training_folder).weights_sha256 if self._needs_training else ""
+        is_trained = self.weights.is_to_train
+        return TrainingReport.read(self.training_folder).weights_sha256 if is_trained else self.weights.sha256
 
     def _method_record(self) -> MethodRecord:
-        report = TrainingReport.read(self.training_folder) if self._needs_training else None
-        share = self.shipped.share_of_schedule if self.shipped else report.share_of_schedule if report else None
-        if share is not None and self.request.share < 1:
-            share *= _n_epochs(self.config) / _n_epochs(_config(self.method_class, replace(self.request, share=1.0)))
+        report = TrainingReport.read(self.training_folder) if self.weights.is_to_train else None
+        share = self.weights.share_of_schedule
+        if report:
+            share = report.share_of_schedule * planned_share(self.method_class, self.request)
         return MethodRecord(
             name=self.request.method,
             preset=self.request.preset,
             variant=self.request.variant,
             config=plain(self.identity),
             config_key=key_of(self.identity),
-            origin=self._origin,
-            weights=self._weights_in_words,
+            origin=self.weights.origin,
+            weights=self.weights.words,
             weights_sha256=self._weights_sha256(),
             backbone_weights=self.identity.weights,
             share_of_schedule=share,
@@ -387,62 +342,3 @@ class Bench:
     def _name(self, where: str, key: str) -> str:
         variant = f"+{self.request.variant}" if self.request.variant else ""
         return f"{self.request.method}-{self.request.preset}{variant}-{where}-s{self.request.seed}-{key}"
-
-
-def _config(method: type[Method], request: Request) -> MethodConfig:
-    """The preset with the command line's variant, share of the schedule and backbone weights."""
-    if request.preset not in method.presets:
-        raise CrossplaceError(unknown(f"preset of {request.method}", request.preset, sorted(method.presets)))
-    config = method.presets[request.preset]
-    for name in filter(None, request.variant.split("+")):
-        if name not in method.variants:
-            raise CrossplaceError(unknown(f"variant of {request.method}", name, list(method.variants)))
-        config = method.variants[name].change(config)
-    config = _shortened(config, request.share)
-    weights = config.weights if request.weights is None else request.weights
-    # A file is identified by what it holds, so that another file at the same path never meets old results.
-    file = Path(weights).expanduser()
-    found = sha256_of(file) if file.is_file() else ""
-    return replace(config, weights=weights, weights_sha256=request.weights_sha256 or found or config.weights_sha256)
-
-
-def _shortened(config: MethodConfig, share: float) -> MethodConfig:
-    """The configuration with ``share`` of the epochs of each stage (at least one), decaying as much in all."""
-    if not 0 < share <= 1:
-        raise CrossplaceError(f"share of the schedule: expected a number above 0 and up to 1, found {share}")
-    shorter: dict[str, Any] = {name: recipe.shortened(share) for name, recipe in _recipes(config).items()}
-    return replace(config, **shorter)
-
-
-def _recipes(config: MethodConfig) -> dict[str, Recipe]:
-    values = {f.name: getattr(config, f.name) for f in fields(config)}
-    return {name: value for name, value in values.items() if isinstance(value, Recipe)}
-
-
-def _n_epochs(config: MethodConfig) -> int:
-    return sum(recipe.epochs for recipe in _recipes(config).values())
-
-
-def _without_path(config: MethodConfig) -> MethodConfig:
-    """What identifies a configuration: a weights file by name and hash, wherever it lies."""
-    return replace(config, weights=Path(config.weights).name)
-
-
-def _check_checkpoint(request: Request) -> None:
-    if request.checkpoint is None:
-        return
-    if request.untrained or request.retrain:
-        raise CrossplaceError(
-            "--checkpoint gives trained weights, --untrained and --retrain refuse them; leave one out"
-        )
-    if not request.checkpoint.is_file():
-        raise CrossplaceError(f"--checkpoint {request.checkpoint}: no such file; crossplace train or convert makes one")
-
-
-def _check_shipped(weights: ShippedWeights) -> None:
-    found = sha256_of(weights.file) if weights.file.is_file() else "no file"
-    if found != weights.sha256:
-        raise CrossplaceError(
-            f"{weights.file}: expected SHA-256 {weights.sha256}, found {found}; restore the file from the repository "
-            "or train anew with --retrain"
-        )

@@ -107,6 +107,24 @@ def needed_rows(frames: Frames, protocol: Protocol) -> Int[ndarray, " n"]:
     return np.union1d(select(frames, protocol.query), select(frames, protocol.database))
 
 
+def check_answerable(frames: Frames, protocol: Protocol) -> None:
+    """Refuse a selection in which no query has a right answer: known from poses alone, before anything is trained."""
+    query, database = (frames.take(select(frames, part)) for part in (protocol.query, protocol.database))
+    for pair in ordered_pairs(protocol, query.traversal_names(), database.traversal_names()):
+        asking = query.take(query.traversal == pair.query_traversal)
+        searched = database.take(database.traversal == pair.database_traversal)
+        if relate(asking, searched, protocol).is_positive.any():
+            return
+    raise _unanswerable(protocol, len(query), len(database))
+
+
+def _unanswerable(protocol: Protocol, n_queries: int, n_database: int) -> CrossplaceError:
+    return CrossplaceError(
+        f"protocol {protocol.name}: no query has a positive within {protocol.radius_m:g} m among {n_queries} queries "
+        f"and {n_database} database frames; nothing can be evaluated on this selection"
+    )
+
+
 def evaluate(
     frames: Frames, protocol: Protocol, compute: Distances, directions: Collection[Direction] = tuple(Direction)
 ) -> list[PairEvaluation]:
@@ -138,8 +156,5 @@ def evaluate(
                 )
             )
     if not any(e.recall.n_counted for e in evaluations):
-        raise CrossplaceError(
-            f"protocol {protocol.name}: no query has a positive within {protocol.radius_m:g} m among "
-            f"{len(query)} queries and {len(database)} database frames; nothing can be evaluated on this selection"
-        )
+        raise _unanswerable(protocol, len(query), len(database))
     return evaluations

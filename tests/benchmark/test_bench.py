@@ -196,9 +196,9 @@ def test_the_sparse_backend_is_in_force_in_every_step_and_recorded(
     def watched(name: str) -> Callable[..., Any]:
         work = getattr(bench, name)
 
-        def step(*arguments: Any) -> Any:
+        def step(*arguments: Any, **options: Any) -> Any:
             steps[name] = sparse_backend._choice.get()
-            return work(*arguments)
+            return work(*arguments, **options)
 
         return step
 
@@ -369,8 +369,9 @@ def test_shipped_weights_are_for_one_configuration_and_seed(
     changes: dict[str, Any],
 ) -> None:
     monkeypatch.setitem(toy.Toy.presets, "longer", toy.ToyConfig(weights_sha256="f00d" * 16))
-    assert job().shipped == shipped
-    assert job(**changes).shipped is None
+    assert job().weights.file == shipped.file
+    assert job().weights.origin == "shipped"
+    assert job(**changes).weights.origin != "shipped"
     assert job(**changes).weights_key != job().weights_key
 
 
@@ -381,7 +382,7 @@ def test_shipped_weights_are_for_one_dataset(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bench, "prepare", lambda _: replace(small_world, fingerprint="other"))
-    assert job().shipped is None
+    assert job().weights.origin == "trained"
 
 
 def test_a_new_version_does_not_trust_descriptors_of_shipped_weights(
@@ -426,7 +427,7 @@ def test_given_weights_are_known_by_what_they_hold(
 ) -> None:
     before = keys(job(checkpoint=given))
     assert not set(before) & set(keys(job()))
-    assert job(checkpoint=given).shipped is None
+    assert job(checkpoint=given).weights.origin == "given"
     moved = given.rename(given.with_name("moved.safetensors"))
     assert changed(before, job(checkpoint=moved)) == set()
     save_weights(toy.Toy(), moved)
@@ -712,3 +713,12 @@ def test_a_perturbation_of_what_is_not_there_is_a_sentence(
     monkeypatch.setattr(bench, "prepare", lambda _: replace(small_world, frames=blind))
     with pytest.raises(CrossplaceError, match="image-blur changes images, but no frame that protocol small selects"):
         job(untrained=True, perturb="image-blur").run()
+
+
+def test_a_protocol_without_any_answer_is_refused_before_training(
+    job: Callable[..., Bench], protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forbid(monkeypatch, "train")
+    monkeypatch.setattr(bench, "find_protocol", lambda name, dataset: (replace(protocol, radius_m=0.5), []))
+    with pytest.raises(CrossplaceError, match=r"no query has a positive within 0\.5 m among 36 queries"):
+        job().run()

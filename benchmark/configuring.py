@@ -1,0 +1,56 @@
+"""From a request to a method's configuration: preset, variant, share of the schedule, backbone weights."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from benchmark.registry import unknown
+from benchmark.request import Request
+from datasets.errors import CrossplaceError
+from datasets.files import sha256_of
+from methods.base import Method, MethodConfig, Recipe
+
+
+def configure(method: type[Method], request: Request) -> MethodConfig:
+    """The preset with the command line's variant, share of the schedule and backbone weights."""
+    if not 0 < request.share <= 1:
+        raise CrossplaceError(f"share of the schedule: expected a number above 0 and up to 1, found {request.share}")
+    config = _whole_schedule(method, request)
+    shorter: dict[str, Any] = {name: r.shortened(request.share) for name, r in _recipes(config).items()}
+    weights = config.weights if request.weights is None else request.weights
+    # A file is identified by what it holds, so that another file at the same path never meets old results.
+    file = Path(weights).expanduser()
+    found = sha256_of(file) if file.is_file() else ""
+    sha256 = request.weights_sha256 or found or config.weights_sha256
+    return replace(config, weights=weights, weights_sha256=sha256, **shorter)
+
+
+def planned_share(method: type[Method], request: Request) -> float:
+    """Training epochs that ``request`` plans of those of its preset and variant."""
+    whole = _n_epochs(_whole_schedule(method, request))
+    return _n_epochs(configure(method, request)) / whole if whole else 1.0
+
+
+def without_path(config: MethodConfig) -> MethodConfig:
+    """What identifies a configuration: a weights file by name and hash, wherever it lies."""
+    return replace(config, weights=Path(config.weights).name)
+
+
+def _whole_schedule(method: type[Method], request: Request) -> MethodConfig:
+    if request.preset not in method.presets:
+        raise CrossplaceError(unknown(f"preset of {request.method}", request.preset, sorted(method.presets)))
+    config = method.presets[request.preset]
+    for name in filter(None, request.variant.split("+")):
+        if name not in method.variants:
+            raise CrossplaceError(unknown(f"variant of {request.method}", name, list(method.variants)))
+        config = method.variants[name].change(config)
+    return config
+
+
+def _recipes(config: MethodConfig) -> dict[str, Recipe]:
+    values = {f.name: getattr(config, f.name) for f in fields(config)}
+    return {name: value for name, value in values.items() if isinstance(value, Recipe)}
+
+
+def _n_epochs(config: MethodConfig) -> int:
+    return sum(recipe.epochs for recipe in _recipes(config).values())
