@@ -233,7 +233,7 @@ class Compare:
 
 @dataclass(frozen=True, kw_only=True)
 class Publish:
-    """Copy results of runs into the committed results (aggregates only for real data)."""
+    """Copy results of runs and studies into the committed results (aggregates only for real data)."""
 
     runs: Positional[tuple[Path, ...]]
     """Folders with result.json, such as runs/results/*."""
@@ -253,18 +253,21 @@ class Publish:
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """Write RESULTS/tables/recall.md from all committed results and print it."""
+    """Write RESULTS/tables/recall.md and studies.md from all committed results and print them."""
 
     results: Path = Path("results")
     """Folder of committed results."""
 
     def __call__(self) -> None:
         """Write and print."""
+        from benchmark.study_record import write_study_tables
         from benchmark.tables import print_table, write_tables
 
         path, groups = write_tables(self.results)
         for group in groups:
             print_table(group)
+        for section in write_study_tables(self.results):
+            say(section)
         say(f"written: {path}")
 
 

@@ -1,20 +1,28 @@
-"""Copying a run's result into the committed results."""
+"""Copying results and studies into the committed results."""
 
 from pathlib import Path
 
 from benchmark.result import RANKS, RESULT, Result
+from benchmark.study_record import STUDY, StudyRecord
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 
 
 def publish(run: Path, results_folder: Path) -> Path:
-    """Copy the result in ``run`` to ``results_folder/<dataset>/<run id>``; returns the new folder.
+    """Copy the result in ``run`` to ``results_folder/<dataset>/<run id>``, a study to ``…/studies/<name>``.
 
-    Results of real data hold aggregates only: per-query positions are under the data's own licence and stay behind.
+    Returns the new folder. Results of real data hold aggregates only: per-query positions are under the data's own
+    licence and stay behind.
     """
-    result = Result.read(run)
-    target = results_folder / result.dataset.name / result.run_id
-    for name in (RESULT,) if result.dataset.is_real else (RANKS, RESULT):
+    if (run / STUDY).is_file():
+        StudyRecord.read(run / STUDY)
+        target = results_folder / "studies" / run.name
+        names: tuple[str, ...] = (STUDY,)
+    else:
+        result = Result.read(run)
+        target = results_folder / result.dataset.name / result.run_id
+        names = (RESULT,) if result.dataset.is_real else (RANKS, RESULT)
+    for name in names:
         try:
             content = (run / name).read_bytes()
         except OSError as error:

@@ -3,28 +3,23 @@
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
-from tabulate import tabulate
 
 from benchmark.bench import Bench
 from benchmark.comparison import recall_difference
+from benchmark.configuring import planned_share
 from benchmark.keys import key_of
 from benchmark.perturbations import PERTURBATIONS
 from benchmark.registry import METHODS, unknown
 from benchmark.request import Request
 from benchmark.result import Result
-from benchmark.tables import NONE
+from benchmark.study_record import BASE, STUDY, LineRecord, StudyRecord, study_table
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 
 log = logging.getLogger(__name__)
 
-STUDY = "study.json"
 SEVERITIES: tuple[Literal[1, 2, 3, 4, 5], ...] = (1, 2, 3, 4, 5)
-BASE = "unchanged"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,51 +29,6 @@ class Line:
     question: str
     name: str
     request: Request
-
-
-class LineRecord(BaseModel):
-    """What came out of one line, over seeds; empty with an ``error`` where a run failed."""
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-    question: str
-    name: str
-    runs: list[str]
-    """Run ids, one a seed."""
-    recall: dict[str, list[float]]
-    """Direction → headline recall@1 of each seed, fractions."""
-    difference: dict[str, tuple[float, float, float]]
-    """Direction → mean of seeds minus that of the unchanged method, and the ends of its paired 95 % interval."""
-    training_s: float | None
-    """Mean over seeds of the time that training took, stages shared with other lines included."""
-    error: str = ""
-
-
-class StudyRecord(BaseModel):
-    """A study as it is stored and published: what its table needs, and nothing else."""
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-    schema_version: int = 1
-    study: str
-    method: str
-    preset: str
-    share_of_schedule: float
-    dataset: str
-    is_real: bool
-    protocol: str
-    seeds: list[int]
-    machine: str
-    revision: str
-    lines: list[LineRecord]
-
-    @classmethod
-    def read(cls, path: Path) -> "StudyRecord":
-        """Read a stored study."""
-        try:
-            return cls.model_validate_json(path.read_text())
-        except (OSError, ValueError, ValidationError) as error:
-            raise CrossplaceError(f"{path}: not a readable study ({error})") from error
 
 
 def ablation(request: Request) -> list[Line]:
@@ -133,7 +83,7 @@ def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[
         study=name,
         method=request.method,
         preset=request.preset,
-        share_of_schedule=request.share,
+        share_of_schedule=planned_share(METHODS.get(request.method), request),
         dataset=first.dataset.name,
         is_real=first.dataset.is_real,
         protocol=f"{first.protocol['name']} v{first.protocol['version']}",
@@ -180,42 +130,3 @@ def _headline(result: Result, direction: str) -> float:
     record = result.directions[direction]
     chosen = record.mean if result.protocol["averaging"] == "pairs" else record.pooled
     return chosen.recall_at[0] or 0.0
-
-
-def study_table(record: StudyRecord) -> str:
-    """The study as a Markdown section."""
-    directions = list(record.lines[0].recall)
-    headers = ["change", *(d.replace("->", "→") for d in directions), f"Δ {directions[0].replace('->', '→')} [95 %]"]
-    sections = []
-    for question in dict.fromkeys(line.question for line in record.lines[1:]):
-        rows = [_cells(line, directions) for line in record.lines if line.question in ("", question)]
-        table = tabulate(rows, headers=[*headers, "training s"], tablefmt="github", disable_numparse=True)
-        sections.append(f"**{question}**\n\n{table}")
-    share = "" if record.share_of_schedule >= 1 else f", {100 * record.share_of_schedule:.0f} % of the schedule"
-    stand_in = "" if record.is_real else " · procedural stand-in, never to be compared with real data"
-    title = (
-        f"## {record.study}: {record.method} ({record.preset}{share}) · {record.dataset} · {record.protocol}{stand_in}"
-    )
-    notes = (
-        f"Recall@1 in %, mean over seeds {', '.join(map(str, record.seeds))} ± standard deviation between seeds; Δ: "
-        "percentage points against the unchanged method, with the paired 95 % interval over map blocks of 50 m "
-        f"(which does not hold the spread between seeds). {record.machine}."
-    )
-    return "\n\n".join([title, *sections, notes]) + "\n"
-
-
-def _cells(line: LineRecord, directions: Sequence[str]) -> list[str]:
-    if line.error:
-        return [line.name, f"failed: {line.error}"]
-    recalls = [_spread(line.recall[d]) if d in line.recall else NONE for d in directions]
-    delta = NONE
-    if directions[0] in line.difference and line.name != BASE:
-        change, low, high = (100 * value for value in line.difference[directions[0]])
-        delta = f"{change:+.1f} [{low:+.1f}, {high:+.1f}]"
-    return [line.name, *recalls, delta, NONE if line.training_s is None else f"{line.training_s:.0f}"]
-
-
-def _spread(values: Sequence[float]) -> str:
-    mean = sum(values) / len(values)
-    deviation = (sum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1)) ** 0.5
-    return f"{100 * mean:.1f}" + (f" ± {100 * deviation:.1f}" if len(values) > 1 else "")

@@ -118,12 +118,16 @@ def cells(results: Sequence[Result]) -> list[list[str]]:
     return [[cell(row) for cell in columns_of(results).values()] for row in rows_of(results)]
 
 
+def stand_in_note(is_real: bool) -> str:
+    """What the title of a table on generated data must say."""
+    return "" if is_real else " · procedural stand-in, never to be compared with real data"
+
+
 def title(result: Result) -> str:
     """What every number of a table shares."""
     dataset, protocol = result.dataset, result.protocol
-    stand_in = "" if dataset.is_real else " · procedural stand-in, never to be compared with real data"
     smoke = " · SMOKE RUN: recall means nothing" if protocol["smoke"] else ""
-    return f"{dataset.name} · {protocol['name']} v{protocol['version']}{stand_in}{smoke}"
+    return f"{dataset.name} · {protocol['name']} v{protocol['version']}{stand_in_note(dataset.is_real)}{smoke}"
 
 
 def footnotes(results: Sequence[Result]) -> list[str]:

@@ -10,14 +10,17 @@ import pytest
 from benchmark.metrics import DEPTHS
 from benchmark.registry import METHODS
 from benchmark.result import RANKS, RESULT, Result
+from benchmark.study_record import write_study_tables
 from benchmark.tables import write_tables
 from datasets.files import sha256_of
 
 REPOSITORY = Path(__file__).parents[1]
 STORED = sorted(path.parent for path in (REPOSITORY / "results").rglob(RESULT))
+GOLDEN = sorted(path.parent for path in (REPOSITORY / "tests" / "golden").rglob(RESULT))
+"""Results as earlier versions wrote them: one folder a schema version."""
 
 
-@pytest.mark.parametrize("folder", STORED, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", [*STORED, *GOLDEN], ids=lambda folder: folder.name)
 def test_a_stored_result_loads_and_agrees_with_its_ranks(folder: Path) -> None:
     result = Result.read(folder)
     if not (folder / RANKS).is_file():
@@ -34,8 +37,11 @@ def test_a_stored_result_loads_and_agrees_with_its_ranks(folder: Path) -> None:
 
 def test_the_tables_are_those_of_the_stored_results(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "results", tmp_path / "results")
-    path, _ = write_tables(tmp_path / "results")
-    assert path.read_text() == (REPOSITORY / "results" / "tables" / "recall.md").read_text(), "run: nox -s tables"
+    write_tables(tmp_path / "results")
+    write_study_tables(tmp_path / "results")
+    for name in ("recall.md", "studies.md"):
+        written, stored = (root / "results" / "tables" / name for root in (tmp_path, REPOSITORY))
+        assert written.read_text() == stored.read_text(), "run: nox -s tables"
 
 
 @pytest.mark.parametrize("name", METHODS.names())

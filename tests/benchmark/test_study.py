@@ -13,9 +13,11 @@ from benchmark import bench
 from benchmark.bench import Bench
 from benchmark.comparison import recall_difference
 from benchmark.perturbations import PERTURBATIONS
+from benchmark.publish import publish
 from benchmark.request import Request
 from benchmark.result import Result
-from benchmark.study import BASE, STUDY, StudyRecord, robustness, run_study, study_table
+from benchmark.study import robustness, run_study
+from benchmark.study_record import BASE, STUDY, StudyRecord, study_table, write_study_tables
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -96,6 +98,18 @@ def test_the_table_can_be_made_again_from_the_record(ablation: tuple[str, StudyR
     assert StudyRecord.model_validate_json(json.dumps({**record.model_dump(), "later": 1})) == record
 
 
+def test_a_published_study_has_its_table(ablation: tuple[str, StudyRecord], request_: Request, tmp_path: Path) -> None:
+    [folder] = (request_.runs / "studies").iterdir()
+    target = publish(folder, tmp_path / "results")
+    assert target == tmp_path / "results" / "studies" / folder.name
+    assert StudyRecord.read(target / STUDY) == ablation[1]
+    assert write_study_tables(tmp_path / "results") == [study_table(ablation[1])]
+    assert study_table(ablation[1]) in (tmp_path / "results" / "tables" / "studies.md").read_text()
+    (folder / STUDY).write_text("{}")
+    with pytest.raises(CrossplaceError, match=r"study\.json: not a readable study"):
+        publish(folder, tmp_path / "results")
+
+
 def test_a_second_run_trains_nothing(
     ablation: tuple[str, StudyRecord], request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +167,7 @@ def test_a_share_of_the_schedule_is_said_in_result_and_title(request_: Request) 
     result = Bench(replace(request_, share=0.5), measured=False).run()[0]
     assert result.method.share_of_schedule == pytest.approx(3 / 5)  # 2 of 3 and 1 of 2 epochs
     title = run_study("ablation", replace(request_, share=0.5), [0]).splitlines()[0]
-    assert "toy (quick, 50 % of the schedule)" in title
+    assert "toy (quick, 60 % of the schedule)" in title
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
