@@ -69,7 +69,7 @@ LIGHTS = {
     ),
     "night": Light(
         sun_azimuth_deg=190.0, sun_elevation_deg=70.0, sun=(0.0, 0.0, 0.0), zenith=(0.004, 0.006, 0.012),
-        horizon=(0.022, 0.018, 0.020), ambient=(0.014, 0.016, 0.024), exposure=1.25, haze_m=500.0, noise=5.0,
+        horizon=(0.022, 0.018, 0.020), ambient=(0.017, 0.019, 0.028), exposure=2.6, haze_m=500.0, noise=4.5,
         lamps=1.0, windows=0.5, headlights=1.0,
     ),
     "wet": Light(

@@ -53,6 +53,24 @@ def batch_hard_triplet(
     return losses.sum(), (losses > 0).sum().to(losses.dtype), anchors.sum().to(losses.dtype)
 
 
+def batch_all_triplet(
+    embeddings: Float[Tensor, "b d"],
+    positive: Bool[Tensor, "b b"],
+    negative: Bool[Tensor, "b b"],
+    margin: float = 0.3,
+    *,
+    swap: bool = True,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
+    """:func:`batch_hard_triplet` with every positive and every negative of each anchor instead of the hardest.
+
+    Does not collapse where the hardest positives are far, as across day and night. Source: Hermans et al. 2017.
+    """
+    distance = pairwise_distance(embeddings)
+    to_negative = torch.minimum(distance[:, None], distance[None]) if swap else distance[:, None]
+    losses = torch.relu(distance[:, :, None] - to_negative + margin)[positive[:, :, None] & negative[:, None, :]]
+    return losses.sum(), (losses > 0).sum().to(losses.dtype), losses.new_tensor(float(len(losses)))
+
+
 def pairwise_distance(embeddings: Float[Tensor, "b d"]) -> Float[Tensor, "b b"]:
     """Euclidean distances in float32 with a finite gradient where two embeddings coincide."""
     x = embeddings.float() if embeddings.dtype in (torch.float16, torch.bfloat16) else embeddings

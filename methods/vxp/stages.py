@@ -13,7 +13,7 @@ from datasets.base import Frames, Split
 from datasets.places import neighbours
 from methods.base import Batch, Sample, Sampler, Stage, StageOutput
 from methods.layers.augment import colour_jitter, mirror, random_affine, random_rigid
-from methods.layers.losses import batch_hard_triplet, pair_masks
+from methods.layers.losses import batch_all_triplet, batch_hard_triplet, pair_masks
 from methods.layers.netvlad import initialise_clusters
 from methods.layers.samplers import PairSampler, ShuffleSampler
 from methods.vxp.cloud_branch import InViewVoxels
@@ -60,7 +60,7 @@ def _shifted(sample: Sample, rng: np.random.Generator) -> Sample:
 
 
 class TeacherStage(_VxpStage):
-    """Image descriptors by batch-hard triplets on images of the same and of other places."""
+    """Image descriptors by triplets of images of the same and of other places."""
 
     name = "teacher"
     modalities = ("image",)
@@ -92,7 +92,8 @@ class TeacherStage(_VxpStage):
         """Triplet loss, mean over the active triplets."""
         embeddings = self.teacher(self.method.image_inputs(batch))
         positive, negative = pair_masks(batch.frames, self.split, embeddings.device)
-        loss_sum, active, triplets = batch_hard_triplet(embeddings, positive, negative, self.config.margin)
+        triplet_loss = {"hardest": batch_hard_triplet, "all": batch_all_triplet}[self.config.mining]
+        loss_sum, active, triplets = triplet_loss(embeddings, positive, negative, self.config.margin)
         return StageOutput(loss_sum=loss_sum, count=active, statistics={"active": active, "triplets": triplets})
 
     def score(self, statistics: dict[str, float]) -> float:

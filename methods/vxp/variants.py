@@ -8,8 +8,6 @@ from methods.base import Variant
 from methods.vxp.config import VxpConfig
 
 Change = Callable[[VxpConfig], VxpConfig]
-MAP_SIDE = 28
-"""Cells along a side of the published feature map."""
 
 
 def _with(**fields: Any) -> Change:
@@ -30,15 +28,15 @@ def _voxels(scale: float) -> Change:
     return change
 
 
-def _convolutional(backbone: str, first_at_stride_4: int) -> Change:
-    """A convolutional encoder cut where its map has 28×28 cells.
+def _convolutional(backbone: str, later: int = 0) -> Change:
+    """A convolutional encoder cut at the stride of the preset's own, or at 8 where that is a transformer.
 
-    ``first_at_stride_4`` is the number of its first feature map at a quarter of the image's size.
+    ``later`` is by how many its feature maps are numbered higher than those of a ResNet.
     """
 
     def change(config: VxpConfig) -> VxpConfig:
-        halvings = (config.image_size // MAP_SIDE // 4).bit_length() - 1
-        return replace(config, backbone=backbone, backbone_block=first_at_stride_4 + halvings)
+        block = 2 if config.backbone.startswith("vit_") else config.backbone_block
+        return replace(config, backbone=backbone, backbone_block=block + later)
 
     return change
 
@@ -70,9 +68,9 @@ VARIANTS: dict[str, Variant] = {
     "stretched-centres": Variant(question=_COLLISIONS, change=_with(stretched_centres=True)),
     "coarse-voxels": Variant(question=_COLLISIONS, change=_voxels(1.5)),
     "fine-voxels": Variant(question=_COLLISIONS, change=_voxels(1 / 1.5), is_cheap=False),
-    "resnet18": Variant(question=_ENCODER, change=_convolutional("resnet18", 1)),
-    "resnet50": Variant(question=_ENCODER, change=_convolutional("resnet50", 1)),
-    "vgg16": Variant(question=_ENCODER, change=_convolutional("vgg16", 2), is_cheap=False),
+    "resnet18": Variant(question=_ENCODER, change=_convolutional("resnet18")),
+    "resnet50": Variant(question=_ENCODER, change=_convolutional("resnet50")),
+    "vgg16": Variant(question=_ENCODER, change=_convolutional("vgg16", later=1), is_cheap=False),
     "vit-s16": Variant(question=_ENCODER, change=_transformer("vit_small_patch16_224.dino")),
     "vit-s8": Variant(question=_ENCODER, change=_transformer("vit_small_patch8_224.dino"), is_cheap=False),
     "dinov2-s14": Variant(question=_ENCODER, change=_transformer("vit_small_patch14_dinov2.lvd142m"), is_cheap=False),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from datasets.base import Frame, Selection, Split
-from methods.layers.losses import batch_hard_triplet, pair_masks, pairwise_distance
+from methods.layers.losses import batch_all_triplet, batch_hard_triplet, pair_masks, pairwise_distance
 
 SPLIT = Split(train=Selection(), validation=Selection(), positive_m=10.0, negative_m=25.0, heading_limit_rad=0.5)
 
@@ -183,3 +183,33 @@ def test_half_precision_embeddings_are_compared_in_float32() -> None:
     distance = pairwise_distance(torch.tensor([[0.0], [300.0]], dtype=torch.float16))
     assert distance.dtype == torch.float32
     assert distance[0, 1] == 300
+
+
+@given(st.integers(0, 10_000), st.integers(2, 7), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_all_triplets_are_those_of_three_loops(seed: int, n: int, swap: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    embeddings = torch.rand(n, 3, generator=generator, dtype=torch.float64)
+    related = torch.randint(0, 3, (n, n), generator=generator)
+    positive, negative = related == 1, related == 2
+    distance = torch.cdist(embeddings, embeddings)
+    losses = []
+    for a in range(n):
+        for p in range(n):
+            for other in range(n):
+                if positive[a, p] and negative[a, other]:
+                    away = min(distance[a, other], distance[p, other]) if swap else distance[a, other]
+                    losses.append(max(float(distance[a, p] - away) + 0.3, 0.0))
+    total, active, triplets = batch_all_triplet(embeddings, positive, negative, 0.3, swap=swap)
+    assert float(total) == pytest.approx(sum(losses), abs=1e-9)
+    assert (int(active), int(triplets)) == (sum(loss > 0 for loss in losses), len(losses))
+
+
+def test_one_positive_and_one_negative_make_both_minings_agree() -> None:
+    torch.manual_seed(0)
+    embeddings = torch.rand(2, 4, 3)
+    positive = torch.tensor([[0, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 0]]).bool()
+    negative = torch.tensor([[0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0], [0, 1, 0, 0]]).bool()
+    for some in embeddings:
+        found = [loss(some, positive, negative) for loss in (batch_all_triplet, batch_hard_triplet)]
+        torch.testing.assert_close(found[0], found[1])
