@@ -27,7 +27,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Style, types and all tests; arguments go to pytest."""
-    _install(session, "test")
+    _install(session, "test", "gpu")
     _lint(session)
     session.run("pytest", *session.posargs)
 
@@ -49,7 +49,7 @@ def tables(session: nox.Session) -> None:
 @nox.session
 def cost(session: nox.Session) -> None:
     """Latency of every method and of the parts that matter; arguments go to pytest."""
-    _install(session, "test")
+    _install(session, "test", "gpu")
     session.run("pytest", "--benchmark-only", "--benchmark-columns=min,median,iqr,rounds", *session.posargs)
 
 
