@@ -8,7 +8,7 @@ from datasets.prepared import PreparedDataset
 
 _NOTHING = Selection(traversals=())
 _TOWN_SPLIT = Split(train=Selection(traversals=("train-*",)), validation=Selection(traversals=("validation-*",)))
-_TOWN_TEST = Selection(traversals=("test-*",))  # frames 5 to 15 m apart, by preset
+_TOWN_TEST = Selection(traversals=("test-*",))  # frames 5 to 12 m apart, by preset
 _TOWN_BY_DAY = Selection(traversals=("test-day", "test-day-*"))
 _KITTI_11_TO_21 = Selection(traversals=tuple(str(n) for n in range(11, 22)))
 _KITTI_TEST = Selection(traversals=("00", "02", "05", "06", "07", "08"))

@@ -1,4 +1,4 @@
-"""A procedural town: streets of plain solids, a camera and a LiDAR that see the same surfaces."""
+"""A procedural town: streets of textured solids, a camera and a LiDAR that see the same surfaces."""
 
 from datasets.town.town import Town
 

@@ -118,7 +118,7 @@ def building(spot: Spot, size_m: tuple[float, float, float], is_gabled: bool, ra
 
 
 def annex(spot: Spot, size_m: tuple[float, float, float], random: np.random.Generator) -> Mesh:
-    """A porch, bay or garage: a plain box."""
+    """A porch, bay or garage: a flat-topped box of facades."""
     return walls(size_m, spot, tinted(WALLS, random), any_number(random))
 
 

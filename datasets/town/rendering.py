@@ -54,7 +54,7 @@ def seen(
         lit = _lit(scene, spots, shape, light)
         if forward is not None and light.headlights:
             lit += spots.albedo * _headlights(scene.reflectivity[surface], spots, origin_m, forward, light)
-        _add_mirrored(lit, scene, spots, towards, light, with_rays=light.wet > 0)
+        _add_mirrored(lit, scene, spots, towards, light)
         radiance[hit] = lights.seen_through_haze(lit, spots.distance_m, light)
     return radiance
 
@@ -153,10 +153,8 @@ def _headlights(
     return lit
 
 
-def _add_mirrored(
-    lit: Float[ndarray, "n 3"], scene: Scene, spots: Spots, rays: ndarray, light: Light, with_rays: bool
-) -> None:
-    """Add what glass and wet roads mirror: the sky, and, ``with_rays``, on roads whatever stands there."""
+def _add_mirrored(lit: Float[ndarray, "n 3"], scene: Scene, spots: Spots, rays: ndarray, light: Light) -> None:
+    """Add what glass and wet roads mirror: the sky, and on wet roads whatever stands there."""
     shiny = np.flatnonzero(spots.mirror > 0)
     normal, ray = spots.normal[shiny], rays[shiny]
     incidence = -np.einsum("ni,ni->n", ray, normal)
@@ -165,8 +163,8 @@ def _add_mirrored(
     share = spots.mirror[shiny] * np.where(is_ground, 0.04 + 0.8 * (1 - np.clip(incidence, 0, 1)) ** 4, 1)
     above = np.where(is_ground, 1, np.clip((towards[:, 2] - 0.02) * 4, 0.1, 1))  # low rays meet what stands opposite
     mirrored = lights.sky(towards, light) * above[:, None]
-    if with_rays:
-        road = np.flatnonzero(is_ground & (spots.distance_m[shiny] < MIRROR_REACH_M))
+    road = np.flatnonzero(is_ground & (spots.distance_m[shiny] < MIRROR_REACH_M))
+    if light.wet and len(road):
         mirrored[road] = _on_wet_road(scene, spots.position_m[shiny[road]], towards[road], light)
     lit[shiny] += share[:, None] * mirrored
 

@@ -147,6 +147,7 @@ class Town(Dataset):
         for more in write_drives(drives, destination, workers or min(os.cpu_count() or 1, MOST_WORKERS)):
             done += more
             yield done, len(frames)
+        os.sync()  # images and clouds are on the disk before the file that says "complete" is
         write_prepared(
             destination,
             name=self.card.name,

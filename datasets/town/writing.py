@@ -5,8 +5,9 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 from PIL import Image
 
@@ -49,8 +50,21 @@ def write_drives(drives: Sequence[Drive], folder: Path, workers: int) -> Iterato
         yield from map(_write_frames, jobs)
         return
     # Forked children of a process that has started threads (torch) can hang; fresh ones cannot.
-    with _one_thread_each(), ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
+    with _one_thread_each(), pool:
         yield from pool.map(_write_frames, jobs)
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when the process that started it is killed; it would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
@@ -68,7 +82,12 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def _are_written(folder: Path, drive: Drive, number: int) -> tuple[bool, bool]:
-    return (folder / image_path(drive, number)).is_file(), (folder / cloud_path(drive, number)).is_file()
+    return _is_written(folder / image_path(drive, number)), _is_written(folder / cloud_path(drive, number))
+
+
+def _is_written(path: Path) -> bool:
+    """A crash of the machine may leave empty files: nobody waits for the disk until all are written."""
+    return path.is_file() and path.stat().st_size > 0
 
 
 def _remove_parts(folder: Path) -> None:

@@ -123,6 +123,15 @@ def test_a_wet_road_mirrors_what_stands_behind_it(street_ground):
     assert red < 1.1 * green
 
 
+def test_wet_weather_is_seen_where_no_road_is_in_sight():
+    scene = Scene(solid(placed(box(1.0, 30.0, 30.0), (30.0, 0.0, 0.0), 0.0)), lawn())
+    level = np.tile(np.array([[1.0, 0.0, 0.0]], np.float32), (5, 1))
+    under_each = (light(ambient=(1.0, 1.0, 1.0), wet=wet) for wet in (1.0, 0.0))
+    wet, dry = (seen(scene, np.array([0.0, 0.0, 2.0]), level, weather) for weather in under_each)
+    assert (wet > 0).all()
+    assert (wet < dry).all()
+
+
 def test_conditions_look_as_they_are_called():
     assert LIGHTS["winter"].snow > 0
     assert LIGHTS["winter"].is_leafless

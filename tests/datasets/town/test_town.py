@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 
 import numpy as np
 import pytest
@@ -41,11 +42,20 @@ def contents(folder):
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
-def test_files_do_not_depend_on_the_number_of_workers(micro, tmp_path):
-    one = prepared(micro, tmp_path / "one", workers=1)
-    prepared(micro, tmp_path / "two", workers=2)
-    assert len(contents(tmp_path / "one")) == 2 * len(one.frames) + 2
-    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The micro town as one process writes it; to be read only."""
+    folder = tmp_path_factory.mktemp("whole") / "town"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(town.PRESETS, "tiny", MICRO)
+        prepared(Town(preset="tiny"), folder, workers=1)
+    return folder
+
+
+def test_files_do_not_depend_on_the_number_of_workers(micro, whole, tmp_path):
+    two = prepared(micro, tmp_path / "two", workers=2)
+    assert len(contents(whole)) == 2 * len(two.frames) + 2
+    assert contents(tmp_path / "two") == contents(whole)
 
 
 class Killed(BaseException):
@@ -53,20 +63,18 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("at", [0, 13])
-def test_a_killed_preparation_goes_on_and_gives_the_same_files(micro, tmp_path, monkeypatch, at):
-    whole = tmp_path / "whole"
-    prepared(micro, whole, workers=1)
+def test_a_killed_preparation_goes_on_and_gives_the_same_files(micro, whole, tmp_path, monkeypatch, at):
     folder = tmp_path / "killed"
     folder.mkdir()
     written = []
 
-    def killed_in_the_middle(path, content):
+    def killed_in_the_middle(path, content, *, durable):
         if len(written) == at:
             path.parent.mkdir(parents=True, exist_ok=True)
             (path.parent / f".{path.name}.part").write_bytes(content[:100])
             raise Killed
         written.append(path)
-        write_atomically(path, content)
+        write_atomically(path, content, durable=durable)
 
     monkeypatch.setattr(writing, "write_atomically", killed_in_the_middle)
     with pytest.raises(Killed):
@@ -80,16 +88,23 @@ def test_a_killed_preparation_goes_on_and_gives_the_same_files(micro, tmp_path, 
     assert contents(folder) == contents(whole)
 
 
-def test_a_whole_town_is_not_drawn_again(micro, tmp_path, monkeypatch):
-    folder = tmp_path / "town"
-    prepared(micro, folder, workers=1)
+def test_files_that_a_crash_of_the_machine_left_empty_are_written_again(micro, whole, tmp_path):
+    folder = shutil.copytree(whole, tmp_path / "town")
+    for path in (folder / "images/test-day/0001.jpg", folder / "clouds/test-day/0002.npy"):
+        path.write_bytes(b"")
+    list(micro.prepare(None, folder, workers=1))
+    assert contents(folder) == contents(whole)
+
+
+def test_a_whole_town_is_not_drawn_again(micro, whole, tmp_path, monkeypatch):
+    folder = shutil.copytree(whole, tmp_path / "town")
     monkeypatch.setattr(writing, "_write_frames", None)
     frames = len(PreparedDataset.read(folder).frames)
     assert list(micro.prepare(None, folder, workers=1))[-1] == (frames, frames)
 
 
-def test_the_prepared_town_reads_back_as_it_was_driven(micro, tmp_path):
-    dataset = prepared(micro, tmp_path / "town", workers=1)
+def test_the_prepared_town_reads_back_as_it_was_driven(micro, whole):
+    dataset = PreparedDataset.read(whole)
     assert dataset.fingerprint == micro.fingerprint(None)
     assert dataset.counts == {"kept": len(dataset.frames)}
     assert list(dataset.traversals) == ["test-day", "test-evening", "test-dusk"]
@@ -105,8 +120,8 @@ def test_the_prepared_town_reads_back_as_it_was_driven(micro, tmp_path):
     assert (dataset.frames.position_m[:, 2] == 1.9).all()
 
 
-def test_clouds_have_intensities_and_noise(micro, tmp_path):
-    dataset = prepared(micro, tmp_path / "town", workers=1)
+def test_clouds_have_intensities_and_noise(micro, whole):
+    dataset = PreparedDataset.read(whole)
     drive = micro.drives()[0]
     cloud = np.load(dataset.root / dataset.frame(3).cloud)
     assert (cloud.dtype, cloud.shape[1]) == (np.float32, 4)
@@ -114,8 +129,8 @@ def test_clouds_have_intensities_and_noise(micro, tmp_path):
     assert 0 < cloud[:, 3].min() < cloud[:, 3].max() <= 1
 
 
-def test_stamps_are_when_the_vehicle_was_there_and_drives_are_on_different_days(micro, tmp_path):
-    frames = prepared(micro, tmp_path / "town", workers=1).frames
+def test_stamps_are_when_the_vehicle_was_there_and_drives_are_on_different_days(micro, whole):
+    frames = PreparedDataset.read(whole).frames
     starts = []
     for drive in micro.drives():
         part = frames.take(frames.traversal == drive.name)
