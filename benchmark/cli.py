@@ -42,17 +42,26 @@ class Bench(Request):
     def __call__(self) -> None:
         """Run the whole row, or the study."""
         from benchmark.bench import Bench as Job
-        from benchmark.study import run_study
         from benchmark.tables import print_table
 
         if self.study is not None:
-            say(run_study(self.study, self, self.seeds or (self.seed,), self.lines))
-            return
-        job = Job(self)
-        if self.dry_run:
-            print_plan(job.steps())
+            self._study(self.study)
+        elif self.dry_run:
+            print_plan(Job(self).steps())
         else:
-            print_table(job.run())
+            print_table(Job(self).run())
+
+    def _study(self, name: str) -> None:
+        from benchmark.study import job, lines_of, run_study
+
+        seeds = self.seeds or (self.seed,)
+        if not self.dry_run:
+            say(run_study(name, self, seeds, self.lines))
+            return
+        for line in lines_of(name, self, self.lines):
+            for seed in seeds:
+                say(f"{' · '.join(filter(None, [line.question, line.name]))} · seed {seed}")
+                print_plan(job(line, seed).steps())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +179,7 @@ class Data:
 
 @dataclass(frozen=True, kw_only=True)
 class List:
-    """Show methods, their presets, datasets, protocols or perturbations."""
+    """Show methods, their presets and variants, datasets, protocols or perturbations."""
 
     what: Positional[Literal["methods", "presets", "variants", "datasets", "protocols", "perturbations"]] = "methods"
     """What to list."""

@@ -16,7 +16,7 @@ from benchmark.perturbations import PERTURBATIONS
 from benchmark.registry import METHODS, unknown
 from benchmark.request import Request
 from benchmark.result import Result
-from benchmark.tables import NONE
+from benchmark.tables import NONE, Row
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 
@@ -63,6 +63,7 @@ class StudyRecord(BaseModel):
     study: str
     method: str
     preset: str
+    """With the variants that every line has, joined by +."""
     share_of_schedule: float
     dataset: str
     is_real: bool
@@ -82,11 +83,20 @@ class StudyRecord(BaseModel):
 
 
 def ablation(request: Request) -> list[Line]:
-    """The method's variants one by one; those too costly for a CPU only with other presets than ``quick``."""
+    """The method's variants one by one; those too costly for a CPU only with other presets than ``quick``.
+
+    Each changes what is asked for, with its variant if there is one.
+    """
+    if request.checkpoint:
+        raise CrossplaceError("an ablation trains every line anew; leave --checkpoint out")
     method = METHODS.get(request.method)
     base = Bench(request).config
     lines = [
-        Line(question=variant.question, name=name, request=replace(request, variant=name))
+        Line(
+            question=variant.question,
+            name=name,
+            request=replace(request, variant="+".join(filter(None, [request.variant, name]))),
+        )
         for name, variant in method.variants.items()
         if variant.is_cheap or request.preset != "quick"
     ]
@@ -109,30 +119,40 @@ def robustness(request: Request) -> list[Line]:
 STUDIES: dict[str, Callable[[Request], list[Line]]] = {"ablation": ablation, "robustness": robustness}
 
 
-def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[str] = ()) -> str:
-    """Run the study called ``name`` with every seed, store the record; returns the table as text.
+def lines_of(name: str, request: Request, only: Sequence[str] = ()) -> list[Line]:
+    """The lines of the study called ``name``, first what all others are compared with.
 
     ``only`` names lines, or their questions, to run; none: all.
-
-    A line that fails stays in the table with its reason. Interrupted studies continue where they stopped: every run
-    is cached like any other.
     """
     if name not in STUDIES:
         raise CrossplaceError(unknown("study", name, list(STUDIES)))
+    if request.perturb is not None:
+        raise CrossplaceError("a study compares with frames as they were recorded; leave --perturb out")
     chosen = STUDIES[name](request)
     for word in only:
         if not any(word in (line.name, line.question) for line in chosen):
             raise CrossplaceError(unknown(f"line of study {name}", word, [line.name for line in chosen]))
-    base = _run(Line(question="", name=BASE, request=request), seeds, None)
+    wanted = [line for line in chosen if not only or {line.name, line.question} & set(only)]
+    return [Line(question="", name=BASE, request=request), *wanted]
+
+
+def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[str] = ()) -> str:
+    """Run the lines of a study (:func:`lines_of`) with every seed, store the record; returns the table as text.
+
+    A line that fails stays in the table with its reason. Interrupted studies continue where they stopped: every run
+    is cached like any other.
+    """
+    first_line, *others = lines_of(name, request, only)
+    base = _run(first_line, seeds, None)
     if base.error:
         raise CrossplaceError(base.error)
-    wanted = [line for line in chosen if not only or {line.name, line.question} & set(only)]
-    lines = [base, *(_run(line, seeds, base) for line in wanted)]
+    lines = [base, *(_run(line, seeds, base) for line in others)]
+    preset = "+".join(filter(None, [request.preset, request.variant]))
     first = Result.read(request.runs / "results" / base.runs[0])
     record = StudyRecord(
         study=name,
         method=request.method,
-        preset=request.preset,
+        preset=preset,
         share_of_schedule=request.share,
         dataset=first.dataset.name,
         is_real=first.dataset.is_real,
@@ -143,9 +163,14 @@ def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[
         lines=lines,
     )
     key = key_of(name, request.share, [line.runs for line in lines])
-    folder = request.runs / "studies" / f"{name}-{request.method}-{request.preset}-{first.dataset.name}-{key}"
+    folder = request.runs / "studies" / f"{name}-{request.method}-{preset}-{first.dataset.name}-{key}"
     write_atomically(folder / STUDY, (record.model_dump_json(indent=1) + "\n").encode())
     return f"{study_table(record)}\n{folder / STUDY}"
+
+
+def job(line: Line, seed: int) -> Bench:
+    """One run of a study."""
+    return Bench(replace(line.request, seed=seed), measured=False)
 
 
 def _run(line: Line, seeds: Sequence[int], base: LineRecord | None) -> LineRecord:
@@ -154,7 +179,7 @@ def _run(line: Line, seeds: Sequence[int], base: LineRecord | None) -> LineRecor
         results = []
         for seed in seeds:
             log.info("study: %s, seed %d", line.name, seed)
-            results.append(Bench(replace(line.request, seed=seed), measured=False).run()[0])
+            results.append(job(line, seed).run()[0])
     except CrossplaceError as error:
         log.warning("study: %s failed: %s", line.name, error)
         return found.model_copy(update={"error": str(error)})
@@ -177,9 +202,8 @@ def _run(line: Line, seeds: Sequence[int], base: LineRecord | None) -> LineRecor
 
 
 def _headline(result: Result, direction: str) -> float:
-    record = result.directions[direction]
-    chosen = record.mean if result.protocol["averaging"] == "pairs" else record.pooled
-    return chosen.recall_at[0] or 0.0
+    row = Row(result=result, direction=direction, record=result.directions[direction])
+    return row.headline.recall_at[0] or 0.0
 
 
 def study_table(record: StudyRecord) -> str:

@@ -15,7 +15,7 @@ from benchmark.comparison import recall_difference
 from benchmark.perturbations import PERTURBATIONS
 from benchmark.request import Request
 from benchmark.result import Result
-from benchmark.study import BASE, STUDY, StudyRecord, robustness, run_study, study_table
+from benchmark.study import BASE, STUDY, StudyRecord, lines_of, robustness, run_study, study_table
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -140,6 +140,25 @@ def test_lines_can_be_chosen_by_name_or_question(request_: Request) -> None:
     assert run_study("ablation", request_, [0], ["Does time matter?"]).count("failed") == 1 > text.count("failed")
     with pytest.raises(CrossplaceError, match=r"unknown line of study ablation 'shortr'\. Did you mean shorter"):
         run_study("ablation", request_, [0], ["shortr"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"perturb": "image-noise"}, "leave --perturb out"), ({"checkpoint": Path(__file__)}, "leave --checkpoint out")],
+    ids=["perturb", "checkpoint"],
+)
+def test_what_would_make_all_lines_alike_or_the_base_another_is_refused(
+    request_: Request, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CrossplaceError, match=message):
+        lines_of("ablation", replace(request_, **changes))
+
+
+def test_a_variant_that_is_asked_for_is_in_every_line_and_in_the_title(request_: Request) -> None:
+    changed = replace(request_, variant="shorter")
+    assert [line.request.variant for line in lines_of("ablation", changed)] == ["shorter", "shorter+impossible"]
+    text = run_study("ablation", changed, [0], ["impossible"])
+    assert text.startswith("## ablation: toy (quick+shorter)")
 
 
 def test_an_unknown_study_and_a_base_that_fails_are_errors(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
