@@ -37,7 +37,7 @@ class Bench(Request):
     seeds: tuple[int, ...] = ()
     """Of a study; default: the one seed."""
     lines: tuple[str, ...] = ()
-    """Of a study: names (or questions) of the lines to run; default: all."""
+    """Of a study: names (or questions) of the lines to run; default: all that the preset can afford."""
 
     def __call__(self) -> None:
         """Run the whole row, or the study."""

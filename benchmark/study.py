@@ -32,8 +32,11 @@ class Line:
     """What one line of a study runs."""
 
     question: str
+    """Empty for the line that all others are compared with."""
     name: str
     request: Request
+    by_default: bool = True
+    """Whether it runs without being named."""
 
 
 class LineRecord(BaseModel):
@@ -83,29 +86,30 @@ class StudyRecord(BaseModel):
 
 
 def ablation(request: Request) -> list[Line]:
-    """The method's variants one by one; those too costly for a CPU only with other presets than ``quick``.
+    """The method's variants one by one, each beside the variant that is asked for, if any.
 
-    Each changes what is asked for, with its variant if there is one.
+    With the preset ``quick``, those too costly for a CPU run only if they are named. Shipped weights, which may come
+    from another machine, are left alone, so that all lines share their stages with the unchanged method.
     """
     if request.checkpoint:
         raise CrossplaceError("an ablation trains every line anew; leave --checkpoint out")
-    method = METHODS.get(request.method)
-    base = Bench(request).config
+    base = Line(question="", name=BASE, request=replace(request, retrain=True))
     lines = [
         Line(
             question=variant.question,
             name=name,
-            request=replace(request, variant="+".join(filter(None, [request.variant, name]))),
+            request=replace(base.request, variant="+".join(filter(None, [request.variant, name]))),
+            by_default=variant.is_cheap or request.preset != "quick",
         )
-        for name, variant in method.variants.items()
-        if variant.is_cheap or request.preset != "quick"
+        for name, variant in METHODS.get(request.method).variants.items()
     ]
-    return [line for line in lines if Bench(line.request).config != base]
+    unchanged = Bench(base.request).config
+    return [base, *(line for line in lines if Bench(line.request).config != unchanged)]
 
 
 def robustness(request: Request) -> list[Line]:
     """Every perturbation at every severity, on the same weights."""
-    return [
+    lines = [
         Line(
             question=f"{kind.title} ({kind.unit})",
             name=f"{value:g}",
@@ -114,26 +118,31 @@ def robustness(request: Request) -> list[Line]:
         for name, kind in PERTURBATIONS.items()
         for severity, value in zip(SEVERITIES, kind.values, strict=True)
     ]
+    return [Line(question="", name=BASE, request=request), *lines]
 
 
 STUDIES: dict[str, Callable[[Request], list[Line]]] = {"ablation": ablation, "robustness": robustness}
+"""Name → its lines, the unchanged method first."""
 
 
 def lines_of(name: str, request: Request, only: Sequence[str] = ()) -> list[Line]:
-    """The lines of the study called ``name``, first what all others are compared with.
+    """The lines of the study called ``name``, first the one that all others are compared with.
 
-    ``only`` names lines, or their questions, to run; none: all.
+    ``only`` names lines, or questions whose affordable lines, to run; none: all that are affordable.
     """
     if name not in STUDIES:
         raise CrossplaceError(unknown("study", name, list(STUDIES)))
     if request.perturb is not None:
         raise CrossplaceError("a study compares with frames as they were recorded; leave --perturb out")
-    chosen = STUDIES[name](request)
+    base, *others = STUDIES[name](request)
     for word in only:
-        if not any(word in (line.name, line.question) for line in chosen):
-            raise CrossplaceError(unknown(f"line of study {name}", word, [line.name for line in chosen]))
-    wanted = [line for line in chosen if not only or {line.name, line.question} & set(only)]
-    return [Line(question="", name=BASE, request=request), *wanted]
+        if not any(word in (line.name, line.question) for line in others):
+            raise CrossplaceError(unknown(f"line of study {name}", word, [line.name for line in others]))
+
+    def is_wanted(line: Line) -> bool:
+        return line.name in only or (line.by_default and (not only or line.question in only))
+
+    return [base, *filter(is_wanted, others)]
 
 
 def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[str] = ()) -> str:

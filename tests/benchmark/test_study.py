@@ -15,11 +15,11 @@ from benchmark.comparison import recall_difference
 from benchmark.perturbations import PERTURBATIONS
 from benchmark.request import Request
 from benchmark.result import Result
-from benchmark.study import BASE, STUDY, StudyRecord, lines_of, robustness, run_study, study_table
+from benchmark.study import BASE, STUDY, StudyRecord, job, lines_of, robustness, run_study, study_table
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from methods.base import MethodConfig, Variant
+from methods.base import MethodConfig, ShippedWeights, Variant
 
 
 def shorter(config: Any) -> MethodConfig:
@@ -114,7 +114,8 @@ def test_lines_share_the_stages_in_which_they_agree(ablation: tuple[str, StudyRe
 
 
 def test_robustness_is_every_perturbation_at_every_severity(request_: Request) -> None:
-    lines = robustness(request_)
+    base, *lines = robustness(request_)
+    assert base.request == request_
     assert len(lines) == 5 * len(PERTURBATIONS)
     asked = {(line.request.perturb, line.request.severity) for line in lines}
     assert asked == {(name, severity) for name in PERTURBATIONS for severity in range(1, 6)}
@@ -156,9 +157,35 @@ def test_what_would_make_all_lines_alike_or_the_base_another_is_refused(
 
 def test_a_variant_that_is_asked_for_is_in_every_line_and_in_the_title(request_: Request) -> None:
     changed = replace(request_, variant="shorter")
-    assert [line.request.variant for line in lines_of("ablation", changed)] == ["shorter", "shorter+impossible"]
+    variants = [line.request.variant for line in lines_of("ablation", changed)]
+    assert variants == ["shorter", "shorter+impossible"]
     text = run_study("ablation", changed, [0], ["impossible"])
     assert text.startswith("## ablation: toy (quick+shorter)")
+
+
+def test_costly_lines_run_if_they_are_named(request_: Request) -> None:
+    def names(*only: str) -> list[str]:
+        return [line.name for line in lines_of("ablation", request_, only)]
+
+    assert names("costly") == [BASE, "costly"]
+    assert names() == names("Does time matter?") == [BASE, "shorter", "impossible"]
+    assert names("Does cost matter?") == [BASE]
+
+
+def test_an_ablation_leaves_shipped_weights_alone(
+    request_: Request, toy: Any, small_world: PreparedDataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shipped = ShippedWeights(
+        preset="quick",
+        fingerprint=Bench(request_).dataset.fingerprint,
+        seed=0,
+        file=tmp_path / "shipped",
+        sha256="0" * 64,
+        command="",
+    )
+    monkeypatch.setattr(toy.Toy, "shipped", (shipped,))
+    assert Bench(request_).weights.origin == "shipped"
+    assert {job(line, 0).weights.origin for line in lines_of("ablation", request_)} == {"trained"}
 
 
 def test_an_unknown_study_and_a_base_that_fails_are_errors(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
