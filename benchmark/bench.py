@@ -221,7 +221,7 @@ class Bench:
         if self.weights_file and (self.weights.file or self._is_trained()):
             # All weights are in the file: the pretrained backbone they began with is not needed any more.
             method = self.method_class(replace(self.config, weights=FROM_SCRATCH, weights_sha256=""))
-            load_weights(method, self.weights_file)
+            load_weights(method, self.weights_file, self.weights.remedy)
             return method.to(self.device)
         method = self.method_class(self.config)
         if self.weights.is_to_train:

@@ -32,13 +32,17 @@ def save_weights(module: HasState, path: Path) -> None:
     write_atomically(path, _serialised(_plain(module.state_dict())))
 
 
-def load_weights(module: HasState, path: Path) -> None:
-    """Load what :func:`save_weights` wrote; names and shapes must fit exactly."""
+def load_weights(module: HasState, path: Path, remedy: str = "take its folder away to train anew") -> None:
+    """Load what :func:`save_weights` wrote; names and shapes must fit exactly.
+
+    Raises:
+        CrossplaceError: damage, or another network's weights; it ends with ``remedy``.
+    """
     try:
         found = _read(path)
         _check_fit(found, module.state_dict(), path)
     except CrossplaceError as error:
-        raise CrossplaceError(f"{error}; take its folder away to train anew") from error
+        raise CrossplaceError(f"{error}; {remedy}") from error
     module.load_state_dict(found)
 
 

@@ -4,8 +4,6 @@ import os
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: busy-waiting threads stall shared machines
 
-import json
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,16 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.console import Console
-from tyro.conf import Fixed, OmitArgPrefixes, Positional, Suppress, subcommand
+from tyro.conf import Fixed, Positional, Suppress, subcommand
 
 import datasets
-from benchmark.console import configure_logging
+from benchmark.cli_data import Data
+from benchmark.console import configure_logging, say
 from benchmark.request import DEFAULT_SEVERITY, Request
 
 if TYPE_CHECKING:
     from benchmark.bench import Step
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,22 +34,31 @@ class Bench(Request):
     seeds: tuple[int, ...] = ()
     """Of a study; default: the one seed."""
     lines: tuple[str, ...] = ()
-    """Of a study: names (or questions) of the lines to run; default: all."""
+    """Of a study: names (or questions) of the lines to run; default: all that the preset can afford."""
 
     def __call__(self) -> None:
         """Run the whole row, or the study."""
         from benchmark.bench import Bench as Job
-        from benchmark.study import run_study
         from benchmark.tables import print_table
 
         if self.study is not None:
-            say(run_study(self.study, self, self.seeds or (self.seed,), self.lines))
-            return
-        job = Job(self)
-        if self.dry_run:
-            print_plan(job.steps())
+            self._study(self.study)
+        elif self.dry_run:
+            print_plan(Job(self).steps())
         else:
-            print_table(job.run())
+            print_table(Job(self).run())
+
+    def _study(self, name: str) -> None:
+        from benchmark.study import job, lines_of, run_study
+
+        seeds = self.seeds or (self.seed,)
+        if not self.dry_run:
+            say(run_study(name, self, seeds, self.lines))
+            return
+        for line in lines_of(name, self, self.lines):
+            for seed in seeds:
+                say(f"{' · '.join(filter(None, [line.question, line.name]))} · seed {seed}")
+                print_plan(job(line, seed).steps())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,87 +96,8 @@ class Evaluate(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OfDataset:
-    """Which raw data."""
-
-    dataset: Positional[str]
-    """Registered dataset (crossplace list datasets)."""
-    source: Path | None = None
-    """Folder of the raw download; the town needs none."""
-    dataset_options: tuple[str, ...] = ()
-    """Options of the dataset as key=value, such as preset=tiny."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepare(_OfDataset):
-    """Bring a raw download (or the town) into the prepared form below $CROSSPLACE_DATA (default: data)."""
-
-    def __call__(self) -> None:
-        """Prepare, or find it prepared."""
-        from benchmark.preparing import locate, prepare
-
-        dataset = prepare(locate(self.dataset, self.source, self.dataset_options))
-        say(f"{dataset.folder}: {len(dataset.frames)} frames; {json.dumps(dataset.counts)}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Check(_OfDataset):
-    """List everything missing or broken in a raw download; fails if prepare would not work."""
-
-    def __call__(self) -> None:
-        """Print the findings."""
-        from benchmark.preparing import make_dataset
-        from datasets.errors import CrossplaceError
-
-        dataset = make_dataset(self.dataset, self.dataset_options)
-        findings = dataset.check(self.source)
-        for finding in findings:
-            say(f"{'ok     ' if finding.ok else 'MISSING'} {finding.what}")
-        if not all(finding.ok for finding in findings):
-            raise CrossplaceError(f"{self.dataset} cannot be prepared; where to get the data: {dataset.card.source}")
-        say(f"next: crossplace data prepare {self.dataset}" + (f" --source {self.source}" if self.source else ""))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stats(_OfDataset):
-    """Frames, metres and minutes per traversal, and a contact sheet of images beside clouds."""
-
-    sheet: Path | None = None
-    """PNG file of the contact sheet; default: contact-sheet.png in the prepared folder."""
-
-    def __call__(self) -> None:
-        """Print the table and draw the sheet."""
-        from benchmark.contact_sheet import draw
-        from benchmark.preparing import locate, prepare
-        from benchmark.tables import print_summary
-        from datasets.files import writing
-
-        dataset = prepare(locate(self.dataset, self.source, self.dataset_options))
-        print_summary(dataset)
-        sheet = self.sheet or dataset.folder / "contact-sheet.png"
-        with writing(sheet):
-            draw(dataset, sheet)
-        say(f"contact sheet: {sheet}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Data:
-    """Prepare, check and look at data."""
-
-    command: OmitArgPrefixes[
-        Annotated[Prepare, subcommand("prepare", prefix_name=False)]
-        | Annotated[Check, subcommand("check", prefix_name=False)]
-        | Annotated[Stats, subcommand("stats", prefix_name=False)]
-    ]
-
-    def __call__(self) -> None:
-        """Run the subcommand."""
-        self.command()
-
-
-@dataclass(frozen=True, kw_only=True)
 class List:
-    """Show methods, their presets, datasets, protocols or perturbations."""
+    """Show methods, their presets and variants, datasets, protocols or perturbations."""
 
     what: Positional[Literal["methods", "presets", "variants", "datasets", "protocols", "perturbations"]] = "methods"
     """What to list."""
@@ -282,11 +209,6 @@ Command = (
     | Annotated[Publish, subcommand("publish")]
     | Annotated[Tables, subcommand("tables")]
 )
-
-
-def say(text: str) -> None:
-    """What a command was asked for, on standard output."""
-    sys.stdout.write(text + "\n")
 
 
 def print_plan(steps: "Sequence[Step]") -> None:

@@ -1,4 +1,4 @@
-"""What a person sees while waiting: bars on a terminal, plain lines otherwise."""
+"""What a person sees: answers on standard output; while waiting, bars on a terminal, plain lines otherwise."""
 
 import logging
 import sys
@@ -32,6 +32,11 @@ def configure_logging() -> None:
         package.setLevel(logging.INFO)
         package.handlers = [handler]
         package.propagate = False
+
+
+def say(text: str) -> None:
+    """What a command was asked for, on standard output."""
+    sys.stdout.write(text + "\n")
 
 
 def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:

@@ -14,6 +14,7 @@ from benchmark.registry import METHODS, unknown
 from benchmark.request import Request
 from benchmark.result import Result
 from benchmark.study_record import BASE, STUDY, LineRecord, StudyRecord, study_table
+from benchmark.tables import Row
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 
@@ -27,62 +28,90 @@ class Line:
     """What one line of a study runs."""
 
     question: str
+    """Empty for the line that all others are compared with."""
     name: str
     request: Request
+    by_default: bool = True
+    """Whether it runs without being named."""
 
 
 def ablation(request: Request) -> list[Line]:
-    """The method's variants one by one; those too costly for a CPU only with other presets than ``quick``."""
-    method = METHODS.get(request.method)
-    base = Bench(request).config
+    """The method's variants one by one, each beside the variant that is asked for, if any.
+
+    With the preset ``quick``, those too costly for a CPU run only if they are named. Shipped weights, which may come
+    from another machine, are left alone, so that all lines share their stages with the unchanged method.
+    """
+    if request.checkpoint:
+        raise CrossplaceError("an ablation trains every line anew; leave --checkpoint out")
+    base = Line(question="", name=BASE, request=replace(request, retrain=True))
     lines = [
-        Line(question=variant.question, name=name, request=replace(request, variant=name))
-        for name, variant in method.variants.items()
-        if variant.is_cheap or request.preset != "quick"
+        Line(
+            question=variant.question,
+            name=name,
+            request=replace(base.request, variant="+".join(filter(None, [request.variant, name]))),
+            by_default=variant.is_cheap or request.preset != "quick",
+        )
+        for name, variant in METHODS.get(request.method).variants.items()
     ]
-    return [line for line in lines if Bench(line.request).config != base]
+    unchanged = Bench(base.request).config
+    return [base, *(line for line in lines if Bench(line.request).config != unchanged)]
 
 
 def robustness(request: Request) -> list[Line]:
     """Every perturbation at every severity, on the same weights."""
-    return [
+    lines = [
         Line(
             question=f"{kind.title} ({kind.unit})",
-            name=f"{value:g}",
+            name=f"{name} {value:g}",
             request=replace(request, perturb=name, severity=severity),
         )
         for name, kind in PERTURBATIONS.items()
         for severity, value in zip(SEVERITIES, kind.values, strict=True)
     ]
+    return [Line(question="", name=BASE, request=request), *lines]
 
 
 STUDIES: dict[str, Callable[[Request], list[Line]]] = {"ablation": ablation, "robustness": robustness}
+"""Name → its lines, the unchanged method first."""
+
+
+def lines_of(name: str, request: Request, only: Sequence[str] = ()) -> list[Line]:
+    """The lines of the study called ``name``, first the one that all others are compared with.
+
+    ``only`` names lines, or questions whose affordable lines, to run; none: all that are affordable.
+    """
+    if name not in STUDIES:
+        raise CrossplaceError(unknown("study", name, list(STUDIES)))
+    if request.perturb is not None:
+        raise CrossplaceError("a study compares with frames as they were recorded; leave --perturb out")
+    base, *others = STUDIES[name](request)
+    for word in only:
+        if not any(word in (line.name, line.question) for line in others):
+            raise CrossplaceError(unknown(f"line of study {name}", word, [line.name for line in others]))
+
+    def is_wanted(line: Line) -> bool:
+        return line.name in only or (line.by_default and (not only or line.question in only))
+
+    return [base, *filter(is_wanted, others)]
 
 
 def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[str] = ()) -> str:
-    """Run the study called ``name`` with every seed, store the record; returns the table as text.
-
-    ``only`` names lines, or their questions, to run; none: all.
+    """Run the lines of a study (:func:`lines_of`) with every seed, store the record; returns the table as text.
 
     A line that fails stays in the table with its reason. Interrupted studies continue where they stopped: every run
     is cached like any other.
     """
-    if name not in STUDIES:
-        raise CrossplaceError(unknown("study", name, list(STUDIES)))
-    chosen = STUDIES[name](request)
-    for word in only:
-        if not any(word in (line.name, line.question) for line in chosen):
-            raise CrossplaceError(unknown(f"line of study {name}", word, [line.name for line in chosen]))
-    base = _run(Line(question="", name=BASE, request=request), seeds, None)
+    first_line, *others = lines_of(name, request, only)
+    base = _run(first_line, seeds, None)
     if base.error:
         raise CrossplaceError(base.error)
-    wanted = [line for line in chosen if not only or {line.name, line.question} & set(only)]
-    lines = [base, *(_run(line, seeds, base) for line in wanted)]
+    lines = [base, *(_run(line, seeds, base) for line in others)]
+    preset = "+".join(filter(None, [request.preset, request.variant]))
     first = Result.read(request.runs / "results" / base.runs[0])
     record = StudyRecord(
         study=name,
         method=request.method,
-        preset=request.preset,
+        preset=preset,
         share_of_schedule=planned_share(METHODS.get(request.method), request),
         dataset=first.dataset.name,
         is_real=first.dataset.is_real,
@@ -93,9 +122,14 @@ def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[
         lines=lines,
     )
     key = key_of(name, request.share, [line.runs for line in lines])
-    folder = request.runs / "studies" / f"{name}-{request.method}-{request.preset}-{first.dataset.name}-{key}"
+    folder = request.runs / "studies" / f"{name}-{request.method}-{preset}-{first.dataset.name}-{key}"
     write_atomically(folder / STUDY, (record.model_dump_json(indent=1) + "\n").encode())
     return f"{study_table(record)}\n{folder / STUDY}"
+
+
+def job(line: Line, seed: int) -> Bench:
+    """One run of a study."""
+    return Bench(replace(line.request, seed=seed), measured=False)
 
 
 def _run(line: Line, seeds: Sequence[int], base: LineRecord | None) -> LineRecord:
@@ -104,7 +138,7 @@ def _run(line: Line, seeds: Sequence[int], base: LineRecord | None) -> LineRecor
         results = []
         for seed in seeds:
             log.info("study: %s, seed %d", line.name, seed)
-            results.append(Bench(replace(line.request, seed=seed), measured=False).run()[0])
+            results.append(job(line, seed).run()[0])
     except CrossplaceError as error:
         log.warning("study: %s failed: %s", line.name, error)
         return found.model_copy(update={"error": str(error)})
@@ -127,6 +161,5 @@ def _run(line: Line, seeds: Sequence[int], base: LineRecord | None) -> LineRecor
 
 
 def _headline(result: Result, direction: str) -> float:
-    record = result.directions[direction]
-    chosen = record.mean if result.protocol["averaging"] == "pairs" else record.pooled
-    return chosen.recall_at[0] or 0.0
+    row = Row(result=result, direction=direction, record=result.directions[direction])
+    return row.headline.recall_at[0] or 0.0

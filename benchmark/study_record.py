@@ -41,6 +41,7 @@ class StudyRecord(BaseModel):
     study: str
     method: str
     preset: str
+    """With the variants that every line has, joined by +."""
     share_of_schedule: float
     dataset: str
     is_real: bool

@@ -191,11 +191,11 @@ def write_tables(results_folder: Path) -> tuple[Path, list[list[Result]]]:
     return path, list(groups.values())
 
 
-def _order(result: Result) -> tuple[str, str, str, str, int, int]:
-    """Rows of one table: by method, then clean before perturbed, by severity."""
+def _order(result: Result) -> tuple[str, str, str, str, str, int, int]:
+    """Rows of one table: by method and variant, then clean before perturbed, by severity."""
     method, found = result.method, result.perturbation
     name, severity = (found.name, found.severity) if found else ("", 0)
-    return method.name, method.preset, method.weights, name, severity, result.seed
+    return method.name, method.preset, method.variant, method.weights, name, severity, result.seed
 
 
 def print_summary(dataset: PreparedDataset) -> None:

@@ -27,16 +27,22 @@ class WeightSource:
         """Whether the weights come out of training."""
         return self.origin == "trained"
 
+    @property
+    def remedy(self) -> str:
+        """What to do about a file that is not what it should be."""
+        if self.origin == "given":
+            return "name the method, preset and variant that it is for, or another file with --checkpoint"
+        if self.origin == "shipped":
+            return "restore the file from the repository or train anew with --retrain"
+        return "take its folder away to train anew"
+
     def check(self) -> None:
         """Refuse a shipped file that is not the one its card names."""
         if self.origin != "shipped" or self.file is None:
             return
         found = sha256_of(self.file) if self.file.is_file() else "no file"
         if found != self.sha256:
-            raise CrossplaceError(
-                f"{self.file}: expected SHA-256 {self.sha256}, found {found}; restore the file from the repository or "
-                "train anew with --retrain"
-            )
+            raise CrossplaceError(f"{self.file}: expected SHA-256 {self.sha256}, found {found}; {self.remedy}")
 
 
 def check_request(request: Request) -> None:

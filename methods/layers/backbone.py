@@ -52,11 +52,7 @@ class ImageBackbone(nn.Module):
         return maps[-1]
 
     def class_token(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b c"]:
-        """The class token after the same block; an error for a backbone that has none."""
-        if not getattr(self.encoder, "num_prefix_tokens", 0):
-            raise CrossplaceError(
-                f"backbone {self.name}: no class token to pool; choose a transformer or another pooling"
-            )
+        """The class token after the same block, of a backbone that has one (:attr:`has_class_token`)."""
         _, prefix = self._intermediates(pixels, return_prefix_tokens=True)[-1]
         return prefix[:, 0]
 

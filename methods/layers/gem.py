@@ -1,8 +1,25 @@
 """Generalised-mean pooling, of dense maps and of ragged sets of rows."""
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+
+def row_means(
+    rows: Float[Tensor, "n c"],
+    batch_index: Int[Tensor, " n"],
+    batch_size: int,
+    weights: Float[Tensor, " n"] | None = None,
+) -> tuple[Float[Tensor, "b c"], Bool[Tensor, "b 1"]]:
+    """Mean of the rows of each sample, weighted if ``weights`` (positive) are given, and which samples have rows.
+
+    A sample without rows gives zeros.
+    """
+    weights = rows.new_ones(len(rows)) if weights is None else weights.to(rows.dtype)
+    sums = rows.new_zeros(batch_size, rows.shape[1]).index_add(0, batch_index, rows * weights[:, None])
+    totals = weights.new_zeros(batch_size).index_add(0, batch_index, weights)[:, None]
+    has_rows = totals > 0
+    return sums / torch.where(has_rows, totals, 1.0), has_rows
 
 
 class GeM(nn.Module):
@@ -32,12 +49,8 @@ class GeM(nn.Module):
 
         A sample without rows gives ``eps``, as if all its features were zero.
         """
-        powers = self._power(features)
-        weights = powers.new_ones(len(powers)) if weights is None else weights.to(powers.dtype)
-        sums = powers.new_zeros(batch_size, features.shape[1]).index_add(0, batch_index, powers * weights[:, None])
-        totals = weights.new_zeros(batch_size).index_add(0, batch_index, weights)[:, None]
-        has_rows = totals > 0
-        return self._root(torch.where(has_rows, sums / torch.where(has_rows, totals, 1.0), self.eps**self.p))
+        means, has_rows = row_means(self._power(features), batch_index, batch_size, weights)
+        return self._root(torch.where(has_rows, means, self.eps**self.p))
 
     def _power(self, values: Tensor) -> Tensor:
         # In the parameter's precision: ε³ is zero in float16.

@@ -87,7 +87,8 @@ class NetVLAD(nn.Module):
 def initialise_clusters(pool: nn.Module, features: Iterable[Float[Tensor, "n c"]], enough: int = 20_000) -> None:
     """Give ``pool`` its clusters, if it is a NetVLAD: at most 1,000 rows of each item, until there are ``enough``.
 
-    Items are not asked for without need, so that they may be computed on the way.
+    Items are not asked for without need, so that they may be computed on the way. Without any item the clusters stay
+    as they are: there is nothing to train on either.
     """
     if not isinstance(pool, NetVLAD):
         return
@@ -96,4 +97,5 @@ def initialise_clusters(pool: nn.Module, features: Iterable[Float[Tensor, "n c"]
         found.append(rows[:: max(len(rows) // 1000, 1)][:1000])
         if sum(map(len, found)) >= enough:
             break
-    pool.initialise(torch.cat(found))
+    if found:
+        pool.initialise(torch.cat(found))

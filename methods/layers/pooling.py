@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from methods.layers.gem import GeM
+from methods.layers.gem import GeM, row_means
 from methods.layers.netvlad import NetVLAD
 
 
@@ -25,10 +24,8 @@ class MeanPool(nn.Module):
         weights: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "b c"]:
         """Mean of the rows of each sample, weighted if ``weights`` (positive) are given; zero without rows."""
-        weights = features.new_ones(len(features)) if weights is None else weights.to(features.dtype)
-        sums = features.new_zeros(batch_size, features.shape[1]).index_add(0, batch_index, features * weights[:, None])
-        totals = weights.new_zeros(batch_size).index_add(0, batch_index, weights)[:, None]
-        return sums / torch.where(totals > 0, totals, 1.0)
+        means, _ = row_means(features, batch_index, batch_size, weights)
+        return means
 
 
 Pool = GeM | MeanPool | NetVLAD

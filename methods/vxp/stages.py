@@ -15,6 +15,7 @@ from methods.base import Batch, Sample, Sampler, Stage, StageOutput
 from methods.layers.augment import colour_jitter, mirror, random_affine, random_rigid
 from methods.layers.losses import batch_all_triplet, batch_hard_triplet, pair_masks
 from methods.layers.netvlad import initialise_clusters
+from methods.layers.projection import image_cells
 from methods.layers.samplers import PairSampler, ShuffleSampler
 from methods.vxp.cloud_branch import InViewVoxels
 
@@ -168,6 +169,5 @@ class GlobalStage(_VxpStage):
 
 def pixels_at(feature_map: Tensor, seen: InViewVoxels) -> Tensor:
     """Features (n, c) of the pixels that voxels fall into: nearest cell, no interpolation (as published)."""
-    height, width = feature_map.shape[-2:]
-    cells = (seen.uv * seen.uv.new_tensor([width, height])).long()
-    return feature_map[seen.batch_index, :, cells[:, 1], cells[:, 0]]
+    column, row = image_cells(seen.uv, *feature_map.shape[-2:]).unbind(1)
+    return feature_map[seen.batch_index, :, row, column]

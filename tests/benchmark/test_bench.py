@@ -453,7 +453,8 @@ def test_given_weights_that_cannot_be_meant_are_refused_at_once(
 def test_given_weights_of_another_method_are_refused(job: Callable[..., Bench], given: Path) -> None:
     save_weights(torch.nn.Linear(2, 3), given)
     with pytest.raises(
-        CrossplaceError, match=r"given\.safetensors: no tensor .*; these weights are for another method"
+        CrossplaceError,
+        match=r"given\.safetensors: no tensor .*; these weights are for another method .*; name the method, preset and",
     ):
         job(checkpoint=given).run()
 

@@ -16,12 +16,12 @@ from benchmark.perturbations import PERTURBATIONS
 from benchmark.publish import publish
 from benchmark.request import Request
 from benchmark.result import Result
-from benchmark.study import robustness, run_study
+from benchmark.study import job, lines_of, robustness, run_study
 from benchmark.study_record import BASE, STUDY, StudyRecord, study_table, write_study_tables
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from methods.base import MethodConfig, Variant
+from methods.base import MethodConfig, ShippedWeights, Variant
 
 
 def shorter(config: Any) -> MethodConfig:
@@ -128,7 +128,8 @@ def test_lines_share_the_stages_in_which_they_agree(ablation: tuple[str, StudyRe
 
 
 def test_robustness_is_every_perturbation_at_every_severity(request_: Request) -> None:
-    lines = robustness(request_)
+    base, *lines = robustness(request_)
+    assert base.request == request_
     assert len(lines) == 5 * len(PERTURBATIONS)
     asked = {(line.request.perturb, line.request.severity) for line in lines}
     assert asked == {(name, severity) for name in PERTURBATIONS for severity in range(1, 6)}
@@ -154,6 +155,51 @@ def test_lines_can_be_chosen_by_name_or_question(request_: Request) -> None:
     assert run_study("ablation", request_, [0], ["Does time matter?"]).count("failed") == 1 > text.count("failed")
     with pytest.raises(CrossplaceError, match=r"unknown line of study ablation 'shortr'\. Did you mean shorter"):
         run_study("ablation", request_, [0], ["shortr"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"perturb": "image-noise"}, "leave --perturb out"), ({"checkpoint": Path(__file__)}, "leave --checkpoint out")],
+    ids=["perturb", "checkpoint"],
+)
+def test_what_would_make_all_lines_alike_or_the_base_another_is_refused(
+    request_: Request, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(CrossplaceError, match=message):
+        lines_of("ablation", replace(request_, **changes))
+
+
+def test_a_variant_that_is_asked_for_is_in_every_line_and_in_the_title(request_: Request) -> None:
+    changed = replace(request_, variant="shorter")
+    variants = [line.request.variant for line in lines_of("ablation", changed)]
+    assert variants == ["shorter", "shorter+impossible"]
+    text = run_study("ablation", changed, [0], ["impossible"])
+    assert text.startswith("## ablation: toy (quick+shorter)")
+
+
+def test_costly_lines_run_if_they_are_named(request_: Request) -> None:
+    def names(*only: str) -> list[str]:
+        return [line.name for line in lines_of("ablation", request_, only)]
+
+    assert names("costly") == [BASE, "costly"]
+    assert names() == names("Does time matter?") == [BASE, "shorter", "impossible"]
+    assert names("Does cost matter?") == [BASE]
+
+
+def test_an_ablation_leaves_shipped_weights_alone(
+    request_: Request, toy: Any, small_world: PreparedDataset, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shipped = ShippedWeights(
+        preset="quick",
+        fingerprint=Bench(request_).dataset.fingerprint,
+        seed=0,
+        file=tmp_path / "shipped",
+        sha256="0" * 64,
+        command="",
+    )
+    monkeypatch.setattr(toy.Toy, "shipped", (shipped,))
+    assert Bench(request_).weights.origin == "shipped"
+    assert {job(line, 0).weights.origin for line in lines_of("ablation", request_)} == {"trained"}
 
 
 def test_an_unknown_study_and_a_base_that_fails_are_errors(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,6 +197,13 @@ def test_clean_rows_come_before_perturbed_ones_by_severity(stored: Callable[...,
     assert [[r.run_id for r in group] for group in groups] == [["c", "b", "d", "a"]]
 
 
+def test_variants_stand_together_seed_by_seed(stored: Callable[..., Result], tmp_path: Path) -> None:
+    for name, variant, seed in (("a", "netvlad", 1), ("b", "", 1), ("c", "netvlad", 0), ("d", "", 0)):
+        stored(name, method=trained(variant=variant), seed=seed)
+    _, groups = write_tables(tmp_path / "runs")
+    assert [[r.run_id for r in group] for group in groups] == [["d", "b", "c", "a"]]
+
+
 # --- marks ---------------------------------------------------------------------------------------
 
 

@@ -102,6 +102,14 @@ def test_other_poolings_ask_for_nothing_and_too_few_features_are_an_error() -> N
         initialise_clusters(NetVLAD(4), [torch.rand(3, 4)])
 
 
+def test_without_any_training_batch_the_clusters_stay() -> None:
+    """No place was visited twice: the training loop says so in a sentence right after."""
+    pool = NetVLAD(4)
+    before = pool.centres.detach().clone()
+    initialise_clusters(pool, [])
+    assert torch.equal(pool.centres, before)
+
+
 @pytest.mark.parametrize("name", ["mean", "netvlad"])
 def test_gradients_are_right(name: str) -> None:
     torch.manual_seed(0)
