@@ -30,6 +30,8 @@ class Preset:
     districts: tuple[DistrictPlan, ...]
     lights: tuple[str, ...]
     """Every district is driven under each, on another day each time; a repeated light is a further day under it."""
+    unseen_lights: tuple[str, ...] = ()
+    """The test district is driven under these as well, so that nothing was trained under them."""
     spacing_m: float
     """Path length between frames."""
     image_size: tuple[int, int] = (160, 120)
@@ -45,7 +47,8 @@ PRESETS = {
             DistrictPlan(name="validation", columns=3, rows=2, centre_m=(1000.0, 200.0), pitch_m=(45.0, 60.0)),
             DistrictPlan(name="test", columns=3, rows=3, centre_m=(200.0, 1000.0), pitch_m=(50.0, 80.0)),
         ),
-        lights=("day", "overcast", "winter", "night"),
+        lights=("day", "overcast", "evening"),
+        unseen_lights=("night", "winter"),
         spacing_m=5.0,
     ),
     "tiny": Preset(
@@ -53,7 +56,8 @@ PRESETS = {
             DistrictPlan(name=name, columns=3, rows=2, centre_m=centre, pitch_m=(45.0, 55.0))
             for name, centre in (("train", (0.0, 0.0)), ("validation", (800.0, 0.0)), ("test", (0.0, 800.0)))
         ),
-        lights=("day", "night"),
+        lights=("day", "evening"),
+        unseen_lights=("night",),
         spacing_m=10.0,
     ),
     "large": Preset(
@@ -123,14 +127,15 @@ class Town(Dataset):
             Drive(
                 plan=plan,
                 light=light,
-                occasion=preset.lights[: i + 1].count(light),
+                occasion=lights[: i + 1].count(light),
                 spacing_m=preset.spacing_m * self.every,
                 seed=self.seed,
                 image_size=preset.image_size,
                 lidar=LIDARS[preset.lidar],
             )
             for plan in preset.districts
-            for i, light in enumerate(preset.lights)
+            for lights in [preset.lights + (preset.unseen_lights if plan.name == "test" else ())]
+            for i, light in enumerate(lights)
         ]
 
     def prepare(
