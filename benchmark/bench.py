@@ -30,7 +30,8 @@ from benchmark.registry import METHODS
 from benchmark.request import Request
 from benchmark.result import MethodRecord, PerturbationRecord, Result
 from benchmark.scoring import has_result, rank_trivially, write_result
-from benchmark.training import WEIGHTS, TrainingOptions, TrainingReport, train
+from benchmark.training import WEIGHTS, TrainingOptions, train
+from benchmark.training_report import REPORT, TrainingReport
 from benchmark.weights import WeightSource, check_request, find_weights
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
@@ -209,6 +210,7 @@ class Bench:
             log.info("nothing to do: %s is up to date", self.result_folder)
             result = Result.read(self.result_folder)
         else:
+            assert len(self.rows), "a selection of nothing is refused here, before anything is trained"
             check_answerable(self.dataset.frames, self.protocol)
             with sparse_backend.using(self.sparse_backend):
                 result = self._run_method()
@@ -281,7 +283,7 @@ class Bench:
         return distances, [d for d in Direction if d.perturbed_side(modality)], record
 
     def _is_trained(self) -> bool:
-        return (self.training_folder / "training.json").is_file()
+        return (self.training_folder / REPORT).is_file()
 
     def _is_finished(self) -> bool:
         """Whether the result is there; where trained weights still are, it must be theirs."""

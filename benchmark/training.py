@@ -2,13 +2,12 @@
 
 import csv
 import io
-import json
 import logging
 import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,10 @@ from benchmark.checkpoint import load_checkpoint, load_weights, save_checkpoint,
 from benchmark.console import track
 from benchmark.loading import batch_loader
 from benchmark.selection import select
+from benchmark.training_report import StageReport, TrainingReport
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
-from datasets.files import locked, read_json, sealed, sha256_of, unsealed, write_atomically
+from datasets.files import locked, sha256_of, write_atomically
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, Method, Stage, StageOutput
 
@@ -38,41 +38,6 @@ except ImportError:  # the full lightning package brings it under another name
 log = logging.getLogger(__name__)
 
 WEIGHTS = "weights.safetensors"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageReport:
-    """What became of one stage."""
-
-    epochs_done: int
-    epochs_planned: int
-    best_epoch: int | None
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingReport:
-    """What training did, kept beside the weights and copied into results."""
-
-    weights_sha256: str
-    stages: dict[str, StageReport]
-
-    @property
-    def share_of_schedule(self) -> float:
-        """Epochs done of epochs planned, over all stages; below 1 if a time budget ended one early."""
-        planned = sum(s.epochs_planned for s in self.stages.values())
-        return sum(s.epochs_done for s in self.stages.values()) / planned if planned else 1.0
-
-    @classmethod
-    def read(cls, folder: Path) -> "TrainingReport":
-        """Read what :func:`train` wrote."""
-        path = folder / "training.json"
-        try:
-            raw = unsealed(read_json(path), path)
-            stages = {name: StageReport(**stage) for name, stage in raw["stages"].items()}
-            return cls(weights_sha256=raw["weights_sha256"], stages=stages)
-        except (AttributeError, KeyError, TypeError, CrossplaceError) as error:
-            raise CrossplaceError(f"{path}: no report of a training ({error}); delete it and train again") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +82,7 @@ def train(
             reports[stage.name] = run()
     save_weights(method, folder / WEIGHTS)
     report = TrainingReport(weights_sha256=sha256_of(folder / WEIGHTS), stages=reports)
-    write_atomically(folder / "training.json", json.dumps(sealed(asdict(report)), indent=1).encode())
+    report.write(folder)
     return report
 
 

@@ -23,7 +23,7 @@ from benchmark.perturbations import PERTURBATIONS
 from benchmark.preparing import locate, prepare
 from benchmark.request import Request
 from benchmark.result import RANKS, Result
-from benchmark.training import TrainingReport
+from benchmark.training_report import TrainingReport
 from datasets.base import Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.files import sealed, sha256_of, unsealed
@@ -470,6 +470,7 @@ def test_an_unknown_preset_is_answered_with_near_ones_and_the_list(job: Callable
 def test_a_protocol_that_selects_no_frame_is_a_sentence(
     job: Callable[..., Bench], protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    forbid(monkeypatch, "train")
     nothing = Selection(traversals=())
     monkeypatch.setattr(bench, "find_protocol", lambda *_: (replace(protocol, query=nothing, database=nothing), []))
     with pytest.raises(CrossplaceError, match="protocol small selects none of its frames"):

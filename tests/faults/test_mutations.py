@@ -32,7 +32,7 @@ from benchmark.encoding import encode
 from benchmark.evaluation import from_ranker
 from benchmark.result import Result
 from benchmark.scoring import unregistered, write_result
-from benchmark.training import StageReport, TrainingReport
+from benchmark.training_report import StageReport, TrainingReport
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import sealed

@@ -1,0 +1,49 @@
+"""What training did, kept beside the weights and copied into results."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from datasets.errors import CrossplaceError
+from datasets.files import read_json, sealed, unsealed, write_atomically
+
+REPORT = "training.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageReport:
+    """What became of one stage."""
+
+    epochs_done: int
+    epochs_planned: int
+    best_epoch: int | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingReport:
+    """All stages, and the weights that came out."""
+
+    weights_sha256: str
+    stages: dict[str, StageReport]
+
+    @property
+    def share_of_schedule(self) -> float:
+        """Epochs done of epochs planned, over all stages; below 1 if a time budget ended one early."""
+        planned = sum(s.epochs_planned for s in self.stages.values())
+        return sum(s.epochs_done for s in self.stages.values()) / planned if planned else 1.0
+
+    @classmethod
+    def read(cls, folder: Path) -> "TrainingReport":
+        """Read what :meth:`write` wrote."""
+        path = folder / REPORT
+        try:
+            raw = unsealed(read_json(path), path)
+            stages = {name: StageReport(**stage) for name, stage in raw["stages"].items()}
+            return cls(weights_sha256=raw["weights_sha256"], stages=stages)
+        except (AttributeError, KeyError, TypeError, CrossplaceError) as error:
+            raise CrossplaceError(f"{path}: no report of a training ({error}); delete it and train again") from error
+
+    def write(self, folder: Path) -> None:
+        """Into ``folder``, whole or not at all; a folder that has it is trained to the end."""
+        write_atomically(folder / REPORT, json.dumps(sealed(asdict(self)), indent=1).encode())
