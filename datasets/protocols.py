@@ -112,7 +112,7 @@ def resolve(name: str, dataset: PreparedDataset) -> tuple[Protocol, list[str]]:
     if split is not protocol.split:
         warnings.append(f"trained on {', '.join(t for t in names if split.train.includes(t))}: not the published split")
     for part, selection in (("training", split.train), ("validation", split.validation), ("test", protocol.query)):
-        missing = [t for t in selection.traversals if "*" not in t and t not in names]
+        missing = [t for t in selection.traversals if not set(t) & set("*!") and t not in names]
         if missing:
             warnings.append(f"partial: {part} sequences {', '.join(missing)} are absent")
     return replace(protocol, split=split), warnings

@@ -117,3 +117,10 @@ def test_own_data_is_a_smoke_run_of_everything_against_everything(
     protocol = own_data(holding("mine", names, small_world))
     assert (protocol.dataset, protocol.pairs, protocol.smoke) == ("mine", pairs, True)
     assert protocol.query == protocol.database == protocol.split.train == Selection()
+
+
+def test_traversals_that_a_protocol_leaves_out_need_not_be_there(small_world: PreparedDataset) -> None:
+    assert resolve("town", holding("town", ["train-day", "validation-day", "test-day", "test-dusk"], small_world)) == (
+        PROTOCOLS["town"],
+        [],
+    )

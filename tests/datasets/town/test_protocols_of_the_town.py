@@ -10,13 +10,13 @@ from datasets.protocols import PROTOCOLS
 from datasets.town.town import Town, frames_of
 
 PAIRS = {
-    ("small", "town"): 12,
+    ("small", "town"): 6,
     ("small", "town-night"): 1,
     ("small", "town-winter"): 1,
-    ("small", "town-revisit"): 4,
+    ("small", "town-revisit"): 5,
     ("tiny", "town"): 2,
     ("tiny", "town-night"): 1,
-    ("tiny", "town-revisit"): 2,
+    ("tiny", "town-revisit"): 3,
     ("large", "town-night"): 2,
 }
 
@@ -63,3 +63,11 @@ def test_only_true_revisits_count(frames):
 def test_the_day_that_is_searched_is_every_drive_by_day(frames):
     names = {str(searched.traversal[0]) for _, searched, _ in relations(frames["large"], PROTOCOLS["town-night"])}
     assert names == {"test-day", "test-day-2"}
+
+
+def test_small_trains_under_no_light_of_its_night_and_winter_protocols():
+    drives = Town(preset="small").drives()
+    trained = {drive.light for drive in drives if drive.plan.name != "test"}
+    tested = {drive.light for drive in drives if drive.plan.name == "test"}
+    assert tested - trained == {"night", "winter"}
+    assert all("night" not in drive.name or drive.plan.name == "test" for drive in Town(preset="tiny").drives())

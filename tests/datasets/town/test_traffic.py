@@ -77,13 +77,13 @@ def test_traffic_is_seen_on_many_frames(drive):
 
 
 def test_traffic_differs_from_drive_to_drive_and_not_from_call_to_call():
-    day, night = Town(preset="tiny").drives()[:2]
+    day, evening = Town(preset="tiny").drives()[:2]
     again = traffic.plan_traffic(
         lay_streets(day.plan, generator_for(0, day.plan.name, "streets")),
         route_of(day),
         generator_for(0, day.name, "traffic"),
     )
-    starts = [[car.start_s for car in found.cars] for found in (traffic_of(day), again, traffic_of(night))]
+    starts = [[car.start_s for car in found.cars] for found in (traffic_of(day), again, traffic_of(evening))]
     assert starts[0] == starts[1] != starts[2]
     second = replace(day, occasion=2)
     assert second.name == "train-day-2"
