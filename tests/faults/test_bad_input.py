@@ -18,6 +18,7 @@ from torch import nn
 
 from benchmark.checkpoint import save_weights
 from benchmark.cli import main
+from benchmark.result import SCHEMA
 from datasets.prepared import PreparedDataset
 
 P2, TR = "700 0 600 70 0 700 180 0 0 0 1 0", "0 -1 0 0 0 0 -1 -0.08 1 0 0 -0.27"
@@ -236,13 +237,13 @@ def evaluation(small_world: PreparedDataset, runs: Path) -> tuple[object, ...]:
 
 
 def of_training(name: str, change: Callable[[Path], object], *, interrupted: bool = True) -> Callable[[Path], object]:
-    """Change a file of the one training folder; ``interrupted`` training has not finished."""
+    """Change the one file that ``name`` matches below ``runs``; ``interrupted`` training has not finished."""
 
     def damage(runs: Path) -> None:
-        (folder,) = (runs / "training").iterdir()
+        (report,) = runs.glob("training/*/training.json")
         if interrupted:
-            (folder / "training.json").unlink()
-        (file,) = folder.glob(name)
+            report.unlink()
+        (file,) = runs.glob(name)
         change(file)
 
     return damage
@@ -262,47 +263,53 @@ def other_state(file: Path) -> None:
 RUN = [
     Case(
         name="progress cut off",
-        damage=of_training("teach/progress.json", lambda f: f.write_text(f.read_text()[:50])),
-        says=("teach/progress.json", "damaged training state", "delete", "to start over"),
+        damage=of_training("stages/toy-teach-*/progress.json", lambda f: f.write_text(f.read_text()[:50])),
+        says=("stages/toy-teach-", "progress.json", "damaged training state", "delete", "to start over"),
     ),
     Case(
         name="progress of another run",
-        damage=of_training("teach/progress.json", lambda f: f.write_text(f.read_text().replace("9", "8"))),
-        says=("teach/progress.json", "damaged training state", "seal", "to start over"),
+        damage=of_training("stages/toy-teach-*/progress.json", lambda f: f.write_text(f.read_text().replace("9", "8"))),
+        says=("stages/toy-teach-", "progress.json", "damaged training state", "seal", "to start over"),
     ),
     Case(
         name="a bit of the tensors",
-        damage=of_training("teach/epoch-*", flip),
-        says=("teach/progress.json", "epoch-0003.safetensors", "damaged since it was written", "to start over"),
+        damage=of_training("stages/toy-teach-*/epoch-*", flip),
+        says=(
+            "stages/toy-teach-",
+            "progress.json",
+            "epoch-0003.safetensors",
+            "damaged since it was written",
+            "to start over",
+        ),
     ),
     Case(
         name="tensors cut off",
-        damage=of_training("align/epoch-*", lambda f: f.write_bytes(f.read_bytes()[:-10])),
-        says=("align/progress.json", "no readable safetensors", "to start over"),
+        damage=of_training("stages/toy-align-*/epoch-*", lambda f: f.write_bytes(f.read_bytes()[:-10])),
+        says=("stages/toy-align-", "progress.json", "no readable safetensors", "to start over"),
     ),
     Case(
         name="checkpoint of another method",
-        damage=of_training("teach/epoch-*", other_state),
-        says=("teach/progress.json", "another method or configuration", "to start over"),
+        damage=of_training("stages/toy-teach-*/epoch-*", other_state),
+        says=("stages/toy-teach-", "progress.json", "another method or configuration", "to start over"),
     ),
     Case(
         name="best weights cut off",
-        damage=of_training("teach/best*", lambda f: f.write_bytes(f.read_bytes()[:100])),
-        says=("teach/best.safetensors", "no readable safetensors", "train anew"),
+        damage=of_training("stages/toy-teach-*/best*", lambda f: f.write_bytes(f.read_bytes()[:100])),
+        says=("stages/toy-teach-", "best.safetensors", "no readable safetensors", "train anew"),
     ),
     Case(
         name="weights of another configuration",
-        damage=of_training("weights*", lambda f: save_weights(nn.Linear(2, 2), f), interrupted=False),
+        damage=of_training("training/*/weights*", lambda f: save_weights(nn.Linear(2, 2), f), interrupted=False),
         says=("weights.safetensors", "another method or configuration"),
     ),
     Case(
         name="a bit of the weights",
-        damage=of_training("weights*", flip, interrupted=False),
+        damage=of_training("training/*/weights*", flip, interrupted=False),
         says=("weights.safetensors", "damaged since it was written", "train anew"),
     ),
     Case(
         name="training report cut off",
-        damage=of_training("training.json", lambda f: f.write_text("{"), interrupted=False),
+        damage=of_training("training/*/training.json", lambda f: f.write_text("{"), interrupted=False),
         says=("training.json", "not valid JSON", "delete it and train again"),
     ),
 ]
@@ -336,7 +343,7 @@ def test_a_result_of_a_newer_schema(capsys: pytest.CaptureFixture[str], tmp_path
     (tmp_path / "town" / "run").mkdir(parents=True)
     (tmp_path / "town" / "run" / "result.json").write_text('{"schema_version": "2.0"}')
     said = sentence(capsys, "tables", "--results", tmp_path)
-    for part in ("town/run/result.json", "result schema 2.0", "this version reads 1.0", "update crossplace"):
+    for part in ("town/run/result.json", "result schema 2.0", f"this version reads {SCHEMA}", "update crossplace"):
         assert part in said
 
 

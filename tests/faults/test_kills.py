@@ -116,7 +116,7 @@ def test_vxp_with_batch_growth_augmentation_and_schedule_resumes_bit_for_bit(
     job = replace(job, runs=tmp_path)
     assert killed_and_resumed(job, deaths, start) == {"training": 3}
     assert outcome(tmp_path) == expected
-    (progress,) = tmp_path.glob("training/*/teacher/progress.json")
+    (progress,) = tmp_path.glob("stages/vxp-teacher-*/progress.json")
     assert json.loads(progress.read_text())["sampler"]["batch_size"] > 6, "the batch has grown"
 
 

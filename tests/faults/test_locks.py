@@ -97,7 +97,7 @@ def test_two_runs_at_once_end_with_the_same_whole_result(
     """Same training and descriptor folders; the first is stopped in the middle of a stage so that both meet."""
     job = victim.Job(dataset=small_world.folder, runs=tmp_path / "runs")
     first = begin(replace(job, pauses_at="batch teach 2/3 train 1"))
-    while not list(tmp_path.glob("runs/training/*/teach/progress.json")):
+    while not list(tmp_path.glob("runs/stages/toy-teach-*/progress.json")):
         assert first.is_alive()
         time.sleep(0.02)
     second = begin(job)
