@@ -40,10 +40,10 @@ class Vxp(Method):
     shipped = (
         ShippedWeights(
             preset="quick",
-            fingerprint="7eaa61ff2684d23374db433098bb52a6d1c46dff7c57d4fdcc31360a1edf5232",
+            fingerprint="628329ec7c7217b2fcdcac17bc5e9b4c76889c81865bd12f8c6186aead3b978f",
             seed=0,
             file=Path(__file__).with_name("town-quick.safetensors"),
-            sha256="bb551bff75178d47c196f012c66247953e8a796b9e0654bae09c9083dd6d1899",
+            sha256="a8fe25c99e3f14c086ced5bb7796f1bd41ba9a3ae2cb4c079718eaaf676750aa",
             command="crossplace train --method vxp --preset quick --dataset town --seed 0 --retrain",
         ),
     )

@@ -296,7 +296,7 @@ def test_the_plan_of_a_study_does_nothing_either(
     small_world: PreparedDataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     row = ("--method", "height_histogram", "--dataset", small_world.folder, "--device", "cpu")
-    crossplace("bench", *row, "--study", "robustness", "--lines", "0.02", "--seeds", "0", "3", "--dry-run")
+    crossplace("bench", *row, "--study", "robustness", "--lines", "range-noise 0.02", "--seeds", "0", "3", "--dry-run")
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "seed" in line] == [
         *("unchanged · seed 0", "unchanged · seed 3"),

@@ -290,8 +290,8 @@ def test_results_from_before_perturbations_are_of_clean_frames(folder: Path) -> 
     assert before.perturbation is None
 
 
-def test_a_committed_result_still_loads() -> None:
-    stored = Path(__file__).parents[2] / "results" / "town" / "vxp-quick-town-s0-9a4fb5cfb136"
+def test_a_result_of_the_first_schema_still_loads() -> None:
+    stored = Path(__file__).parents[1] / "golden" / "result-schema-1.0"
     assert Result.read(stored).perturbation is None
 
 

@@ -307,7 +307,7 @@ def read_result(bed: Bed, folder: Path) -> Any:
 
 
 def read_ranks(bed: Bed, folder: Path) -> Any:
-    difference, interval = recall_difference([folder], folder, "image->cloud", 5)
+    difference, interval = recall_difference([folder], [folder], "image->cloud", 5)
     return [difference, interval.low, interval.high]
 
 
