@@ -296,12 +296,13 @@ def test_the_plan_of_a_study_does_nothing_either(
     small_world: PreparedDataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     row = ("--method", "height_histogram", "--dataset", small_world.folder, "--device", "cpu")
-    crossplace("bench", *row, "--study", "robustness", "--lines", "range-noise 0.02", "--seeds", "0", "3", "--dry-run")
+    noisy_or_blurred = ("range-noise 0.02", "image-blur 0.02")
+    crossplace("bench", *row, "--study", "robustness", "--lines", *noisy_or_blurred, "--seeds", "0", "3", "--dry-run")
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if "seed" in line] == [
         *("unchanged · seed 0", "unchanged · seed 3"),
-        *(f"{PERTURBATIONS['range-noise'].title} (m) · 0.02 · seed {seed}" for seed in (0, 3)),
-        *(f"{PERTURBATIONS['image-blur'].title} (of the width) · 0.02 · seed {seed}" for seed in (0, 3)),
+        *(f"{PERTURBATIONS['range-noise'].title} (m) · range-noise 0.02 · seed {seed}" for seed in (0, 3)),
+        *(f"{PERTURBATIONS['image-blur'].title} (of the width) · image-blur 0.02 · seed {seed}" for seed in (0, 3)),
     ]
     assert sum("encode perturbed" in line for line in lines) == 4
     assert list(tmp_path.iterdir()) == []
