@@ -82,7 +82,7 @@ def study_table(record: StudyRecord) -> str:
 
 def _cells(line: LineRecord, directions: Sequence[str]) -> list[str]:
     if line.error:
-        return [line.name, f"failed: {line.error}"]
+        return [line.name, "failed: " + line.error.replace("|", "¦")]  # a bar would end the cell
     recalls = [_spread(line.recall[d]) if d in line.recall else NONE for d in directions]
     delta = NONE
     if directions[0] in line.difference and line.name != BASE:
