@@ -26,7 +26,9 @@ class Echoes:
 
 def cast_from(scene: Scene, world_from_sensor: Float[ndarray, "4 4"], directions: Float[ndarray, "n 3"]) -> Echoes:
     """Cast rays that leave the sensor's origin along ``directions``: unit vectors in the sensor's frame."""
-    origin, rays = world_from_sensor[:3, 3], directions @ world_from_sensor[:3, :3].T.astype(np.float32)
+    origin = world_from_sensor[:3, 3]
+    # No matrix product: its last bits depend on the number of threads.
+    rays = np.einsum("ij,nj->ni", world_from_sensor[:3, :3].astype(np.float32), directions)
     hits = scene.cast(origin, rays)
     hit = np.flatnonzero(hits.face != MISS)
     met = Hits(distance_m=hits.distance_m[hit], face=hits.face[hit])

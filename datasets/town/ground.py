@@ -131,7 +131,7 @@ def _beside_line(
     for start, end in pairwise(line):
         step = end - start
         length = np.hypot(*step)
-        along = np.clip((spots - start) @ step / length**2, 0, 1)
+        along = np.clip(np.einsum("ni,i->n", spots - start, step) / length**2, 0, 1)
         off = spots - start - along[:, None] * step
         reach = np.hypot(*off.T)
         side = np.where(step[0] * off[:, 1] - step[1] * off[:, 0] < 0, -1, 1)

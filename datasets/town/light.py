@@ -106,7 +106,7 @@ def shaded(
     """Light that surfaces return: Lambert's law for the sun where they are ``sunlit``, plus a hemisphere of sky."""
     received = (2 / 3 + normal[:, 2:] / 3) * _colour(light.ambient)
     if max(light.sun) > 0:
-        towards_sun = normal @ light.towards_sun().astype(np.float32)
+        towards_sun = np.einsum("ni,i->n", normal, light.towards_sun().astype(np.float32))
         received += (np.maximum(towards_sun, 0) * sunlit)[:, None] * _colour(light.sun)
     return albedo * received
 
@@ -132,7 +132,7 @@ def from_headlights(
     """Light of the vehicle's headlights at ``origin_m`` on surfaces: a cone that is cut off above the horizon."""
     away: ndarray = position_m - origin_m.astype(np.float32)
     square = np.einsum("ni,ni->n", away, away) + np.float32(1)
-    ahead = away @ forward.astype(np.float32)
+    ahead = np.einsum("ni,i->n", away, forward.astype(np.float32))
     off_axis = np.maximum(square - ahead * ahead, 0) / np.maximum(ahead, 0.1) ** 2
     beam = np.exp(-off_axis / np.float32(HEADLIGHT_WIDTH**2)) * (ahead > 0)
     beam *= np.clip(1 - 5 * away[:, 2] / np.maximum(ahead, 1), 0.06, 1)

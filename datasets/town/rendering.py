@@ -97,7 +97,7 @@ def _sunlit(scene: Scene, spots: Spots, shape: ndarray, light: Light) -> Float[n
         facing = np.flatnonzero(np.einsum("ni,ni->n", shape, towards) > 0)
         towards = towards[facing]
     else:
-        facing = np.flatnonzero(shape @ sun > 0)
+        facing = np.flatnonzero(np.einsum("ni,i->n", shape, sun) > 0)
         towards = np.broadcast_to(sun, (len(facing), 3))
     sunlit = np.zeros(len(shape), np.float32)
     sunlit[facing] = _reaches(scene, spots.position_m[facing], shape[facing], towards)
