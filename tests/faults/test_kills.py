@@ -128,13 +128,17 @@ def test_the_command_killed_from_outside_at_random_moments_continues(
     job, _, expected = undisturbed()
     command = [sys.executable, VICTIM, "evaluate", "--method", "toy", "--device", "cpu"]
     command += ["--dataset", job.dataset, "--runs", tmp_path, "--retrain"]
-    rng = random.Random(0)
+    rng, deaths = random.Random(0), []
     for epoch in ("teach: epoch 1", "align: epoch 1"):
         with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
             assert process.stderr is not None
-            assert any(epoch in line for line in process.stderr)
-            time.sleep(rng.uniform(0, 0.1))
+            for line in process.stderr:  # to its end where a fast machine had passed that epoch before the first death
+                if epoch in line:
+                    break
+            time.sleep(rng.uniform(0, 0.05))
             process.kill()
-        assert process.returncode == -signal.SIGKILL
+        deaths.append(process.returncode)
+    assert deaths[0] == -signal.SIGKILL
+    assert deaths[1] in (-signal.SIGKILL, 0)
     subprocess.run(command, check=True, capture_output=True)
     assert outcome(tmp_path) == expected
