@@ -210,7 +210,7 @@ class Bench:
             log.info("nothing to do: %s is up to date", self.result_folder)
             result = Result.read(self.result_folder)
         else:
-            assert len(self.rows), "a selection of nothing is refused here, before anything is trained"
+            log.debug("%d frames ask or are searched", len(self.rows))  # nothing at all is refused before training
             check_answerable(self.dataset.frames, self.protocol)
             with sparse_backend.using(self.sparse_backend):
                 result = self._run_method()

@@ -153,20 +153,24 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
+PROTOCOL = Protocol(
+    name="small",
+    version=1,
+    title="Small world",
+    dataset="small_world",
+    split=Split(
+        train=Selection(traversals=("morning", "evening")), validation=Selection(traversals=("midnight", "evening"))
+    ),
+    query=Selection(),
+    database=Selection(),
+    pairs="across",
+    radius_m=13.0,
+    heading_limit_rad=0.5,
+)
+"""For the small world: two drives to train on, one to validate, all against all."""
+
+
 @pytest.fixture
 def protocol() -> Protocol:
-    """For the small world: two drives to train on, one to validate, all against all."""
-    return Protocol(
-        name="small",
-        version=1,
-        title="Small world",
-        dataset="small_world",
-        split=Split(
-            train=Selection(traversals=("morning", "evening")), validation=Selection(traversals=("midnight", "evening"))
-        ),
-        query=Selection(),
-        database=Selection(),
-        pairs="across",
-        radius_m=13.0,
-        heading_limit_rad=0.5,
-    )
+    """The protocol of the small world."""
+    return PROTOCOL

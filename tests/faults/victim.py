@@ -20,25 +20,9 @@ import torch
 from benchmark import bench, encoding, training
 from benchmark.registry import METHODS
 from benchmark.request import Request
-from datasets.base import Protocol, Selection, Split
 from methods.base import Recipe
 from methods.layers.voxels import VoxelGrid
 from methods.vxp import Vxp
-
-PROTOCOL = Protocol(
-    name="small",
-    version=1,
-    title="Small world",
-    dataset="small_world",
-    split=Split(
-        train=Selection(traversals=("morning", "evening")), validation=Selection(traversals=("midnight", "evening"))
-    ),
-    query=Selection(),
-    database=Selection(),
-    pairs="across",
-    radius_m=13.0,
-    heading_limit_rad=0.5,
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +61,7 @@ def register() -> None:
         local_stage=short,
         global_stage=short,
     )
-    bench.find_protocol = lambda name, dataset: (PROTOCOL, [])  # type: ignore[assignment]
+    bench.find_protocol = lambda name, dataset: (sys.modules["toy"].PROTOCOL, [])  # type: ignore[assignment]
 
 
 def run(job: Job) -> None:
