@@ -1,6 +1,5 @@
 """``crossplace data``: prepare, check and look at data."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -26,12 +25,16 @@ class _OfDataset:
 class Prepare(_OfDataset):
     """Bring a raw download (or the town) into the prepared form below $CROSSPLACE_DATA (default: data)."""
 
-    def __call__(self) -> None:
-        """Prepare, or find it prepared."""
-        from benchmark.preparing import locate, prepare
+    workers: int | None = None
+    """Processes; default: one per processor, at most 16."""
 
-        dataset = prepare(locate(self.dataset, self.source, self.dataset_options))
-        say(f"{dataset.folder}: {len(dataset.frames)} frames; {json.dumps(dataset.counts)}")
+    def __call__(self) -> None:
+        """Prepare, or find it prepared, and say what was kept and what was dropped for which reason."""
+        from benchmark.preparing import locate, prepare
+        from datasets.summary import in_a_line
+
+        dataset = prepare(locate(self.dataset, self.source, self.dataset_options), self.workers)
+        say(f"{dataset.folder}: {in_a_line(dataset)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,17 +99,17 @@ def make_dataset(name: str, options: Sequence[str] = ()) -> Dataset:
     return kind(**values)
 
 
-def prepare(location: Location) -> PreparedDataset:
-    """Open the dataset, preparing it first if that has not been done with the same options and source."""
+def prepare(location: Location, workers: int | None = None) -> PreparedDataset:
+    """Open the dataset, preparing it first (by ``workers`` processes) if that has not been done before."""
     if not location.is_prepared:
         with locked(location.folder):
             if not location.is_prepared:  # whoever had the lock before may have done it
-                _prepare(location)
+                _prepare(location, workers)
     prepared = PreparedDataset.read(location.folder)
     return prepared if location.dataset else replace(prepared, fingerprint=_content_key(prepared))
 
 
-def _prepare(location: Location) -> None:
+def _prepare(location: Location, workers: int | None) -> None:
     dataset, folder = location.dataset, location.folder
     assert dataset is not None
     with writing(folder):
@@ -119,7 +119,7 @@ def _prepare(location: Location) -> None:
             if not dataset.resumable:
                 shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        steps = dataset.prepare(location.source, folder)
+        steps = dataset.prepare(location.source, folder, workers=workers)
         first = next(steps, (0, 0))
         for _ in track(_each_frame(chain([first], steps)), f"prepare {dataset.card.name}", first[1]):
             pass

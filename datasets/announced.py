@@ -38,7 +38,9 @@ class Announced(Dataset):
         """There is nothing to fingerprint."""
         raise CrossplaceError(f"{self.card.name}: this version has no reader for the raw download")
 
-    def prepare(self, source: Path | None, destination: Path) -> Iterator[tuple[int, int]]:
+    def prepare(
+        self, source: Path | None, destination: Path, *, workers: int | None = None
+    ) -> Iterator[tuple[int, int]]:
         """Cannot be done yet."""
         raise CrossplaceError(f"{self.card.name}: this version has no reader for the raw download")
 

@@ -81,6 +81,8 @@ class Traversal:
     intrinsics: Intrinsics | None
     camera_from_lidar: Float[ndarray, "4 4"] | None
     lidar: Lidar | None
+    mercator_scale: float | None = None
+    """Of the map that ``Frames.mercator_m`` is on: the cosine of the latitude at which a metre on it is a metre."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +100,30 @@ class Frames:
     yaw_rad: Float[ndarray, " n"]
     image: ndarray
     cloud: ndarray
+    mercator_m: Float[ndarray, "n 2"] | None = None
+    """East and north on the traversal's Mercator map (``Traversal.mercator_scale``); nan where it is not known.
+
+    Published regions of KITTI are given on it. None says that no frame has it.
+    """
 
     def __len__(self) -> int:
         return len(self.frame_id)
 
     def take(self, rows: Int[ndarray, " m"] | Bool[ndarray, " n"]) -> "Frames":
         """The frames at ``rows`` (indices or mask), in that order."""
-        return type(self)(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        return type(self)(**{name: column[rows] for name, column in columns.items() if column is not None})
+
+    @classmethod
+    def concatenate(cls, parts: Sequence["Frames"]) -> "Frames":
+        """The frames of all ``parts``, one after the other."""
+        columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(cls)}
+        if all(column is None for column in columns["mercator_m"]):
+            del columns["mercator_m"]
+        else:
+            unknown = [np.full((len(part), 2), np.nan) for part in parts]
+            columns["mercator_m"] = [u if m is None else m for m, u in zip(columns["mercator_m"], unknown, strict=True)]
+        return cls(**{name: np.concatenate(column) for name, column in columns.items()})
 
     def traversal_names(self) -> list[str]:
         """Names in order of first appearance."""
@@ -253,9 +272,12 @@ class Dataset:
         """Hash of version, options and source listing: equal fingerprints mean equal prepared data."""
         raise NotImplementedError
 
-    def prepare(self, source: Path | None, destination: Path) -> Iterator[tuple[int, int]]:
+    def prepare(
+        self, source: Path | None, destination: Path, *, workers: int | None = None
+    ) -> Iterator[tuple[int, int]]:
         """Write the prepared form into ``destination``; yields (frames done, frames in all).
 
-        The folder exists; it is empty unless the dataset is ``resumable``.
+        The folder exists; it is empty unless the dataset is ``resumable``. ``workers`` is the number of processes
+        (default: one per processor, at most 16); it changes no file.
         """
         raise NotImplementedError

@@ -8,7 +8,7 @@ may have gaps. Images and clouds are referenced where they lie, not copied.
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -81,7 +81,9 @@ class Kitti(Dataset):
         listing = [line for drive in self._select(source)[0] for line in drive.listing()]
         return make_fingerprint(self.card.name, self.version, self.options(), listing)
 
-    def prepare(self, source: Path | None, destination: Path) -> Iterator[tuple[int, int]]:
+    def prepare(
+        self, source: Path | None, destination: Path, *, workers: int | None = None
+    ) -> Iterator[tuple[int, int]]:
         """Read every image and cloud once and write the prepared form; yields (frames done, frames in all)."""
         wanted, _ = self._select(source)
         faults = [fault for drive in wanted for fault in drive.faults()]
@@ -114,7 +116,7 @@ class Kitti(Dataset):
             options=self.options(),
             fingerprint=self.fingerprint(source),
             traversals=[drive.traversal() for drive in wanted],
-            frames=Frames(**{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Frames)}),
+            frames=Frames.concatenate(parts),
             counts=dict(counts),
             root=wanted[0].source.resolve(),
         )

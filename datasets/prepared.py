@@ -28,6 +28,8 @@ COLUMNS = [
     *("frame_id", "traversal", "world", "timestamp_ns", "east_m", "north_m", "up_m"),
     *("qw", "qx", "qy", "qz", "yaw_rad", "image", "cloud"),
 ]
+MERCATOR_COLUMNS = ["mercator_east_m", "mercator_north_m"]
+"""Optional; empty where a frame's is not known."""
 SCHEMA = 1
 
 
@@ -57,6 +59,7 @@ class _TraversalFile(_Strict):
     intrinsics: _IntrinsicsFile | None
     camera_from_lidar: list[list[float]] | None
     lidar: _LidarFile | None
+    mercator_scale: PositiveFloat | None = None
 
 
 class _DatasetFile(_Strict):
@@ -179,7 +182,11 @@ def write_prepared(
             "cloud": frames.cloud,
         }
     )
-    write_atomically(folder / "frames.csv", table[COLUMNS].to_csv(index=False).encode())
+    columns = COLUMNS
+    if frames.mercator_m is not None:
+        table[MERCATOR_COLUMNS] = frames.mercator_m
+        columns = COLUMNS + MERCATOR_COLUMNS
+    write_atomically(folder / "frames.csv", table[columns].to_csv(index=False).encode())
     described = _DatasetFile(
         schema_version=SCHEMA,
         name=name,
@@ -228,21 +235,25 @@ def _read_frames(path: Path) -> Frames:
     except Exception as error:  # many kinds; a line that is too long is a warning
         reason = " ".join(str(error).split())
         raise CrossplaceError(f"{path}: not a readable table ({reason}); expected one line a frame") from error
-    missing = [c for c in COLUMNS if c not in table.columns]
+    needed = COLUMNS + (MERCATOR_COLUMNS if set(MERCATOR_COLUMNS) & set(table.columns) else [])
+    missing = [c for c in needed if c not in table.columns]
     if missing:
-        raise CrossplaceError(f"{path}: column {missing[0]!r} is missing; expected {', '.join(COLUMNS)}")
+        raise CrossplaceError(f"{path}: column {missing[0]!r} is missing; expected {', '.join(needed)}")
     repeated = table["frame_id"][table["frame_id"].duplicated()]
     if len(repeated):
         raise CrossplaceError(f"{path}: frame_id {repeated.iloc[0]!r} appears twice")
 
-    def numbers(columns: list[str]) -> ndarray:
+    def numbers(columns: list[str], *, or_empty: bool = False) -> ndarray:
+        found = table[columns]
         try:
-            values = table[columns].to_numpy(dtype=np.float64)
+            values = (found.replace("", np.nan) if or_empty else found).to_numpy(dtype=np.float64)
         except ValueError as error:
             raise CrossplaceError(f"{path}: {', '.join(columns)}: {error}") from error
-        if not np.isfinite(values).all():
-            line = int(np.flatnonzero(~np.isfinite(values).all(1))[0]) + 2
-            raise CrossplaceError(f"{path}: line {line}: {', '.join(columns)} must be finite numbers")
+        is_right = np.isfinite(values).all(1) | (or_empty & (found == "").to_numpy().all(1))
+        if not is_right.all():
+            line = int(np.argmin(is_right)) + 2
+            what = "must be finite numbers" + (", or both empty" if or_empty else "")
+            raise CrossplaceError(f"{path}: line {line}: {', '.join(columns)} {what}")
         return values
 
     try:
@@ -256,6 +267,7 @@ def _read_frames(path: Path) -> Frames:
         position_m=numbers(["east_m", "north_m", "up_m"]),
         quaternion_wxyz=numbers(["qw", "qx", "qy", "qz"]),
         yaw_rad=numbers(["yaw_rad"])[:, 0],
+        mercator_m=numbers(MERCATOR_COLUMNS, or_empty=True) if set(MERCATOR_COLUMNS) & set(table.columns) else None,
     )
 
 
@@ -298,6 +310,7 @@ def _traversal(name: str, described: _TraversalFile, path: Path) -> Traversal:
         intrinsics=None if k is None else Intrinsics(**k.model_dump()),
         camera_from_lidar=rigid,
         lidar=None if lidar is None else Lidar(**lidar.model_dump()),
+        mercator_scale=described.mercator_scale,
     )
 
 
@@ -322,4 +335,5 @@ def _traversal_file(traversal: Traversal) -> _TraversalFile:
         intrinsics=None if traversal.intrinsics is None else _IntrinsicsFile(**asdict(traversal.intrinsics)),
         camera_from_lidar=None if matrix is None else matrix.tolist(),
         lidar=None if traversal.lidar is None else _LidarFile(**asdict(traversal.lidar)),
+        mercator_scale=traversal.mercator_scale,
     )

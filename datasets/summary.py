@@ -38,6 +38,15 @@ def summarise(dataset: PreparedDataset) -> list[TraversalSummary]:
     return [_summary(dataset, name) for name in dataset.frames.traversal_names()]
 
 
+def in_a_line(dataset: PreparedDataset) -> str:
+    """Frames kept, metres and minutes over all traversals, and every other count that is not zero."""
+    drives = [dataset.frames.take(dataset.frames.traversal == name) for name in dataset.frames.traversal_names()]
+    metres, minutes = sum(map(_length_m, drives)), sum(map(_minutes, drives))
+    kept = f"{len(dataset.frames):,} frames kept, {len(drives)} traversals, {metres:,.0f} m, {minutes:,.0f} min"
+    others = [f"{name.replace('_', ' ')} {n:,}" for name, n in dataset.counts.items() if n and name != "kept"]
+    return "; ".join([kept, *others])
+
+
 def spread(rows: Int[ndarray, " n"], count: int) -> Int[ndarray, " k"]:
     """About ``count`` of ``rows``, evenly spread and clear of both ends: the middles of ``count`` equal parts."""
     count = min(count, len(rows))
@@ -54,12 +63,20 @@ def _summary(dataset: PreparedDataset, name: str) -> TraversalSummary:
         traversal=name,
         condition=dataset.traversals[name].condition,
         frames=len(frames),
-        length_m=float(np.hypot(*np.diff(frames.position_m[:, :2], axis=0).T).sum()),
-        minutes=float(np.ptp(frames.timestamp_ns) / 60e9),
+        length_m=_length_m(frames),
+        minutes=_minutes(frames),
         revisits=_count_revisits(frames),
         points_per_cloud=round(np.mean([len(dataset.load_cloud(frame)) for frame in sampled])) if sampled else None,
         image_size="" if image is None else f"{image.shape[1]}×{image.shape[0]}",
     )
+
+
+def _length_m(frames: Frames) -> float:
+    return float(np.hypot(*np.diff(frames.position_m[:, :2], axis=0).T).sum())
+
+
+def _minutes(frames: Frames) -> float:
+    return float(np.ptp(frames.timestamp_ns) / 60e9)
 
 
 def _count_revisits(frames: Frames) -> int:

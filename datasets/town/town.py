@@ -19,8 +19,6 @@ from datasets.town.writing import cloud_path, image_path, write_drives
 FIRST_START_NS = 1_767_261_600_000_000_000
 """2026-01-01 10:00 UTC; each further drive starts a day and an hour later."""
 BETWEEN_STARTS_NS = 25 * 3600 * 1_000_000_000
-MOST_WORKERS = 16
-"""Every worker builds every district for itself; beyond this little is won."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,13 +141,12 @@ class Town(Dataset):
     ) -> Iterator[tuple[int, int]]:
         """Write the town into ``destination``; yields (frames done, frames in all).
 
-        Frames that an interrupted run has written are kept. ``workers`` is the number of processes (default: one per
-        processor, at most 16); it changes no file.
+        Frames that an interrupted run has written are kept.
         """
         drives = self.drives()
         frames = frames_of(drives)
         done = 0
-        for more in write_drives(drives, destination, workers or min(os.cpu_count() or 1, MOST_WORKERS)):
+        for more in write_drives(drives, destination, workers):
             done += more
             yield done, len(frames)
         os.sync()  # images and clouds are on the disk before the file that says "complete" is

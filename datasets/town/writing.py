@@ -1,17 +1,13 @@
 """The files of drives, written by several processes; what was written before an interruption is kept."""
 
 import io
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
 
 from PIL import Image
 
 from datasets.files import npy, write_atomically
+from datasets.jobs import map_in_processes
 from datasets.town.drives import Drive
 from datasets.town.light import LIGHTS
 from datasets.town.seeding import generator_for
@@ -33,7 +29,7 @@ def cloud_path(drive: Drive, number: int) -> str:
     return f"clouds/{drive.name}/{number:04d}.npy"
 
 
-def write_drives(drives: Sequence[Drive], folder: Path, workers: int) -> Iterator[int]:
+def write_drives(drives: Sequence[Drive], folder: Path, workers: int | None) -> Iterator[int]:
     """Write all images and clouds below ``folder`` that are not there yet; yields how many more frames are there.
 
     Files are written whole or not at all, and do not depend on ``workers`` or on interruptions: every random number is
@@ -46,39 +42,7 @@ def write_drives(drives: Sequence[Drive], folder: Path, workers: int) -> Iterato
         missing = [n for n in numbers if not all(_are_written(folder, drive, n))]
         yield len(numbers) - len(missing)
         jobs += [(drive, missing[i : i + FRAMES_PER_JOB], folder) for i in range(0, len(missing), FRAMES_PER_JOB)]
-    if workers == 1 or len(jobs) < 2:
-        yield from map(_write_frames, jobs)
-        return
-    # Forked children of a process that has started threads (torch) can hang; fresh ones cannot.
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_end_with_parent)
-    with _one_thread_each(), pool:
-        yield from pool.map(_write_frames, jobs)
-
-
-def _end_with_parent() -> None:
-    """Let this worker end when the process that started it is killed; it would wait for work for ever."""
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Processes started meanwhile compute with one thread: several are busy already."""
-    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    os.environ.update(dict.fromkeys(before, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+    yield from map_in_processes(_write_frames, jobs, workers)
 
 
 def _are_written(folder: Path, drive: Drive, number: int) -> tuple[bool, bool]:

@@ -47,7 +47,9 @@ class Counted(Dataset):
     def fingerprint(self, source: Path | None) -> str:
         return make_fingerprint("counted", self.version, self.options(), [])
 
-    def prepare(self, source: Path | None, destination: Path) -> Iterator[tuple[int, int]]:
+    def prepare(
+        self, source: Path | None, destination: Path, *, workers: int | None = None
+    ) -> Iterator[tuple[int, int]]:
         half = destination / "half.txt"
         assert list(destination.iterdir()) == ([half] if self.resumable and half.exists() else [])
         half.write_text(f"{half.read_text()}, gone on" if half.exists() else "begun")

@@ -1,4 +1,6 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -297,3 +299,31 @@ def test_quaternions_are_scalar_first_with_a_non_negative_scalar():
     np.testing.assert_allclose(
         quaternion_wxyz(turns), [[1, 0, 0, 0], [half, 0, 0, half], [half, 0, 0, -half]], atol=1e-12
     )
+
+
+def test_mercator_positions_are_kept_and_may_be_unknown(small_world: PreparedDataset, tmp_path: Path) -> None:
+    frames = small_world.frames
+    mercator_m = np.arange(2.0 * len(frames)).reshape(-1, 2)
+    mercator_m[1] = np.nan
+    traversals = [replace(t, mercator_scale=0.655) for t in small_world.traversals.values()]
+    write_prepared(
+        tmp_path,
+        name="own",
+        version=1,
+        options={},
+        fingerprint="f",
+        traversals=traversals,
+        frames=replace(frames, mercator_m=mercator_m),
+        counts={},
+    )
+    read = PreparedDataset.read(tmp_path)
+    np.testing.assert_array_equal(read.frames.mercator_m, mercator_m)
+    np.testing.assert_array_equal(read.frames.take(np.array([1, 2])).mercator_m, mercator_m[1:3])
+    assert {t.mercator_scale for t in read.traversals.values()} == {0.655}
+    both = Frames.concatenate([read.frames, small_world.frames]).mercator_m
+    assert both is not None
+    assert np.isnan(both[len(frames) :]).all()
+    csv = (tmp_path / "frames.csv").read_text()
+    (tmp_path / "frames.csv").write_text(csv.replace("4.0,5.0", "4.0,"))
+    with pytest.raises(CrossplaceError, match="line 4: mercator_east_m, mercator_north_m must be finite numbers, or"):
+        PreparedDataset.read(tmp_path)

@@ -4,23 +4,17 @@ What nothing can tell is named per reader (``undetectable``) and listed in docs/
 other difference is a defect.
 """
 
-import copy
 import json
 import logging
-import math
-import random
-import re
-import shutil
-from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
-from itertools import count
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from mutations import BINARY, JSON, TEXT, Mutation, everything_in, mutate_and_judge
 from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
@@ -34,147 +28,12 @@ from benchmark.result import Result
 from benchmark.scoring import unregistered, write_result
 from benchmark.training_report import StageReport, TrainingReport
 from datasets.base import Protocol
-from datasets.errors import CrossplaceError
 from datasets.files import sealed
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
 
 N_MUTATIONS = 50
 log = logging.getLogger(__name__)
-
-# --- mutations -----------------------------------------------------------------------------------
-
-NUMBER = re.compile(rb"-?\d+\.?\d*(?:[eE][+-]?\d+)?")
-
-
-def truncate(content: bytes, rng: random.Random) -> bytes:
-    return content[: rng.randrange(len(content))]
-
-
-def flip_bit(content: bytes, rng: random.Random) -> bytes:
-    at = rng.randrange(len(content))
-    return content[:at] + bytes([content[at] ^ (1 << rng.randrange(8))]) + content[at + 1 :]
-
-
-def cut_out(content: bytes, rng: random.Random) -> bytes:
-    at = rng.randrange(len(content))
-    return content[:at] + content[at + rng.randint(1, 40) :]
-
-
-def repeat(content: bytes, rng: random.Random) -> bytes:
-    at = rng.randrange(len(content))
-    return content[:at] + content[at : at + rng.randint(1, 40)] + content[at:]
-
-
-def blank(content: bytes, rng: random.Random) -> bytes:
-    """A block of zeros, as a crash of the machine leaves it."""
-    at = rng.randrange(len(content))
-    n = min(rng.randint(1, 40), len(content) - at)
-    return content[:at] + bytes(n) + content[at + n :]
-
-
-def append(content: bytes, rng: random.Random) -> bytes:
-    return content + rng.randbytes(rng.randint(1, 40))
-
-
-def other_format(content: bytes, rng: random.Random) -> bytes:
-    return rng.choice([b"", b"\n", b"<html>404</html>", b"PK\x03\x04", b"\x93NUMPY\x01\x00", bytes(64)])
-
-
-def lines(content: bytes, rng: random.Random) -> bytes:
-    """One line less, one twice, or two exchanged."""
-    rows = content.splitlines(keepends=True)
-    i, j = rng.randrange(len(rows)), rng.randrange(len(rows))
-    change = rng.choice(["delete", "repeat", "swap"])
-    if change == "delete":
-        del rows[i]
-    elif change == "repeat":
-        rows.insert(i, rows[i])
-    else:
-        rows[i], rows[j] = rows[j], rows[i]
-    return b"".join(rows)
-
-
-def number(content: bytes, rng: random.Random) -> bytes:
-    found = list(NUMBER.finditer(content))
-    if not found:
-        return content
-    match = rng.choice(found)
-    other = rng.choice([b"nan", b"NaN", b"inf", b"-Infinity", b"far", b"1e999", b"9" * 400, b"", b"-1", b"1.5", b"0x1"])
-    return content[: match.start()] + other + content[match.end() :]
-
-
-def encoding(content: bytes, rng: random.Random) -> bytes:
-    """Another text encoding, line ends of another system, or a byte that is no UTF-8."""
-    kind = rng.choice(["bom", "utf-16", "crlf", "cr", "latin-1"])
-    if kind == "latin-1":
-        at = rng.randrange(len(content))
-        return content[:at] + "ü".encode("latin-1") + content[at:]
-    text = content.decode()
-    ends = {"crlf": "\r\n", "cr": "\r"}
-    if kind in ends:
-        return text.replace("\n", ends[kind]).encode()
-    return text.encode("utf-8-sig" if kind == "bom" else "utf-16")
-
-
-def json_value(content: bytes, rng: random.Random) -> bytes:
-    """A key dropped or a value of another type, anywhere in the tree."""
-    tree = json.loads(content)
-    places = [(node, key) for node in nodes_of(tree) for key in (node if isinstance(node, dict) else range(len(node)))]
-    node, key = rng.choice(places)
-    if rng.random() < 0.5:
-        del node[key]
-    else:
-        node[key] = rng.choice([None, "text", -7, 0.5, [], {}, True, "1"])
-    return json.dumps(tree).encode()
-
-
-def nodes_of(tree: Any) -> Iterator[Any]:
-    if isinstance(tree, dict | list):
-        yield tree
-        for child in tree.values() if isinstance(tree, dict) else tree:
-            yield from nodes_of(child)
-
-
-ANY = (truncate, flip_bit, cut_out, repeat, blank, append, other_format)
-TEXT = (*ANY, lines, number, encoding)
-JSON = (*TEXT, json_value, json_value)
-BINARY = (*ANY, flip_bit, truncate)
-
-
-# --- what differs --------------------------------------------------------------------------------
-
-
-def differences(before: Any, after: Any) -> set[str]:
-    """Kinds of difference between what was read before and after: text, number, pixels, rows, keys."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        kinds = set() if before.keys() == after.keys() else {"keys"}
-        return kinds.union(*(differences(before[k], after[k]) for k in before.keys() & after.keys()))
-    if isinstance(before, list | tuple) and isinstance(after, list | tuple):
-        kinds = set() if len(before) == len(after) else {"rows"}
-        return kinds.union(*(differences(b, a) for b, a in zip(before, after, strict=False)))
-    if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
-        return array_differences(before, after)
-    if before == after and type(before) is type(after):
-        return set()
-    if isinstance(before, str) and isinstance(after, str):
-        return {"text"}
-    if isinstance(before, int | float) and isinstance(after, int | float) and math.isfinite(after):
-        return {"number"}
-    return {f"{type(before).__name__} became {type(after).__name__}: {after!r}"}
-
-
-def array_differences(before: np.ndarray, after: np.ndarray) -> set[str]:
-    if before.shape == after.shape and before.dtype == after.dtype and before.tolist() == after.tolist():
-        return set()
-    if before.dtype.kind != after.dtype.kind or before.shape[1:] != after.shape[1:]:
-        return {f"array {before.dtype} {before.shape} became {after.dtype} {after.shape}"}
-    if after.dtype.kind == "f" and not np.isfinite(after).all():
-        return {"not finite"}
-    if len(before) != len(after):
-        return {"rows"}
-    return {{"O": "text", "u": "pixels"}.get(after.dtype.kind, "number")}
-
 
 # --- readers -------------------------------------------------------------------------------------
 
@@ -187,7 +46,7 @@ class Reader:
     """Write everything needed into an empty folder; returns the file to mutate."""
     read: Callable[["Bed", Path], Any]
     """What the suite makes of the folder."""
-    mutations: tuple[Callable[[bytes, random.Random], bytes], ...]
+    mutations: tuple[Mutation, ...]
     undetectable: frozenset[str] = frozenset()
 
 
@@ -224,22 +83,6 @@ def read_kitti(bed: Bed, folder: Path) -> Any:
     list(Kitti().prepare(folder / "raw", out))
     # The fingerprint tells every change of the texts and of the sizes of the others: such data gets another folder.
     return everything_in(replace(PreparedDataset.read(out), fingerprint=""))
-
-
-def everything_in(dataset: PreparedDataset) -> dict[str, Any]:
-    """All that the harness takes from a prepared dataset, frame by frame, and what its preparer dropped."""
-    frames = {}
-    for row, frame_id in enumerate(dataset.frames.frame_id):
-        columns = {f.name: getattr(dataset.frames, f.name)[row : row + 1] for f in fields(dataset.frames)}
-        del columns["cloud"]  # its path changes with a clean copy
-        frame = dataset.frame(row)
-        frames[frame_id] = columns | {"pixels": dataset.load_image(frame), "points": dataset.load_cloud(frame)}
-    return {
-        "description": [dataset.name, dataset.version, dataset.options, dataset.fingerprint],
-        "traversals": {name: asdict(traversal) for name, traversal in dataset.traversals.items()},
-        "frames": frames,
-        "drops": {name: n for name, n in dataset.counts.items() if name != "kept"},
-    }
 
 
 def prepared_file(name: str, own: bool = False) -> Callable[[Bed, Path], Path]:
@@ -461,46 +304,18 @@ def bed(toy: Any, small_world: PreparedDataset, protocol: Protocol) -> Bed:
 def test_fifty_mutations_are_a_sentence_or_change_nothing_that_could_be_told(
     name: str, bed: Bed, tmp_path: Path
 ) -> None:
-    reader, counts = READERS[name], Counter(error=0, unchanged=0, dropped=0, undetectable=0)
-    whole = tmp_path / "whole"
+    reader, whole = READERS[name], tmp_path / "whole"
     whole.mkdir()
-    file = reader.make(bed, whole).relative_to(whole)
-    content, before = (whole / file).read_bytes(), reader.read(bed, copied(whole, tmp_path / "before"))
-    for number_ in range(N_MUTATIONS):
-        folder = copied(whole, tmp_path / str(number_))
-        mutation, seed = reader.mutations[number_ % len(reader.mutations)], count()
-        while (changed := mutation(content, random.Random(f"{name} {number_} {next(seed)}"))) == content:
-            pass
-        path = folder / file
-        path.write_bytes(changed)
-        counts[judge(reader, bed, folder, copy.deepcopy(before), f"{name}, {mutation.__name__}, {path}")] += 1
+    file = reader.make(bed, whole)
+    counts = mutate_and_judge(
+        whole,
+        file,
+        lambda folder: reader.read(bed, folder),
+        reader.mutations,
+        reader.undetectable,
+        N_MUTATIONS,
+        tmp_path,
+        may_drop=(MUTATED,),
+    )
     log.info("%s: %s", name, dict(counts))
     assert counts["error"] >= N_MUTATIONS / 4, "else the mutations never reach the reader"
-
-
-def copied(folder: Path, to: Path) -> Path:
-    return Path(shutil.copytree(folder, to))
-
-
-def judge(reader: Reader, bed: Bed, folder: Path, before: Any, what: str) -> str:
-    try:
-        after = reader.read(bed, folder)
-    except CrossplaceError as error:
-        sentence = str(error)
-    else:
-        sentence = ""
-    if sentence:
-        assert "\n" not in sentence, what
-        assert str(folder) in sentence, f"{what}: the sentence names no file: {sentence}"
-        return "error"
-    found = differences(before, after)
-    if not found:
-        return "unchanged"
-    if isinstance(after, dict) and after.get("drops") != before.get("drops"):
-        for read in (before, after):
-            read["frames"].pop(MUTATED, None)
-            del read["drops"]
-        assert not differences(before, after), f"{what}: more was dropped than counted"
-        return "dropped"
-    assert found <= reader.undetectable, f"{what}: {found}"
-    return "undetectable"

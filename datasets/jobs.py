@@ -1,0 +1,99 @@
+"""Work on many frames by several processes, which goes on where it was interrupted."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+from typing import Any, TypeVar
+
+from datasets.errors import CrossplaceError
+from datasets.files import read_json, write_atomically
+
+MOST_WORKERS = 16
+"""Every worker imports and builds what it needs for itself; beyond this little is won."""
+DONE = ".done"
+"""Folder with the outcome of every finished job, below the one that is worked on."""
+
+Job = TypeVar("Job")
+Outcome = TypeVar("Outcome")
+
+
+def run_jobs(
+    function: Callable[[Job], Any], jobs: Sequence[Job], folder: Path, *, workers: int | None = None
+) -> Iterator[Any]:
+    """Outcome of ``function(job)`` for each job, in order; finished ones of an interrupted run are not run again.
+
+    ``function`` (of a module) leaves whole files below ``folder`` and returns plain data (JSON). The list of jobs must
+    be the same whenever the folder is worked on: a job is known by its place in it. A few seconds of work a job are
+    right: less is lost in starting it, more is lost in an interruption.
+
+    Raises:
+        CrossplaceError: from ``function``; a worker was ended from outside.
+    """
+    found = {int(path.stem): read_json(path) for path in (folder / DONE).glob("*.json")}
+    missing = [(function, job, folder / DONE / f"{i}.json") for i, job in enumerate(jobs) if i not in found]
+    fresh = map_in_processes(_finish, missing, workers)
+    for i in range(len(jobs)):
+        yield found[i] if i in found else next(fresh)
+
+
+def _finish(task: tuple[Callable[[Any], Any], Any, Path]) -> Any:
+    function, job, path = task
+    outcome = json.loads(json.dumps(function(job)))  # what a resumed run reads
+    os.sync()  # what the outcome tells of is on the disk before it
+    write_atomically(path, json.dumps(outcome).encode())
+    return outcome
+
+
+def map_in_processes(
+    function: Callable[[Job], Outcome], jobs: Sequence[Job], workers: int | None = None
+) -> Iterator[Outcome]:
+    """``map`` by ``workers`` fresh processes of one thread each (default: one per processor, at most 16); in order.
+
+    One worker, or one job, is done in this process. The workers end with this process, however it ends.
+    """
+    workers = workers or min(os.cpu_count() or 1, MOST_WORKERS)
+    if workers == 1 or len(jobs) < 2:
+        yield from map(function, jobs)
+        return
+    # Forked children of a process that has started threads (torch) can hang; fresh ones cannot.
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_end_with_parent)
+    try:
+        with _one_thread_each(), pool:
+            yield from pool.map(function, jobs)
+    except BrokenProcessPool as error:
+        raise CrossplaceError(
+            f"one of {workers} worker processes was ended from outside, most often for lack of memory; give the same "
+            "command again, with fewer --workers: what is finished stays"
+        ) from error
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when the process that started it is killed; it would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Processes started meanwhile compute with one thread: several are busy already."""
+    before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    os.environ.update(dict.fromkeys(before, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
