@@ -153,8 +153,7 @@ class _StageRun:
         recipe, stage = self.stage.recipe, self.stage
         for parameter in self.method.parameters():
             parameter.requires_grad_(False)
-        parameters = [p for module in stage.trainable() for p in module.requires_grad_(True).parameters()]
-        optimizer = torch.optim.Adam(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+        optimizer = _optimizer(stage)
         wrapped, fabric_optimizer = self.fabric.setup(stage, optimizer)
         found = load_checkpoint(self.folder, self.trained, optimizer)
         if found is None:
@@ -164,7 +163,7 @@ class _StageRun:
             self.history = self.progress["history"]
             self.samplers["train"].load_state(found["sampler"])
             log.info("%s: resuming after epoch %d of %d", stage.name, found["epoch"], recipe.epochs)
-        while self.progress["epoch"] < recipe.epochs and not self._budget_is_spent():
+        while self.progress["epoch"] < recipe.epochs and not self._is_stopped():
             self._epoch(wrapped, fabric_optimizer, optimizer)
         if self.progress["best_epoch"] is not None:
             load_weights(self.trained, self.folder / "best.safetensors")
@@ -189,15 +188,20 @@ class _StageRun:
         with torch.no_grad():
             self.stage.before(batches())
 
-    def _budget_is_spent(self) -> bool:
-        budget_s = self.stage.recipe.budget_s
-        return budget_s is not None and self.progress["seconds"] >= budget_s
+    def _is_stopped(self) -> bool:
+        recipe = self.stage.recipe
+        is_spent = recipe.budget_s is not None and self.progress["seconds"] >= recipe.budget_s
+        return is_spent or recipe.is_stopped(self._scores())
+
+    def _scores(self) -> list[float]:
+        """What every epoch so far scored."""
+        return [epoch["score"] for epoch in self.history]
 
     def _epoch(self, wrapped: Any, fabric_optimizer: Any, optimizer: torch.optim.Optimizer) -> None:
         epoch, stage, started = self.progress["epoch"], self.stage, time.perf_counter()
-        learning_rate = stage.recipe.learning_rate_at(epoch)
+        learning_rate = stage.recipe.learning_rate_at(epoch, self._scores())
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group["learning_rate_factor"]
 
         def step(loss: Tensor) -> None:
             fabric_optimizer.zero_grad()
@@ -221,7 +225,7 @@ class _StageRun:
             save_weights(self.trained, self.folder / "best.safetensors")
         seconds = time.perf_counter() - started
         self.history.append(
-            {"epoch": epoch + 1, "learning_rate": learning_rate, "seconds": round(seconds, 2)}
+            {"epoch": epoch + 1, "learning_rate": learning_rate, "seconds": round(seconds, 2), "score": score}
             | {f"train_{k}": v for k, v in training.items()}
             | {f"validation_{k}": v for k, v in validation.items()}
         )
@@ -275,6 +279,23 @@ class _StageRun:
             return {}
         loss_sum, count = sums.pop("loss_sum"), sums.pop("count")
         return {"loss": loss_sum / max(count, 1.0)} | dict(sums)
+
+
+def _optimizer(stage: Stage) -> torch.optim.Optimizer:
+    """The recipe's optimiser over the stage's groups of parameters, which require gradients from now on."""
+    recipe = stage.recipe
+    groups = [
+        {
+            "params": [p for module in group.modules for p in module.requires_grad_(True).parameters()],
+            "weight_decay": recipe.weight_decay if group.weight_decay is None else group.weight_decay,
+            "learning_rate_factor": group.learning_rate_factor,
+        }
+        for group in stage.groups()
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(groups, lr=recipe.learning_rate)
 
 
 def _with_modalities(frames: Frames, rows: Int[ndarray, " n"], modalities: Sequence[Modality]) -> Int[ndarray, " k"]:

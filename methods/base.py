@@ -237,7 +237,7 @@ class ShippedWeights:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Adam with a stepwise exponential schedule, in epochs."""
+    """An optimiser with a stepwise exponential schedule, in epochs."""
 
     epochs: int
     batch_size: int
@@ -246,6 +246,13 @@ class Recipe:
     decay: float = 0.95
     decay_every: int = 2
     """Epochs between decays."""
+    plateau: int | None = None
+    """Decay whenever this many epochs have brought no better score, instead of every ``decay_every`` epochs."""
+    early_stop: int | None = None
+    """End after this many epochs without a better score."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    momentum: float = 0.9
+    """Of ``sgd``."""
     weight_decay: float = 1e-6
     budget_s: float | None = None
     """Stop after the epoch in which this much wall-clock time is used; the share of epochs done is recorded."""
@@ -257,9 +264,41 @@ class Recipe:
             return self
         return replace(self, epochs=epochs, decay=self.decay ** (self.epochs / epochs))
 
-    def learning_rate_at(self, epoch: int) -> float:
-        """Learning rate during ``epoch`` (from 0)."""
-        return max(self.learning_rate * self.decay ** (epoch // self.decay_every), self.learning_rate_floor)
+    def learning_rate_at(self, epoch: int, scores: Sequence[float] = ()) -> float:
+        """Learning rate during ``epoch`` (from 0), before which the epochs had ``scores`` (smaller is better)."""
+        decays = epoch // self.decay_every if self.plateau is None else _decays(scores, self.plateau)
+        return max(self.learning_rate * self.decay**decays, self.learning_rate_floor)
+
+    def is_stopped(self, scores: Sequence[float]) -> bool:
+        """Whether ``early_stop`` ends training after epochs with these scores."""
+        return self.early_stop is not None and _since_best(scores) >= self.early_stop
+
+
+def _since_best(scores: Sequence[float]) -> int:
+    """Epochs since the best score was first reached."""
+    return len(scores) - 1 - min(range(len(scores)), key=scores.__getitem__) if scores else 0
+
+
+def _decays(scores: Sequence[float], patience: int) -> int:
+    """How often ``patience`` epochs in a row, counted anew after each decay, have brought no better score."""
+    best, waited, decays = math.inf, 0, 0
+    for score in scores:
+        waited = 0 if score < best else waited + 1
+        best = min(best, score)
+        if waited >= patience:
+            waited, decays = 0, decays + 1
+    return decays
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterGroup:
+    """Modules that are optimised in their own way."""
+
+    modules: Sequence[nn.Module]
+    learning_rate_factor: float = 1.0
+    """Times the recipe's learning rate."""
+    weight_decay: float | None = None
+    """None: the recipe's."""
 
 
 @dataclass(kw_only=True)
@@ -303,6 +342,10 @@ class Stage(nn.Module):
     def trainable(self) -> Sequence[nn.Module]:
         """The modules whose parameters are optimised and that run in training mode; all others are frozen."""
         raise NotImplementedError
+
+    def groups(self) -> Sequence[ParameterGroup]:
+        """:meth:`trainable` modules by how they are optimised; all alike by default."""
+        return (ParameterGroup(modules=self.trainable()),)
 
     def sampler(self, frames: Frames, *, training: bool) -> Sampler:
         """Batches over ``frames`` for training, or for validation."""

@@ -25,16 +25,19 @@ class ImageBackbone(nn.Module):
     (ResNet-18: 1 → 64 channels at stride 4, 2 → 128 at stride 8 …).
     """
 
-    def __init__(self, name: str, block: int, image_size: int, weights: str, weights_sha256: str = "") -> None:
+    def __init__(
+        self, name: str, block: int, image_size: int | tuple[int, int], weights: str, weights_sha256: str = ""
+    ) -> None:
         super().__init__()
         self.block = block
-        self.encoder = _create(name, image_size, weights, weights_sha256)
+        height, width = image_size if isinstance(image_size, tuple) else (image_size, image_size)
+        self.encoder = _create(name, (height, width), weights, weights_sha256)
         n_maps = len(self.encoder.feature_info)
         if not 0 <= block < n_maps:
             raise CrossplaceError(f"backbone {name}: no feature map {block}; choose one from 0 to {n_maps - 1}")
         self.encoder.prune_intermediate_layers([block], prune_norm=True, prune_head=True)
         with torch.no_grad():
-            example = self.eval()(torch.zeros(1, 3, image_size, image_size))
+            example = self.eval()(torch.zeros(1, 3, height, width))
         self.train()
         self.channels = example.shape[1]
         """Channels of the feature map."""
@@ -62,7 +65,7 @@ class ImageBackbone(nn.Module):
         )
 
 
-def _create(name: str, image_size: int, weights: str, weights_sha256: str) -> Any:
+def _create(name: str, image_size: tuple[int, int], weights: str, weights_sha256: str) -> Any:
     """The whole timm model; whatever keeps its weights from loading is said in one sentence."""
     if not timm.is_model(name):
         raise CrossplaceError(f"backbone {name!r}: timm {timm.__version__} has no such model (see timm.list_models())")

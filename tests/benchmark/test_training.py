@@ -19,7 +19,7 @@ from datasets.base import Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Recipe, StageOutput
+from methods.base import Batch, ParameterGroup, Recipe, StageOutput
 
 CPU = TrainingOptions(accelerator="cpu")
 RECIPE = Recipe(epochs=3, batch_size=4, learning_rate=0.01, learning_rate_floor=0.001)
@@ -94,6 +94,47 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
     for name in ("teach", "align"):
         assert metrics(uninterrupted / name) == metrics(tmp_path / "resumed" / name)
     assert report.weights_sha256 == TrainingReport.read(uninterrupted).weights_sha256
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_other_optimisers_and_their_groups_resume_too(
+    toy: Any, run: Callable[..., TrainingReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    recipe = replace(RECIPE, optimizer=optimizer, plateau=1, decay=0.5, weight_decay=0.1)
+
+    def groups(stage: Any) -> list[ParameterGroup]:
+        layer, norm = stage.method.image_branch
+        return [
+            ParameterGroup(modules=[layer]),
+            ParameterGroup(modules=[norm], learning_rate_factor=0.0, weight_decay=0.0),
+        ]
+
+    monkeypatch.setattr(toy.Teach, "groups", groups)
+    torch.manual_seed(0)
+    before = toy.Toy().image_branch[1].weight.clone()
+    run(tmp_path / "whole", teach=recipe)
+
+    def interrupt(number: int, batch: Batch) -> None:
+        if number == 12:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        count_calls(patch, toy.Teach, interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "resumed", teach=recipe)
+    run(tmp_path / "resumed", teach=recipe)
+    whole, resumed = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "resumed"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert torch.equal(whole["image_branch.1.weight"], before), "no learning rate, no decay"
+    assert not torch.equal(whole["image_branch.0.weight"], toy.Toy().image_branch[0].weight)
+
+
+def test_training_stops_early_without_a_better_score(
+    toy: Any, run: Callable[..., TrainingReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toy.Teach, "score", lambda *_: 1.0)
+    report = run(tmp_path, teach=replace(RECIPE, epochs=9, early_stop=2))
+    assert (report.stages["teach"].epochs_done, report.stages["teach"].epochs_planned) == (3, 9)
 
 
 def test_a_crash_while_the_checkpoint_is_written_leaves_the_previous_one(

@@ -154,3 +154,10 @@ def test_a_download_without_network_says_how_to_go_on(monkeypatch: pytest.Monkey
 def test_an_unknown_model_or_feature_map_is_said(name: str, block: int, expected: str) -> None:
     with pytest.raises(CrossplaceError, match=expected):
         ImageBackbone(name, block, 64, "none")
+
+
+@pytest.mark.parametrize(("name", "block", "size"), [("resnet18", 2, (8, 24)), ("vit_tiny_patch16_224", 1, (4, 12))])
+def test_images_need_not_be_square(name: str, block: int, size: tuple[int, int]) -> None:
+    scale = 8 if name.startswith("resnet") else 16
+    backbone = ImageBackbone(name, block, (size[0] * scale, size[1] * scale), "none")
+    assert backbone.map_size == size
