@@ -9,6 +9,9 @@ nox.options.sessions = ["tests"]
 
 # Busy-waiting threads stall machines with few cores; must be set before torch is imported.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
+EXTRAS = {"kitti": "georef", "vivid": "vivid"}
+"""What the readers of some datasets need on top."""
+ALL = ("georef", "gpu", "vivid")
 
 
 def _install(session: nox.Session, *extras: str) -> None:
@@ -20,14 +23,14 @@ def _install(session: nox.Session, *extras: str) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Benchmark one method: nox -s bench -- --method vxp --dataset town."""
-    _install(session)
+    _install(session, *(EXTRAS[word] for word in session.posargs if word in EXTRAS))
     session.run("crossplace", "bench", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """Style, types and all tests; arguments go to pytest."""
-    _install(session, "test", "gpu")
+    _install(session, "test", *ALL)
     _lint(session)
     session.run("pytest", *session.posargs)
 
@@ -35,7 +38,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def lint(session: nox.Session) -> None:
     """Style and types."""
-    _install(session, "test")
+    _install(session, "test", *ALL)
     _lint(session)
 
 
@@ -49,7 +52,7 @@ def tables(session: nox.Session) -> None:
 @nox.session
 def cost(session: nox.Session) -> None:
     """Latency of every method and of the parts that matter; arguments go to pytest."""
-    _install(session, "test", "gpu")
+    _install(session, "test", *ALL)
     session.run("pytest", "--benchmark-only", "--benchmark-columns=min,median,iqr,rounds", *session.posargs)
 
 

@@ -132,6 +132,37 @@ class Convert:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckMethod:
+    """Try a registered method (of another package, too) on everything that the benchmark asks of any method."""
+
+    name: Positional[str]
+    """Registered method (crossplace list methods)."""
+    dataset: str = "town"
+    """Dataset or prepared folder whose frames it is tried on."""
+    source: Path | None = None
+    """Folder of the raw download."""
+    dataset_options: tuple[str, ...] = ("preset=tiny",)
+    """Options of the dataset as key=value."""
+
+    def __call__(self) -> None:
+        """Print one line a check."""
+        from benchmark.contract import run_checks
+        from benchmark.preparing import locate, prepare
+        from benchmark.registry import METHODS
+        from datasets.errors import CrossplaceError
+
+        METHODS.get(self.name)  # an unknown name is said before anything is prepared
+        options = self.dataset_options if self.dataset == "town" else ()
+        frames = prepare(locate(self.dataset, self.source, options))
+        broken = 0
+        for verdict in run_checks(self.name, frames):
+            say(f"{verdict.outcome:<8} {verdict.what}" + (f" ({verdict.reason})" if verdict.reason else ""))
+            broken += verdict.outcome == "BROKEN"
+        if broken:
+            raise CrossplaceError(f"method {self.name} breaks {broken} rule(s) of the contract (benchmark/contract.py)")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Compare:
     """Recall of one run, or the mean of several seeds, minus that of others, with a paired 95 % interval."""
 
@@ -204,6 +235,7 @@ Command = (
     | Annotated[Data, subcommand("data")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[CheckMethod, subcommand("check-method")]
     | Annotated[Convert, subcommand("convert")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Publish, subcommand("publish")]
@@ -228,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from datasets.errors import CrossplaceError
 
     configure_logging()
-    command: Bench | List | Data | Train | Evaluate | Convert | Compare | Publish | Tables = tyro.cli(
+    command: Bench | List | Data | Train | Evaluate | CheckMethod | Convert | Compare | Publish | Tables = tyro.cli(
         Command,
         prog="crossplace",
         description="Benchmark of camera-LiDAR place recognition.",
