@@ -6,7 +6,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: busy-waitin
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -39,14 +39,39 @@ class Bench(Request):
     def __call__(self) -> None:
         """Run the whole row, or the study."""
         from benchmark.bench import Bench as Job
+        from benchmark.sweep import ALL
         from benchmark.tables import print_table
+        from datasets.errors import CrossplaceError
 
-        if self.study is not None:
+        if self.study is None and (self.seeds or self.lines):
+            raise CrossplaceError("--seeds and --lines are of a study: add --study ablation or --study robustness")
+        if self.method == ALL:
+            self._all()
+        elif self.study is not None:
             self._study(self.study)
         elif self.dry_run:
             print_plan(Job(self).steps())
         else:
             print_table(Job(self).run())
+
+    def _all(self) -> None:
+        from benchmark.bench import Bench as Job
+        from benchmark.registry import METHODS
+        from benchmark.sweep import run_sweep
+        from benchmark.tables import print_table
+        from datasets.errors import CrossplaceError
+
+        if self.study is not None:
+            raise CrossplaceError("a study is of one method: name it with --method")
+        if self.dry_run:
+            for name in METHODS.names():
+                say(name)
+                print_plan(Job(replace(self, method=name)).steps())
+            return
+        sweep = run_sweep(self)
+        print_table(sweep.results, sweep.holes)
+        if sweep.holes:
+            raise CrossplaceError(f"no result of {', '.join(sweep.holes)}; the same command tries again")
 
     def _study(self, name: str) -> None:
         from benchmark.study import job, lines_of, run_study

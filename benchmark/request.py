@@ -20,7 +20,7 @@ class Request:
     protocol: str | None = None
     """Protocol (crossplace list protocols); default: that of the dataset."""
     method: str = "vxp"
-    """Registered method (crossplace list methods)."""
+    """Registered method (crossplace list methods); bench takes all, one after the other."""
     preset: str = "quick"
     """Configuration of the method (crossplace list presets)."""
     variant: str = ""

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -151,8 +151,8 @@ def footnotes(results: Sequence[Result]) -> list[str]:
     return notes + list(dict.fromkeys(w for r in results for w in r.warnings))
 
 
-def print_table(results: Sequence[Result]) -> None:
-    """The table on standard output."""
+def print_table(results: Sequence[Result], holes: Mapping[str, str] | None = None) -> None:
+    """The table on standard output; ``holes`` are methods without a result, with the reason."""
     rows = rows_of(results)
     console = Console()
     if not console.is_terminal:
@@ -165,8 +165,10 @@ def print_table(results: Sequence[Result]) -> None:
     for row, following in zip_longest(rows, rows[1:]):
         is_last = following is None or following.direction != row.direction
         table.add_row(*(cell(row) for cell in columns.values()), end_section=is_last)
+    for name in holes or {}:
+        table.add_row(name, "NO RESULT", *[NONE] * (len(columns) - 2))
     console.print(table)
-    for note in footnotes(results):
+    for note in [*footnotes(results), *(f"No result of {name}: {reason}" for name, reason in (holes or {}).items())]:
         console.print(note, style="dim", highlight=False)
 
 

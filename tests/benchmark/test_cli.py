@@ -624,3 +624,13 @@ def test_a_clean_and_a_perturbed_run_are_compared_query_by_query(
     assert f"R@1 {100 * (recalls[0] - recalls[1]):+.1f} " in lines[-1]
     assert recalls[0] > recalls[1]
     assert "perturbed differently" in sentence(capsys, "compare", clean, perturbed, "--against", clean)
+
+
+def test_all_methods_are_planned_and_a_study_is_of_one(
+    small_world: PreparedDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crossplace("bench", "--method", "all", "--dataset", small_world.folder, "--device", "cpu", "--dry-run")
+    planned = [line for line in capsys.readouterr().out.splitlines() if not line[0].isdigit()]
+    assert planned == METHODS.names()
+    assert "of one method" in sentence(capsys, "bench", "--method", "all", "--study", "ablation")
+    assert "add --study" in sentence(capsys, "bench", "--seeds", "0", "1")
