@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from benchmark import ranking
+from benchmark import ground_truth
 from benchmark.ground_truth import Relation
 from benchmark.ranking import distances, rank_queries
 from datasets.errors import CrossplaceError
@@ -148,7 +148,7 @@ def test_distances_do_not_depend_on_how_the_work_is_cut(distance, monkeypatch):
     whole = distances(query, database, distance)
     places = relation(rng.random((7, 4)) < 0.4)
     ranks = rank_queries(whole, places)
-    monkeypatch.setattr(ranking, "BLOCK_ENTRIES", 9)
+    monkeypatch.setattr(ground_truth, "BLOCK_ENTRIES", 9)
     np.testing.assert_array_equal(distances(query, database, distance), whole)
     np.testing.assert_array_equal(rank_queries(whole, places).top_index, ranks.top_index)
     np.testing.assert_array_equal(rank_queries(whole, places).first_positive_rank, ranks.first_positive_rank)

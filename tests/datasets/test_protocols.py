@@ -9,7 +9,8 @@ import pytest
 from datasets.base import Protocol, Selection, Traversal
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from datasets.protocols import OTHER_SPLITS, PROTOCOLS, own_data, resolve
+from datasets.protocols import OTHER_SPLITS, PROTOCOLS
+from datasets.resolving import own_data, resolve
 
 KITTI = "kitti-synchronous-10m"
 TOWN = [name for name in PROTOCOLS if name.startswith("town")]
