@@ -26,8 +26,8 @@ class _OnData:
     dataset_options: tuple[str, ...] = ()
     """Options of the dataset as key=value, such as preset=tiny."""
 
-    def _open(self) -> "tuple[PreparedDataset, Protocol]":
-        """The dataset, prepared if need be, and the protocol as it applies to it; warnings are printed."""
+    def _open(self) -> "tuple[PreparedDataset, Protocol, str]":
+        """The dataset, prepared if need be, the protocol as it applies to it, and what to say of it first."""
         from benchmark.preparing import check_protocol_name, find_protocol, locate, prepare
         from datasets.protocols import PROTOCOLS
 
@@ -35,8 +35,7 @@ class _OnData:
         name = self.dataset or PROTOCOLS[self.name].dataset
         dataset = prepare(locate(name, self.source, self.dataset_options))
         protocol, warnings = find_protocol(self.name, dataset)
-        say("\n".join([f"{protocol.name} v{protocol.version}: {protocol.title}", *warnings]))
-        return dataset, protocol
+        return dataset, protocol, "\n".join([f"{protocol.name} v{protocol.version}: {protocol.title}", *warnings])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,8 +46,8 @@ class Leaks(_OnData):
         """Print the table."""
         from benchmark.leaks import describe, find_leaks
 
-        dataset, protocol = self._open()
-        say(describe(find_leaks(dataset.frames, protocol), protocol))
+        dataset, protocol, heading = self._open()
+        say(f"{heading}\n{describe(find_leaks(dataset.frames, protocol), protocol)}")
         say("Distances in the plane, within one world, whatever the heading: to the nearest frame of the other part.")
 
 
@@ -63,10 +62,10 @@ class Export(_OnData):
         """Write and say what is there."""
         from benchmark.export import export
 
-        dataset, protocol = self._open()
+        dataset, protocol, heading = self._open()
         counts = export(dataset, protocol, self.output)
         found = ", ".join(f"{number} {what.replace('_', ' ')}" for what, number in counts.items())
-        say(f"written: {self.output} ({found})")
+        say(f"{heading}\nwritten: {self.output} ({found})")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -303,7 +303,7 @@ def _both_orders(*pairs: tuple[str, str]) -> tuple[tuple[str, str], ...]:
 _VIVID_VXP = Protocol(
     name="vivid-vxp",
     version=1,
-    title="ViViD++, VXP: day and night against another day, campus and city, any heading, 25 m; day1 is trained on",
+    title="ViViD++, VXP: day and night against another day, campus and city, any heading, 25 m; trained on day1",
     dataset="vivid",
     # All runs of a place drive the same streets: the evening runs, which no pair tests, are apart in time alone.
     split=Split(train=_VIVID_TRAIN, validation=Selection(traversals=("campus_evening", "city_evening"))),
@@ -323,7 +323,7 @@ _VIVID = (
         replace(
             _VIVID_VXP,
             name=f"vivid-{place}-{light}-day2",
-            title=f"ViViD++, VXP: {place}, {light} and day2 against each other, any heading, 25 m; day1 is trained on",
+            title=f"ViViD++, VXP: {place}, {light} and day2 against each other, any heading, 25 m; trained on day1",
             query=replace(rule, traversals=(f"{place}_{light}", f"{place}_day2")),
             database=replace(rule, traversals=(f"{place}_{light}", f"{place}_day2")),
             pairs=_both_orders((f"{place}_{light}", f"{place}_day2")),
@@ -334,7 +334,7 @@ _VIVID = (
     replace(
         _VIVID_VXP,
         name="vivid-vxp-as-published",
-        title="ViViD++, VXP as published: model selection on day2, no headings, recall@1% up to 25",
+        title="ViViD++, VXP as published: trained on day1, model selected on day2, no headings, recall@1% up to 25",
         split=Split(
             train=_VIVID_TRAIN,
             validation=Selection(traversals=("campus_day2", "city_day2")),

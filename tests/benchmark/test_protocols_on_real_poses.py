@@ -109,6 +109,17 @@ def test_oxford_validation_is_crossed_by_every_run_and_clear_of_the_test(
     assert leaks["database", "training"].n_shared > 0, "the whole run is searched, so most of it was trained on"
 
 
+def test_oxford_as_published_selects_the_model_on_the_very_queries(
+    pointnetvlad: tuple[Frames, np.ndarray], every_place: Protocol
+) -> None:
+    published = PROTOCOLS["oxford-pointnetvlad-as-published"]
+    validation = replace(published.split.validation, spacing_m=None)
+    as_published = replace(every_place, split=replace(published.split, validation=validation))
+    leaks = {(leak.test, leak.other): leak for leak in find_leaks(pointnetvlad[0], as_published)}
+    assert leaks["queries", "validation"].n_shared == 3_030
+    assert leaks["queries", "training"].n_shared == 0
+
+
 # --- KITTI ---------------------------------------------------------------------------------------
 
 
@@ -145,6 +156,7 @@ def anywhere(selection: Selection) -> Selection:
     return Selection(traversals=("*", *left), spacing_m=selection.spacing_m, also=tuple(own))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
 def test_kitti_counts_are_those_of_the_brute_force(
     kitti: Frames, brute_force: dict[str, dict[str, Counts]], name: str
