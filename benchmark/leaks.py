@@ -38,7 +38,7 @@ class Leak:
 def find_leaks(frames: Frames, protocol: Protocol) -> list[Leak]:
     """Queries and database beside training and validation frames, in the plane and within one world."""
     split = protocol.split
-    tests = {"queries": select(frames, protocol.query), "database": select(frames, protocol.database)}
+    tests = {"queries": select(frames, protocol.query), "database frames": select(frames, protocol.database)}
     others = {"training": select(frames, split.train), "validation": select(frames, split.validation)}
     leaks = []
     for other, other_rows in others.items():

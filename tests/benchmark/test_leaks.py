@@ -65,20 +65,20 @@ def test_leaks_by_hand() -> None:
     assert (queries.n_test, queries.n_other, queries.n_shared) == (4, 2, 0)
     assert (queries.n_within_positive, queries.n_within_negative, queries.n_elsewhere) == (2, 3, 1)
     assert queries.quantiles_m == pytest.approx([np.quantile([5, 10, 25], q) for q in QUANTILES])
-    database = leak(leaks, "database", "training")
+    database = leak(leaks, "database frames", "training")
     assert (database.n_within_positive, database.n_within_negative, database.quantiles_m[0]) == (0, 0, 100.0)
-    assert leak(leaks, "database", "validation").quantiles_m[-1] == 1.0
+    assert leak(leaks, "database frames", "validation").quantiles_m[-1] == 1.0
 
 
 def test_frames_in_both_parts_are_counted() -> None:
-    found = leak(find_leaks(BY_HAND, rules(train="*", database="query")), "database", "training")
+    found = leak(find_leaks(BY_HAND, rules(train="*", database="query")), "database frames", "training")
     assert (found.n_shared, found.n_within_positive, found.n_elsewhere) == (4, 4, 0)
 
 
 def test_parts_without_frames_are_no_leak() -> None:
     leaks = find_leaks(BY_HAND, rules(validation="none", query="nobody"))
-    assert leak(leaks, "database", "validation").n_elsewhere == 1
-    assert all(math.isnan(q) for q in leak(leaks, "database", "validation").quantiles_m)
+    assert leak(leaks, "database frames", "validation").n_elsewhere == 1
+    assert all(math.isnan(q) for q in leak(leaks, "database frames", "validation").quantiles_m)
     assert leak(leaks, "queries", "training").n_test == 0
     assert "nan" in describe(leaks, rules())
 
@@ -111,7 +111,7 @@ def test_a_leak_is_one_sentence_that_names_both_sides() -> None:
     (warning,) = leak_warnings(BY_HAND, rules(database="train"))
     assert warning == (
         "leak: within 10 m of a place that the protocol trains on are 2 of 4 queries (0 trained on themselves) and "
-        "2 of 2 database (2 trained on themselves) (crossplace protocol leaks)"
+        "2 of 2 database frames (2 trained on themselves) (crossplace protocol leaks)"
     )
 
 

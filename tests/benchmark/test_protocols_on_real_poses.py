@@ -106,7 +106,7 @@ def test_oxford_validation_is_crossed_by_every_run_and_clear_of_the_test(
     assert leaks["queries", "validation"].quantiles_m[0] > 100
     assert leaks["queries", "training"].n_shared == 0
     assert leaks["queries", "training"].n_within_positive > 0, "the published squares have no guard band"
-    assert leaks["database", "training"].n_shared > 0, "the whole run is searched, so most of it was trained on"
+    assert leaks["database frames", "training"].n_shared > 0, "the whole run is searched, so most of it was trained on"
 
 
 def test_oxford_as_published_selects_the_model_on_the_very_queries(

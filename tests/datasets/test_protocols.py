@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,6 +155,11 @@ def test_fallback_splits_train_on_nothing_that_is_tested(name: str, worlds: dict
         assert train
         assert not train & query
         assert not validation & (train | query)
+
+
+def test_every_protocol_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text()
+    assert [name for name in PROTOCOLS if f"`{name}`" not in text] == []
 
 
 # --- facts from the papers -----------------------------------------------------------------------
