@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -123,17 +124,21 @@ def stand_in_note(is_real: bool) -> str:
     return "" if is_real else " · procedural stand-in, never to be compared with real data"
 
 
+def marks(protocol: dict[str, Any]) -> str:
+    """What keeps numbers under ``protocol`` from being what its name promises."""
+    found = {
+        "SMOKE RUN: recall means nothing": protocol["smoke"],
+        f"PARTIAL: {len(protocol['absent'])} test traversals are absent": protocol["absent"],
+        "NOT RANKED: too few queries": not protocol["is_ranked"],
+    }
+    return "".join(f" · {mark}" for mark, is_due in found.items() if is_due)
+
+
 def title(result: Result) -> str:
     """What every number of a table shares."""
     dataset, protocol = result.dataset, result.protocol
-    marks = [stand_in_note(dataset.is_real)]
-    if protocol["smoke"]:
-        marks.append(" · SMOKE RUN: recall means nothing")
-    if protocol["absent"]:
-        marks.append(f" · PARTIAL: {len(protocol['absent'])} test traversals are absent")
-    if not protocol["is_ranked"]:
-        marks.append(" · NOT RANKED: too few queries")
-    return f"{dataset.name} · {protocol['name']} v{protocol['version']}{''.join(marks)}"
+    named = f"{dataset.name} · {protocol['name']} v{protocol['version']}"
+    return named + stand_in_note(dataset.is_real) + marks(protocol)
 
 
 def footnotes(results: Sequence[Result]) -> list[str]:
