@@ -5,7 +5,7 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch: busy-waiting threads stall shared machines
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -16,6 +16,7 @@ from tyro.conf import Fixed, Positional, Suppress, subcommand
 
 import datasets
 from benchmark.cli_data import Data
+from benchmark.cli_protocol import OfProtocol
 from benchmark.console import configure_logging, say
 from benchmark.request import DEFAULT_SEVERITY, Request
 
@@ -258,6 +259,7 @@ Command = (
     Annotated[Bench, subcommand("bench")]
     | Annotated[List, subcommand("list")]
     | Annotated[Data, subcommand("data")]
+    | Annotated[OfProtocol, subcommand("protocol")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[CheckMethod, subcommand("check-method")]
@@ -285,7 +287,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from datasets.errors import CrossplaceError
 
     configure_logging()
-    command: Bench | List | Data | Train | Evaluate | CheckMethod | Convert | Compare | Publish | Tables = tyro.cli(
+    command: Callable[[], None] = tyro.cli(
         Command,
         prog="crossplace",
         description="Benchmark of camera-LiDAR place recognition.",

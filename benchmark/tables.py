@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -123,11 +124,21 @@ def stand_in_note(is_real: bool) -> str:
     return "" if is_real else " · procedural stand-in, never to be compared with real data"
 
 
+def marks(protocol: dict[str, Any]) -> str:
+    """What keeps numbers under ``protocol`` from being what its name promises."""
+    found = {
+        "SMOKE RUN: recall means nothing": protocol["smoke"],
+        f"PARTIAL: {len(protocol['absent'])} test traversals are absent": protocol["absent"],
+        "NOT RANKED: too few queries": not protocol["is_ranked"],
+    }
+    return "".join(f" · {mark}" for mark, is_due in found.items() if is_due)
+
+
 def title(result: Result) -> str:
     """What every number of a table shares."""
     dataset, protocol = result.dataset, result.protocol
-    smoke = " · SMOKE RUN: recall means nothing" if protocol["smoke"] else ""
-    return f"{dataset.name} · {protocol['name']} v{protocol['version']}{stand_in_note(dataset.is_real)}{smoke}"
+    named = f"{dataset.name} · {protocol['name']} v{protocol['version']}"
+    return named + stand_in_note(dataset.is_real) + marks(protocol)
 
 
 def footnotes(results: Sequence[Result]) -> list[str]:
@@ -147,6 +158,12 @@ def footnotes(results: Sequence[Result]) -> list[str]:
         notes.append(
             "Perturbation: of the frames of its modality, on whichever side they are; among frames of one modality of "
             "the queries alone (docs/robustness.md)."
+        )
+    if not results[0].protocol["is_ranked"]:
+        n = max(row.headline.n_counted for row in rows_of(results))
+        notes.append(
+            f"Only {n} queries, of which one is {100 / max(n, 1):.1f} percentage points: methods must not be ranked by "
+            "this table."
         )
     return notes + list(dict.fromkeys(w for r in results for w in r.warnings))
 

@@ -1,18 +1,14 @@
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.ground_truth import Pair, Relation, ordered_pairs, relate
-from benchmark.selection import select
-from datasets.base import Frames, Protocol, Region, Selection, Split
+from benchmark import ground_truth
+from benchmark.ground_truth import Pair, Relation, ordered_pairs, relate, relations
+from datasets.base import Frames, Protocol, Selection, Split
 from datasets.errors import CrossplaceError
-
-DATA = Path(os.environ.get("CROSSPLACE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def protocol(**choices):
@@ -124,6 +120,38 @@ def test_a_positive_that_is_no_candidate_is_refused():
         Relation(is_candidate=no, is_positive=yes)
 
 
+@pytest.mark.parametrize("axes", [("east", "north"), ("east", "up")])
+def test_relations_do_not_depend_on_how_the_work_is_cut(monkeypatch, axes):
+    rules = protocol(radius_m=4.0, min_gap_s=5.0, earlier_only=True, distance_axes=axes)
+    whole = relate(frames(DRIVE), frames(DRIVE), rules)
+    monkeypatch.setattr(ground_truth, "BLOCK_ENTRIES", 5)
+    parts = relate(frames(DRIVE), frames(DRIVE), rules)
+    assert (parts.is_candidate == whole.is_candidate).all()
+    assert (parts.is_positive == whole.is_positive).all()
+
+
+def test_the_axes_of_a_protocol_are_those_that_the_radius_is_measured_over():
+    here, there = frames([("a", "w", 0, 0, 0, 0)]), frames([("b", "w", 0, 3, 50, 0)])
+    assert not relate(here, there, protocol()).is_positive.any()
+    assert relate(here, there, protocol(distance_axes=("east", "up"))).is_positive.all()
+    there.position_m[0, 2] = 10.0
+    assert not relate(here, there, protocol(distance_axes=("east", "up"))).is_positive.any()
+
+
+def test_relations_walk_all_pairs_of_the_selected_rows():
+    drives = frames([*DRIVE, *((f"g{i}", *rest) for i, (_, *rest) in enumerate(DRIVE))])
+    drives.traversal[:] = ["b"] * 4 + ["a"] * 4
+    query, database = np.array([0, 2, 5]), np.array([1, 3, 4, 6, 7])
+    found = list(relations(drives, protocol(), query, database))
+    assert [asked.pair for asked in found] == [Pair("b", "a"), Pair("a", "b")]
+    for asked, rows in zip(found, [([0, 2], [4, 6, 7]), ([5], [1, 3])], strict=True):
+        assert (asked.query_rows.tolist(), asked.database_rows.tolist()) == rows
+        expected = relate(drives.take(np.array(rows[0])), drives.take(np.array(rows[1])), protocol())
+        assert (asked.relation.is_positive == expected.is_positive).all()
+        assert (asked.relation.is_candidate == expected.is_candidate).all()
+    assert list(relations(drives, protocol(), np.array([], dtype=int), database)) == []
+
+
 FRAME = st.tuples(
     st.sampled_from(["f0", "f1", "f2", "f3"]),
     st.sampled_from(["north", "south"]),
@@ -156,43 +184,3 @@ def test_relation_agrees_with_a_double_loop(query, database, radius_m, heading_l
             same = same and (heading_limit_rad is None or turn < heading_limit_rad)
             assert found.is_candidate[i, j] == candidate
             assert found.is_positive[i, j] == (candidate and same)
-
-
-# --- real coordinates ----------------------------------------------------------------------------
-
-
-@pytest.mark.data
-def test_oxford_queries_and_positives_agree_with_the_published_evaluation_set():
-    """PointNetVLAD's Oxford set: its query flags from its four regions, and its counts at 25 m."""
-    folder = DATA / "oxford-pointnetvlad-eval"
-    if not folder.is_dir():
-        pytest.skip(f"the PointNetVLAD Oxford evaluation set is not at {folder}; set CROSSPLACE_TEST_DATA")
-    rows, is_query, traversal = [], [], []
-    for path in sorted(folder.glob("*.csv")):
-        for line in path.read_text().splitlines()[1:]:
-            stamp, north, east, flag = line.split(",")
-            rows.append((f"{path.stem}/{stamp}", "oxford", 0, float(east), float(north), 0))
-            is_query.append(flag == "1")
-            traversal.append(path.stem)
-    database = frames(rows)
-    database.traversal[:] = traversal
-    centres = [
-        (620084.402381, 5735712.768124),
-        (620540.270327, 5735611.299219),
-        (620543.094379, 5735237.358209),
-        (619932.693364, 5734749.303802),
-    ]
-    regions = tuple(Region(east_m=east, north_m=north, half_side_m=150.0) for east, north in centres)
-    queries = select(database, Selection(regions=regions))
-    assert queries.tolist() == np.flatnonzero(is_query).tolist()
-
-    names = database.traversal_names()
-    runs = {name: database.take(database.traversal == name) for name in names}
-    asking = {name: database.take(queries[database.traversal[queries] == name]) for name in names}
-    counts = {"pairs": 0, "asked": 0, "answerable": 0}
-    for pair in ordered_pairs(protocol(radius_m=25.0), names, names):
-        found = relate(asking[pair.query_traversal], runs[pair.database_traversal], protocol(radius_m=25.0))
-        counts["pairs"] += 1
-        counts["asked"] += len(found.is_positive)
-        counts["answerable"] += int(found.is_positive.any(axis=1).sum())
-    assert counts == {"pairs": 506, "asked": 66_660, "answerable": 64_798}
