@@ -29,9 +29,7 @@ def faults_of(run: Run, recipe: Recipe) -> list[str]:
 
 def _images(run: Run, recipe: Recipe) -> None:
     if not len(run.image_stamps):
-        raise CrossplaceError(
-            f"{run.images}: no images (<microseconds>.png); unpack the stereo_centre archives"
-        )
+        raise CrossplaceError(f"{run.images}: no images (<microseconds>.png); unpack the stereo_centre archives")
     len(run.missing_images)  # reads the list
     first = run.image(int(run.image_stamps[0]))
     read_camera(recipe.models).check_size(image_size(first), first)

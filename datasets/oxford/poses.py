@@ -95,9 +95,7 @@ def read_trajectory(path: Path, kind: PoseSource) -> Trajectory:
         raise CrossplaceError(f"{path}: no row with a pose; fetch the file again")
     world_from_ins = _world_from_ins(values[finite], YAW_OFFSET_RAD[kind])
     lines = np.flatnonzero(finite) + 2
-    _refuse(
-        np.abs(values[finite, 3:]).max(1) > MOST_ANGLE_RAD, lines, path, "no angles in radians"
-    )
+    _refuse(np.abs(values[finite, 3:]).max(1) > MOST_ANGLE_RAD, lines, path, "no angles in radians")
     steps_m = np.linalg.norm(np.diff(world_from_ins[:, :3, 3], axis=0), axis=1)
     _refuse(steps_m > MOST_STEP_M, lines[1:], path, f"more than {MOST_STEP_M:.0f} m from the line before")
     status = columns.get("ins_status", [GOOD] * len(time_ns))

@@ -73,10 +73,12 @@ class RawRun:
     name: str = "2014-06-26-09-31-18"
     begin_s: float = 8.0
     end_s: float = 24.0
-    images_per_s: float = 4.0
-    sweeps_per_s: float = 25.0
+    images_per_s: float = 2.5
+    sweeps_per_s: float = 10.0
     poses_per_s: float = 50.0
     size: tuple[int, int] = (160, 120)
+    step_deg: float = 1.0
+    """Between the rays of a sweep."""
     light: str = "day"
     clock_us: int = 0
     """Added to all times: another day."""
@@ -94,11 +96,12 @@ class RawRun:
         k = Intrinsics(
             fx=0.754 * width, fy=0.754 * width, cx=0.503 * width, cy=0.505 * height, width=width, height=height
         )
-        return DistortedCamera(intrinsics=k, camera_from_lidar=CAMERA_FROM_CLOUD @ np.linalg.inv(LIDAR_FROM_CLOUD))
+        camera_from_lidar = CAMERA_FROM_CLOUD @ np.linalg.inv(LIDAR_FROM_CLOUD)
+        return DistortedCamera(intrinsics=k, camera_from_lidar=camera_from_lidar, spots=((0.5, 0.5),))
 
     @cached_property
     def lms(self) -> PushBroom:
-        return replace(LMS_FRONT, lidar_from_sensor=LIDAR_FROM_CLOUD @ CLOUD_FROM_LMS)
+        return replace(LMS_FRONT, step_deg=self.step_deg, lidar_from_sensor=LIDAR_FROM_CLOUD @ CLOUD_FROM_LMS)
 
     def stamps_us(self, per_s: float, late_s: float = 0.0) -> np.ndarray:
         times = np.arange(self.begin_s + late_s, self.end_s - late_s, 1 / per_s)
@@ -106,7 +109,7 @@ class RawRun:
 
     @property
     def image_stamps_us(self) -> np.ndarray:
-        """The first and the last two are taken while there are no poses."""
+        """The first and the last are taken while there are no poses."""
         return self.stamps_us(self.images_per_s)
 
     def seconds(self, stamps_us: np.ndarray) -> np.ndarray:
@@ -166,7 +169,8 @@ def mosaiced(colours: np.ndarray) -> np.ndarray:
 def write_poses(path: Path, run: RawRun, *, rtk: bool = False) -> None:
     """INS: north, east, down, yaw clockwise from north; bad status now and then. RTK: no status, yaw 270° less."""
     # Half a second less than the images at either end; irregular, as a real INS.
-    stamps = run.stamps_us(run.poses_per_s, late_s=0.5) + np.random.default_rng(1).integers(-4000, 4000)
+    regular = run.stamps_us(run.poses_per_s, late_s=0.5)
+    stamps = regular + np.random.default_rng(1).integers(-4000, 4000, len(regular))
     world_from_ins = run.world_from_cloud(stamps) @ CLOUD_FROM_INS
     ned = world_from_ins[:, [1, 0, 2]] * np.array([1.0, 1, -1])[None, :, None]
     yaw, pitch, roll = Rotation.from_matrix(ned[:, :3, :3]).as_euler("ZYX").T
@@ -176,7 +180,7 @@ def write_poses(path: Path, run: RawRun, *, rtk: bool = False) -> None:
         yaw = yaw - 3 * np.pi / 2
     for i, stamp in enumerate(stamps):
         north, east, down = ned[i, :3, 3]
-        cells = {name: "0.000000" for name in HEADER.split(",")}
+        cells = dict.fromkeys(HEADER.split(","), "0.000000")
         cells |= {"timestamp": str(stamp), "utm_zone": "30U", "northing": f"{north:.6f}", "easting": f"{east:.6f}"}
         cells |= {"down": f"{down:.6f}", "roll": f"{roll[i]:.6f}", "pitch": f"{pitch[i]:.6f}", "yaw": f"{yaw[i]:.6f}"}
         cells["ins_status"] = "INS_SOLUTION_GOOD" if i % run.bad_every else "INS_BAD_GPS_AGREEMENT"
@@ -192,3 +196,36 @@ def rearrange(official: Path, to: Path, run: RawRun) -> None:
     (to / "image" / run.name).mkdir(parents=True)
     for stamp in run.image_stamps_us:
         Image.fromarray(taken(run, stamp)).save(to / "image" / run.name / f"{stamp}.png")
+
+
+STREET = "2014-06-26-09-31-18"
+
+
+def write_street(source: Path, n_images: int) -> None:
+    """A run without a town, for many small frames: an image a second at 6 m/s on a straight street north.
+
+    Six sweeps a second, until six seconds after the last image, see a level ground and a wall on the left.
+    """
+    random, size = np.random.default_rng(0), (16, 12)
+    write_models(source / "models", RawRun(size=size).camera)
+    folder = source / STREET
+    for part in ("stereo/centre", "lms_front", "gps"):
+        (folder / part).mkdir(parents=True)
+    images = START_US + np.arange(n_images) * 10**6
+    sweeps = START_US + np.arange(6 * n_images + 30) * 10**6 // 6
+    for stamp in images:
+        colours = random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+        Image.fromarray(mosaiced(colours)).save(folder / "stereo" / "centre" / f"{stamp}.png")
+    floor = np.column_stack([np.full(20, 0.5), np.linspace(-6, 6, 20), np.ones(20)])  # half a metre below the scanner
+    wall = np.column_stack([np.linspace(-6, 0, 12), np.full(12, 7.0), np.ones(12)])
+    for stamp in sweeps:
+        sweep = np.concatenate([floor, wall]) + random.normal(scale=0.02, size=(32, 3))
+        sweep.astype("<f8").tofile(folder / "lms_front" / f"{stamp}.bin")
+    lines = [
+        f"{START_US + i * 10**5},INS_SOLUTION_GOOD,{0.6 * i:.6f},0.5,-100.0,0.01,-0.02,0.03"
+        for i in range(-2, 10 * n_images + 60)
+    ]
+    header = "timestamp,ins_status,northing,easting,down,roll,pitch,yaw"
+    (folder / "gps" / "ins.csv").write_text("\n".join([header, *lines]) + "\n")
+    for name, stamps in (("stereo", images), ("lms_front", sweeps)):
+        (folder / f"{name}.timestamps").write_text("".join(f"{stamp} 1\n" for stamp in stamps))
