@@ -157,7 +157,7 @@ class Oxford(Dataset):
         raw_size = _raw_size(full[0].run)
         camera = read_camera(recipe.models)
         shutil.rmtree(destination / DONE)
-        for part in destination.glob("*/*/.*"):  # what a killed process had begun
+        for part in destination.rglob(".*"):  # what a killed process had begun
             part.unlink()
         os.sync()  # images and clouds are on the disk before the file that says "complete" is
         write_prepared(
