@@ -11,6 +11,7 @@ from raw_oxford import RawRun
 from datasets.oxford.calibration import INS_FROM_CLOUD
 from datasets.oxford.frames import FRAMES_PER_JOB, Recipe, _every, find_places, jobs_of
 from datasets.oxford.layout import find_runs
+from datasets.oxford.poses import Trajectory
 from datasets.oxford.submap import Crop
 
 
@@ -87,3 +88,28 @@ def test_times_without_a_pose_leave_nothing(official: Path, run: RawRun, changes
     trajectory = made.trajectory(find_runs(official)[run.name])
     stamps, poses = made.placed(trajectory, np.empty(0, dtype=np.int64))
     assert len(stamps) == len(poses) == 0
+
+
+@given(st.integers(0, 10**6), st.integers(2, 12))
+def test_as_published_sweeps_are_named_one_behind_their_poses(seed: int, n: int) -> None:
+    """The published lists, step by step: the origin goes in front of the names, and out of the poses."""
+    random = np.random.default_rng(seed)
+    known = np.cumsum(random.integers(1, 30, 20)) * 10**6
+    poses = np.tile(np.eye(4), (20, 1, 1))
+    poses[:, :3, 3] = random.normal(size=(20, 3))
+    trajectory = Trajectory(time_ns=known, world_from_ins=poses, is_good=np.ones(20, dtype=bool), n_not_finite=0)
+    stamps = np.sort(random.choice(np.arange(known[0], known[-1], 10**5), n, replace=False))
+
+    names = [int(s) for s in stamps]
+    origin = names[0]
+    names.insert(0, origin)
+    sampled = []
+    for name in names:
+        before = [i for i, time in enumerate(known) if time <= name]
+        sampled.append(poses[before[-1]])
+    sampled = sampled[1:]
+    published = [(names[i], sampled[i]) for i in range(len(sampled))][1:]  # no sweep is named by the origin
+
+    found = recipe(Path(), as_published=True).placed(trajectory, stamps)
+    assert found[0].tolist() == [name for name, _ in published]
+    np.testing.assert_array_equal(found[1], [pose for _, pose in published])

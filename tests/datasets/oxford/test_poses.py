@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation, Slerp
 
 from datasets.errors import CrossplaceError
 from datasets.oxford.layout import find_runs
-from datasets.oxford.poses import Trajectory, read_trajectory
+from datasets.oxford.poses import Trajectory, _world_from_ins, read_trajectory
 
 T = 1_403_772_868_000_000
 GOOD, BAD = "INS_SOLUTION_GOOD", "INS_BAD_GPS_AGREEMENT"
@@ -44,6 +46,18 @@ def test_north_east_down_and_clockwise_become_east_north_up_and_counter_clockwis
     # Nose up by a positive pitch, right side down by a positive roll.
     assert found.world_from_ins[2, 2, 0] == pytest.approx(np.sin(0.2))
     assert found.world_from_ins[2, 2, 1] == pytest.approx(-np.sin(0.1) * np.cos(0.2))
+
+
+@given(*[st.floats(-3.1, 3.1)] * 3)
+def test_turns_are_yaw_after_pitch_after_roll(roll: float, pitch: float, yaw: float) -> None:
+    cr, sr, cp, sp, cy, sy = (f(a) for a in (roll, pitch, yaw) for f in (np.cos, np.sin))
+    rx = np.array([[1, 0, 0], [0, cr, -sr], [0, sr, cr]])
+    ry = np.array([[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]])
+    rz = np.array([[cy, -sy, 0], [sy, cy, 0], [0, 0, 1]])
+    found = _world_from_ins(np.array([[1.0, 2.0, 3.0, roll, pitch, yaw]]), 0.0)[0]
+    ned = rz @ ry @ rx
+    np.testing.assert_allclose(found[:3, :3], [ned[1], ned[0], -ned[2]], atol=1e-12)
+    np.testing.assert_array_equal(found[:3, 3], [2, 1, -3])
 
 
 def test_columns_are_found_by_name(tmp_path: Path) -> None:
