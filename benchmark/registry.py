@@ -73,7 +73,7 @@ DATASETS: Registry[Dataset] = Registry(
     {
         "town": "datasets.town:Town",
         "kitti": "datasets.kitti:Kitti",
-        "oxford": "datasets.announced:Oxford",
+        "oxford": "datasets.oxford:Oxford",
         "vivid": "datasets.announced:Vivid",
     },
     "crossplace.datasets",

@@ -46,23 +46,6 @@ class Announced(Dataset):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Oxford(Announced):
-    """Oxford RobotCar."""
-
-    card = DatasetCard(
-        name="oxford",
-        title="Oxford RobotCar",
-        paper="Maddern, Pascoe, Linegar, Newman: 1 Year, 1000 km: The Oxford RobotCar Dataset, IJRR 2017",
-        year=2017,
-        licence="CC BY-NC-SA 4.0",
-        modalities="image (stereo centre), 2-D push-broom LiDAR",
-        is_real=True,
-        source="https://robotcar-dataset.robots.ox.ac.uk (free registration; runs, SDK camera models)",
-        layout="<run>/stereo/centre/*.png, <run>/lms_front/*.bin, <run>/gps/ins.csv, <run>/*.timestamps",
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Vivid(Announced):
     """ViViD++ driving."""
 

@@ -1,0 +1,249 @@
+"""Oxford RobotCar: one car, one route through Oxford, more than a hundred times in a year and a half.
+
+Reads the layout that the official archives unpack to and the one that VXP rearranges them to. The prepared form holds
+undistorted images of the centre stereo camera, one every few metres, and submaps of the road ahead of them in the
+camera's place, made of the sweeps of a push-broom LiDAR.
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from datasets.base import Dataset, DatasetCard, Finding, Frames, Lidar, Traversal
+from datasets.errors import CrossplaceError
+from datasets.files import sha256_of
+from datasets.jobs import DONE, run_jobs
+from datasets.oxford.camera import MODEL, TABLE, read_camera
+from datasets.oxford.checking import complete, describe, faults_of
+from datasets.oxford.frames import Places, Recipe, cloud_path, find_places, image_path, jobs_of, make_frames
+from datasets.oxford.layout import NS_PER_US, OFFICIAL, REARRANGED, Run, find_runs
+from datasets.oxford.poses import PoseSource
+from datasets.oxford.runs import condition_of
+from datasets.oxford.submap import Crop
+from datasets.prepared import make_fingerprint, quaternion_wxyz, write_prepared
+from datasets.readers import image_size
+
+LAYOUT = f"{OFFICIAL}; or {REARRANGED}; models/{{{MODEL}, {TABLE}}}"
+SOURCE = "https://robotcar-dataset.robots.ox.ac.uk"
+SUBMAP = Lidar(beams=1, vertical_fov_deg=(-90.0, 90.0), max_range_m=50.0, form="submap")
+REASONS = (
+    *("no_image", "outside_poses", "no_sweeps", "sweeps_outside_poses"),
+    *("empty_submap", "too_shallow", "no_ground_plane", "only_ground"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Oxford(Dataset):
+    """Preparer of Oxford RobotCar.
+
+    A frame's pose is that of its cloud: the stereo camera, turned to x forward, y left, z up, on UTM zone 30.
+
+    Deviation: VXP annotates the position of the INS, 1.7 m behind the camera and 0.1 m beside it. Between frames of one
+    driving direction the difference cancels but for turns; between opposite ones it adds up to 3.4 m.
+    Deviation: poses are interpolated; VXP takes an earlier sample and names the frame before (``as_published``).
+    Deviation: the ground is found with seeded random numbers.
+    """
+
+    runs: tuple[str, ...] = ()
+    """Runs to prepare; none given: all that have images, sweeps and poses."""
+    models: str = ""
+    """Folder with the SDK's camera model and distortion table; empty: ``models`` in the source."""
+    poses: PoseSource = "ins"
+    """``gps/ins.csv``, or the later ``gps/rtk.csv``."""
+    bridge_bad_ins: bool = False
+    """Leave out poses that the INS does not call good and interpolate across them."""
+    as_published: bool = False
+    """Poses of places and sweeps as VXP has them: one camera frame (one sweep) ahead, not interpolated, of the INS."""
+    spacing_m: float = 5.0
+    """Path between the images that are tried."""
+    ahead_s: float = 20.0
+    """How long after an image the sweeps of its submap end."""
+    crop_m: tuple[float, float, float] = (50.0, 25.0, 25.0)
+    """Ahead, to each side, and above and below the camera."""
+    depth_at_least_m: float = 30.0
+    """A submap that reaches less far ahead is rejected."""
+    image_size: tuple[int, int] = (320, 240)
+    """Width and height of the stored images."""
+    seed: int = 0
+
+    card = DatasetCard(
+        name="oxford",
+        title="Oxford RobotCar",
+        paper="Maddern, Pascoe, Linegar, Newman: 1 Year, 1000 km: The Oxford RobotCar Dataset, IJRR 2017",
+        year=2017,
+        licence="CC BY-NC-SA 4.0",
+        modalities="image (stereo centre), 2-D push-broom LiDAR",
+        is_real=True,
+        source=f"{SOURCE} (free registration; runs, SDK camera models)",
+        layout=LAYOUT,
+        pose_of="stereo camera, turned to x forward, y left, z up; the clouds are in that frame",
+        notes="Clouds are submaps of the road ahead, driven later: they hold what the camera was yet to pass.",
+    )
+    version = 1
+    default_protocol = ""
+    resumable = True
+
+    def __post_init__(self) -> None:
+        """Refuse options that no frame can be made with."""
+        positive = {
+            "spacing_m": (self.spacing_m,),
+            "ahead_s": (self.ahead_s,),
+            "crop_m": self.crop_m,
+            "image_size": self.image_size,
+        }
+        for name, values in positive.items():
+            if not all(0 < value < float("inf") for value in values):
+                raise CrossplaceError(f"oxford: {name} must be positive, found {getattr(self, name)}")
+        if self.poses == "rtk" and self.bridge_bad_ins:
+            raise CrossplaceError("oxford: bridge_bad_ins is about poses=ins; rtk.csv has no status")
+        if self.seed < 0:
+            raise CrossplaceError(f"oxford: seed must be 0 or more, found {self.seed}")
+
+    def check(self, source: Path | None) -> Sequence[Finding]:
+        """Models and, run by run, what is there and what was expected, and one line for every fault."""
+        try:
+            wanted, incomplete = self._select(source)
+        except CrossplaceError as error:
+            return [Finding(ok=False, what=str(error))]
+        recipe = self._recipe(source)
+        findings = [_models_finding(recipe)]
+        for run in wanted:
+            faults = faults_of(run, recipe)
+            findings.append(Finding(ok=not faults, what=describe(run, recipe)))
+            findings += [Finding(ok=False, what=fault) for fault in faults]
+        return findings + [Finding(ok=True, what=f"{describe(run, recipe)}; left out") for run in incomplete]
+
+    def fingerprint(self, source: Path | None) -> str:
+        """Hash of version, options, the content of text files and tables, and the names of images and sweeps."""
+        wanted, _ = self._select(source)
+        models = self._recipe(source).models
+        texts = [models / name for name in (MODEL, TABLE) if (models / name).is_file()]
+        listing = [f"{path.name} {sha256_of(path)}" for path in texts]
+        for run in wanted:
+            listing += [f"{run.name} {path.name} {sha256_of(path)}" for path in run.texts()]
+            listing += [f"{run.name} {stamp}" for stamps in (run.image_stamps, run.sweep_stamps) for stamp in stamps]
+        return make_fingerprint(self.card.name, self.version, self.options(), listing)
+
+    def prepare(
+        self, source: Path | None, destination: Path, *, workers: int | None = None
+    ) -> Iterator[tuple[int, int]]:
+        """Make images and submaps and write the prepared form; yields (places tried, places in all)."""
+        wanted, _ = self._select(source)
+        recipe = self._recipe(source)
+        faults = [fault for run in wanted for fault in faults_of(run, recipe)]
+        if faults:
+            more = f" ({len(faults) - 1} more: see `crossplace data check oxford`)" if len(faults) > 1 else ""
+            raise CrossplaceError(faults[0] + more)
+        plan = [find_places(run, recipe) for run in wanted]
+        jobs = [job for places in plan for job in jobs_of(places, recipe, destination)]
+        done, total = 0, sum(len(places.stamps_ns) for places in plan)
+        counts = Counter(dict.fromkeys(["kept", *(f"dropped_{reason}" for reason in REASONS)], 0))
+        for places in plan:
+            counts.update(places.counts)
+        kept: dict[str, list[int]] = {run.name: [] for run in wanted}
+        for job, outcome in zip(jobs, run_jobs(make_frames, jobs, destination, workers=workers), strict=True):
+            kept[job.run.name] += outcome["kept"]
+            counts.update(outcome["counts"], kept=len(outcome["kept"]))
+            yield (done := done + len(job.stamps_ns)), total
+        full = [places for places in plan if kept[places.run.name]]
+        if not full:
+            dropped = ", ".join(f"{name} {n}" for name, n in counts.items() if n)
+            raise CrossplaceError(f"{source}: no frame is left of {total} places tried ({dropped})")
+        raw_size = _raw_size(full[0].run)
+        camera = read_camera(recipe.models)
+        shutil.rmtree(destination / DONE)
+        for part in destination.rglob(".*"):  # what a killed process had begun
+            part.unlink()
+        os.sync()  # images and clouds are on the disk before the file that says "complete" is
+        write_prepared(
+            destination,
+            name=self.card.name,
+            version=self.version,
+            options=self.options(),
+            fingerprint=self.fingerprint(source),
+            traversals=[
+                Traversal(
+                    name=places.run.name,
+                    condition=condition_of(places.run),
+                    georeferenced=True,
+                    intrinsics=camera.intrinsics(raw_size, self.image_size),
+                    camera_from_lidar=camera.camera_from_cloud,
+                    lidar=SUBMAP,
+                )
+                for places in full
+            ],
+            frames=Frames.concatenate([_frames(places, kept[places.run.name]) for places in full]),
+            counts=dict(counts),
+        )
+
+    def _select(self, source: Path | None) -> tuple[list[Run], list[Run]]:
+        """Tell the runs to prepare from those left out because nobody named them and a part of them is missing."""
+        if source is None:
+            raise CrossplaceError(f"oxford: --source is needed: the folder with {LAYOUT}; from {SOURCE}")
+        found = find_runs(source)
+        if not found:
+            raise CrossplaceError(f"{source}: no run found; expected {LAYOUT}; from {SOURCE}")
+        unknown = [name for name in self.runs if name not in found]
+        if unknown:
+            raise CrossplaceError(f"{source}: no run {', '.join(unknown)}; found: {', '.join(found)}")
+        runs = [found[name] for name in sorted(set(self.runs or found))]
+        wanted = [run for run in runs if self.runs or complete(run, self.poses)]
+        if not wanted:
+            raise CrossplaceError(
+                f"{source}: none of {', '.join(found)} has images, sweeps and gps/{self.poses}.csv; expected {LAYOUT}; "
+                f"from {SOURCE}"
+            )
+        return wanted, [run for run in runs if run not in wanted]
+
+    def _recipe(self, source: Path | None) -> Recipe:
+        assert source is not None, "checked by _select"
+        ahead, aside, above = self.crop_m
+        return Recipe(
+            models=Path(self.models) if self.models else source / "models",
+            poses=self.poses,
+            bridge_bad_ins=self.bridge_bad_ins,
+            as_published=self.as_published,
+            spacing_m=self.spacing_m,
+            ahead_s=self.ahead_s,
+            crop=Crop(ahead_m=ahead, aside_m=aside, above_m=above, depth_at_least_m=self.depth_at_least_m),
+            image_size=self.image_size,
+            seed=self.seed,
+        )
+
+
+def _models_finding(recipe: Recipe) -> Finding:
+    try:
+        n_pixels = read_camera(recipe.models).table_px.shape[1]
+    except CrossplaceError as error:
+        return Finding(ok=False, what=str(error))
+    return Finding(ok=True, what=f"{recipe.models}: camera model and distortion table of {n_pixels:,} pixels")
+
+
+def _raw_size(run: Run) -> tuple[int, int]:
+    return image_size(run.image(int(run.image_stamps[0])))
+
+
+def _frames(places: Places, kept_ns: list[int]) -> Frames:
+    """Make columns of the places that became frames."""
+    rows = np.flatnonzero(np.isin(places.stamps_ns, kept_ns))
+    name, poses, stamps = places.run.name, places.world_from_body[rows], places.stamps_ns[rows]
+
+    def column(values: list[str]) -> np.ndarray:
+        return np.array(values, dtype=object)
+
+    return Frames(
+        frame_id=column([f"{name}/{stamp // NS_PER_US}" for stamp in stamps]),
+        traversal=column([name] * len(rows)),
+        world=column(["oxford"] * len(rows)),
+        timestamp_ns=stamps,
+        position_m=poses[:, :3, 3],
+        quaternion_wxyz=quaternion_wxyz(poses[:, :3, :3]),
+        yaw_rad=np.arctan2(poses[:, 1, 0], poses[:, 0, 0]),
+        image=column([image_path(name, int(stamp)) for stamp in stamps]),
+        cloud=column([cloud_path(name, int(stamp)) for stamp in stamps]),
+    )

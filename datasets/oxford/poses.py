@@ -1,0 +1,162 @@
+"""Where the vehicle was: the poses of INS and RTK, and poses between them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from numpy import ndarray
+from scipy.spatial.transform import Rotation
+
+from datasets.errors import CrossplaceError
+from datasets.files import read_text
+from datasets.interpolation import interpolate_poses, is_inside
+from datasets.places import heading_difference_rad
+
+PoseSource = Literal["ins", "rtk"]
+COLUMNS = ("northing", "easting", "down", "roll", "pitch", "yaw")
+"""Metres on UTM and below the ellipsoid, radians; yaw clockwise from north."""
+GOOD = "INS_SOLUTION_GOOD"
+YAW_OFFSET_RAD: dict[PoseSource, float] = {"ins": 0.0, "rtk": 3 * np.pi / 2}
+"""What makes yaw clockwise from north. That of RTK is 270° less (as published: VXP; SDK issue 30)."""
+LONGEST_GAP_NS = 10 * 10**9
+"""Longer gaps between poses are not bridged."""
+MOST_STEP_M = 1000.0
+MOST_ANGLE_RAD = 4 * np.pi
+MOST_HEADING_ERROR_RAD = np.pi / 4
+WORLD_FROM_NED = np.array([[0.0, 1, 0, 0], [1, 0, 0, 0], [0, 0, -1, 0], [0, 0, 0, 1]])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectory:
+    """Poses ``world_from_ins`` at times that rise strictly. The INS' axes are x forward, y right, z down."""
+
+    time_ns: Int[ndarray, " n"]
+    world_from_ins: Float[ndarray, "n 4 4"]
+    is_good: Bool[ndarray, " n"]
+    """Whether the INS calls its solution good; RTK does not say and counts as good."""
+    n_not_finite: int
+    """Rows left out because a number in them is none."""
+
+    def bridged(self) -> "Trajectory":
+        """Only the poses of good status; interpolation bridges the gaps."""
+        return Trajectory(
+            time_ns=self.time_ns[self.is_good],
+            world_from_ins=self.world_from_ins[self.is_good],
+            is_good=self.is_good[self.is_good],
+            n_not_finite=self.n_not_finite,
+        )
+
+    def covers(self, at_ns: Int[ndarray, " m"]) -> Bool[ndarray, " m"]:
+        """Which times lie between two poses that are at most ``LONGEST_GAP_NS`` apart."""
+        inside = is_inside(self.time_ns, at_ns)
+        after = np.clip(np.searchsorted(self.time_ns, at_ns), 1, max(len(self.time_ns) - 1, 1))
+        if len(self.time_ns) > 1:
+            inside &= self.time_ns[after] - self.time_ns[after - 1] <= LONGEST_GAP_NS
+        return inside
+
+    def at(self, at_ns: Int[ndarray, " m"]) -> Float[ndarray, "m 4 4"]:
+        """``world_from_ins`` at times that it ``covers``, interpolated between neighbours."""
+        return interpolate_poses(self.time_ns, self.world_from_ins, at_ns)
+
+    def latest(self, at_ns: Int[ndarray, " m"]) -> Float[ndarray, "m 4 4"]:
+        """The last pose known at times that it ``covers``; as published, where interpolation was meant."""
+        return self.world_from_ins[np.searchsorted(self.time_ns, at_ns, side="right") - 1]
+
+    def longest_bad_s(self) -> float:
+        """Duration of the longest stretch of poses without good status."""
+        padded = np.concatenate([[False], ~self.is_good, [False]]).astype(np.int8)
+        starts, ends = np.flatnonzero(np.diff(padded) == 1), np.flatnonzero(np.diff(padded) == -1)
+        return float(max((self.time_ns[ends - 1] - self.time_ns[starts]) / 1e9, default=0.0))
+
+    def heading_error_rad(self) -> float:
+        """Median angle between the heading and the direction of travel; 0 for a vehicle that hardly moves."""
+        step = max(int(np.searchsorted(self.time_ns, self.time_ns[0] + 10**9)), 1)
+        poses = self.world_from_ins[::step]
+        east, north = np.diff(poses[:, :2, 3], axis=0).T
+        moved = np.hypot(east, north) > 1.0
+        if not moved.any():
+            return 0.0
+        heading = np.arctan2(poses[:-1, 1, 0], poses[:-1, 0, 0])[moved]
+        return float(np.median(heading_difference_rad(heading, np.arctan2(north, east)[moved])))
+
+
+def read_trajectory(path: Path, kind: PoseSource) -> Trajectory:
+    """Poses of ``ins.csv`` or ``rtk.csv``; raises :class:`CrossplaceError` naming the file and the line.
+
+    Columns are found by the names in the first line. Rows with numbers that are not finite are left out and counted.
+    """
+    columns = _read_columns(path, ("timestamp", *COLUMNS), optional="ins_status")
+    time_ns = _times(columns["timestamp"], path)
+    values = np.column_stack([_numbers(columns[name], name, path) for name in COLUMNS])
+    finite = np.isfinite(values).all(1)
+    if not finite.any():
+        raise CrossplaceError(f"{path}: no row with a pose; fetch the file again")
+    world_from_ins = _world_from_ins(values[finite], YAW_OFFSET_RAD[kind])
+    lines = np.flatnonzero(finite) + 2
+    _refuse(np.abs(values[finite, 3:]).max(1) > MOST_ANGLE_RAD, lines, path, "no angles in radians")
+    steps_m = np.linalg.norm(np.diff(world_from_ins[:, :3, 3], axis=0), axis=1)
+    _refuse(steps_m > MOST_STEP_M, lines[1:], path, f"more than {MOST_STEP_M:.0f} m from the line before")
+    status = columns.get("ins_status", [GOOD] * len(time_ns))
+    trajectory = Trajectory(
+        time_ns=time_ns[finite],
+        world_from_ins=world_from_ins,
+        is_good=np.array([s == GOOD for s in status])[finite],
+        n_not_finite=int((~finite).sum()),
+    )
+    error_rad = trajectory.heading_error_rad()
+    if error_rad > MOST_HEADING_ERROR_RAD:
+        raise CrossplaceError(
+            f"{path}: headings are {np.degrees(error_rad):.0f}° off the direction of travel (median); expected yaw "
+            f"clockwise from north{' less 270°' if kind == 'rtk' else ''}: the other pose file may do (poses=…)"
+        )
+    return trajectory
+
+
+def _world_from_ins(values: Float[ndarray, "n 6"], yaw_offset_rad: float) -> Float[ndarray, "n 4 4"]:
+    """From north, east, down and R = Rz(yaw) Ry(pitch) Rx(roll), as published, to east, north, up."""
+    ned_from_ins = np.tile(np.eye(4), (len(values), 1, 1))
+    roll, pitch, yaw = values[:, 3:].T
+    turns = np.column_stack([yaw + yaw_offset_rad, pitch, roll])
+    ned_from_ins[:, :3, :3] = Rotation.from_euler("ZYX", turns).as_matrix()
+    ned_from_ins[:, :3, 3] = values[:, :3]
+    return np.einsum("ij,njk->nik", WORLD_FROM_NED, ned_from_ins)
+
+
+def _read_columns(path: Path, needed: tuple[str, ...], optional: str) -> dict[str, list[str]]:
+    """Cells of the named columns; every line must have as many as the first."""
+    header, *lines = read_text(path).splitlines() or [""]
+    names = [name.strip() for name in header.split(",")]
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise CrossplaceError(f"{path}: column {missing[0]!r} is missing; expected {', '.join(needed)} in line 1")
+    rows = [line.split(",") for line in lines]
+    _refuse(
+        np.array([len(row) != len(names) for row in rows], dtype=bool),
+        np.arange(len(rows)) + 2,
+        path,
+        f"expected {len(names)} fields as in line 1",
+    )
+    return {name: [row[names.index(name)] for row in rows] for name in (*needed, optional) if name in names}
+
+
+def _times(cells: list[str], path: Path) -> Int[ndarray, " n"]:
+    lines = np.arange(len(cells)) + 2
+    is_time = np.array([cell.isascii() and cell.isdecimal() and len(cell) == 16 for cell in cells], dtype=bool)
+    _refuse(~is_time, lines, path, "timestamp is no time in microseconds since 1970")
+    time_ns = np.array([int(cell) * 1000 for cell in cells], dtype=np.int64)
+    _refuse(np.diff(time_ns) <= 0, lines[1:], path, "not later than the line before")
+    return time_ns
+
+
+def _numbers(cells: list[str], name: str, path: Path) -> Float[ndarray, " n"]:
+    try:
+        return np.array(cells, dtype=object).astype(np.float64)
+    except ValueError as error:
+        raise CrossplaceError(f"{path}: column {name}: {error}; fetch the file again") from error
+
+
+def _refuse(is_wrong: Bool[ndarray, " n"], lines: Int[ndarray, " n"], path: Path, what: str) -> None:
+    if is_wrong.any():
+        raise CrossplaceError(f"{path}: line {lines[int(np.argmax(is_wrong))]}: {what}; fetch the file again")
