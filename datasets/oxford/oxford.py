@@ -85,7 +85,7 @@ class Oxford(Dataset):
         notes="Clouds are submaps of the road ahead, driven later: they hold what the camera was yet to pass.",
     )
     version = 1
-    default_protocol = ""
+    default_protocol = "oxford-vxp"
     resumable = True
 
     def __post_init__(self) -> None:
