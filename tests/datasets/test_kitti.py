@@ -85,9 +85,12 @@ def test_frames_are_known_by_their_stem(tmp_path: Path) -> None:
         "kept": 3,
         "dropped_no_image": 0,
         "dropped_no_cloud": 0,
-        "dropped_no_points": 0,
-        "points_not_finite": 0,
+        "dropped_no_oxts": 0,
         "frame_number_gaps": 1,
+        "dropped_no_points": 0,
+        "dropped_no_ground": 0,
+        "points_not_finite": 0,
+        "points_on_ground": 0,
     }
 
 
@@ -129,7 +132,7 @@ def test_sequences_may_differ_in_image_size_and_are_worlds_of_their_own(tmp_path
 def test_progress_counts_every_frame(tmp_path: Path) -> None:
     write_drive(tmp_path / "raw")
     (tmp_path / "out").mkdir()
-    assert list(Kitti().prepare(tmp_path / "raw", tmp_path / "out")) == [(1, 3), (2, 3), (3, 3)]
+    assert list(Kitti().prepare(tmp_path / "raw", tmp_path / "out")) == [(3, 3)]
 
 
 def test_incomplete_and_empty_frames_are_dropped_and_counted(tmp_path: Path) -> None:
@@ -231,11 +234,12 @@ def test_check_lists_everything_at_once_and_prepare_names_the_first(tmp_path: Pa
     for path in (folder / "velodyne").iterdir():
         path.unlink()
     findings = Kitti().check(tmp_path)
-    assert [finding.ok for finding in findings] == [False, False, False, False, True]
-    assert findings[0].what == "sequence 00: 3 images, 0 clouds, 0 frames with both, poses"
+    assert [finding.ok for finding in findings] == [False, False, False, False, True, True]
+    assert findings[0].what == "sequence 00: 3 of 4541 images, 0 of 4541 clouds, 0 frames with both, poses"
     assert ["calib.txt" in findings[1].what, "times.txt" in findings[2].what] == [True, True]
     assert "no frame with image and cloud" in findings[3].what
-    assert findings[4].what == "sequence 05: 3 images, 3 clouds, 3 frames with both, poses"
+    assert findings[4].what == "sequence 05: 3 of 2761 images, 3 of 2761 clouds, 3 frames with both, poses"
+    assert findings[5].what.startswith("not here or without poses: 01 02 03 04 06")
     with pytest.raises(CrossplaceError, match=r"calib\.txt: no such file; .* \(2 more"):
         prepare(tmp_path, tmp_path / "out")
 
@@ -245,7 +249,7 @@ def test_sequences_without_poses_are_left_out_unless_asked_for(tmp_path: Path) -
     write_drive(tmp_path, "11", poses_beside=True)
     (tmp_path / "sequences" / "11" / "poses.txt").unlink()
     assert faults_of(tmp_path) == []
-    assert Kitti().check(tmp_path)[-1].what.endswith("no poses; left out")
+    assert Kitti().check(tmp_path)[1].what.endswith("no poses; left out")
     assert prepare(tmp_path, tmp_path / "out").frames.traversal_names() == ["00"]
     assert len(faults_of(tmp_path, "00", "11")) == 2
     assert "poses.txt: no such file" in faults_of(tmp_path, "11")[1]
@@ -253,7 +257,9 @@ def test_sequences_without_poses_are_left_out_unless_asked_for(tmp_path: Path) -
 
 def test_a_sequence_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
     write_drive(tmp_path, "00")
-    assert faults_of(tmp_path, "07")[0] == "sequence 07: 0 images, 0 clouds, 0 frames with both, no poses"
+    assert (
+        faults_of(tmp_path, "07")[0] == "sequence 07: 0 of 1101 images, 0 of 1101 clouds, 0 frames with both, no poses"
+    )
 
 
 def test_without_source_or_sequences_the_layout_is_explained(tmp_path: Path) -> None:
