@@ -76,9 +76,7 @@ class Oxts:
         """Poses of the unit in UTM zone 32 north, with the altitude as up; headings are those on the grid."""
         fixes = self._at(packets)
         east_north, convergence = utm(fixes[:, 0], fixes[:, 1])
-        return _poses(
-            np.c_[east_north, fixes[:, 2]], fixes[:, 3:] + np.c_[0 * convergence, 0 * convergence, convergence]
-        )
+        return _poses(np.c_[east_north, fixes[:, 2]], fixes[:, 3:] + convergence[:, None] * [0, 0, 1])
 
     def digest(self) -> str:
         """Hash over all packets."""
