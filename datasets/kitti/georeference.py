@@ -49,7 +49,6 @@ def utm(
     check_pyproj()
     from pyproj import Proj
 
-    grid = Proj(UTM_32N)
-    east_north = np.stack(grid(longitude_deg, latitude_deg), axis=1)
-    convergence_deg = grid.get_factors(longitude_deg, latitude_deg).meridian_convergence
-    return east_north, np.deg2rad(np.asarray(convergence_deg, dtype=np.float64))
+    grid, at = Proj(UTM_32N), (longitude_deg.tolist(), latitude_deg.tolist())  # an array of one would become a scalar
+    east_north = np.array(grid(*at)).T.reshape(-1, 2)
+    return east_north, np.deg2rad(np.array(grid.get_factors(*at).meridian_convergence).reshape(-1))

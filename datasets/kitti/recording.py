@@ -13,7 +13,6 @@ from datasets.base import Frames, Lidar, Traversal
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
 from datasets.kitti.calibration import Calibration, lidar_from_imu
-from datasets.kitti.georeference import check_pyproj
 from datasets.kitti.layout import of_all
 from datasets.kitti.oxts import Oxts
 from datasets.kitti.texts import numbered
@@ -117,17 +116,25 @@ class Recording:
         return [stem for stem in self.pairs if int(stem) + self.first_packet in self.oxts.packets]
 
     @cached_property
-    def image_size(self) -> tuple[int, int]:
-        """Width and height, the same for every frame."""
+    def numbers(self) -> Int[ndarray, " n"]:
+        """Frame numbers of the frames ``stems``."""
+        return np.array([int(stem) for stem in self._some_stems()], dtype=np.int64)
+
+    def _some_stems(self) -> list[str]:
         if not self.stems:
-            what = "image and cloud" if not self.pairs else "image, cloud and OXTS packet"
+            what = "image, cloud and OXTS packet" if self.pairs else "image and cloud"
             raise CrossplaceError(
                 f"{self.image_folder.parent}: no frame with {what}; expected numbered files such as "
                 f"{self.image_folder.name}/000000.png and {self.cloud_folder.name}/000000.bin"
             )
-        sizes = {path: _size_of_whole(path) for path in (self.images[stem] for stem in self.stems)}
-        (first, expected), *rest = sizes.items()
-        for path, size in rest:
+        return self.stems
+
+    @cached_property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height, the same for every frame."""
+        first, *rest = (self.images[stem] for stem in self._some_stems())
+        expected = _size_of_whole(first)
+        for path, size in zip(rest, map(_size_of_whole, rest), strict=True):
             if size != expected:
                 raise CrossplaceError(
                     f"{path}: {size[0]}×{size[1]} pixels, but {first.name} has {expected[0]}×{expected[1]}; "
@@ -160,16 +167,14 @@ class Recording:
     @cached_property
     def positions(self) -> tuple[Int[ndarray, " n"], Float[ndarray, "n 4 4"]]:
         """Time in nanoseconds and ``world_from_lidar`` of the frames ``stems`` (``oxts-mercator``: of the IMU)."""
-        numbers = np.array([int(stem) for stem in self.stems], dtype=np.int64)
-        times_ns, first_camera_from_camera = self.trajectory
+        times_ns, first_camera_from_camera = (column[self.numbers] for column in self.trajectory)
         if self.oxts is None or self.poses == "odometry":
-            from_camera = WORLD_FROM_FIRST_CAMERA @ first_camera_from_camera[numbers]
-            return times_ns[numbers], from_camera @ self.calibration.camera0_from_lidar
-        packets = numbers + self.first_packet
+            world_from_camera = WORLD_FROM_FIRST_CAMERA @ first_camera_from_camera
+            return times_ns, world_from_camera @ self.calibration.camera0_from_lidar
+        packets = self.numbers + self.first_packet
         if self.poses == "oxts-mercator":
-            return times_ns[numbers], self.oxts.mercator_from_imu(packets)
-        check_pyproj()
-        return times_ns[numbers], self.oxts.utm_from_imu(packets) @ np.linalg.inv(lidar_from_imu(self.day))
+            return times_ns, self.oxts.mercator_from_imu(packets)
+        return times_ns, self.oxts.utm_from_imu(packets) @ np.linalg.inv(lidar_from_imu(self.day))
 
     # --- what there is to say ----------------------------------------------------------------------
 
@@ -199,7 +204,7 @@ class Recording:
             "dropped_no_image": len(self.clouds.keys() - self.images.keys()),
             "dropped_no_cloud": len(self.images.keys() - self.clouds.keys()),
             "dropped_no_oxts": len(self.pairs) - len(self.stems),
-            "frame_number_gaps": int((np.diff([int(stem) for stem in self.stems]) > 1).sum()),
+            "frame_number_gaps": int((np.diff(self.numbers) > 1).sum()),
         }
 
     def listing(self) -> list[str]:
@@ -216,8 +221,7 @@ class Recording:
     @cached_property
     def mercator(self) -> Float[ndarray, "n 2"] | None:
         """Positions of the frames ``stems`` on the drive's Mercator map; nan where there is no packet."""
-        numbers = np.array([int(stem) for stem in self.stems], dtype=np.int64)
-        return None if self.oxts is None else self.oxts.mercator_m(numbers + self.first_packet)
+        return None if self.oxts is None else self.oxts.mercator_m(self.numbers + self.first_packet)
 
     def frames(self, clouds: dict[str, str]) -> Frames:
         """Make columns of the frames with these cloud paths by stem."""
