@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from datasets.base import Dataset, DatasetCard, Finding, Frames
 from datasets.errors import CrossplaceError
@@ -47,7 +47,7 @@ class Kitti(Dataset):
     """``odometry``: the benchmark's ground truth, each sequence in its first camera. ``oxts``: in UTM, all sequences in
     one world. ``oxts-mercator``: as VXP published, position and heading of the IMU on the drive's own Mercator map. A
     sequence whose drive is not there keeps its odometry poses."""
-    camera: Literal[0, 1, 2, 3] = 2
+    camera: int = 2
     """0 left grey, 1 right grey, 2 left colour (as published), 3 right colour."""
     remove_ground: bool = False
     """Leave out the points of the ground plane; as published they stay."""
@@ -73,7 +73,9 @@ class Kitti(Dataset):
     resumable: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        """Refuse a seed that no generator takes."""
+        """Refuse a camera that the car does not have and a seed that no generator takes."""
+        if self.camera not in range(4):
+            raise CrossplaceError(f"kitti: camera must be 0, 1, 2 or 3, found {self.camera}")
         if self.seed < 0:
             raise CrossplaceError(f"kitti: seed must be 0 or more, found {self.seed}")
 

@@ -140,10 +140,11 @@ class Recording:
                     f"{path}: {size[0]}×{size[1]} pixels, but {first.name} has {expected[0]}×{expected[1]}; "
                     "the images of a sequence share one calibration and must have one size"
                 )
-        if self.calibration.image_size not in (None, expected):
+        published = self.calibration.image_size or expected
+        if published != expected:
             raise CrossplaceError(
                 f"{first}: {expected[0]}×{expected[1]} pixels, but the calibration in {self.day} is for "
-                f"{self.calibration.image_size}; fetch the rectified images and the calibration of that day"
+                f"{published[0]}×{published[1]}; fetch the rectified images and the calibration of that day"
             )
         return expected
 

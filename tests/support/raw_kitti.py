@@ -8,13 +8,14 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from datasets.town.drives import Drive
-from datasets.town.light import LIGHTS
-from datasets.town.streets import DistrictPlan
 from numpy import ndarray
 from PIL import Image
 from pyproj import Proj
 from scipy.spatial.transform import Rotation
+
+from datasets.town.drives import Drive
+from datasets.town.light import LIGHTS
+from datasets.town.streets import DistrictPlan
 
 ORIGIN_M = np.array([458_000.0, 5_428_000.0, 110.0])
 """East and north in UTM zone 32 and altitude of the town's origin."""

@@ -1,16 +1,12 @@
-"""The KITTI preparer, on drives small enough to work out by hand and, where present, on real frames."""
+"""The KITTI preparer, on drives small enough to work out by hand."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from scipy.ndimage import gaussian_filter
-from scipy.spatial.transform import Rotation
 
-from benchmark.contact_sheet import project
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
@@ -286,115 +282,3 @@ def test_the_fingerprint_follows_content_options_and_nothing_else(tmp_path: Path
     assert recalibrated != original
     (folder / "velodyne" / "000001.bin").unlink()
     assert Kitti().fingerprint(tmp_path / "a") != recalibrated
-
-
-# --- real frames ---------------------------------------------------------------------------------
-
-TEST_DATA = Path(os.environ.get("CROSSPLACE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-
-
-@pytest.fixture(scope="module")
-def kitti_mini(tmp_path_factory: pytest.TempPathFactory) -> PreparedDataset:
-    source = TEST_DATA / "kitti-mini"
-    if not source.is_dir():
-        pytest.skip(f"no real KITTI frames at {source}; set CROSSPLACE_TEST_DATA")
-    return prepare(source, tmp_path_factory.mktemp("kitti-mini"))
-
-
-def rows_of(dataset: PreparedDataset, traversal: str) -> list[int]:
-    return [int(row) for row in np.flatnonzero(dataset.frames.traversal == traversal)]
-
-
-@pytest.mark.data
-def test_real_frames_are_all_there(kitti_mini: PreparedDataset) -> None:
-    assert (kitti_mini.counts["kept"], kitti_mini.counts["frame_number_gaps"]) == (22, 20)
-    numbers = [int(frame_id.split("/")[1]) for frame_id in kitti_mini.frames.frame_id]
-    assert numbers == [*range(0, 51, 5)] * 2
-
-
-@pytest.mark.data
-def test_real_car_drives_forward_at_a_plausible_pace(kitti_mini: PreparedDataset) -> None:
-    """About 1.3 m a frame (0.1 s) on the road of sequence 04, in the direction the LiDAR looks; every fifth is here."""
-    rows = rows_of(kitti_mini, "04")
-    step = np.diff(kitti_mini.frames.position_m[rows], axis=0)
-    per_frame_m = np.linalg.norm(step, axis=1) / 5
-    assert ((per_frame_m > 1.2) & (per_frame_m < 1.5)).all()
-    driven_rad = np.arctan2(step[:, 1], step[:, 0])
-    np.testing.assert_allclose(driven_rad, kitti_mini.frames.yaw_rad[rows[:-1]], atol=0.02)
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("traversal", ["04", "raw0009"])
-def test_real_projection_equals_the_published_matrices(kitti_mini: PreparedDataset, traversal: str) -> None:
-    frame = kitti_mini.frame(rows_of(kitti_mini, traversal)[3])
-    assert frame.intrinsics is not None
-    assert frame.camera_from_lidar is not None
-    calibration = {
-        line.split(":")[0]: np.array(line.split(":")[1].split(), dtype=float).reshape(3, 4)
-        for line in (kitti_mini.root / "sequences" / traversal / "calib.txt").read_text().splitlines()
-    }
-    points = kitti_mini.load_cloud(frame).astype(np.float64)
-    lidar = np.c_[points, np.ones(len(points))].T
-    homogeneous = calibration["P2"] @ np.vstack([calibration["Tr"], [0, 0, 0, 1]]) @ lidar
-    published = (homogeneous[:2] / homogeneous[2]).T + 0.5
-    k = frame.intrinsics
-    seen = (homogeneous[2] > 1e-3) & ((published >= 0) & (published < (k.width, k.height))).all(axis=1)
-    pixels, depth_m = project(points, k, frame.camera_from_lidar)
-    assert 10_000 < len(pixels) < len(points) / 4
-    np.testing.assert_allclose(pixels, published[seen], atol=1e-6)
-    np.testing.assert_allclose(depth_m, homogeneous[2][seen], atol=1e-9)
-
-
-@pytest.mark.data
-def test_real_road_lies_in_the_lower_half_of_the_image(kitti_mini: PreparedDataset) -> None:
-    for row in range(len(kitti_mini.frames)):
-        frame = kitti_mini.frame(row)
-        assert frame.intrinsics is not None
-        assert frame.camera_from_lidar is not None
-        points = kitti_mini.load_cloud(frame)
-        x, y, z = points.T
-        ahead = (x > 6) & (x < 20) & (np.abs(y) < 2) & (np.abs(z + 1.7) < 0.3)
-        pixels, _ = project(points[ahead], frame.intrinsics, frame.camera_from_lidar)
-        assert len(pixels) > 200, frame.frame_id
-        assert (pixels[:, 1] > frame.intrinsics.height / 2).all(), frame.frame_id
-
-
-@pytest.mark.data
-@pytest.mark.parametrize("traversal", ["04", "raw0009"])
-def test_real_depth_edges_meet_image_edges(kitti_mini: PreparedDataset, traversal: str) -> None:
-    """Where one surface ends before another the image changes; looked at 12 pixels (1°) aside it does so less."""
-
-    def mean_gradient(shift_px: int) -> float:
-        found = []
-        for row in rows_of(kitti_mini, traversal):
-            frame = kitti_mini.frame(row)
-            assert frame.intrinsics is not None
-            assert frame.camera_from_lidar is not None
-            points = kitti_mini.load_cloud(frame)
-            range_m = np.hypot(points[:, 0], points[:, 1])
-            before_a_gap = np.diff(range_m, append=0) > 1  # neighbours in the file are neighbours on a beam's circle
-            after_a_gap = -np.diff(range_m, prepend=0) > 1
-            edge = (before_a_gap | after_a_gap) & (range_m < 30) & (points[:, 2] > -1.2)
-            pixels, _ = project(points[edge], frame.intrinsics, frame.camera_from_lidar)
-            column, line = np.floor(pixels + np.array([shift_px, 0])).astype(int).T
-            grey = gaussian_filter(kitti_mini.load_image(frame).mean(axis=2), 1.5)
-            inside = (column >= 0) & (column < grey.shape[1])
-            found.append(np.abs(np.gradient(grey, axis=1))[line[inside], column[inside]].mean())
-        return float(np.mean(found))
-
-    assert mean_gradient(0) > 1.2 * max(mean_gradient(-12), mean_gradient(12))
-
-
-@pytest.mark.data
-def test_real_quaternions_hold_the_published_rotations(kitti_mini: PreparedDataset) -> None:
-    """Undoing the axes and the extrinsics by hand gives back the pose line."""
-    row = rows_of(kitti_mini, "raw0009")[10]
-    frames = kitti_mini.frames
-    world_from_lidar = Rotation.from_quat(frames.quaternion_wxyz[row][[1, 2, 3, 0]]).as_matrix()
-    pose = np.loadtxt(TEST_DATA / "kitti-mini" / "poses" / "raw0009.txt")[50].reshape(3, 4)
-    calib = (kitti_mini.root / "sequences" / "raw0009" / "calib.txt").read_text().splitlines()
-    tr = np.array(next(line for line in calib if line.startswith("Tr")).split()[1:], dtype=float).reshape(3, 4)
-    expected = pose[:, :3] @ tr[:, :3]
-    np.testing.assert_allclose(world_from_lidar, [expected[2], -expected[0], -expected[1]], atol=1e-5)
-    origin = pose @ [*tr[:, 3], 1]
-    np.testing.assert_allclose(frames.position_m[row], [origin[2], -origin[0], -origin[1]], atol=1e-9)

@@ -96,7 +96,7 @@ def test_projection_is_that_of_the_odometry_layout(from_raw: PreparedDataset, fr
 def test_utm_differs_from_the_odometry_poses_by_one_rigid_motion(
     raw: Path, from_odometry: PreparedDataset, tmp_path: Path
 ) -> None:
-    """Over these 64 m within 0.2 m: the odometry poses are on the scaled Mercator map, which is 0.2 % off."""
+    """Over these 60 m within 0.2 m: the odometry poses are on the scaled Mercator map, which is 0.2 % off."""
     pytest.importorskip("pyproj")
     frames = prepare(raw, tmp_path, poses="oxts").frames
     assert set(frames.world) == {"karlsruhe"}
