@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -23,7 +24,8 @@ class RawDrive(Recording):
     Poses are those of OXTS. A frame's time is its image's, as in the odometry sequences.
     """
 
-    needs_packets = True
+    needs_packets: ClassVar[bool] = True
+    all_that_is_read: ClassVar[tuple[str, ...]] = (*Recording.all_that_is_read, "never_scanned")
 
     @property
     def folder(self) -> Path:
@@ -73,7 +75,15 @@ class RawDrive(Recording):
     @cached_property
     def never_scanned(self) -> list[int]:
         """Frames without scan: blank lines in the time stamps of the scans, such as 177 to 180 of drive 0009."""
-        return np.flatnonzero(read_stamps(self._stamps[1], FROM_RAW) == BLANK_NS).tolist()
+        stamps = read_stamps(self._stamps[1], FROM_RAW)
+        blank = np.flatnonzero(stamps == BLANK_NS).tolist()
+        phantoms = [stem for stem in self.clouds if int(stem) >= len(stamps) or int(stem) in blank]
+        if phantoms:
+            raise CrossplaceError(
+                f"{self._stamps[1]}: no time on line {int(phantoms[0]) + 1}, but there is a scan {phantoms[0]}.bin; "
+                "fetch both again"
+            )
+        return blank
 
     @cached_property
     def trajectory(self) -> tuple[Int[ndarray, " n"], Float[ndarray, "n 4 4"]]:
@@ -83,12 +93,6 @@ class RawDrive(Recording):
         """
         path = self._stamps[0]
         times_ns = read_stamps(path, FROM_RAW)
-        phantoms = [stem for stem in self.clouds if int(stem) in set(self.never_scanned)]
-        if phantoms:
-            raise CrossplaceError(
-                f"{self._stamps[1]}: line {int(phantoms[0]) + 1} is blank, but there is a scan {phantoms[0]}.bin; "
-                "fetch both again"
-            )
         timeless = [stem for stem in self.stems if int(stem) >= len(times_ns) or times_ns[int(stem)] == BLANK_NS]
         if timeless:
             raise CrossplaceError(

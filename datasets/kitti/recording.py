@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -41,8 +41,17 @@ class Recording:
     camera: int = 2
     poses: Poses = "odometry"
 
-    needs_packets = False
+    needs_packets: ClassVar[bool] = False
     """Whether a frame without packet is of no use."""
+    all_that_is_read: ClassVar[tuple[str, ...]] = (
+        "calibration",
+        "trajectory",
+        "image_size",
+        "n_points",
+        "positions",
+        "mercator",
+    )
+    """Properties that raise what is wrong with the files they come from."""
 
     # --- what subclasses say -----------------------------------------------------------------------
 
@@ -182,7 +191,7 @@ class Recording:
     def faults(self) -> list[str]:
         """Say what keeps this recording from being prepared, one sentence each."""
         faults = []
-        for needed in ("calibration", "trajectory", "image_size", "n_points", "positions", "mercator"):
+        for needed in self.all_that_is_read:
             try:
                 getattr(self, needed)
             except CrossplaceError as error:

@@ -1,5 +1,6 @@
 """What is taken from a source, what ``crossplace data check`` says of it, and the options on the command line."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,21 @@ TOWN = RawKitti(n_frames=3, lidar_points=200)
 GEOREFERENCED = {"poses": "oxts"}
 
 
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sequences 03 (whose drive is nowhere offered), 04 with its drive, and 11 with SemanticKITTI's poses."""
-    source = tmp_path / "raw"
+    source = tmp_path_factory.mktemp("written")
     for name in ("03", "04", "11"):
         TOWN.write_odometry(source, name)
     (source / "poses" / "11.txt").rename(source / "sequences" / "11" / "poses.txt")
     TOWN.write_raw(source)
     return source
+
+
+@pytest.fixture
+def raw(written: Path, tmp_path: Path) -> Path:
+    """A copy that may be changed."""
+    return Path(shutil.copytree(written, tmp_path / "raw"))
 
 
 def prepare(source: Path, folder: Path, **options: Any) -> PreparedDataset:
@@ -129,7 +136,7 @@ def test_frames_without_packet_have_no_mercator_and_are_dropped_where_the_pose_n
 def test_an_image_that_the_days_calibration_is_not_for_is_a_fault(raw: Path, tmp_path: Path) -> None:
     for path in (raw / "2011_09_30" / "2011_09_30_drive_0016_sync" / "image_02" / "data").iterdir():
         Image.new("RGB", (50, 20)).save(path)
-    with pytest.raises(CrossplaceError, match="50×20 pixels, but the calibration in .* is for 160×120"):
+    with pytest.raises(CrossplaceError, match=r"50×20 pixels, but the calibration in .* is for 160×120"):
         prepare(raw, tmp_path / "out", sequences=("2011_09_30_drive_0016",))
 
 
