@@ -23,6 +23,9 @@ FRAMES_PER_JOB = 200
 FRAMES_PER_GROUND_JOB = 4
 """Finding the ground takes seconds a frame, looking for broken points milliseconds."""
 
+STRANGE_M = 20.0
+"""Poses and OXTS of one drive do not differ by so much."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kitti(Dataset):
@@ -94,6 +97,8 @@ class Kitti(Dataset):
             faults = recording.faults()
             findings.append(Finding(ok=not faults, what=recording.inventory()))
             findings += [Finding(ok=False, what=fault) for fault in faults]
+            if not faults and isinstance(recording, OdometrySequence) and recording.disagreement_m() > STRANGE_M:
+                findings.append(Finding(ok=True, what=_strange(recording)))
         findings += [Finding(ok=True, what=f"{recording.inventory()}; left out") for recording in left_out]
         return findings + [Finding(ok=True, what=note) for note in self._notes(wanted)]
 
@@ -192,6 +197,13 @@ class Kitti(Dataset):
         return OdometrySequence(
             name=name, source=source, camera=self.camera, poses=self.poses, drives=self.oxts or source
         )
+
+
+def _strange(sequence: OdometrySequence) -> str:
+    return (
+        f"sequence {sequence.name}: distances by its poses and by the OXTS packets of {DRIVES[sequence.name][0].name} "
+        f"differ by up to {sequence.disagreement_m():.0f} m: are these its frames and packets, numbered as published?"
+    )
 
 
 def _has_poses(recording: Recording) -> bool:

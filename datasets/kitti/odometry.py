@@ -108,6 +108,18 @@ class OdometrySequence(Recording):
             rows, lambda row: f"{poses_path}: line {row + 1}"
         )
 
+    def disagreement_m(self) -> float:
+        """By how much distances to the first frame differ at most between poses and OXTS; 0 without OXTS.
+
+        Both are of one drive, on maps of nearly one scale: metres apart over kilometres.
+        """
+        if self.mercator is None:
+            return 0.0
+        has_packet = np.isfinite(self.mercator[:, 0])
+        on_map, own = self.mercator[has_packet], self.trajectory[1][self.numbers[has_packet], :3, 3]
+        distances = (np.linalg.norm(track - track[:1], axis=1) for track in (on_map, own))
+        return float(np.abs(np.subtract(*distances)).max(initial=0.0))
+
     def inventory(self) -> str:
         """Say what is there, and what of it is missing."""
         said = f"sequence {self.name}: {super().inventory()}, {'poses' if self.poses_path.is_file() else 'no poses'}"

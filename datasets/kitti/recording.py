@@ -48,7 +48,7 @@ class Recording:
         "trajectory",
         "image_size",
         "n_points",
-        "positions",
+        "timed_poses",
         "mercator",
     )
     """Properties that raise what is wrong with the files they come from."""
@@ -175,7 +175,7 @@ class Recording:
         return self.oxts is not None and self.poses == "oxts"
 
     @cached_property
-    def positions(self) -> tuple[Int[ndarray, " n"], Float[ndarray, "n 4 4"]]:
+    def timed_poses(self) -> tuple[Int[ndarray, " n"], Float[ndarray, "n 4 4"]]:
         """Time in nanoseconds and ``world_from_lidar`` of the frames ``stems`` (``oxts-mercator``: of the IMU)."""
         times_ns, first_camera_from_camera = (column[self.numbers] for column in self.trajectory)
         if self.oxts is None or self.poses == "odometry":
@@ -236,7 +236,7 @@ class Recording:
     def frames(self, clouds: dict[str, str]) -> Frames:
         """Make columns of the frames with these cloud paths by stem."""
         rows = np.flatnonzero([stem in clouds for stem in self.stems])
-        times_ns, world_from_lidar = (column[rows] for column in self.positions)
+        times_ns, world_from_lidar = (column[rows] for column in self.timed_poses)
         world = "karlsruhe" if self.is_georeferenced else f"kitti-{self.name}"
 
         def column(values: list[str]) -> ndarray:

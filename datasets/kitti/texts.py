@@ -95,6 +95,6 @@ def transforms(rows: Float[ndarray, "n 12"], where: Callable[[int], str]) -> Flo
 
 
 def numbered(folder: Path, suffix: str) -> dict[str, Path]:
-    """Files named by a frame number, by stem in the order of the numbers; other files are no frames."""
-    paths = [path for path in folder.glob(f"*{suffix}") if path.stem.isdecimal()]
+    """Files named by a frame number, by stem in their order; other files, and links to nothing, are no frames."""
+    paths = [path for path in folder.glob(f"*{suffix}") if path.stem.isdecimal() and path.is_file()]
     return {path.stem: path for path in sorted(paths, key=lambda path: int(path.stem))}

@@ -137,6 +137,7 @@ def test_incomplete_and_empty_frames_are_dropped_and_counted(tmp_path: Path) -> 
     (folder / "velodyne" / "000001.bin").unlink()
     (folder / "velodyne" / "000002.bin").write_bytes(b"")
     (folder / "image_2" / "._000003.png").write_bytes(b"litter of another system")
+    (folder / "image_2" / "000000.png").symlink_to(tmp_path / "nowhere.png")
     prepared = prepare(tmp_path / "raw", tmp_path / "out")
     assert prepared.frames.frame_id.tolist() == ["00/000003"]
     dropped = {reason: n for reason, n in prepared.counts.items() if n}

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 from benchmark.contact_sheet import project
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
+from datasets.kitti.layout import DRIVES
 from datasets.prepared import PreparedDataset
 
 TOWN = RawKitti()
@@ -74,6 +75,16 @@ def test_oxts_poses_are_the_towns_in_utm(raw: Path, tmp_path: Path, sequence: st
 def test_sequences_and_their_drives_share_one_world(raw: Path, tmp_path: Path) -> None:
     frames = prepare(raw, tmp_path, sequences=("04", "08"), poses="oxts", oxts=raw / "drives").frames
     np.testing.assert_allclose(*(frames.position_m[frames.traversal == name] for name in ("04", "08")), atol=1e-6)
+
+
+def test_check_wonders_at_packets_of_another_stretch(raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kitti = Kitti(sequences=("04", "08"), oxts=raw / "drives")
+    assert not any("differ by" in finding.what for finding in kitti.check(raw))
+    monkeypatch.setitem(DRIVES, "08", (DRIVES["08"][0], 3))
+    (wonder,) = (finding for finding in kitti.check(raw) if "differ by" in finding.what)
+    assert wonder.what.startswith(
+        "sequence 08: distances by its poses and by the OXTS packets of 2011_09_30_drive_0028"
+    )
 
 
 @pytest.mark.parametrize("poses", ["odometry", "oxts", "oxts-mercator"])
