@@ -1,0 +1,68 @@
+"""Reading every image and cloud once: what is broken, what may be referenced, and what gets a clean copy."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypedDict
+from zlib import crc32
+
+import numpy as np
+
+from datasets.files import npy, write_atomically
+from datasets.planes import ground_plane
+from datasets.readers import check_image, read_points
+
+LEVEL_COSINE = 0.9
+"""Least upright part of the normal of a plane that is taken for the ground, as published for VXP's Oxford submaps."""
+
+
+class Outcome(TypedDict):
+    """What became of one frame."""
+
+    cloud: Literal["original", "copy", "dropped_no_points", "dropped_no_ground"]
+    points_not_finite: int
+    points_on_ground: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFiles:
+    """One frame: what is read, and where a clean copy of the cloud goes."""
+
+    frame_id: str
+    image: Path
+    cloud: Path
+    copy: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Several frames, and how their clouds are cleaned."""
+
+    frames: tuple[FrameFiles, ...]
+    remove_ground: bool
+    seed: int
+
+
+def clean_frames(job: Job) -> list[Outcome]:
+    """Check each image and cloud. A cloud with non-finite points, or without its ground, gets a ``.npy`` copy."""
+    return [_clean(files, job) for files in job.frames]
+
+
+def _clean(files: FrameFiles, job: Job) -> Outcome:
+    check_image(files.image)
+    points = read_points(files.cloud)
+    outcome = Outcome(cloud="original", points_not_finite=0, points_on_ground=0)
+    is_finite = np.isfinite(points).all()  # nearly always; 40 times faster than point by point
+    if len(points) and is_finite and not job.remove_ground:
+        return outcome
+    if not is_finite:
+        finite = np.isfinite(points[:, :3]).all(axis=1)
+        points, outcome["points_not_finite"] = points[finite], int((~finite).sum())
+    if job.remove_ground and len(points):
+        plane = ground_plane(points, np.random.default_rng([job.seed, crc32(files.frame_id.encode())]))
+        if plane is None or plane.normal[2] < LEVEL_COSINE:
+            return outcome | {"cloud": "dropped_no_ground"}
+        points, outcome["points_on_ground"] = points[~plane.is_inlier], int(plane.is_inlier.sum())
+    if len(points) == 0:
+        return outcome | {"cloud": "dropped_no_points"}
+    write_atomically(files.copy, npy(points), durable=False)
+    return outcome | {"cloud": "copy"}

@@ -1,0 +1,278 @@
+"""What odometry sequences and raw drives have in common: numbered images and clouds that go together."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from datasets.base import Frames, Lidar, Traversal
+from datasets.errors import CrossplaceError
+from datasets.files import sha256_of
+from datasets.kitti.calibration import Calibration, lidar_from_imu
+from datasets.kitti.layout import of_all
+from datasets.kitti.oxts import Oxts
+from datasets.kitti.texts import numbered
+from datasets.prepared import quaternion_wxyz
+from datasets.readers import image_size
+
+Poses = Literal["odometry", "oxts", "oxts-mercator"]
+
+HDL_64E = Lidar(beams=64, vertical_fov_deg=(-24.9, 2.0), max_range_m=120.0, form="scan")
+POINT_BYTES = 16
+"""float32 x, y, z, intensity."""
+PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
+WORLD_FROM_FIRST_CAMERA = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+"""The first camera turned to x forward: east is its z axis, north its -x axis, up its -y axis."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """One sequence or drive. What reads a file raises CrossplaceError naming the file and the fault.
+
+    Subclasses say where files lie and read calibration, times and the recording's own poses.
+    """
+
+    name: str
+    source: Path
+    camera: int = 2
+    poses: Poses = "odometry"
+
+    needs_packets: ClassVar[bool] = False
+    """Whether a frame without packet is of no use."""
+    all_that_is_read: ClassVar[tuple[str, ...]] = (
+        "calibration",
+        "trajectory",
+        "image_size",
+        "n_points",
+        "timed_poses",
+        "mercator",
+    )
+    """Properties that raise what is wrong with the files they come from."""
+
+    # --- what subclasses say -----------------------------------------------------------------------
+
+    @property
+    def image_folder(self) -> Path:
+        """Where the chosen camera's images lie."""
+        raise NotImplementedError
+
+    @property
+    def cloud_folder(self) -> Path:
+        """Where the clouds lie."""
+        raise NotImplementedError
+
+    @property
+    def day(self) -> Path:
+        """Folder of the raw calibration that goes with ``oxts``."""
+        raise NotImplementedError
+
+    @property
+    def first_packet(self) -> int:
+        """Number of the packet that belongs to frame 0."""
+        return 0
+
+    @cached_property
+    def oxts(self) -> Oxts | None:
+        """The GPS/IMU unit, if its drive is there."""
+        raise NotImplementedError
+
+    @property
+    def texts(self) -> list[Path]:
+        """All text files that are read, packets apart."""
+        raise NotImplementedError
+
+    @property
+    def expected(self) -> int | None:
+        """How many frames there are in the complete download."""
+        raise NotImplementedError
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Of camera and LiDAR."""
+        raise NotImplementedError
+
+    @cached_property
+    def trajectory(self) -> tuple[Int[ndarray, " n"], Float[ndarray, "n 4 4"]]:
+        """Time in nanoseconds by frame number, and the recording's own ``first_camera_from_camera`` of camera 0."""
+        raise NotImplementedError
+
+    # --- frames ------------------------------------------------------------------------------------
+
+    @cached_property
+    def images(self) -> dict[str, Path]:
+        """Images by stem."""
+        return numbered(self.image_folder, ".png")
+
+    @cached_property
+    def clouds(self) -> dict[str, Path]:
+        """Clouds by stem."""
+        return numbered(self.cloud_folder, ".bin")
+
+    @cached_property
+    def pairs(self) -> list[str]:
+        """Frames with image and cloud, by number."""
+        return [stem for stem in self.images if stem in self.clouds]
+
+    @cached_property
+    def stems(self) -> list[str]:
+        """Frames that have all that is needed, by number."""
+        if self.oxts is None or not (self.needs_packets or self.poses != "odometry"):
+            return self.pairs
+        return [stem for stem in self.pairs if int(stem) + self.first_packet in self.oxts.packets]
+
+    @cached_property
+    def numbers(self) -> Int[ndarray, " n"]:
+        """Frame numbers of the frames ``stems``."""
+        return np.array([int(stem) for stem in self._some_stems()], dtype=np.int64)
+
+    def _some_stems(self) -> list[str]:
+        if not self.stems:
+            what = "image, cloud and OXTS packet" if self.pairs else "image and cloud"
+            raise CrossplaceError(
+                f"{self.image_folder.parent}: no frame with {what}; expected numbered files such as "
+                f"{self.image_folder.name}/000000.png and {self.cloud_folder.name}/000000.bin"
+            )
+        return self.stems
+
+    @cached_property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height, the same for every frame."""
+        first, *rest = (self.images[stem] for stem in self._some_stems())
+        expected = _size_of_whole(first)
+        for path, size in zip(rest, map(_size_of_whole, rest), strict=True):
+            if size != expected:
+                raise CrossplaceError(
+                    f"{path}: {size[0]}×{size[1]} pixels, but {first.name} has {expected[0]}×{expected[1]}; "
+                    "the images of a sequence share one calibration and must have one size"
+                )
+        published = self.calibration.image_size or expected
+        if published != expected:
+            raise CrossplaceError(
+                f"{first}: {expected[0]}×{expected[1]} pixels, but the calibration in {self.day} is for "
+                f"{published[0]}×{published[1]}; fetch the rectified images and the calibration of that day"
+            )
+        return expected
+
+    @cached_property
+    def n_points(self) -> int:
+        """Points in all clouds, by file size."""
+        sizes = {path: path.stat().st_size for path in self.clouds.values()}
+        cut = [path for path, size in sizes.items() if size % POINT_BYTES]
+        if cut:
+            raise CrossplaceError(
+                f"{cut[0]}: {sizes[cut[0]]} bytes are no whole number of points of {POINT_BYTES} bytes; "
+                f"{len(cut)} of {len(sizes)} clouds of this sequence are cut off: fetch them again"
+            )
+        return sum(sizes.values()) // POINT_BYTES
+
+    @property
+    def is_georeferenced(self) -> bool:
+        """Whether poses are in UTM."""
+        return self.oxts is not None and self.poses == "oxts"
+
+    @cached_property
+    def timed_poses(self) -> tuple[Int[ndarray, " n"], Float[ndarray, "n 4 4"]]:
+        """Time in nanoseconds and ``world_from_lidar`` of the frames ``stems`` (``oxts-mercator``: of the IMU)."""
+        times_ns, first_camera_from_camera = (column[self.numbers] for column in self.trajectory)
+        if self.oxts is None or self.poses == "odometry":
+            world_from_camera = WORLD_FROM_FIRST_CAMERA @ first_camera_from_camera
+            return times_ns, world_from_camera @ self.calibration.camera0_from_lidar
+        packets = self.numbers + self.first_packet
+        if self.poses == "oxts-mercator":
+            return times_ns, self.oxts.mercator_from_imu(packets)
+        return times_ns, self.oxts.utm_from_imu(packets) @ np.linalg.inv(lidar_from_imu(self.day))
+
+    # --- what there is to say ----------------------------------------------------------------------
+
+    def faults(self) -> list[str]:
+        """Say what keeps this recording from being prepared, one sentence each."""
+        faults = []
+        for needed in self.all_that_is_read:
+            try:
+                getattr(self, needed)
+            except CrossplaceError as error:
+                faults.append(str(error))
+        return list(dict.fromkeys(faults))
+
+    def inventory(self) -> str:
+        """Say what is there, and what of it is missing."""
+        has_all = len(self.pairs) == self.expected
+        found = [
+            f"{of_all(len(self.images), self.expected)} images",
+            f"{of_all(len(self.clouds), self.expected)} clouds",
+            f"{len(self.pairs)} frames with both" + (" (all)" if has_all else ""),
+        ]
+        return ", ".join(found)
+
+    def counts(self) -> dict[str, int]:
+        """Frames that are not taken, by reason, and jumps of the frame number by more than one."""
+        return {
+            "dropped_no_image": len(self.clouds.keys() - self.images.keys()),
+            "dropped_no_cloud": len(self.images.keys() - self.clouds.keys()),
+            "dropped_no_oxts": len(self.pairs) - len(self.stems),
+            "frame_number_gaps": int((np.diff(self.numbers) > 1).sum()),
+        }
+
+    def listing(self) -> list[str]:
+        """List each file: its path and its content's hash (text) or size (images and clouds)."""
+        sensors = [*self.images.values(), *self.clouds.values()]
+        return [
+            *(f"{self.name} {path.parent.name}/{path.name} {sha256_of(path)}" for path in self.texts if path.is_file()),
+            *(f"{self.name} {path.parent.name}/{path.name} {path.stat().st_size}" for path in sensors),
+            *([f"{self.name} oxts {self.oxts.digest()}"] if self.oxts else []),
+        ]
+
+    # --- the prepared form -------------------------------------------------------------------------
+
+    @cached_property
+    def mercator(self) -> Float[ndarray, "n 2"] | None:
+        """Positions of the frames ``stems`` on the drive's Mercator map; nan where there is no packet."""
+        return None if self.oxts is None else self.oxts.mercator_m(self.numbers + self.first_packet)
+
+    def frames(self, clouds: dict[str, str]) -> Frames:
+        """Make columns of the frames with these cloud paths by stem."""
+        rows = np.flatnonzero([stem in clouds for stem in self.stems])
+        times_ns, world_from_lidar = (column[rows] for column in self.timed_poses)
+        world = "karlsruhe" if self.is_georeferenced else f"kitti-{self.name}"
+
+        def column(values: list[str]) -> ndarray:
+            return np.array(values, dtype=object)
+
+        return Frames(
+            frame_id=column([f"{self.name}/{stem}" for stem in clouds]),
+            traversal=column([self.name] * len(clouds)),
+            world=column([world] * len(clouds)),
+            timestamp_ns=times_ns,
+            position_m=world_from_lidar[:, :3, 3],
+            quaternion_wxyz=quaternion_wxyz(world_from_lidar[:, :3, :3]),
+            yaw_rad=np.arctan2(world_from_lidar[:, 1, 0], world_from_lidar[:, 0, 0]),
+            image=column([self.images[stem].relative_to(self.source).as_posix() for stem in clouds]),
+            cloud=column(list(clouds.values())),
+            mercator_m=None if self.mercator is None else self.mercator[rows],
+        )
+
+    def traversal(self) -> Traversal:
+        """What all frames share."""
+        return Traversal(
+            name=self.name,
+            condition="day",
+            georeferenced=self.is_georeferenced,
+            intrinsics=self.calibration.intrinsics(*self.image_size),
+            camera_from_lidar=self.calibration.camera_from_lidar,
+            lidar=HDL_64E,
+            mercator_scale=None if self.oxts is None else self.oxts.mercator_scale,
+        )
+
+
+def _size_of_whole(path: Path) -> tuple[int, int]:
+    """Width and height of a PNG that ends as one does; its checksums are read when it is prepared."""
+    size = image_size(path)
+    with path.open("rb") as file:
+        file.seek(-min(path.stat().st_size, len(PNG_END)), 2)
+        if file.read() != PNG_END:
+            raise CrossplaceError(f"{path}: not a readable image (cut off, or more follows its end); fetch it again")
+    return size
