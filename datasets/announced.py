@@ -60,20 +60,3 @@ class Oxford(Announced):
         source="https://robotcar-dataset.robots.ox.ac.uk (free registration; runs, SDK camera models)",
         layout="<run>/stereo/centre/*.png, <run>/lms_front/*.bin, <run>/gps/ins.csv, <run>/*.timestamps",
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Vivid(Announced):
-    """ViViD++ driving."""
-
-    card = DatasetCard(
-        name="vivid",
-        title="ViViD++ driving",
-        paper="Lee, Cho, Shin, Kim, Myung: ViViD++: Vision for Visibility Dataset, RA-L 2022",
-        year=2022,
-        licence="non-commercial; see the project page",
-        modalities="image, Ouster OS1-64 LiDAR",
-        is_real=True,
-        source="https://visibilitydataset.github.io (request form)",
-        layout="<run>.bag for campus and city × day1, day2, evening, night",
-    )

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from datasets.announced import Announced, Oxford, Vivid
+from datasets.announced import Announced, Oxford
 from datasets.errors import CrossplaceError
 
-ALL = pytest.mark.parametrize("dataset", [Oxford(), Vivid()], ids=lambda d: d.card.name)
+ALL = pytest.mark.parametrize("dataset", [Oxford()], ids=lambda d: d.card.name)
 
 
 @ALL
