@@ -62,9 +62,10 @@ def reading(path: Path, what: str = "") -> Iterator[None]:
         raise CrossplaceError(NEEDED) from error
     except Exception as error:  # ReaderError, SerdeError, AssertionError, OSError, … by the kind of damage
         reason = " ".join(str(error).split()) or type(error).__name__
-        remedy = "`rosbag reindex` may mend it" if "index" in reason else "fetch it again"
         place = f"{path}: {what}" if what else f"{path}"
-        raise CrossplaceError(f"{place}: not readable as a ROS1 bag ({reason}); {remedy}") from error
+        raise CrossplaceError(
+            f"{place}: not readable as a ROS1 bag ({reason}); fetch it again, or try `rosbag reindex` on it"
+        ) from error
 
 
 def topics_of(path: Path) -> dict[str, Topic]:
@@ -109,23 +110,20 @@ def _decompressors() -> dict[str, Any]:
 
 def _check_index(path: Path, reader: "Reader") -> None:
     """Refuse an index that passes over part of the file, or that contradicts itself: messages would be lost unseen."""
+    with path.open("rb") as file:
+        index_at, at = _landmarks(file)
     counted = {connection.id: 0 for connection in reader.connections}
-    end = None
     for info in sorted(reader.chunk_infos, key=lambda info: info.pos):
-        if end not in (None, info.pos):
-            raise ValueError(f"the index knows nothing of bytes {end} to {info.pos}")
-        chunk = reader.chunks[info.pos]
-        end = chunk.datapos + chunk.datasize
+        if info.pos != at:
+            raise ValueError(f"the index knows a chunk at byte {info.pos}, not the one expected at {at}")
+        at = reader.chunks[info.pos].datapos + reader.chunks[info.pos].datasize
         for connection, count in info.connection_counts.items():
             counted[connection] += count
-            end += INDEX_RECORD_BYTES + INDEX_ENTRY_BYTES * count
+            at += INDEX_RECORD_BYTES + INDEX_ENTRY_BYTES * count
+    if at != index_at:
+        raise ValueError(f"the index knows the file up to byte {at} of {index_at}")
     if {connection: len(entries) for connection, entries in reader.indexes.items()} != counted:
-        raise ValueError("the index of the chunks and that of the file count different messages")
-    with path.open("rb") as file:
-        index_at, first_chunk_at = _landmarks(file)
-    first = min((info.pos for info in reader.chunk_infos), default=index_at)
-    if (first, index_at if end is None else end) != (first_chunk_at, index_at):
-        raise ValueError(f"the index covers bytes {first} to {end} of {first_chunk_at} to {index_at}")
+        raise ValueError("the index of the file and those of its chunks count different messages")
 
 
 def _landmarks(file: IO[bytes]) -> tuple[int, int]:
@@ -150,7 +148,7 @@ def index_sha256(path: Path) -> str:
         return digest.hexdigest()
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
 def _decompressed(path: Path, at: int, n_bytes: int, compression: str) -> bytes:
     with path.open("rb") as file:
         file.seek(at)

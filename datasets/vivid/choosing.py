@@ -41,7 +41,7 @@ class Chosen:
 
 def choose(found: Survey, rules: Rules) -> Chosen:
     """Clouds with a position and an image, each of the other clouds counted once by the first reason against it."""
-    counts: Counter[str] = Counter(gps_without_fix=found.without_fix)
+    counts: Counter[str] = Counter(gps_without_fix=len(found.without_fix))
     image_ns, image_places = _in_order(found.images)
     cloud_ns, cloud_places = _in_order(found.clouds)
     cloud_ns = cloud_ns + rules.lidar_offset_ns

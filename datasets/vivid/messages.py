@@ -119,7 +119,7 @@ def points_of(message: Any) -> Float[ndarray, "n 3"]:
         raise CrossplaceError(f"expected fields x, y and z of one float32 or float64 each, found {found or 'none'}")
     n_bytes = message.row_step * message.height
     last = max(fields[axis].offset + int(formats[axis][1]) for axis in "xyz")
-    is_grid = last <= message.point_step and message.point_step * message.width <= message.row_step
+    is_grid = 0 < last <= message.point_step and message.row_step // message.point_step == message.width
     if not is_grid or n_bytes != len(message.data):
         raise CrossplaceError(
             f"{len(message.data)} bytes are no {message.height} rows of {message.width} points with {message.row_step} "

@@ -9,8 +9,8 @@ from datasets.vivid.bags import Place, Topic, read_message, reading, topics_of
 from datasets.vivid.messages import (
     CAMERA,
     GPS,
-    LIDAR,
     STAMP_BYTES,
+    TYPES,
     check_types,
     decoded,
     position_of,
@@ -27,29 +27,31 @@ class Survey(NamedTuple):
     clouds: list[tuple[int, Place]]
     fixes: list[tuple[int, float, float, float]]
     """Time, latitude, longitude, altitude."""
-    without_fix: int
+    without_fix: list[int]
+    """Times of GPS messages that say they have none."""
 
 
 def survey(path: Path) -> Survey:
-    """Read the index of a bag, the head of every image and cloud and all GPS messages.
+    """Read the index of a bag, the head of every image and cloud and all GPS messages, from its beginning to its end.
 
     Raises:
         CrossplaceError: damage; topics that are missing or of other types (all of them at once).
     """
     topics = checked_topics(path)
+    found = Survey([], [], [], [])
+    messages = [(place, name, number) for name in TYPES for number, place in enumerate(topics[name].places)]
     with path.open("rb") as file:
-        fixes = []
-        for number, place in enumerate(topics[GPS].places):
-            with reading(path, f"{GPS}, message {number}"):
-                message = read_message(path, file, place)
-                fix = position_of(decoded(message, GPS))
-                fixes.append((stamp_ns(message), fix))
-        return Survey(
-            images=_stamped(path, file, topics[CAMERA], CAMERA),
-            clouds=_stamped(path, file, topics[LIDAR], LIDAR),
-            fixes=[(time, *fix) for time, fix in fixes if fix is not None],
-            without_fix=sum(fix is None for _, fix in fixes),
-        )
+        for place, name, number in sorted(messages):  # by chunk: compressed ones are opened once
+            with reading(path, f"{name}, message {number}"):
+                message = read_message(path, file, place, None if name == GPS else STAMP_BYTES)
+                time_ns = stamp_ns(message)
+                if name != GPS:
+                    (found.images if name == CAMERA else found.clouds).append((time_ns, place))
+                elif (position := position_of(decoded(message, GPS))) is None:
+                    found.without_fix.append(time_ns)
+                else:
+                    found.fixes.append((time_ns, *position))
+    return found
 
 
 def checked_topics(path: Path) -> dict[str, Topic]:
@@ -58,14 +60,6 @@ def checked_topics(path: Path) -> dict[str, Topic]:
     if faults := check_types(topics):
         raise CrossplaceError(f"{path}: {'; '.join(faults)}")
     return topics
-
-
-def _stamped(path: Path, file: IO[bytes], topic: Topic, name: str) -> list[tuple[int, Place]]:
-    stamped = []
-    for number, place in enumerate(topic.places):
-        with reading(path, f"{name}, message {number}"):
-            stamped.append((stamp_ns(read_message(path, file, place, STAMP_BYTES)), place))
-    return stamped
 
 
 def content_of(bag: Path, file: IO[bytes], topic: str, place: Place, read: Callable[[Any], Content]) -> Content:

@@ -38,7 +38,8 @@ def east_north_up_m(fixes: Float[ndarray, "n 3"]) -> Float[ndarray, "n 3"]:
     As published: a plane that touches the ellipsoid (WGS84) at the origin; up is the height above that plane, from
     which the earth bends away (2 m at 5 km).
     """
-    return np.stack(_plane_from_degrees().transform(fixes[:, 1], fixes[:, 0], fixes[:, 2]), axis=1)
+    latitude, longitude, altitude = fixes.T.tolist()  # pyproj mistakes an array of one for a number
+    return np.stack(_plane_from_degrees().transform(longitude, latitude, altitude), axis=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

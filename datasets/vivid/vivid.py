@@ -95,7 +95,7 @@ class Vivid(Dataset):
                 raise CrossplaceError(f"vivid: {name} must be {least} or more, found {value}")
         if self.image_width > self.calibration.raw.width:
             raise CrossplaceError(f"vivid: image_width must be {self.calibration.raw.width} or less (the raw images')")
-        self._offsets_ns()
+        self._rules("")  # offsets are numbers
 
     def check(self, source: Path | None) -> Sequence[Finding]:
         """One line a bag with what is in it, one for every fault, and the runs that are not there."""
@@ -253,7 +253,7 @@ def _nanoseconds(seconds: str) -> int:
     """Exact: as a float, a time since 1970 is known to a quarter of a microsecond."""
     try:
         return int((Decimal(seconds) * 1_000_000_000).to_integral_value())
-    except ArithmeticError as error:
+    except (ArithmeticError, ValueError) as error:
         raise CrossplaceError(f"vivid: {seconds!r} is no number of seconds") from error
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from rosbags.rosbag1 import Writer
@@ -20,6 +20,7 @@ from datasets.town.camera import PinholeCamera
 from datasets.town.drives import Drive
 from datasets.town.lidar import SpinningLidar, evenly
 from datasets.town.light import LIGHTS
+from datasets.vivid import Vivid
 from datasets.vivid.fisheye import Calibration
 
 TYPES = get_typestore(Stores.ROS1_NOETIC)
@@ -31,6 +32,16 @@ BOOT_S = 1621837330.818392
 
 SMALL = Calibration(raw=Intrinsics(fx=70.26, fy=70.35, cx=64.54, cy=52.7, width=128, height=104))
 """The published camera with a tenth of the pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallVivid(Vivid):
+    """The preparer for bags of ``SMALL``."""
+
+    image_width: int = 64
+    calibration: ClassVar[Calibration] = SMALL
+
+
 OUSTER = np.dtype(
     {
         "names": ["x", "y", "z", "intensity", "t", "reflectivity", "ring", "ambient", "range"],

@@ -1,25 +1,17 @@
 """The town in ViViD++'s bags, prepared: the same places, headings, clouds and projections as the town itself."""
 
-from typing import ClassVar
-
 import numpy as np
 import pytest
-from raw_vivid import BOOT_S, SMALL, Car, write_bag
+from raw_vivid import BOOT_S, Car, SmallVivid, write_bag
 
 from datasets.prepared import PreparedDataset
 from datasets.town import Town
 from datasets.town.camera import PinholeCamera
 from datasets.town.light import LIGHTS
-from datasets.vivid import Vivid
-from datasets.vivid.fisheye import Calibration
 
 RUNS = {"campus_day1": "day", "campus_evening": "evening"}
 TIMES_S = np.arange(8) * 2.5 + 3.0
 """Through streets and junctions of the test district."""
-
-
-class SmallVivid(Vivid):
-    calibration: ClassVar[Calibration] = SMALL
 
 
 @pytest.fixture(scope="module")
