@@ -129,7 +129,7 @@ class Vivid(Dataset):
         """Look through the bags, then write frames; yields (frames done, frames in all). Goes on after a kill."""
         bags = self._bags(source)
         for part in destination.glob("*/*/.*"):  # what a killed process had begun
-            part.unlink()
+            part.unlink(missing_ok=True)
         surveys = run_jobs(survey, bags, destination / SURVEYS, workers=workers)
         runs = {bag: choose(_survey(found), self._rules(bag.stem)) for bag, found in zip(bags, surveys, strict=True)}
         total, done = sum(len(run.time_ns) for run in runs.values()), 0
