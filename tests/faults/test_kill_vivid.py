@@ -23,7 +23,7 @@ from datasets.vivid import Vivid
 from datasets.vivid.fisheye import Calibration
 from datasets.vivid.messages import CAMERA, GPS, LIDAR
 
-N_FRAMES, N_KILLS = 1000, 5
+N_FRAMES, N_KILLS = 1000, 4
 pytestmark = pytest.mark.slow
 
 
@@ -82,7 +82,7 @@ def test_killed_at_random_moves_of_files(undisturbed: tuple[Path, dict[str, str]
     assert contents(out) == whole
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0])
 def test_killed_from_outside_at_a_random_moment_with_its_workers(
     undisturbed: tuple[Path, dict[str, str]], seed: int
 ) -> None:
