@@ -1,5 +1,6 @@
 """ViViD++ driving: its options, its check, and the way from bags to the prepared form."""
 
+import logging
 import os
 import shutil
 from collections import Counter
@@ -24,6 +25,8 @@ from datasets.vivid.fisheye import Calibration
 from datasets.vivid.messages import CAMERA, GPS, LIDAR, points_of, position_of
 from datasets.vivid.survey import Inspection, Survey, inspect, survey
 from datasets.vivid.writing import Job, Written, image_of, write_frames
+
+log = logging.getLogger(__name__)
 
 RUNS = tuple(f"{place}_{when}" for place in ("campus", "city") for when in ("day1", "day2", "evening", "night"))
 LAYOUT = f"RUN.bag for the runs {', '.join(RUNS)} (folder driving_full)"
@@ -130,8 +133,11 @@ class Vivid(Dataset):
         bags = self._bags(source)
         for part in destination.glob("*/*/.*"):  # what a killed process had begun
             part.unlink(missing_ok=True)
-        surveys = run_jobs(survey, bags, destination / SURVEYS, workers=workers)
-        runs = {bag: choose(_survey(found), self._rules(bag.stem)) for bag, found in zip(bags, surveys, strict=True)}
+        runs = {}
+        log.info("looking through %d bag(s)", len(bags))
+        for bag, found in zip(bags, run_jobs(survey, bags, destination / SURVEYS, workers=workers), strict=True):
+            runs[bag] = choose(_survey(found), self._rules(bag.stem))
+            log.info("%s: %d frames of %d clouds", bag, len(runs[bag].time_ns), len(found[1]))
         total, done = sum(len(run.time_ns) for run in runs.values()), 0
         jobs = [job for bag, run in runs.items() for job in self._jobs(bag, run, destination)]
         written = []
