@@ -74,7 +74,7 @@ DATASETS: Registry[Dataset] = Registry(
         "town": "datasets.town:Town",
         "kitti": "datasets.kitti:Kitti",
         "oxford": "datasets.oxford:Oxford",
-        "vivid": "datasets.announced:Vivid",
+        "vivid": "datasets.vivid:Vivid",
     },
     "crossplace.datasets",
 )

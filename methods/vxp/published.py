@@ -22,6 +22,8 @@ class SwappedAffine:
     translation_m: Vector
     z_turn: int
     """Direction of the quarter turn about z: 1 or -1."""
+    signs: Vector = (1.0, 1.0, 1.0)
+    """From the axes of stored clouds (x forward, y left, z up) to those that the authors stored."""
 
     def network_from_lidar(self) -> Float[Tensor, "4 4"]:
         """The whole map, in double precision."""
@@ -31,7 +33,7 @@ class SwappedAffine:
         turn_x = torch.tensor([[1, 0, 0], [0, 0, -1], [0, 1, 0]], dtype=torch.float64)
         turns = turn_x @ turn_z
         matrix = torch.eye(4, dtype=torch.float64)
-        matrix[:3, :3] = turns @ rotation.flip(0, 1)
+        matrix[:3, :3] = turns @ rotation.flip(0, 1) * torch.tensor(self.signs, dtype=torch.float64)
         matrix[:3, 3] = turns @ translation.flip(0)
         return matrix
 
@@ -75,5 +77,6 @@ VIVID = AsPublished(
         ),
         translation_m=(-0.38352616, -0.38655251, -0.03873405),
         z_turn=-1,
+        signs=(-1.0, -1.0, 1.0),  # the OS1 looks backward
     ),
 )

@@ -225,7 +225,7 @@ def test_own_data_has_a_protocol_of_its_own_and_a_warning_without_paths(small_wo
     assert warnings == ["small_world has no protocol of its own: trained and tested on all of it"]
 
 
-@pytest.mark.parametrize("name", ["oxford", "vivid", "counted"])
+@pytest.mark.parametrize("name", ["counted"])
 def test_so_has_a_registered_dataset_without_a_default_protocol(small_world: PreparedDataset, name: str) -> None:
     assert find_protocol(None, replace(small_world, name=name))[0].name == "own-data-20m"
 

@@ -22,7 +22,7 @@ def affine_of(name: str) -> SwappedAffine:
 def intended(affine: SwappedAffine) -> Tensor:
     """The plain way from the LiDAR over the camera into the network frame."""
     camera_from_lidar = torch.eye(4, dtype=torch.float64)
-    camera_from_lidar[:3, :3] = torch.tensor(affine.rotation, dtype=torch.float64)
+    camera_from_lidar[:3, :3] = torch.tensor(affine.rotation, dtype=torch.float64) * torch.tensor(affine.signs)
     camera_from_lidar[:3, 3] = torch.tensor(affine.translation_m, dtype=torch.float64)
     return network_from_lidar(camera_from_lidar[None])[0]
 
@@ -46,11 +46,17 @@ def test_the_published_affine_is_off_as_measured_on_the_authors_code(
     assert float(torch.linalg.det(found[:3, :3])) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.parametrize("name", ["kitti", "vivid"])
+def test_the_published_affine_leaves_ahead_ahead(name: str) -> None:
+    ahead = affine_of(name).network_from_lidar()[:3, :3] @ torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
+    assert ahead.tolist() == pytest.approx([1, 0, 0], abs=0.06)
+
+
 @pytest.mark.parametrize(("name", "z_turn"), [("kitti", 1), ("vivid", -1)])
 def test_the_published_affine_point_by_point(name: str, z_turn: int) -> None:
     affine = affine_of(name)
     for point in ([12.0, -3.0, 1.0], [-4.0, 0.5, 2.0]):
-        z, y, x = point  # reversed
+        z, y, x = (s * p for s, p in zip(affine.signs, point, strict=True))  # reversed
         moved = [
             sum(r * p for r, p in zip(row, (x, y, z), strict=True)) + t
             for row, t in zip(affine.rotation, affine.translation_m, strict=True)

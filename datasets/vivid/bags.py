@@ -1,0 +1,181 @@
+"""ROS1 bags: what is in them, and single messages from where they lie.
+
+``rosbags`` reads the index. Messages are then read one at a time from their places, so that a process that knows the
+places needs neither the index nor more of the file than these messages (of a compressed bag: their chunks).
+"""
+
+import hashlib
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from datasets.errors import CrossplaceError
+
+if TYPE_CHECKING:
+    from rosbags.rosbag1 import Reader
+
+MAGIC = b"#ROSBAG V2.0\n"
+NEEDED = "ViViD++ needs the extra 'vivid': python -m pip install 'crossplace[vivid]' (in a checkout: .[vivid])"
+INDEX_RECORD_BYTES = 55
+"""Of one connection's index after a chunk, beside ``INDEX_ENTRY_BYTES`` a message."""
+INDEX_ENTRY_BYTES = 12
+
+
+class Place(NamedTuple):
+    """Where a message lies in its bag; plain data."""
+
+    chunk_at: int
+    """Byte of the file at which the chunk's content begins."""
+    chunk_bytes: int
+    compression: str
+    """none, lz4 or bz2."""
+    offset: int
+    """Byte of the (decompressed) content at which the message's record begins."""
+    connection: int
+    recorded_ns: int
+    """When the message was recorded, which is not when it was measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topic:
+    """What a bag has of one topic."""
+
+    message_type: str
+    """As ROS1 says it: package/Type."""
+    definition_md5: str
+    places: list[Place]
+    """Of its messages, in the order in which they were recorded."""
+
+
+@contextmanager
+def reading(path: Path, what: str = "") -> Iterator[None]:
+    """Turn whatever a damaged bag (at ``what``, a topic or message) does to its readers into a sentence."""
+    try:
+        yield
+    except CrossplaceError:
+        raise
+    except ImportError as error:
+        raise CrossplaceError(NEEDED) from error
+    except Exception as error:  # ReaderError, SerdeError, AssertionError, OSError, … by the kind of damage
+        reason = " ".join(str(error).split()) or type(error).__name__
+        place = f"{path}: {what}" if what else f"{path}"
+        raise CrossplaceError(
+            f"{place}: not readable as a ROS1 bag ({reason}); fetch it again, or try `rosbag reindex` on it"
+        ) from error
+
+
+def topics_of(path: Path) -> dict[str, Topic]:
+    """Every topic of the bag at ``path`` with the places of its messages; reads the index alone.
+
+    Raises:
+        CrossplaceError: no whole bag with an index that accounts for all of the file; the extra is not installed.
+    """
+    with reading(path):
+        from rosbags.rosbag1 import Reader
+        from rosbags.typesys.msg import denormalize_msgtype
+
+        with Reader(path) as reader:
+            _check_index(path, reader)
+            topics: dict[str, Topic] = {}
+            for name, info in reader.topics.items():
+                kinds = {(connection.msgtype, connection.digest) for connection in info.connections}
+                if len(kinds) != 1:
+                    raise CrossplaceError(f"{path}: {name}: messages of several types; expected one a topic")
+                ((message_type, md5),) = kinds
+                places = [place for connection in info.connections for place in _places(reader, connection.id)]
+                topics[name] = Topic(
+                    message_type=denormalize_msgtype(message_type),
+                    definition_md5=md5,
+                    places=sorted(places, key=lambda place: place.recorded_ns),
+                )
+            return topics
+
+
+def _places(reader: "Reader", connection: int) -> Iterator[Place]:
+    names = {function: name for name, function in _decompressors().items()}
+    for recorded_ns, chunk_at, offset in reader.indexes[connection]:
+        chunk = reader.chunks[chunk_at]
+        yield Place(chunk.datapos, chunk.datasize, names[chunk.decompressor], offset, connection, recorded_ns)
+
+
+def _decompressors() -> dict[str, Any]:
+    from rosbags.rosbag1.reader import decompressors
+
+    return decompressors
+
+
+def _check_index(path: Path, reader: "Reader") -> None:
+    """Refuse an index that passes over part of the file, or that contradicts itself: messages would be lost unseen."""
+    with path.open("rb") as file:
+        index_at, at = _landmarks(file)
+    counted = {connection.id: 0 for connection in reader.connections}
+    for info in sorted(reader.chunk_infos, key=lambda info: info.pos):
+        if info.pos != at:
+            raise ValueError(f"the index knows a chunk at byte {info.pos}, not the one expected at {at}")
+        at = reader.chunks[info.pos].datapos + reader.chunks[info.pos].datasize
+        for connection, count in info.connection_counts.items():
+            counted[connection] += count
+            at += INDEX_RECORD_BYTES + INDEX_ENTRY_BYTES * count
+    if at != index_at:
+        raise ValueError(f"the index knows the file up to byte {at} of {index_at}")
+    if {connection: len(entries) for connection, entries in reader.indexes.items()} != counted:
+        raise ValueError("the index of the file and those of its chunks count different messages")
+
+
+def _landmarks(file: IO[bytes]) -> tuple[int, int]:
+    """Where the index begins, and where what follows the bag's header does."""
+    from rosbags.rosbag1.reader import Header, RecordType, read_uint32
+
+    file.seek(len(MAGIC))
+    header = Header.read(file, RecordType.BAGHEADER)
+    padding = read_uint32(file)
+    return header.get_uint64("index_pos"), file.tell() + padding
+
+
+def index_sha256(path: Path) -> str:
+    """SHA-256 of the bag's header and of its index: topics, and place, time and message count of every chunk."""
+    with reading(path), path.open("rb") as file:
+        index_at, first_chunk_at = _landmarks(file)
+        file.seek(0)
+        digest = hashlib.sha256(file.read(first_chunk_at))
+        file.seek(index_at)
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()
+
+
+@lru_cache(maxsize=8)
+def _decompressed(path: Path, at: int, n_bytes: int, compression: str) -> bytes:
+    with path.open("rb") as file:
+        file.seek(at)
+        content: bytes = _decompressors()[compression](file.read(n_bytes))
+    return content
+
+
+def read_message(path: Path, file: IO[bytes], place: Place, at_most: int | None = None) -> bytes:
+    """The serialized message at ``place`` of the bag at ``path``, opened as ``file``; or its first ``at_most`` bytes.
+
+    Raises whatever :func:`reading` turns into a sentence.
+    """
+    from rosbags.rosbag1.reader import Header, RecordType, read_bytes, read_uint32
+
+    source, start, end = file, place.chunk_at, place.chunk_at + place.chunk_bytes
+    if place.compression != "none":
+        chunk = _decompressed(path, *place[:3])
+        source, start, end = io.BytesIO(chunk), 0, len(chunk)
+    source.seek(start + place.offset)
+    while (kind := (header := Header.read(source)).get_uint8("op")) == RecordType.CONNECTION:
+        source.seek(read_uint32(source), io.SEEK_CUR)
+    if kind != RecordType.MSGDATA:
+        raise ValueError(f"a record of type {kind} where a message is expected")
+    if (header.get_uint32("conn"), header.get_time("time")) != (place.connection, place.recorded_ns):
+        raise ValueError("another message than the index says")
+    n_bytes = read_uint32(source)
+    if source.tell() + n_bytes > end:
+        raise ValueError("the message goes on beyond its chunk")
+    content: bytes = read_bytes(source, n_bytes if at_most is None else min(n_bytes, at_most))
+    return content

@@ -1,0 +1,123 @@
+"""Which clouds of a run become frames: those with a place, an image, and as far apart as wanted."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from datasets.vivid.bags import Place
+from datasets.vivid.survey import Survey
+from datasets.vivid.track import REACH_M, Track, east_north_up_m
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What makes a frame of a cloud; see the options of ``Vivid``."""
+
+    lidar_offset_ns: int
+    image_within_s: float
+    gps_gap_s: float
+    heading_over_m: float | None
+    """None: the heading is 0 throughout."""
+    every: int
+    spacing_m: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The frames of one run in order of time; row i of every column is one frame."""
+
+    time_ns: Int[ndarray, " n"]
+    image_ns: Int[ndarray, " n"]
+    cloud_places: list[Place]
+    image_places: list[Place]
+    position_m: Float[ndarray, "n 3"]
+    yaw_rad: Float[ndarray, " n"]
+    counts: dict[str, int]
+    """Clouds dropped by reason, and what else was left out."""
+
+
+def choose(found: Survey, rules: Rules) -> Chosen:
+    """Clouds with a position and an image, each of the other clouds counted once by the first reason against it."""
+    counts: Counter[str] = Counter(gps_without_fix=len(found.without_fix))
+    image_ns, image_places = _in_order(found.images)
+    cloud_ns, cloud_places = _in_order(found.clouds)
+    cloud_ns = cloud_ns + rules.lidar_offset_ns
+    counts["dropped_repeated_time"] = len(found.clouds) - len(cloud_ns)
+    track = _track(found, counts)
+
+    gap_s = track.gap_s(cloud_ns)
+    nearest, distance_ns = nearest_in(image_ns, cloud_ns)
+    reasons = {
+        "dropped_outside_gps": np.isinf(gap_s),
+        "dropped_gps_gap": gap_s > rules.gps_gap_s,
+        "dropped_no_image": distance_ns > rules.image_within_s * 1e9,
+    }
+    kept = np.ones(len(cloud_ns), dtype=bool)
+    for reason, applies in reasons.items():
+        counts[reason] = int((kept & applies).sum())
+        kept &= ~applies
+    rows = np.flatnonzero(kept)
+    position_m = track.position_at(cloud_ns[rows]) if len(rows) else np.empty((0, 3))
+    thin = np.arange(0, len(rows), rules.every)
+    thin = thin[spaced(position_m[thin], rules.spacing_m)]
+    counts["thinned"] = len(rows) - len(thin)
+    rows, position_m = rows[thin], position_m[thin]
+
+    yaw = np.zeros(len(rows))
+    if rules.heading_over_m is not None and len(rows):
+        yaw, is_known = track.heading_at(cloud_ns[rows], rules.heading_over_m)
+        counts["heading_unknown"] = int((~is_known).sum())
+    return Chosen(
+        time_ns=cloud_ns[rows],
+        image_ns=image_ns[nearest[rows]],
+        cloud_places=[cloud_places[row] for row in rows],
+        image_places=[image_places[row] for row in nearest[rows]],
+        position_m=position_m,
+        yaw_rad=yaw,
+        counts=dict(counts),
+    )
+
+
+def _in_order(stamped: list[tuple[int, Place]]) -> tuple[Int[ndarray, " n"], list[Place]]:
+    """Times ascending, each once (the first recorded), and their places."""
+    once: dict[int, Place] = {}
+    for time, place in stamped:
+        once.setdefault(time, place)
+    times = sorted(once)
+    return np.array(times, dtype=np.int64), [once[time] for time in times]
+
+
+def _track(found: Survey, counts: Counter[str]) -> Track:
+    fixes = np.array([fix[1:] for fix in found.fixes], dtype=np.float64).reshape(-1, 3)
+    times, first = np.unique(np.array([fix[0] for fix in found.fixes], dtype=np.int64), return_index=True)
+    position_m = east_north_up_m(fixes[first])
+    is_near = np.linalg.norm(position_m, axis=1) < REACH_M
+    counts["gps_far_away"] = int((~is_near).sum())
+    return Track(time_ns=times[is_near], position_m=position_m[is_near])
+
+
+def nearest_in(times_ns: Int[ndarray, " n"], at_ns: Int[ndarray, " m"]) -> tuple[Int[ndarray, " m"], ndarray]:
+    """Row of the time nearest to each of ``at_ns`` (of two as near, the earlier) and the distance; times ascend."""
+    if len(times_ns) == 0:
+        return np.zeros(len(at_ns), dtype=np.int64), np.full(len(at_ns), np.iinfo(np.int64).max)
+    after = np.clip(np.searchsorted(times_ns, at_ns), 1, max(len(times_ns) - 1, 1))
+    before, after = after - 1, np.minimum(after, len(times_ns) - 1)
+    is_later = times_ns[after] - at_ns < at_ns - times_ns[before]
+    row = np.where(is_later, after, before)
+    return row, np.abs(times_ns[row] - at_ns)
+
+
+def spaced(position_m: Float[ndarray, "n 3"], spacing_m: float) -> Int[ndarray, " k"]:
+    """Rows kept: the first, and each once ``spacing_m`` of path (in the plane) has been driven since the last kept."""
+    if spacing_m <= 0:
+        return np.arange(len(position_m))
+    kept, driven = [0] if len(position_m) else [], 0.0
+    for row, step in enumerate(np.hypot(*np.diff(position_m[:, :2], axis=0).T), start=1):
+        driven += step
+        if driven >= spacing_m:
+            kept.append(row)
+            driven = 0.0
+    return np.array(kept, dtype=np.int64)

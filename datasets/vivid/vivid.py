@@ -1,0 +1,304 @@
+"""ViViD++ driving: its options, its check, and the way from bags to the prepared form."""
+
+import logging
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy import ndarray
+from scipy.spatial.transform import Rotation
+
+from datasets.base import Dataset, DatasetCard, Finding, Frames, Lidar, Traversal
+from datasets.errors import CrossplaceError
+from datasets.jobs import DONE, run_jobs
+from datasets.prepared import make_fingerprint, quaternion_wxyz, write_prepared
+from datasets.vivid.bags import Place, index_sha256
+from datasets.vivid.choosing import Chosen, Rules, choose
+from datasets.vivid.fisheye import Calibration
+from datasets.vivid.messages import CAMERA, GPS, LIDAR, points_of, position_of
+from datasets.vivid.survey import Inspection, Survey, inspect, survey
+from datasets.vivid.writing import Job, Written, image_of, write_frames
+
+log = logging.getLogger(__name__)
+
+RUNS = tuple(f"{place}_{when}" for place in ("campus", "city") for when in ("day1", "day2", "evening", "night"))
+LAYOUT = f"RUN.bag for the runs {', '.join(RUNS)} (folder driving_full)"
+SOURCE = "https://visibilitydataset.github.io"
+OS1_64 = Lidar(beams=64, vertical_fov_deg=(-22.5, 22.5), max_range_m=120.0, form="scan")
+WORLD = "vivid"
+FRAMES_PER_JOB = 40
+SURVEYS = ".surveys"
+"""Folder of the outcomes of looking through the bags, below the prepared one while it is worked on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vivid(Dataset):
+    """Preparer of the ViViD++ driving_full bags; one frame a cloud, with the nearest image.
+
+    All runs are in one world: metres east, north and up of a point of the campus. A frame's place is where the GPS
+    receiver was at the time of the cloud, interpolated linearly between the fixes before and after.
+
+    Deviation: VXP's heading is 0 for every frame; here it is the direction of travel (``heading``). Its gap rule is for
+    one run only and for the time since the fix before; here one rule is for all (``gps_gap_s``). It has no limit on how
+    far the nearest image is (``image_within_s``), and stores 1280×1024 (``image_width``).
+    """
+
+    runs: tuple[str, ...] = ()
+    """Runs to prepare, such as campus_day1 campus_day2; none given: those of the eight whose bag is there."""
+    image_width: int = 640
+    """Of stored images, pixels; 1280 as published. The default is twice what any method of the suite looks at."""
+    image_within_s: float = 0.1
+    """Clouds whose nearest image is further in time are dropped; at 15 m/s that is 1.5 m of road."""
+    gps_gap_s: float = 1.5
+    """Clouds between fixes further apart than this are dropped: straight between them, under 1 m off at 3 m/s²."""
+    heading: Literal["track", "constant"] = "track"
+    """Direction of travel, or (as published) 0 for every frame."""
+    heading_over_m: float = 6.0
+    """The direction of travel is that of a chord of about this length."""
+    lidar_offset_s: float = 1621837330.818392
+    """Added to the clouds' times, which count from the LiDAR's start. As published: the same for every run."""
+    lidar_offset_of: tuple[str, ...] = ()
+    """Runs with another offset, as RUN=SECONDS; 0 where clouds and images have one clock."""
+    every: int = 1
+    """Keep every n-th frame of a run."""
+    spacing_m: float = 0.0
+    """Keep a frame once this much path has been driven since the last kept one; 0 keeps all, as published."""
+
+    card: ClassVar[DatasetCard] = DatasetCard(
+        name="vivid",
+        title="ViViD++ driving",
+        paper="Lee, Cho, Shin, Kim, Myung: ViViD++: Vision for Visibility Dataset, RA-L 2022",
+        year=2022,
+        licence="non-commercial; see the project page",
+        modalities="image, Ouster OS1-64 LiDAR",
+        is_real=True,
+        source=f"{SOURCE} (request form)",
+        layout=LAYOUT,
+        pose_of="GPS receiver (where it is on the car is not published), heading along the track, level",
+        notes="VXP trains on campus_day1 and city_day1 and queries them too.",
+    )
+    version: ClassVar[int] = 1
+    default_protocol: ClassVar[str] = "vivid-vxp"
+    resumable: ClassVar[bool] = True
+    calibration: ClassVar[Calibration] = Calibration()
+
+    def __post_init__(self) -> None:
+        """Refuse options that nothing can be made of."""
+        limits = {"image_width": 1, "image_within_s": 0, "gps_gap_s": 0, "heading_over_m": 1e-3}
+        for name, least in {**limits, "every": 1, "spacing_m": 0}.items():
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value >= least):
+                raise CrossplaceError(f"vivid: {name} must be {least} or more, found {value}")
+        if self.image_width > self.calibration.raw.width:
+            raise CrossplaceError(f"vivid: image_width must be {self.calibration.raw.width} or less (the raw images')")
+        self._rules("")  # offsets are numbers
+
+    def check(self, source: Path | None) -> Sequence[Finding]:
+        """One line a bag with what is in it, one for every fault, and the runs that are not there."""
+        try:
+            bags = self._bags(source)
+        except CrossplaceError as error:
+            return [Finding(ok=False, what=str(error))]
+        findings = []
+        for bag in bags:
+            try:
+                what, faults = self._inspected(bag)
+            except CrossplaceError as error:
+                findings.append(Finding(ok=False, what=str(error)))
+                continue
+            findings.append(Finding(ok=not faults, what=what))
+            findings += [Finding(ok=False, what=fault) for fault in faults]
+        there = {bag.stem for bag in bags}
+        absent = [run for run in RUNS if run not in there]
+        if absent and not self.runs:
+            findings.append(Finding(ok=True, what=f"not there: {', '.join(absent)}; from {SOURCE}"))
+        return findings
+
+    def fingerprint(self, source: Path | None) -> str:
+        """Hash of version, options, and the size, header and index of each bag; not of the messages."""
+        listing = [f"{bag.name} {bag.stat().st_size} {index_sha256(bag)}" for bag in self._bags(source)]
+        return make_fingerprint(self.card.name, self.version, self.options(), listing)
+
+    def prepare(
+        self, source: Path | None, destination: Path, *, workers: int | None = None
+    ) -> Iterator[tuple[int, int]]:
+        """Look through the bags, then write frames; yields (frames done, frames in all). Goes on after a kill."""
+        bags = self._bags(source)
+        for part in destination.glob("*/*/.*"):  # what a killed process had begun
+            part.unlink(missing_ok=True)
+        runs = {}
+        log.info("looking through %d bag(s)", len(bags))
+        for bag, found in zip(bags, run_jobs(survey, bags, destination / SURVEYS, workers=workers), strict=True):
+            runs[bag] = choose(_survey(found), self._rules(bag.stem))
+            log.info("%s: %d frames of %d clouds", bag, len(runs[bag].time_ns), len(found[1]))
+        total, done = sum(len(run.time_ns) for run in runs.values()), 0
+        jobs = [job for bag, run in runs.items() for job in self._jobs(bag, run, destination)]
+        written = []
+        for outcome in run_jobs(write_frames, jobs, destination, workers=workers):
+            written += [Written(*one) for one in outcome]
+            yield (done := len(written)), total
+        fingerprint = self.fingerprint(source)
+        self._finish(destination, runs, written, fingerprint)
+        yield done, total
+
+    def _finish(self, destination: Path, runs: dict[Path, Chosen], written: list[Written], fingerprint: str) -> None:
+        counts: Counter[str] = Counter(kept=0)
+        parts = []
+        for bag, run in runs.items():
+            counts.update(run.counts)
+            own, written = written[: len(run.time_ns)], written[len(run.time_ns) :]
+            has_points = np.array([one.points > 0 for one in own], dtype=bool)
+            counts.update(kept=int(has_points.sum()), dropped_no_points=int((~has_points).sum()))
+            counts.update(points_not_finite=sum(one.not_finite for one in own))
+            counts.update(points_without_return=sum(one.no_return for one in own))
+            parts.append(_frames(bag.stem, run).take(np.flatnonzero(has_points)))
+            if not len(parts[-1]):
+                raise CrossplaceError(f"{bag}: no frame is left: {_reasons(counts)}; see `crossplace data check vivid`")
+        os.sync()  # images and clouds are on the disk before the file that says "complete" is
+        for folder in (SURVEYS, DONE):
+            shutil.rmtree(destination / folder, ignore_errors=True)
+        write_prepared(
+            destination,
+            name=self.card.name,
+            version=self.version,
+            options=self.options(),
+            fingerprint=fingerprint,
+            traversals=[self._traversal(bag.stem) for bag in runs],
+            frames=Frames.concatenate(parts),
+            counts=dict(counts),
+        )
+
+    def _bags(self, source: Path | None) -> list[Path]:
+        """The bags to prepare, by name; raises if one that was asked for is not there, or none is."""
+        if source is None:
+            raise CrossplaceError(f"vivid: --source is needed: the folder with {LAYOUT}; from {SOURCE}")
+        bags = {run: source / f"{run}.bag" for run in sorted(set(self.runs)) or RUNS}
+        there = [bag for bag in bags.values() if bag.is_file()]
+        missing = [bag.name for bag in bags.values() if bag not in there]
+        if not there or (self.runs and missing):
+            raise CrossplaceError(f"{source}: {', '.join(missing)}: not there; expected {LAYOUT}; from {SOURCE}")
+        return there
+
+    def _inspected(self, bag: Path) -> tuple[str, list[str]]:
+        """What is in a bag, and what keeps it from being prepared."""
+        image = partial(image_of, calibration=self.calibration)
+        found = inspect(bag, {LIDAR: points_of, CAMERA: image, GPS: position_of})
+        offset_ns = self._rules(bag.stem).lidar_offset_ns
+        spans = dict(found.interval_ns)
+        spans[LIDAR] = (spans[LIDAR][0] + offset_ns, spans[LIDAR][1] + offset_ns)
+        what = ", ".join(
+            f"{topic} {n:,} messages, {(spans[topic][1] - spans[topic][0]) / 1e9:,.0f} s"
+            for topic, n in found.messages.items()
+        )
+        faults = []
+        for topic in (CAMERA, GPS):
+            if spans[topic][1] < spans[LIDAR][0] or spans[LIDAR][1] < spans[topic][0]:
+                faults.append(f"{bag}: {_apart(topic, spans)}; {_remedy(bag.stem, topic, found)}")
+        return f"{bag}: {what}", faults
+
+    def _rules(self, run: str) -> Rules:
+        default = _nanoseconds(str(self.lidar_offset_s))
+        return Rules(
+            lidar_offset_ns=self._offsets_ns().get(run, default),
+            image_within_s=self.image_within_s,
+            gps_gap_s=self.gps_gap_s,
+            heading_over_m=self.heading_over_m if self.heading == "track" else None,
+            every=self.every,
+            spacing_m=self.spacing_m,
+        )
+
+    def _offsets_ns(self) -> dict[str, int]:
+        """Offsets of runs that have one of their own."""
+        offsets = {}
+        for entry in self.lidar_offset_of:
+            run, separator, text = entry.partition("=")
+            if not separator:
+                raise CrossplaceError(f"vivid: lidar_offset_of: {entry!r}: expected RUN=SECONDS, such as city_day2=0")
+            offsets[run] = _nanoseconds(text)
+        return offsets
+
+    def _jobs(self, bag: Path, run: Chosen, destination: Path) -> list[Job]:
+        clouds = [f"clouds/{bag.stem}/{time}.npy" for time in run.time_ns.tolist()]
+        images = [_image_path(bag.stem, time) for time in run.image_ns.tolist()]
+        frames = list(zip(clouds, run.cloud_places, images, run.image_places, strict=True))
+        return [
+            Job(bag, destination, self.calibration, self.image_width, frames[start : start + FRAMES_PER_JOB])
+            for start in range(0, len(frames), FRAMES_PER_JOB)
+        ]
+
+    def _traversal(self, run: str) -> Traversal:
+        return Traversal(
+            name=run,
+            condition=run.rpartition("_")[2].rstrip("0123456789"),
+            georeferenced=True,
+            intrinsics=self.calibration.at_width(self.image_width),
+            camera_from_lidar=self.calibration.camera_from_lidar,
+            lidar=OS1_64,
+        )
+
+
+def _survey(found: list[Any]) -> Survey:
+    """A survey as it was before it became JSON."""
+    images, clouds, fixes, without_fix = found
+    return Survey(
+        images=[(time, Place(*place)) for time, place in images],
+        clouds=[(time, Place(*place)) for time, place in clouds],
+        fixes=[(time, latitude, longitude, altitude) for time, latitude, longitude, altitude in fixes],
+        without_fix=without_fix,
+    )
+
+
+def _nanoseconds(seconds: str) -> int:
+    """Exact: as a float, a time since 1970 is known to a quarter of a microsecond."""
+    try:
+        return int((Decimal(seconds) * 1_000_000_000).to_integral_value())
+    except (ArithmeticError, ValueError) as error:
+        raise CrossplaceError(f"vivid: {seconds!r} is no number of seconds") from error
+
+
+def _apart(topic: str, spans: dict[str, tuple[int, int]]) -> str:
+    first, last = ([time / 1e9 for time in spans[name]] for name in (LIDAR, topic))
+    return (
+        f"the clouds ({first[0]:.3f} s to {first[1]:.3f} s with their offset) and {topic} ({last[0]:.3f} s to "
+        f"{last[1]:.3f} s) have no time in common"
+    )
+
+
+def _remedy(run: str, topic: str, found: Inspection) -> str:
+    """By how much the clocks differ is seen from when the same moment was recorded."""
+    offset_s = (found.delay_ns[LIDAR] - found.delay_ns[topic]) / 1e9
+    return f'by the times of recording the offset is about {offset_s:.1f} s: lidar_offset_of=["{run}={offset_s:.3f}"]'
+
+
+def _image_path(run: str, time_ns: int) -> str:
+    return f"images/{run}/{time_ns}.png"
+
+
+def _frames(run: str, chosen: Chosen) -> Frames:
+    times = chosen.time_ns.tolist()
+
+    def column(values: list[str]) -> ndarray:
+        return np.array(values, dtype=object)
+
+    return Frames(
+        frame_id=column([f"{run}/{time}" for time in times]),
+        traversal=column([run] * len(times)),
+        world=column([WORLD] * len(times)),
+        timestamp_ns=chosen.time_ns,
+        position_m=chosen.position_m,
+        quaternion_wxyz=quaternion_wxyz(Rotation.from_rotvec(chosen.yaw_rad[:, None] * [0, 0, 1]).as_matrix()),
+        yaw_rad=chosen.yaw_rad,
+        image=column([_image_path(run, time) for time in chosen.image_ns.tolist()]),
+        cloud=column([f"clouds/{run}/{time}.npy" for time in times]),
+    )
+
+
+def _reasons(counts: Counter[str]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in counts.items() if n)

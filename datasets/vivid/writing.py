@@ -1,0 +1,77 @@
+"""The files of frames, by any number of processes."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from numpy import ndarray
+
+from datasets.errors import CrossplaceError
+from datasets.files import npy, write_atomically
+from datasets.pixels import png
+from datasets.vivid.bags import Place
+from datasets.vivid.fisheye import LIDAR_FROM_OS1, Calibration, undistorted
+from datasets.vivid.messages import CAMERA, LIDAR, pixels_of, points_of
+from datasets.vivid.survey import content_of
+
+NO_RETURN_M = 1e-6
+"""Ouster's driver gives a pulse that did not come back the coordinates 0, 0, 0."""
+
+
+class Job(NamedTuple):
+    """Some frames of one bag to be written below a folder."""
+
+    bag: Path
+    destination: Path
+    calibration: Calibration
+    image_width: int
+    frames: list[tuple[str, Place, str, Place]]
+    """Path of the cloud in the folder and its place in the bag, and those of the image."""
+
+
+class Written(NamedTuple):
+    """What became of one cloud: points stored (none: no files), and points left out."""
+
+    points: int
+    not_finite: int
+    no_return: int
+
+
+def write_frames(job: Job) -> list[Written]:
+    """Write images and clouds; an image that several clouds share is written once."""
+    outcome, last_image = [], ""
+    with job.bag.open("rb") as file:
+        for cloud_path, cloud_place, image_path, image_place in job.frames:
+            points, written = clean(content_of(job.bag, file, LIDAR, cloud_place, points_of))
+            outcome.append(written)
+            if not len(points):
+                continue
+            write_atomically(job.destination / cloud_path, npy(points), durable=False)
+            if image_path != last_image:
+                image = content_of(job.bag, file, CAMERA, image_place, partial(image_of, calibration=job.calibration))
+                small = undistorted(image, job.calibration, job.image_width)
+                write_atomically(job.destination / image_path, png(small), durable=False)
+                last_image = image_path
+    return outcome
+
+
+def clean(points: Float[ndarray, "n 3"]) -> tuple[Float[ndarray, "m 3"], Written]:
+    """Points of the OS1 that are measurements, turned to x forward, y left, z up; float32."""
+    is_finite = np.isfinite(points).all(axis=1)
+    with np.errstate(invalid="ignore"):
+        is_return = is_finite & (np.abs(points) > NO_RETURN_M).any(axis=1)
+    kept = points[is_return] @ LIDAR_FROM_OS1[:3, :3].T.astype(np.float32)
+    not_finite = int((~is_finite).sum())
+    return kept, Written(len(kept), not_finite, len(points) - not_finite - len(kept))
+
+
+def image_of(message: Any, calibration: Calibration) -> UInt8[ndarray, "h w 3"]:
+    """RGB of an Image; raises :class:`CrossplaceError` if it is not of the size that was calibrated."""
+    image = pixels_of(message)
+    height, width = image.shape[:2]
+    expected = (calibration.raw.width, calibration.raw.height)
+    if (width, height) != expected:
+        raise CrossplaceError(f"{width}×{height} pixels; the calibration is of {expected[0]}×{expected[1]}")
+    return image
