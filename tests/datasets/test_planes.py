@@ -21,6 +21,16 @@ def test_the_road_is_found_among_walls():
     assert plane.is_inlier[600:].sum() < 0.05 * 400
 
 
+def test_in_a_large_cloud_a_part_decides_and_all_are_told() -> None:
+    random = np.random.default_rng(0)
+    road = np.column_stack([random.uniform(0, 50, (50_000, 2)), random.normal(-1.5, 0.02, 50_000)])
+    clutter = random.uniform((0, 0, -1), (50, 50, 8), (30_000, 3))
+    plane = ground_plane(np.concatenate([road, clutter]), random)
+    assert plane is not None
+    assert plane.is_inlier[:50_000].mean() > 0.99
+    assert plane.is_inlier[50_000:].mean() < 0.05
+
+
 def test_a_slope_and_its_upward_normal():
     x, y = np.meshgrid(np.arange(10.0), np.arange(10.0))
     plane = ground_plane(np.column_stack([x.ravel(), y.ravel(), 0.1 * x.ravel()]), np.random.default_rng(1))
