@@ -29,8 +29,8 @@ def ground_plane(
     """The plane through three of ``points`` (x, y, z first) with the most points nearer than ``distance_m`` to it.
 
     None if no three points span one. Source: as published for VXP's Oxford submaps (RANSAC by Open3D with 0.2 m, three
-    points, 1,000 iterations). Deviation: seeded, all iterations at once, no refit of the best plane, and in large clouds
-    20,000 points decide which is best.
+    points, 1,000 iterations). Deviation: seeded, all iterations at once, no refit of the best plane; in a large cloud
+    ``MOST_COUNTED`` points decide which is best.
     """
     everything = np.asarray(points[:, :3], dtype=np.float64)
     if len(everything) < 3:

@@ -12,7 +12,7 @@ from benchmark.ground_truth import relations
 from benchmark.leaks import find_leaks
 from benchmark.selection import select
 from datasets.base import Frames, Protocol, Selection
-from datasets.kitti.odometry import WORLD_FROM_FIRST_CAMERA
+from datasets.kitti.recording import WORLD_FROM_FIRST_CAMERA
 from datasets.prepared import quaternion_wxyz
 from datasets.protocols import PROTOCOLS
 
