@@ -257,7 +257,7 @@ def test_a_few_pairs_are_learnt_by_heart(batch: Batch) -> None:
     stage = stage_of(method, "student")
     with torch.no_grad():
         stage.eval().before(iter([batch]))
-    train(stage_of(method, "student"), batch, steps=60, learning_rate=1e-2)
+    train(stage_of(method, "student"), batch, steps=50, learning_rate=3e-2)
     method.eval()
     pairs = [0, 2, 4]
     with torch.inference_mode():
