@@ -66,7 +66,6 @@ _QUICK = replace(
     image_height=72,
     image_width=96,
     normalise_per_image=True,
-    far_m=40.0,
     fill_radius=2,
     clusters=16,
     mining="all",

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from torch import Tensor
 from benchmark.loading import load_sample
 from datasets.base import Frames, Selection, Split
 from datasets.errors import CrossplaceError
+from datasets.kitti import Kitti
 from datasets.places import plane_distance_m
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, Sample, collate
@@ -124,6 +126,17 @@ def test_image_and_depth_lose_the_same_upper_rows(small_world: PreparedDataset) 
     batch = collate([sample])
     torch.testing.assert_close(cut.image_inputs(batch), whole.image_inputs(batch)[:, :, 12:])
     torch.testing.assert_close(cut.cloud_inputs(batch), whole.cloud_inputs(batch)[:, :, 12:])
+
+
+@pytest.mark.data
+def test_real_scans_fill_the_image_below_the_crop(kitti_mini: Path, tmp_path: Path) -> None:
+    for _ in Kitti().prepare(kitti_mini, tmp_path):
+        pass
+    dataset = PreparedDataset.read(tmp_path)
+    method = ModaLink(replace(SMALL, upper_cut=165 / 376, image_height=128, image_width=800, fill_radius=4))
+    inputs = method.cloud_inputs(batch_of(dataset, 0, len(dataset.frames) - 1))
+    is_known = inputs > inputs.min()
+    assert (is_known.float().mean((1, 2, 3)) > 0.98).all()
 
 
 def test_missing_calibration_is_a_sentence(small_world: PreparedDataset) -> None:
