@@ -1,7 +1,8 @@
 """Global visual localization through a shared 2D-3D embedding space (Cattaneo et al., ICRA 2020, arXiv 1910.04871)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -73,7 +74,7 @@ class TeacherStage(distillation.TeacherStage):
 
     ignores = (
         *("grid", "max_voxels", "feature_channels", "widths", "aspp_channels", "aspp_rates", "dropout"),
-        "student",
+        *("scale_from_teacher", "student"),
     )
 
     def __init__(self, method: Cattaneo, split: Split) -> None:
@@ -89,10 +90,24 @@ class StudentStage(distillation.StudentStage):
     def __init__(self, method: Cattaneo) -> None:
         config = method.config
         super().__init__(method, method.image_branch, method.cloud_branch, config.student, config.augmentation)
+        self.is_scaled_as_teacher = config.scale_from_teacher
 
     def before(self, batches: Iterable[Batch]) -> None:
-        """Clusters of the untrained features, normalised by each batch: new running statistics would leave biases."""
+        """Clusters of the untrained features, normalised by each batch: new running statistics would leave biases.
+
+        If the configuration says so, the student's descriptors start with the spread and the mean of the teacher's.
+        """
+        targets: list[Tensor] = []
+
+        def cells() -> Iterator[Tensor]:
+            for batch in batches:
+                targets.append(self.teacher(self.method.image_inputs(batch)))
+                yield self.student.feature_map(self.method.cloud_inputs(batch)).movedim(1, -1).flatten(0, 2)
+
         self.student.train()
-        maps = (self.student.feature_map(self.method.cloud_inputs(batch)) for batch in batches)
-        initialise_clusters(self.student.pool, (found.movedim(1, -1).flatten(0, 2) for found in maps))
+        initialise_clusters(self.student.pool, cells())
         self.student.eval()
+        if targets and self.is_scaled_as_teacher:
+            spread, mean = torch.std_mean(torch.cat(targets), dim=0, correction=0)
+            self.student.head.norm.weight.copy_(spread)
+            self.student.head.norm.bias.copy_(mean)

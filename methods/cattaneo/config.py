@@ -51,6 +51,9 @@ class CattaneoConfig(TeacherConfig):
     aspp_rates: tuple[int, ...] = (6, 12, 18)
     dropout: float = 0.1
     """Behind the atrous pyramid."""
+    scale_from_teacher: bool = False
+    """Start the student's last normalisation at the spread and the mean of the teacher's descriptors (as published: at
+    1 and 0, which takes as many steps as the learning rate is small)."""
     augmentation: Augmentation = _MOVED
     growth_limit: int = 256
     student: Recipe = Recipe(
@@ -75,6 +78,7 @@ _QUICK = replace(
     widths=EncoderWidths(entry=16, stages=((16,), (32, 32), (32, 32), (32,)), exit=32),
     aspp_channels=64,
     aspp_rates=(2, 4, 6),
+    scale_from_teacher=True,
     augmentation=Augmentation(teacher_affine=False, rigid=False),
     mining="all",
     growth_limit=32,

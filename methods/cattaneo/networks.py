@@ -25,18 +25,19 @@ class VladHead(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, *, gating: bool = False) -> None:
         super().__init__()
-        self.project = _normalised_linear(in_channels, out_channels)
-        self.gates = _normalised_linear(out_channels, out_channels) if gating else None
+        self.project, self.norm = nn.Linear(in_channels, out_channels, bias=False), _norm(out_channels)
+        self.gates = None
+        if gating:
+            self.gates = nn.Sequential(nn.Linear(out_channels, out_channels, bias=False), _norm(out_channels))
 
     def forward(self, vectors: Float[Tensor, "b c"]) -> Float[Tensor, "b d"]:
         """Descriptors, not scaled to unit length."""
-        found: Tensor = self.project(vectors)
+        found: Tensor = self.norm(self.project(vectors))
         return found if self.gates is None else found * self.gates(found).sigmoid()
 
 
-def _normalised_linear(in_channels: int, out_channels: int) -> nn.Sequential:
-    linear = nn.Linear(in_channels, out_channels, bias=False)
-    return nn.Sequential(linear, RowNorm(out_channels, eps=1e-5, momentum=0.1))
+def _norm(channels: int) -> RowNorm:
+    return RowNorm(channels, eps=1e-5, momentum=0.1)
 
 
 class ImageBranch(ImageTeacher):

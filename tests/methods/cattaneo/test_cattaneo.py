@@ -150,9 +150,8 @@ def test_gates_scale_the_projection(batch: Batch) -> None:
     torch.manual_seed(0)
     head = VladHead(7, 5, gating=True).eval()
     vectors = torch.randn(3, 7)
-    linear, norm = head.project
-    projected = (vectors @ linear.weight.T) / (norm.running_var + norm.eps).sqrt()
-    gates = 1 / (1 + torch.exp(-(projected @ head.gates[0].weight.T) / (1 + norm.eps) ** 0.5))
+    projected = (vectors @ head.project.weight.T) / (head.norm.running_var + head.norm.eps).sqrt()
+    gates = 1 / (1 + torch.exp(-(projected @ head.gates[0].weight.T) / (1 + head.norm.eps) ** 0.5))
     torch.testing.assert_close(head(vectors), projected * gates)
 
 
@@ -210,6 +209,19 @@ def test_the_student_s_clusters_start_from_features_that_tell_cells_apart(batch:
     assert not any(module.training for module in method.modules())
 
 
+@pytest.mark.parametrize("scale", [False, True])
+def test_the_student_starts_with_the_spread_of_the_teacher_if_wanted(batch: Batch, *, scale: bool) -> None:
+    method = new_method(replace(SMALL, scale_from_teacher=scale))
+    stage = stage_of(method, "student").eval()
+    with torch.no_grad():
+        images = method.image_branch(method.image_inputs(batch))
+        stage.before(iter([batch]))
+        clouds = method.cloud_branch.train()(method.cloud_inputs(batch))
+    mean, spread = (images.mean(0), images.std(0)) if scale else (torch.zeros(12), torch.ones(12))
+    torch.testing.assert_close(clouds.mean(0), mean, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(clouds.std(0), spread if scale else spread * (6 / 5) ** 0.5, atol=0.05, rtol=0.05)
+
+
 def test_the_teacher_ignores_what_only_the_student_reads(batch: Batch) -> None:
     changes = {
         "grid": VoxelGrid(size_m=(2.0, 2.0, 1.0)),
@@ -219,6 +231,7 @@ def test_the_teacher_ignores_what_only_the_student_reads(batch: Batch) -> None:
         "aspp_channels": 4,
         "aspp_rates": (1,),
         "dropout": 0.5,
+        "scale_from_teacher": True,
         "student": replace(SMALL.student, epochs=1),
     }
     outcomes = []
