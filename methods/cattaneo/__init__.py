@@ -11,6 +11,7 @@ from methods.base import Batch, DescriptorSpec, ImageInput, Method, MethodCard, 
 from methods.cattaneo.config import PRESETS, VARIANTS, CattaneoConfig
 from methods.cattaneo.networks import CloudBranch, CloudInputs, ImageBranch
 from methods.layers import distillation
+from methods.layers.distillation import measured_statistics
 from methods.layers.netvlad import initialise_clusters
 
 
@@ -33,7 +34,8 @@ class Cattaneo(Method):
         deviations=(
             "each frame's own calibration, as in vxp (published: one per dataset, swapped axes on KITTI and ViViD++); "
             "ragged voxels, fullest kept (published: 35 padded slots, file order); NetVLAD starts from clusters of "
-            "features (published: random centres); teacher without gradients; a last, smaller batch is kept"
+            "features, the student's normalisations from their statistics (published: random, 0 and 1); teacher "
+            "without gradients; a last, smaller batch is kept"
         ),
     )
     presets = PRESETS
@@ -93,7 +95,7 @@ class StudentStage(distillation.StudentStage):
         self.is_scaled_as_teacher = config.scale_from_teacher
 
     def before(self, batches: Iterable[Batch]) -> None:
-        """Clusters of the untrained features, normalised by each batch: new running statistics would leave biases.
+        """Clusters of the untrained features, and the running statistics that go with them; new ones leave only biases.
 
         If the configuration says so, the student's descriptors start with the spread and the mean of the teacher's.
         """
@@ -104,9 +106,8 @@ class StudentStage(distillation.StudentStage):
                 targets.append(self.teacher(self.method.image_inputs(batch)))
                 yield self.student.feature_map(self.method.cloud_inputs(batch)).movedim(1, -1).flatten(0, 2)
 
-        self.student.train()
-        initialise_clusters(self.student.pool, cells())
-        self.student.eval()
+        with measured_statistics(self.student):
+            initialise_clusters(self.student.pool, cells())
         if targets and self.is_scaled_as_teacher:
             spread, mean = torch.std_mean(torch.cat(targets), dim=0, correction=0)
             self.student.head.norm.weight.copy_(spread)

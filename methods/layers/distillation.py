@@ -1,6 +1,7 @@
 """An image teacher, and a student that learns its descriptors: the training that VXP and its baseline share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -82,6 +83,27 @@ class TeacherConfig(MethodConfig):
     growth_limit: int = 80
     """… up to this batch size."""
     teacher: Recipe = Recipe(epochs=100, batch_size=16, learning_rate=1e-5, learning_rate_floor=1e-6)
+
+
+@contextmanager
+def measured_statistics(module: nn.Module) -> Iterator[None]:
+    """Within it, batch normalisations of a new ``module`` take the mean statistics of what passes as running ones.
+
+    Otherwise a network with slow running statistics cannot be evaluated until hundreds of steps later. The module is in
+    training mode within, in evaluation mode after.
+    """
+    norms = [norm for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    module.train()
+    try:
+        yield
+    finally:
+        module.eval()
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
 
 
 class ImageTeacher(nn.Module):

@@ -197,7 +197,7 @@ def test_a_stage_leaves_the_other_branch_alone(name: str, frozen: str, batch: Ba
 
 
 def test_the_student_s_clusters_start_from_features_that_tell_cells_apart(batch: Batch) -> None:
-    method = new_method()
+    method = new_method(replace(SMALL, dropout=0.0))
     stage = stage_of(method, "student")
     method.eval()
     before = method.cloud_branch.pool.centres.clone()
@@ -207,6 +207,12 @@ def test_the_student_s_clusters_start_from_features_that_tell_cells_apart(batch:
     assert not torch.equal(centres, before)
     assert torch.pdist(centres).min() > 0.05
     assert not any(module.training for module in method.modules())
+    # evaluated as it was trained: the statistics are those of the batch
+    inputs, student = method.cloud_inputs(batch), method.cloud_branch
+    with torch.no_grad():
+        evaluated, trained = student.feature_map(inputs), student.train().feature_map(inputs)
+    assert (evaluated - trained).abs().mean() < 0.05 * trained.abs().mean()
+    assert {norm.momentum for norm in student.modules() if isinstance(norm, RowNorm)} == {0.01, 0.1}
 
 
 @pytest.mark.parametrize("scale", [False, True])
