@@ -100,6 +100,7 @@ def _with(**fields: Any) -> Change:
 _BRANCHES = "What do the branches of the descriptor bring?"
 VARIANTS: dict[str, Variant] = {
     "without-nmf": Variant(question=_BRANCHES, change=_with(nmf="none")),
+    "nmf-per-batch": Variant(question=_BRANCHES, change=_with(nmf="batch")),
     "with-mlp": Variant(question=_BRANCHES, change=_with(mlp=True)),
     "without-map-loss": Variant(question="What does the loss on feature maps bring?", change=_with(map_margin=0.0)),
 }

@@ -78,7 +78,10 @@ def test_descriptors_are_as_long_as_published(published: ModaLink) -> None:
     torch.testing.assert_close(torch.stack([part.norm() for part in parts]), torch.full((3,), 3**-0.5))
 
 
-@pytest.mark.parametrize(("variant", "size"), [("", 4 * 64 + 4 * 3), ("without-nmf", 4 * 64), ("with-mlp", 268 + 1024)])
+@pytest.mark.parametrize(
+    ("variant", "size"),
+    [("", 4 * 64 + 4 * 3), ("without-nmf", 4 * 64), ("nmf-per-batch", 268), ("with-mlp", 268 + 1024)],
+)
 def test_variants_change_the_branches(variant: str, size: int, small_world: PreparedDataset) -> None:
     method = new_method(VARIANTS[variant].change(SMALL) if variant else SMALL).eval()
     assert method.descriptors[0].size == size
@@ -149,11 +152,11 @@ def test_missing_calibration_is_a_sentence(small_world: PreparedDataset) -> None
 # --- descriptors ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("nmf", "depends"), [("sample", False), ("batch", True)])
+@pytest.mark.parametrize(("variant", "depends"), [("", False), ("nmf-per-batch", True)])
 def test_only_the_published_factorisation_mixes_the_frames_of_a_batch(
-    small_world: PreparedDataset, nmf: str, *, depends: bool
+    small_world: PreparedDataset, variant: str, *, depends: bool
 ) -> None:
-    method = new_method(replace(SMALL, nmf=nmf)).eval()
+    method = new_method(VARIANTS[variant].change(SMALL) if variant else SMALL).eval()
     inputs = method.cloud_inputs(batch_of(small_world, 0, 4, 8))
     with torch.inference_mode():
         together, alone = method.network(inputs)[0], method.network(inputs[:1])[0]
