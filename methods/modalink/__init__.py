@@ -28,10 +28,10 @@ class ModaLink(Method):
         trained_on="KITTI odometry: the first 3,000 frames of one sequence; HAOMO (private)",
         sources="a description of the architecture and of the training; behaviour of the authors' code at 6a7e6b5",
         deviations=(
-            "each frame factorised by itself (published: the batch together; variant nmf-per-batch), always 50 updates from "
-            "one start; densification by windows on the device (published: 50 nearest neighbours and hole filling); "
-            "negatives from the batch, both modalities as anchors; branches of equal weight, unit length in all; "
-            "shape of the MLP branch, brightness of depth and weight decay (0) are not published"
+            "each frame factorised by itself (published: the batch together; variant nmf-per-batch), always 50 "
+            "updates from one start; densification by windows on the device (published: 50 nearest neighbours and "
+            "hole filling); negatives from the batch, both modalities as anchors; branches of equal weight, unit "
+            "length in all; shape of the MLP branch, brightness of depth and weight decay (0) are not published"
         ),
     )
     presets = PRESETS
