@@ -63,6 +63,8 @@ METHODS: Registry[Method] = Registry(
     "method",
     {
         "vxp": "methods.vxp:Vxp",
+        "cattaneo": "methods.cattaneo:Cattaneo",
+        "modalink": "methods.modalink:ModaLink",
         "height_histogram": "methods.height_histogram:HeightHistogram",
     },
     "crossplace.methods",

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from datasets.errors import CrossplaceError
 from methods.layers import sparse_backend
-from methods.layers.sparse_sites import Shape, Sites, site_keys
+from methods.layers.sparse_sites import Shape, Sites, Triple, each_axis, site_keys
 
 __all__ = [
     "RowNorm",
@@ -24,6 +24,7 @@ __all__ = [
     "SparseTensor",
     "SparseUnit",
     "SubmanifoldConv3d",
+    "Triple",
     "site_keys",
 ]
 
@@ -48,12 +49,13 @@ class SparseTensor:
 
 
 class _Conv3d(nn.Module):
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: Triple) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
-        self.weight = nn.Parameter(torch.empty(out_channels, *(kernel_size,) * 3, in_channels))
+        sizes = each_axis(kernel_size)
+        self.weight = nn.Parameter(torch.empty(out_channels, *sizes, in_channels))
         # What kaiming_uniform_(a=√5) gives dense convolutions; it would misread the fan-in of this layout.
-        bound = 1 / math.sqrt(in_channels * kernel_size**3)
+        bound = 1 / math.sqrt(in_channels * math.prod(sizes))
         nn.init.uniform_(self.weight, -bound, bound)
 
     def extra_repr(self) -> str:
@@ -65,6 +67,8 @@ class SubmanifoldConv3d(_Conv3d):
 
     Weight (out, kz, ky, kx, in); at the sites it equals a dense convolution of the zero-filled grid.
     """
+
+    kernel_size: int
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3) -> None:
         super().__init__(in_channels, out_channels, kernel_size)
@@ -80,11 +84,12 @@ class SubmanifoldConv3d(_Conv3d):
 class SparseConv3d(_Conv3d):
     """Convolution without bias that is active wherever its kernel meets an active site.
 
+    Kernel, stride and padding are the same along all axes, or given for z, y and x.
     Weight (out, kz, ky, kx, in); equals a dense convolution of the zero-filled grid at all sites it reaches.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int = 3, stride: int = 1, padding: int = 1
+        self, in_channels: int, out_channels: int, kernel_size: Triple = 3, stride: Triple = 1, padding: Triple = 1
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size)
         self.stride, self.padding = stride, padding
@@ -100,14 +105,14 @@ class SparseConv3d(_Conv3d):
 
 
 class RowNorm(nn.BatchNorm1d):
-    """Batch normalisation over the rows of all samples, with the constants VXP inherits from mmdet3d.
+    """Batch normalisation over rows, by default with the constants that VXP's layers inherit from mmdet3d.
 
     Fewer than two rows have no variance: they are normalised by the running statistics, also while training,
     and leave these as they are.
     """
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels, eps=1e-3, momentum=0.01)
+    def __init__(self, channels: int, eps: float = 1e-3, momentum: float = 0.01) -> None:
+        super().__init__(channels, eps=eps, momentum=momentum)
 
     def forward(self, rows: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
         """Normalised rows."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from methods.layers import sparse_spconv, sparse_torch
-from methods.layers.sparse_sites import Sites
+from methods.layers.sparse_sites import Sites, Triple
 
 Choice = Literal["auto", "torch", "spconv"]
 """``auto`` is spconv on CUDA where it can be imported, else torch."""
@@ -54,7 +54,7 @@ def submanifold(sites: Sites, kernel_size: int) -> Convolve:
     return sites.rules[key]
 
 
-def reach(sites: Sites, kernel_size: int, stride: int, padding: int) -> tuple[Sites, Convolve]:
+def reach(sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple) -> tuple[Sites, Convolve]:
     """All sites that a regular convolution can reach from these, and the convolution."""
     backend = resolve(_choice.get(), sites.indices.device)
     return _MODULES[backend].reach(sites, kernel_size, stride, padding)

@@ -14,6 +14,14 @@ from datasets.errors import CrossplaceError
 Shape = tuple[int, int, int]
 """Cells of a grid along z, y and x."""
 
+Triple = int | Shape
+"""One number for all axes, or one each for z, y and x."""
+
+
+def each_axis(value: Triple) -> Shape:
+    """The numbers for z, y and x."""
+    return (value, value, value) if isinstance(value, int) else value
+
 
 @dataclass(frozen=True, eq=False)
 class Sites:
@@ -72,9 +80,10 @@ def check_addressable(batch_size: int, shape: Shape) -> None:
         )
 
 
-def output_shape(sites: Sites, kernel_size: int, stride: int, padding: int) -> Shape:
+def output_shape(sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple) -> Shape:
     """The grid that a regular convolution leads to."""
-    depth, height, width = ((size + 2 * padding - kernel_size) // stride + 1 for size in sites.shape)
+    axes = zip(sites.shape, *map(each_axis, (kernel_size, stride, padding)), strict=True)
+    depth, height, width = ((size + 2 * pad - kernel) // step + 1 for size, kernel, step, pad in axes)
     if min(depth, height, width) < 1:
         raise CrossplaceError(f"sparse convolution: kernel {kernel_size} does not fit into a grid of {sites.shape}")
     return depth, height, width

@@ -23,7 +23,7 @@ from torch.autograd.function import once_differentiable
 
 from datasets.errors import CrossplaceError
 from methods.layers import sparse_torch
-from methods.layers.sparse_sites import Shape, Sites, cells_fed, output_shape, site_keys
+from methods.layers.sparse_sites import Shape, Sites, Triple, cells_fed, each_axis, output_shape, site_keys
 
 _ADVICE = "install crossplace[gpu] (spconv-cu126) in its place or choose --sparse-backend torch"
 _MOST_CELLS = 2**31
@@ -105,7 +105,7 @@ class Convolution:
     def __init__(self, kernel: Callable[[Tensor, Tensor], Tensor], order: Int[Tensor, " m"] | None) -> None:
         self._kernel, self._order = kernel, order
 
-    def __call__(self, features: Float[Tensor, "n c"], weight: Float[Tensor, "d k k k c"]) -> Float[Tensor, "m d"]:
+    def __call__(self, features: Float[Tensor, "n c"], weight: Float[Tensor, "d kz ky kx c"]) -> Float[Tensor, "m d"]:
         """Computed in float32, returned in the dtype of the weight."""
         with torch.autocast(features.device.type, enabled=False), torch.cuda.device_of(features):
             output = self._kernel(features.float().contiguous(), weight.float().contiguous())
@@ -123,7 +123,7 @@ def submanifold(sites: Sites, kernel_size: int) -> Convolution | sparse_torch.Ru
 
 
 def reach(
-    sites: Sites, kernel_size: int, stride: int, padding: int
+    sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple
 ) -> tuple[Sites, Convolution | sparse_torch.Rulebook]:
     """All sites that a regular convolution can reach from these, and its rules."""
     shape = output_shape(sites, kernel_size, stride, padding)
@@ -134,19 +134,20 @@ def reach(
     return Sites.from_keys(keys, shape, sites.batch_size), Convolution(kernel, order)
 
 
-def _reaches_any(sites: Sites, shape: Shape, kernel_size: int, stride: int, padding: int) -> bool:
+def _reaches_any(sites: Sites, shape: Shape, kernel_size: Triple, stride: Triple, padding: Triple) -> bool:
     """Whether any site feeds any output: with gaps between the kernel's places, or none around the grid, it may not."""
-    if stride <= kernel_size and padding >= stride - 1:
+    axes = list(zip(*map(each_axis, (kernel_size, stride, padding)), strict=True))
+    if all(step <= kernel and pad >= step - 1 for kernel, step, pad in axes):
         return len(sites.indices) > 0
     feeds = torch.ones_like(sites.keys, dtype=torch.bool)
-    for axis, size in enumerate(shape):
-        cells = cells_fed(sites.shape[axis], size, kernel_size, stride, padding, feeds.device)
+    for axis, (kernel, step, pad) in enumerate(axes):
+        cells = cells_fed(sites.shape[axis], shape[axis], kernel, step, pad, feeds.device)
         feeds &= (cells >= 0).any(0).index_select(0, sites.indices[:, 1 + axis])
     return bool(feeds.any())
 
 
 def _rules(
-    sites: Sites, shape: Shape, kernel_size: int, stride: int, padding: int, *, is_submanifold: bool
+    sites: Sites, shape: Shape, kernel_size: Triple, stride: Triple, padding: Triple, *, is_submanifold: bool
 ) -> tuple[Int[Tensor, "m 4"], Callable[[Tensor, Tensor], Tensor]]:
     """Output indices in spconv's order, and its differentiable function of features and weight."""
     n_cells = sites.batch_size * max(math.prod(sites.shape), math.prod(shape))
@@ -159,10 +160,11 @@ def _rules(
     functional, ops, algorithms = spconv.functional, spconv.ops, spconv.ConvAlgo
     # nonzero() gives transposed memory, which int() keeps and spconv misreads.
     indices = sites.indices.int().contiguous()
-    each = [[value] * 3 for value in (kernel_size, stride, padding, 1, 0)]  # the last: dilation, output padding
+    dilation, output_padding = 1, 0
+    each = [list(each_axis(value)) for value in (kernel_size, stride, padding, dilation, output_padding)]
     grid: tuple[Any, ...] = (indices, sites.batch_size, list(sites.shape))
     with torch.cuda.device_of(indices):
-        if not indices.is_cuda or kernel_size**3 > _MOST_MASKED_OFFSETS:
+        if not indices.is_cuda or math.prod(each_axis(kernel_size)) > _MOST_MASKED_OFFSETS:
             algorithm = algorithms.Native
             found, pairs, counts = ops.get_indice_pairs(*grid, algorithm, *each, subm=is_submanifold)
             forward = partial(ops.indice_conv, subm=is_submanifold, algo=algorithm)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from methods.layers.sparse_sites import Shape, Sites, cells_fed, check_addressable, output_shape
+from methods.layers.sparse_sites import Shape, Sites, Triple, cells_fed, check_addressable, each_axis, output_shape
 
 _PORTION = 2**19
 """Numbers gathered at a time (2 MiB in float32): fits a cache, yet few calls, each of which wakes threads."""
@@ -35,7 +35,7 @@ class Rulebook:
     identity: int | None = None
     """The offset that feeds every row to itself (the centre of a submanifold convolution); it has no pairs."""
 
-    def __call__(self, features: Float[Tensor, "n c"], weight: Float[Tensor, "d k k k c"]) -> Float[Tensor, "m d"]:
+    def __call__(self, features: Float[Tensor, "n c"], weight: Float[Tensor, "d kz ky kx c"]) -> Float[Tensor, "m d"]:
         """Features of the output rows, in the dtype of the weight."""
         return _Convolve.apply(features.to(weight.dtype), weight, self)
 
@@ -72,7 +72,7 @@ def submanifold(sites: Sites, kernel_size: int) -> Rulebook:
     )
 
 
-def reach(sites: Sites, kernel_size: int, stride: int, padding: int) -> tuple[Sites, Rulebook]:
+def reach(sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple) -> tuple[Sites, Rulebook]:
     """All sites that a regular convolution can reach from these, and its rules."""
     shape = output_shape(sites, kernel_size, stride, padding)
     check_addressable(sites.batch_size, shape)
@@ -82,13 +82,14 @@ def reach(sites: Sites, kernel_size: int, stride: int, padding: int) -> tuple[Si
     return Sites.from_keys(keys, shape, sites.batch_size), rulebook
 
 
-def _targets(sites: Sites, shape: Shape, kernel_size: int, stride: int, padding: int) -> Int[Tensor, "k n"]:
+def _targets(sites: Sites, shape: Shape, kernel_size: Triple, stride: Triple, padding: Triple) -> Int[Tensor, "k n"]:
     """Key, in the output grid, of the cell each site feeds through each kernel offset; negative if there is none."""
     n_cells = sites.batch_size * math.prod(shape)
     targets = sites.indices[:, 0] * math.prod(shape)
+    kernels, strides, paddings = each_axis(kernel_size), each_axis(stride), each_axis(padding)
     for axis, size in enumerate(shape):
         # For each coordinate once, as integers divide slowly: (k, coordinates).
-        cell = cells_fed(sites.shape[axis], size, kernel_size, stride, padding, targets.device)
+        cell = cells_fed(sites.shape[axis], size, kernels[axis], strides[axis], paddings[axis], targets.device)
         # Minus n_cells outweighs what the other axes add.
         parts = torch.where(cell >= 0, cell * math.prod(shape[axis + 1 :]), -n_cells)
         # One more leading dimension per axis: (kz, n), (kz, ky, n), (kz, ky, kx, n).

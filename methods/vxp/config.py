@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from methods.base import MethodConfig, Recipe
+from methods.layers.distillation import Augmentation, TeacherConfig
 from methods.layers.voxels import VoxelGrid
 from methods.vxp import published
 
@@ -18,24 +19,8 @@ class EncoderWidths:
     deep: tuple[int, ...] = (128, 256, 256)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Augmentation:
-    """Random changes of training samples (probability or strength 0 turns one off)."""
-
-    jitter: float = 0.1
-    """Colour jitter, all stages."""
-    mirror_probability: float = 0.5
-    """Joint mirroring of image and cloud, local and global stage."""
-    teacher_affine: bool = True
-    """Random affine of the image in the teacher stage."""
-    affine: bool = False
-    """Random affine of the image in the global stage (as published for KITTI and ViViD++, not for Oxford)."""
-    rigid: bool = True
-    """Random rigid motion of the cloud, global stage."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class VxpConfig(MethodConfig):
+class VxpConfig(TeacherConfig):
     """Architecture and training of VXP (paper §3, authors' setup files)."""
 
     weights: str = "timm"
@@ -63,21 +48,10 @@ class VxpConfig(MethodConfig):
     """Voxel centres that stretch the encoder's cells over the grid (as published) instead of the true strides'."""
     as_published: published.AsPublished | None = None
     """Preprocessing that official checkpoints were trained with; none: ours."""
-    augmentation: Augmentation = Augmentation()
     inverse_depth_weighting: bool = True
     """Near voxels weigh more in the local stage."""
     head_from_teacher: bool = False
     """Start the cloud branch's pooling and head as copies of the image branch's (as published: fresh)."""
-    mining: Literal["hardest", "all"] = "hardest"
-    """Triplets of the teacher: the hardest of each anchor (as published), or all in the batch."""
-    margin: float = 0.3
-    """Triplet margin of the teacher."""
-    growth_rate: float = 1.4
-    """Teacher: batch growth when fewer than ``growth_threshold`` of the triplets are active …"""
-    growth_threshold: float = 0.7
-    growth_limit: int = 80
-    """… up to this batch size."""
-    teacher: Recipe = Recipe(epochs=100, batch_size=16, learning_rate=1e-5, learning_rate_floor=1e-6)
     local_stage: Recipe = Recipe(epochs=30, batch_size=8, learning_rate=1e-4, learning_rate_floor=5e-6)
     global_stage: Recipe = Recipe(epochs=30, batch_size=8, learning_rate=1e-4, learning_rate_floor=5e-6)
 

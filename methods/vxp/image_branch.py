@@ -5,11 +5,12 @@ from torch import Tensor, nn
 
 from datasets.errors import CrossplaceError
 from methods.layers.backbone import ImageBackbone
+from methods.layers.distillation import ImageTeacher
 from methods.layers.pooling import POOLINGS, pooled_channels
 from methods.vxp.config import VxpConfig
 
 
-class ImageBranch(nn.Module):
+class ImageBranch(ImageTeacher):
     """Backbone → feature map → pooling → linear. Descriptors are not normalised (as published, with GeM)."""
 
     def __init__(self, config: VxpConfig) -> None:

@@ -13,7 +13,15 @@ from torch.nn import functional as F
 
 from datasets.errors import CrossplaceError
 from methods.layers import sparse_backend, sparse_torch
-from methods.layers.sparse import RowNorm, Sites, SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
+from methods.layers.sparse import (
+    RowNorm,
+    Sites,
+    SparseConv3d,
+    SparseTensor,
+    SparseUnit,
+    SubmanifoldConv3d,
+    Triple,
+)
 from methods.layers.sparse_backend import Backend
 
 
@@ -98,7 +106,7 @@ def check_against_dense(
         SparseTensor(dense_features, sites).dense(), dense_weight.permute(0, 4, 1, 2, 3), stride=stride, padding=padding
     )
     mask = occupied[:, None].to(dtype)
-    reached = F.conv3d(mask, torch.ones(1, 1, *(conv.kernel_size,) * 3, dtype=dtype), stride=stride, padding=padding)
+    reached = F.conv3d(mask, torch.ones(1, 1, *conv.weight.shape[1:4], dtype=dtype), stride=stride, padding=padding)
     expected_sites = sites_of(occupied if is_submanifold else reached[:, 0] > 0.5)
     assert torch.equal(output.sites.indices.cpu(), expected_sites.indices)
     assert output.sites.shape == dense.shape[2:]
@@ -135,6 +143,14 @@ def test_regular_convolution_is_the_dense_one_at_exactly_the_sites_it_reaches(
             conv(SparseTensor(torch.zeros(int(occupied.sum()), 3), sites_of(occupied)))
     else:
         check_against_dense(conv, occupied, dtype, where)
+
+
+@given(occupied_grids(), st.sampled_from([((1, 1, 3), (1, 1, 2), (0, 0, 1)), (3, (1, 1, 2), 1), ((2, 1, 3), 1, 1)]))
+@settings(max_examples=30, deadline=None)
+def test_axes_may_differ_in_kernel_stride_and_padding(
+    where: Where, occupied: Tensor, geometry: tuple[Triple, Triple, Triple]
+) -> None:
+    check_against_dense(SparseConv3d(3, 4, *geometry), occupied, where=where)
 
 
 @pytest.mark.parametrize("conv", [SubmanifoldConv3d(3, 4), SparseConv3d(3, 4), SparseConv3d(3, 4, stride=2)])

@@ -1,0 +1,83 @@
+"""ModaLink: images and clouds in the camera's plane through one network (IROS 2024, arXiv 2403.18762)."""
+
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+from torchvision.transforms.v2 import functional as image_ops
+
+from datasets.base import Split
+from methods.base import Batch, DescriptorSpec, ImageInput, Method, MethodCard, Stage
+from methods.layers.camera_plane import densified, depth_image, without_upper_rows
+from methods.modalink.config import PRESETS, VARIANTS, ModaLinkConfig
+from methods.modalink.network import SharedNetwork
+from methods.modalink.stages import SharedStage
+
+
+class ModaLink(Method):
+    """The cloud becomes a dense depth image of what the camera sees; one network describes both."""
+
+    card = MethodCard(
+        name="modalink",
+        title="ModaLink: Unifying Modalities for Efficient Image-to-PointCloud Place Recognition",
+        paper="Xie, Luo, Ye, Ren, Du, Wang, Xu, Ai, Gu, Chen, IROS 2024, arXiv 2403.18762",
+        year=2024,
+        code="https://github.com/haomo-ai/ModaLink",
+        code_licence="GPL-3.0; nothing of it was used",
+        modalities="image, cloud",
+        trained_on="KITTI odometry: the first 3,000 frames of one sequence; HAOMO (private)",
+        sources="a description of the architecture and of the training; behaviour of the authors' code at 6a7e6b5",
+        deviations=(
+            "each frame factorised by itself (published: the batch together; variant nmf-per-batch), always 50 "
+            "updates from one start; densification by windows on the device (published: 50 nearest neighbours and "
+            "hole filling); negatives from the batch, both modalities as anchors; branches of equal weight, unit "
+            "length in all; shape of the MLP branch, brightness of depth and weight decay (0) are not published"
+        ),
+    )
+    presets = PRESETS
+    variants = VARIANTS
+
+    def __init__(self, config: ModaLinkConfig | None = None) -> None:
+        super().__init__()
+        self.config: ModaLinkConfig = config or ModaLinkConfig()
+        self.image_input = ImageInput(
+            height=self.config.image_height,
+            width=self.config.image_width,
+            antialias=self.config.antialias,
+            per_image=self.config.normalise_per_image,
+        )
+        self.network = SharedNetwork(self.config)
+        self.descriptors = (DescriptorSpec(size=self.network.descriptor_size, distance="l2"),)
+
+    def image_inputs(self, batch: Batch) -> Float[Tensor, "b 3 height width"]:
+        """The lower part of each camera image, resized and normalised."""
+        images = batch.require_images()
+        return self.image_input([image[:, round(self.config.upper_cut * image.shape[1]) :] for image in images])
+
+    def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b 3 height width"]:
+        """Depth of what the camera sees, densified, as a grey image: three equal channels, black where unknown."""
+        clouds = batch.require_clouds()
+        intrinsics, camera_from_lidar = batch.calibration()
+        config, size = self.config, self.image_input
+        seen = depth_image(
+            clouds.points,
+            clouds.batch_index,
+            camera_from_lidar,
+            without_upper_rows(intrinsics, config.upper_cut),
+            size.height,
+            size.width,
+        )
+        grey = (densified(seen, config.fill_radius, config.fill_passes) / config.far_m).clamp(max=1.0)
+        return image_ops.normalize(grey.repeat(1, 3, 1, 1), list(size.mean), list(size.std))
+
+    def encode_images(self, inputs: Float[Tensor, "b 3 height width"]) -> dict[str, Float[Tensor, "b 1 d"]]:
+        """Descriptors of the network that both modalities share."""
+        return {"main": self.network(inputs)[:, None]}
+
+    def encode_clouds(self, inputs: Float[Tensor, "b 3 height width"]) -> dict[str, Float[Tensor, "b 1 d"]]:
+        """Descriptors of the network that both modalities share."""
+        return {"main": self.network(inputs)[:, None]}
+
+    def stages(self, split: Split) -> Sequence[Stage]:
+        """One stage; what counts as another place is the method's own choice."""
+        return [SharedStage(self)]

@@ -1,0 +1,106 @@
+"""ModaLink's choices as data. Defaults are the published values, without the crop that is KITTI's."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from methods.base import MethodConfig, Recipe, Variant
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModaLinkConfig(MethodConfig):
+    """Architecture and training of ModaLink (behaviour of the authors' code at commit 6a7e6b5)."""
+
+    weights: str = "timm"
+    backbone: str = "resnet34"
+    backbone_block: int = 3
+    """Which feature map of the one backbone for both modalities: the third stage, 256 channels at stride 16."""
+    image_height: int = 128
+    image_width: int = 800
+    upper_cut: float = 0.0
+    """Share of the camera image, from above, that is cut off before anything else."""
+    antialias: bool = True
+    normalise_per_image: bool = False
+    """Normalise each camera image by its own statistics instead of ImageNet's: for backbones trained from scratch."""
+    far_m: float = 80.0
+    """Depth that is as bright as a depth image gets."""
+    fill_radius: int = 4
+    """Of the densification, pixels."""
+    fill_passes: int = 2
+    clusters: int = 64
+    """Of every NetVLAD."""
+    factors: int = 16
+    """Of the non-negative factorisation."""
+    updates: int = 50
+    nmf: Literal["sample", "batch", "none"] = "sample"
+    """Factorise the features of each frame by themselves, of the whole batch together (as published: then a
+    descriptor depends on what else is in the batch), or leave the branch out."""
+    mlp: bool = False
+    """A third branch of the descriptor: the mean feature through two linear layers."""
+    mlp_size: int = 1024
+    margin: float = 0.3
+    """Triplet margin of descriptors."""
+    map_margin: float = 0.03
+    """Triplet margin of feature maps; 0 leaves that loss out."""
+    mining: Literal["hardest", "all"] = "hardest"
+    """Negatives of each anchor: the hardest (as published), or all in the batch."""
+    negative_m: float = 2.0
+    """Frames farther than this are other places."""
+    recipe: Recipe = Recipe(
+        epochs=200,
+        batch_size=20,
+        learning_rate=1e-4,
+        learning_rate_floor=0.0,
+        decay=0.9,
+        decay_every=10,
+        weight_decay=0.0,
+    )
+
+
+_PAPER = ModaLinkConfig()
+_QUICK = replace(
+    _PAPER,
+    weights="none",
+    backbone="resnet18",
+    backbone_block=2,
+    image_height=72,
+    image_width=96,
+    normalise_per_image=True,
+    fill_radius=2,
+    clusters=16,
+    mining="all",
+    negative_m=20.0,
+    recipe=Recipe(
+        epochs=8,
+        batch_size=16,
+        learning_rate=6e-4,
+        learning_rate_floor=1e-5,
+        decay=0.7,
+        decay_every=1,
+        weight_decay=0.0,
+    ),
+)
+"""For a CPU: a small backbone from scratch (9 × 12 cells), all negatives, since the hardest collapse from scratch."""
+
+PRESETS: dict[str, MethodConfig] = {
+    "quick": _QUICK,
+    "gpu": replace(_PAPER, recipe=replace(_PAPER.recipe, budget_s=540.0)),
+    "paper": _PAPER,
+    "paper-kitti": replace(_PAPER, upper_cut=165 / 376),
+}
+"""``paper-kitti`` keeps the camera's rows from 165 down, as published."""
+
+Change = Callable[[Any], ModaLinkConfig]
+
+
+def _with(**fields: Any) -> Change:
+    return lambda config: replace(config, **fields)
+
+
+_BRANCHES = "What do the branches of the descriptor bring?"
+VARIANTS: dict[str, Variant] = {
+    "without-nmf": Variant(question=_BRANCHES, change=_with(nmf="none")),
+    "nmf-per-batch": Variant(question=_BRANCHES, change=_with(nmf="batch")),
+    "with-mlp": Variant(question=_BRANCHES, change=_with(mlp=True)),
+    "without-map-loss": Variant(question="What does the loss on feature maps bring?", change=_with(map_margin=0.0)),
+}
