@@ -7,10 +7,12 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional
+from torchvision.transforms.v2 import functional as image_ops
 
 from datasets.base import Lidar
 from datasets.errors import CrossplaceError
-from methods.base import Batch
+from methods.base import Batch, ImageInput
 
 
 class Windows(NamedTuple):
@@ -119,6 +121,20 @@ def range_image(batch: Batch, view: RangeView, empty_m: float = 0.0) -> Float[Te
     return nearest_ranges(
         clouds.points, clouds.batch_index, view.windows(batch), rows=view.rows, columns=view.columns, empty_m=empty_m
     )
+
+
+def range_shares(batch: Batch, view: RangeView, empty: float = 1.0) -> Float[Tensor, "b rows columns"]:
+    """:func:`range_image` in shares of each view's maximum range; ``empty`` (1: nothing within it) without a point."""
+    clouds, windows = batch.require_clouds(), view.windows(batch)
+    ranges_m = nearest_ranges(clouds.points, clouds.batch_index, windows, rows=view.rows, columns=view.columns)
+    return torch.where(ranges_m > 0, ranges_m / windows.max_range_m[:, None, None], empty)
+
+
+def as_pixels(image: Float[Tensor, "b rows columns"], height: int, width: int) -> Float[Tensor, "b 3 height width"]:
+    """Values in [0, 1] as input of an image network: resized (bilinear), three equal channels, ImageNet's scale."""
+    resized = functional.interpolate(image[:, None], (height, width), mode="bilinear", align_corners=False)
+    scale = ImageInput(height=height, width=width)
+    return image_ops.normalize(resized.expand(-1, 3, -1, -1), list(scale.mean), list(scale.std))
 
 
 def nearest_ranges(
