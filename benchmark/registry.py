@@ -65,6 +65,7 @@ METHODS: Registry[Method] = Registry(
         "vxp": "methods.vxp:Vxp",
         "height_histogram": "methods.height_histogram:HeightHistogram",
         "range_plain": "methods.range_plain:RangePlain",
+        "liploc": "methods.liploc:LipLoc",
     },
     "crossplace.methods",
 )
