@@ -102,7 +102,7 @@ PRESETS: dict[str, MethodConfig] = {
     "quick": replace(
         _PAPER,
         weights="none",
-        backbone="resnet18",
+        backbone="resnet10t",
         image_size=(80, 112),
         antialias=True,
         normalise_per_image=True,
@@ -129,8 +129,9 @@ PRESETS: dict[str, MethodConfig] = {
     "paper": _PAPER,
     "paper-vit": _vit(_PAPER),
 }
-"""``paper`` and ``paper-vit``: KITTI, from ImageNet's weights. ``quick``: a small encoder from scratch on small images;
-all learning rates alike, since nothing is pretrained; a temperature at which descriptors of norm 16 do not saturate."""
+"""``paper`` and ``paper-vit``: KITTI, from ImageNet's weights. ``quick``: a ResNet of ten layers from scratch on small
+images; all learning rates alike, since nothing is pretrained; a temperature at which descriptors of norm 16 do not
+saturate."""
 
 
 class ProjectionHead(nn.Module):
