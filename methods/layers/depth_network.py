@@ -99,10 +99,9 @@ class NetworkDepth(nn.Module):
         return self.network(self.image_input(batch.require_images()))
 
     def forward(self, batch: Batch) -> Float[Tensor, "b 1 height width"]:
-        """Metres along the optical axis, known everywhere."""
+        """Metres along the optical axis, known everywhere; log depth is interpolated to the size asked for."""
         found = self.log_depth(batch).clamp(math.log(NEAREST_M), math.log(FARTHEST_M))
-        # Nearest: between a pole and the wall behind it there is nothing.
-        return functional.interpolate(found.exp(), size=(self.height, self.width), mode="nearest-exact")
+        return functional.interpolate(found, size=(self.height, self.width), mode="bilinear").exp()
 
 
 class DepthStage(Stage):
@@ -147,8 +146,8 @@ class DepthStage(Stage):
 def lidar_depth(batch: Batch, height: int, width: int) -> Float[Tensor, "b 1 height width"]:
     """What the clouds know of the depth of each pixel, metres; 0 where they know nothing.
 
-    The nearest point of a pixel; where the LiDAR looks and neither the pixel nor its neighbours have one, the view is
-    open: the LiDAR's range, which at least is where nothing is nearer.
+    The nearest point of a pixel; above the horizon, where the LiDAR looks and neither the pixel nor its neighbours have
+    one, the view is open: the LiDAR's range.
     """
     clouds = batch.require_clouds()
     intrinsics, camera_from_lidar = batch.calibration()
@@ -166,7 +165,10 @@ def is_swept(
     height: int,
     width: int,
 ) -> Bool[Tensor, "b 1 height width"]:
-    """Whether a beam passes in the direction of each pixel (the way from LiDAR to camera neglected); no LiDAR, none."""
+    """Whether a beam above the horizon passes in the direction of each pixel; nowhere without a LiDAR block.
+
+    The decimetres from LiDAR to camera are neglected: nothing near is missed above the horizon but what stands close.
+    """
     rows, columns = ((torch.arange(n, device=intrinsics.device) + 0.5) / n for n in (height, width))
     fx, fy, cx, cy = intrinsics[:, :, None, None].unbind(1)
     right, down = (columns - cx) / fx, (rows[:, None] - cy) / fy
@@ -177,6 +179,6 @@ def is_swept(
     x, y, z = (camera[..., :, None] * rotation[:, None, None]).sum(-2).unbind(-1)
     elevation_deg = torch.rad2deg(torch.atan2(z, torch.hypot(x, y)))
     limits = [lidar.vertical_fov_deg if lidar else (90.0, -90.0) for lidar in lidars]
-    lowest, highest = elevation_deg.new_tensor(limits).T
-    swept = (elevation_deg > lowest[:, None, None]) & (elevation_deg < highest[:, None, None])
+    lowest, highest = elevation_deg.new_tensor(limits).T[:, :, None, None]
+    swept = (elevation_deg > lowest.clamp(min=0)) & (elevation_deg < highest)
     return swept[:, None]

@@ -3,7 +3,6 @@
 A view is a sector: from a position, around a heading, as wide as the field of view and as long as things are seen.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ class Views(NamedTuple):
     """East, north."""
     heading_rad: Float[ndarray, " n"]
     """Of the middle of the view, counter-clockwise from east."""
-    width_rad: float
+    width_rad: Float[ndarray, " n"]
     """Field of view, at most a full turn."""
     reach_m: float
     world: ndarray
@@ -38,7 +37,7 @@ def overlaps(a: Views, b: Views) -> Float[ndarray, "n m"]:
     approximates it by the overlap of angles times a factor that falls with distance, and calls views apart whose
     cameras do not face each other.
     """
-    area_a, area_b = (views.width_rad * views.reach_m**2 / 2 for views in (a, b))
+    area_a, area_b = a.width_rad[:, None] * a.reach_m**2 / 2, b.width_rad * b.reach_m**2 / 2
     share_of_a, share_of_b = _share_within(a, b), _share_within(b, a).T
     shared = (area_a * share_of_a + area_b * share_of_b) / 2
     return np.where(a.world[:, None] == b.world[None, :], shared / (area_a + area_b - shared), 0.0)
@@ -48,7 +47,7 @@ def _share_within(a: Views, b: Views) -> Float[ndarray, "n m"]:
     """Share of each view of ``a`` that each view of ``b`` covers."""
     middles = (np.arange(CELLS) + 0.5) / CELLS
     radius_m = a.reach_m * np.sqrt(middles)  # rings of equal area
-    angle_rad = a.heading_rad[:, None, None] + (middles - 0.5) * a.width_rad
+    angle_rad = (a.heading_rad[:, None] + (middles - 0.5) * a.width_rad[:, None])[:, None]
     offset_m = radius_m[:, None, None] * np.stack([np.cos(angle_rad), np.sin(angle_rad)], axis=-1)  # n rings cells xy
     seen_m = a.position_m[:, None, None, None] + offset_m[:, :, :, None] - b.position_m
     return _is_within(seen_m, b).mean(axis=(1, 2))
@@ -57,11 +56,9 @@ def _share_within(a: Views, b: Views) -> Float[ndarray, "n m"]:
 def _is_within(seen_m: Float[ndarray, "n rings cells m 2"], b: Views) -> Bool[ndarray, "n rings cells m"]:
     """Which points, relative to the views' positions, the views hold."""
     east_m, north_m = seen_m[..., 0], seen_m[..., 1]
-    if b.width_rad >= 2 * math.pi:
-        return east_m**2 + north_m**2 <= b.reach_m**2
     ahead_m = east_m * np.cos(b.heading_rad) + north_m * np.sin(b.heading_rad)
     distance_m = np.hypot(east_m, north_m)
-    return (distance_m <= b.reach_m) & (ahead_m >= distance_m * math.cos(b.width_rad / 2))
+    return (distance_m <= b.reach_m) & (ahead_m >= distance_m * np.cos(np.minimum(b.width_rad / 2, np.pi)) - 1e-9)
 
 
 def overlap_contrastive(

@@ -1,4 +1,3 @@
-import math
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ def views(*rows: tuple[float, float, float], width_deg: float = 90.0, reach_m: f
     """Views by east, north and heading in degrees."""
     east, north, heading = np.array(rows, dtype=float).T
     worlds = np.full(len(rows), world, dtype=object)
-    return Views(np.column_stack([east, north]), np.radians(heading), math.radians(width_deg), reach_m, worlds)
+    return Views(np.column_stack([east, north]), np.radians(heading), np.full(len(rows), np.radians(width_deg)), reach_m, worlds)
 
 
 def random_views(n: int, seed: int, width_deg: float = 90.0) -> Views:
@@ -20,9 +19,9 @@ def random_views(n: int, seed: int, width_deg: float = 90.0) -> Views:
     return views(*rng.uniform([-40, -40, -180], [40, 40, 180], (n, 3)).tolist(), width_deg=width_deg)
 
 
-def polygon(v: Views, row: int, corners: int = 400) -> ndarray:
+def polygon(v: Views, row: int, corners: int = 50) -> ndarray:
     """A view of less than half a turn as a convex polygon, counter-clockwise."""
-    angles = v.heading_rad[row] + np.linspace(-0.5, 0.5, corners) * v.width_rad
+    angles = v.heading_rad[row] + np.linspace(-0.5, 0.5, corners) * v.width_rad[row]
     arc = v.position_m[row] + v.reach_m * np.column_stack([np.cos(angles), np.sin(angles)])
     return np.vstack([v.position_m[row], arc])
 
@@ -74,7 +73,7 @@ def test_overlap_of_wide_views_is_that_of_random_points() -> None:
         offset = points - v.position_m[row]
         angle = np.arctan2(offset[:, 1], offset[:, 0]) - v.heading_rad[row]
         turned = np.abs((angle + np.pi) % (2 * np.pi) - np.pi)
-        return (np.hypot(*offset.T) <= v.reach_m) & (turned <= v.width_rad / 2)
+        return (np.hypot(*offset.T) <= v.reach_m) & (turned <= v.width_rad[row] / 2)
 
     for i in range(4):
         for j in range(4):
