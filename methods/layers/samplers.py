@@ -73,7 +73,8 @@ class PairSampler(Sampler):
 
     def after_epoch(self, statistics: dict[str, float]) -> None:
         """Grow the batch when too few triplets are active."""
-        if statistics["triplets"] and statistics["active"] / statistics["triplets"] < self.threshold:
+        triplets = statistics.get("triplets", 0.0)
+        if triplets and statistics["active"] / triplets < self.threshold:
             self.batch_size = max(self.batch_size, min(int(self.batch_size * self.rate), self.limit))
 
     def state(self) -> dict[str, Any]:
