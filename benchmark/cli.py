@@ -16,6 +16,7 @@ from tyro.conf import Fixed, Positional, Suppress, subcommand
 
 import datasets
 from benchmark.cli_data import Data
+from benchmark.cli_protocol import OfProtocol
 from benchmark.console import configure_logging, say
 from benchmark.request import DEFAULT_SEVERITY, Request
 
@@ -202,6 +203,7 @@ Command = (
     Annotated[Bench, subcommand("bench")]
     | Annotated[List, subcommand("list")]
     | Annotated[Data, subcommand("data")]
+    | Annotated[OfProtocol, subcommand("protocol")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Convert, subcommand("convert")]
@@ -228,7 +230,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from datasets.errors import CrossplaceError
 
     configure_logging()
-    command: Bench | List | Data | Train | Evaluate | Convert | Compare | Publish | Tables = tyro.cli(
+    command: Bench | List | Data | OfProtocol | Train | Evaluate | Convert | Compare | Publish | Tables = tyro.cli(
         Command,
         prog="crossplace",
         description="Benchmark of camera-LiDAR place recognition.",

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from benchmark.descriptors import Descriptors
-from benchmark.ground_truth import Pair, Relation, ordered_pairs, relate
+from benchmark.ground_truth import Pair, Relation, relations
 from benchmark.metrics import Recall, summarise
 from benchmark.ranking import Ranking, distances, rank_queries
 from benchmark.selection import select
@@ -109,13 +109,9 @@ def needed_rows(frames: Frames, protocol: Protocol) -> Int[ndarray, " n"]:
 
 def check_answerable(frames: Frames, protocol: Protocol) -> None:
     """Refuse a selection in which no query has a right answer: known from poses alone, before anything is trained."""
-    query, database = (frames.take(select(frames, part)) for part in (protocol.query, protocol.database))
-    for pair in ordered_pairs(protocol, query.traversal_names(), database.traversal_names()):
-        asking = query.take(query.traversal == pair.query_traversal)
-        searched = database.take(database.traversal == pair.database_traversal)
-        if relate(asking, searched, protocol).is_positive.any():
-            return
-    raise _unanswerable(protocol, len(query), len(database))
+    query, database = select(frames, protocol.query), select(frames, protocol.database)
+    if not any(asked.relation.is_positive.any() for asked in relations(frames, protocol, query, database)):
+        raise _unanswerable(protocol, len(query), len(database))
 
 
 def _unanswerable(protocol: Protocol, n_queries: int, n_database: int) -> CrossplaceError:
@@ -137,22 +133,18 @@ def evaluate(
     evaluations = []
     for direction in directions:
         asking, searched = query[has[direction.query][query]], database[has[direction.database][database]]
-        asking_names, searched_names = (frames.take(rows).traversal_names() for rows in (asking, searched))
-        for pair in ordered_pairs(protocol, asking_names, searched_names):
-            query_rows = asking[frames.traversal[asking] == pair.query_traversal]
-            database_rows = searched[frames.traversal[searched] == pair.database_traversal]
-            relation = relate(frames.take(query_rows), frames.take(database_rows), protocol)
-            query_ids, database_ids = (frames.frame_id[rows].tolist() for rows in (query_rows, database_rows))
-            ranking = rank_queries(compute(direction, pair, query_ids, database_ids, relation), relation)
-            recall = summarise(ranking.first_positive_rank, len(database_rows), protocol)
+        for asked in relations(frames, protocol, asking, searched):
+            query_ids, database_ids = (frames.frame_id[r].tolist() for r in (asked.query_rows, asked.database_rows))
+            found = compute(direction, asked.pair, query_ids, database_ids, asked.relation)
+            ranking = rank_queries(found, asked.relation, search_depth=protocol.search_depth)
             evaluations.append(
                 PairEvaluation(
                     direction=direction,
-                    pair=pair,
-                    query_rows=query_rows,
-                    database_rows=database_rows,
+                    pair=asked.pair,
+                    query_rows=asked.query_rows,
+                    database_rows=asked.database_rows,
                     ranking=ranking,
-                    recall=recall,
+                    recall=summarise(ranking.first_positive_rank, len(asked.database_rows), protocol),
                 )
             )
     if not any(e.recall.n_counted for e in evaluations):

@@ -1,15 +1,18 @@
 """Who is asked against what: pairs of traversals, the frames a query may find, and which of these are right."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from numpy import ndarray
 
 from datasets.base import Frames, Protocol
 from datasets.errors import CrossplaceError
-from datasets.places import same_place
+from datasets.places import codes, same_place
+
+BLOCK_ENTRIES = 2**22
+"""Entries of a query × database matrix handled at once, which bounds temporary memory (32 MiB for each of float64)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +64,61 @@ def relate(query: Frames, database: Frames, protocol: Protocol) -> Relation:
     decided before anything is ranked: frames from elsewhere, other worlds too, stay in as distractors. Positives
     are the candidates that show the same place.
     """
+    rows = np.arange(len(query))
+    blocks = [_relate_block(query.take(rows[b]), database, protocol) for b in row_blocks(len(query), len(database))]
+    return Relation(
+        is_candidate=np.concatenate([is_candidate for is_candidate, _ in blocks]),
+        is_positive=np.concatenate([is_positive for _, is_positive in blocks]),
+    )
+
+
+def _relate_block(
+    query: Frames, database: Frames, protocol: Protocol
+) -> tuple[Bool[ndarray, "nq nd"], Bool[ndarray, "nq nd"]]:
+    """Candidates and positives of a few queries."""
     is_candidate = np.ones((len(query), len(database)), dtype=bool)
     if protocol.own_frame == "drop":
-        is_candidate &= query.frame_id[:, None] != database.frame_id[None, :]
+        asking, searched = codes(query.frame_id, database.frame_id)
+        is_candidate &= asking[:, None] != searched[None, :]
     if protocol.min_gap_s is not None or protocol.earlier_only:
         query_is_later_ns = query.timestamp_ns[:, None] - database.timestamp_ns[None, :]
         if protocol.min_gap_s is not None:
             is_candidate &= np.abs(query_is_later_ns) > round(protocol.min_gap_s * 1e9)
         if protocol.earlier_only:
             is_candidate &= query_is_later_ns > 0
-    same = same_place(query, database, protocol.radius_m, protocol.heading_limit_rad)
-    return Relation(is_candidate=is_candidate, is_positive=is_candidate & same)
+    same = same_place(query, database, protocol.radius_m, protocol.heading_limit_rad, protocol.distance_axes)
+    return is_candidate, is_candidate & same
+
+
+def row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
+    """Rows of a matrix in parts of at most ``BLOCK_ENTRIES``; at least one part, so that nothing yields nothing."""
+    step = max(BLOCK_ENTRIES // max(n_columns, 1), 1)
+    return (slice(start, start + step) for start in range(0, max(n_rows, 1), step))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One pair of traversals with the frames that ask, those that are searched, and how they relate."""
+
+    pair: Pair
+    query_rows: Int[ndarray, " nq"]
+    """Rows of the dataset's frames."""
+    database_rows: Int[ndarray, " nd"]
+    relation: Relation
+
+
+def relations(
+    frames: Frames, protocol: Protocol, query_rows: Int[ndarray, " q"], database_rows: Int[ndarray, " d"]
+) -> Iterator[Asked]:
+    """Every traversal pair of ``protocol`` between the selected rows of ``frames``, one at a time."""
+    by_query, by_database = (_by_traversal(frames, rows) for rows in (query_rows, database_rows))
+    for pair in ordered_pairs(protocol, list(by_query), list(by_database)):
+        asking, searched = by_query[pair.query_traversal], by_database[pair.database_traversal]
+        relation = relate(frames.take(asking), frames.take(searched), protocol)
+        yield Asked(pair=pair, query_rows=asking, database_rows=searched, relation=relation)
+
+
+def _by_traversal(frames: Frames, rows: Int[ndarray, " n"]) -> dict[str, Int[ndarray, " _"]]:
+    """``rows`` apart by traversal, in the order of first appearance."""
+    names = frames.traversal[rows]
+    return {name: rows[names == name] for name in dict.fromkeys(names.tolist())}

@@ -14,22 +14,29 @@ import methods.base
 KEY_LENGTH = 12
 
 
-def plain(value: Any) -> Any:
-    """``value`` as JSON-ready plain data: dataclasses as objects, arrays as lists."""
+def plain(value: Any, *, with_defaults: bool = True) -> Any:
+    """``value`` as JSON-ready plain data: dataclasses as objects, arrays as lists.
+
+    Not ``with_defaults``, fields that were ``ADDED`` to a dataclass later are left out where they have their default.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {
+            f.name: plain(getattr(value, f.name), with_defaults=with_defaults)
+            for f in dataclasses.fields(value)
+            if with_defaults or "added" not in f.metadata or getattr(value, f.name) != f.default
+        }
     if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): plain(v, with_defaults=with_defaults) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
+        return [plain(v, with_defaults=with_defaults) for v in value]
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return value
 
 
 def key_of(*parts: Any) -> str:
-    """A short hash of ``parts`` in order."""
-    text = json.dumps([plain(p) for p in parts], sort_keys=True, allow_nan=False)
+    """A short hash of ``parts`` in order; fields that were added later count once they are used."""
+    text = json.dumps([plain(p, with_defaults=False) for p in parts], sort_keys=True, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 

@@ -13,12 +13,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchmark.console import track
 from benchmark.keys import key_of
+from benchmark.leaks import leak_warnings
 from benchmark.registry import DATASETS, unknown
 from datasets.base import Dataset, Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import locked, sha256_of, writing
 from datasets.prepared import PreparedDataset
-from datasets.protocols import PROTOCOLS, own_data, resolve
+from datasets.protocols import PROTOCOLS
+from datasets.resolving import own_data, resolve
 
 log = logging.getLogger(__name__)
 
@@ -155,4 +157,5 @@ def find_protocol(name: str | None, dataset: PreparedDataset) -> tuple[Protocol,
         name = DATASETS.get(dataset.name).default_protocol
     if not name:
         return own_data(dataset), [f"{dataset.name} has no protocol of its own: trained and tested on all of it"]
-    return resolve(name, dataset)
+    protocol, warnings = resolve(name, dataset)
+    return protocol, warnings + leak_warnings(dataset.frames, protocol)

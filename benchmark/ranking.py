@@ -5,7 +5,6 @@ depth, and ties are broken by database index. A collapsed encoder, for which eve
 the order of the database gives and nothing else.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import Literal
 
@@ -14,13 +13,10 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy.spatial.distance import cdist
 
-from benchmark.ground_truth import Relation
+from benchmark.ground_truth import Relation, row_blocks
 from datasets.errors import CrossplaceError
 
 Distance = Literal["l2", "cosine", "dot"]
-
-BLOCK_ENTRIES = 2**22
-"""Entries of a distance matrix handled at once, which bounds temporary memory (32 MiB for each float64 array)."""
 
 
 # --- distances -----------------------------------------------------------------------------------
@@ -54,7 +50,7 @@ def distances(
     kernel = _KERNELS[distance]
     database_views = _as_views(database)
     nearest = np.full((len(query), len(database)), np.inf)
-    for rows in _blocks(len(query), len(database)):
+    for rows in row_blocks(len(query), len(database)):
         for query_view in _as_views(query[rows]):
             for database_view in database_views:
                 np.minimum(nearest[rows], kernel(query_view, database_view), out=nearest[rows])
@@ -91,7 +87,10 @@ class Ranking:
     """What each query found."""
 
     first_positive_rank: Int[ndarray, " nq"]
-    """1 if the nearest candidate is positive, and so on; 0 for a query without positives."""
+    """1 if the nearest candidate is positive, and so on; 0 for a query without positives.
+
+    Beyond every depth (database size plus one) if the search had a depth and no positive was within it.
+    """
     n_positives: Int[ndarray, " nq"]
     n_candidates: Int[ndarray, " nq"]
     top_index: Int[ndarray, "nq k"]
@@ -99,13 +98,17 @@ class Ranking:
     top_distance: Float[ndarray, "nq k"]
     """Their distances; nan where there are fewer."""
     best_positive_distance: Float[ndarray, " nq"]
-    """nan for a query without positives."""
+    """nan for a query that found no positive."""
     best_negative_distance: Float[ndarray, " nq"]
     """Nearest candidate that is not positive; nan if there is none."""
 
 
-def rank_queries(distances: Float[ndarray, "nq nd"], relation: Relation, top_k: int = 25) -> Ranking:
+def rank_queries(
+    distances: Float[ndarray, "nq nd"], relation: Relation, top_k: int = 25, *, search_depth: int | None = None
+) -> Ranking:
     """Rank the candidates of each query by (distance, database row); smaller is nearer.
+
+    With a ``search_depth``, only that many nearest database frames are looked at, candidates or not.
 
     The rank of the first positive is exact at any depth: one plus the candidates strictly nearer than the nearest
     positive, plus those equally near that stand before the first such positive in the database.
@@ -121,8 +124,8 @@ def rank_queries(distances: Float[ndarray, "nq nd"], relation: Relation, top_k: 
             "all distances must be finite: check the descriptors of both rows"
         )
     blocks = [
-        _rank_block(distances[rows], relation.is_candidate[rows], relation.is_positive[rows], top_k)
-        for rows in _blocks(*distances.shape)
+        _rank_block(distances[rows], relation.is_candidate[rows], relation.is_positive[rows], top_k, search_depth)
+        for rows in row_blocks(*distances.shape)
     ]
     return Ranking(**{f.name: np.concatenate([getattr(block, f.name) for block in blocks]) for f in fields(Ranking)})
 
@@ -132,10 +135,14 @@ def _rank_block(
     is_candidate: Bool[ndarray, "nq nd"],
     is_positive: Bool[ndarray, "nq nd"],
     top_k: int,
+    search_depth: int | None,
 ) -> Ranking:
     n_database = distances.shape[1]
     index = np.arange(n_database)
     searched = np.where(is_candidate, distances, np.inf)
+    if search_depth is not None:
+        beyond = np.argsort(distances, axis=1, kind="stable")[:, search_depth:]
+        np.put_along_axis(searched, beyond, np.inf, axis=1)
     best_positive = np.min(searched, axis=1, where=is_positive, initial=np.inf)
     best_negative = np.min(searched, axis=1, where=~is_positive, initial=np.inf)
 
@@ -144,12 +151,13 @@ def _rank_block(
     n_nearer = (searched < best_positive[:, None]).sum(axis=1)
     n_tied_before = (is_tied & (index < first_positive[:, None])).sum(axis=1)
     n_positives = is_positive.sum(axis=1)
+    rank = np.where(np.isfinite(best_positive), 1 + n_nearer + n_tied_before, n_database + 1)
 
     nearest = np.argsort(searched, axis=1, kind="stable")[:, :top_k]
     found = np.take_along_axis(searched, nearest, axis=1)
     padding = ((0, 0), (0, top_k - nearest.shape[1]))
     return Ranking(
-        first_positive_rank=np.where(n_positives > 0, 1 + n_nearer + n_tied_before, 0),
+        first_positive_rank=np.where(n_positives > 0, rank, 0),
         n_positives=n_positives,
         n_candidates=is_candidate.sum(axis=1),
         top_index=np.pad(np.where(np.isfinite(found), nearest, -1), padding, constant_values=-1),
@@ -161,9 +169,3 @@ def _rank_block(
 
 def _nan_if_none(distance: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
     return np.where(np.isfinite(distance), distance, np.nan)
-
-
-def _blocks(n_queries: int, n_database: int) -> Iterator[slice]:
-    """Slices of queries that bound the entries handled at once; at least one, so that nothing yields nothing."""
-    step = max(BLOCK_ENTRIES // max(n_database, 1), 1)
-    return (slice(start, start + step) for start in range(0, max(n_queries, 1), step))

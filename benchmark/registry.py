@@ -63,6 +63,8 @@ METHODS: Registry[Method] = Registry(
     "method",
     {
         "vxp": "methods.vxp:Vxp",
+        "i2prec": "methods.i2prec:I2pRec",
+        "lc2": "methods.lc2:Lc2",
         "height_histogram": "methods.height_histogram:HeightHistogram",
         "range_plain": "methods.range_plain:RangePlain",
         "liploc": "methods.liploc:LipLoc",

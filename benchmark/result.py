@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
 
 from benchmark.evaluation import PairEvaluation
 from benchmark.ground_truth import Pair
@@ -26,6 +26,7 @@ from datasets.prepared import PreparedDataset
 
 SCHEMA = "1.1"
 RESULT, RANKS = "result.json", "ranks.npz"
+_PROTOCOL = TypeAdapter(Protocol)
 INTERVAL_DEPTHS = {"1": 1, "5": 5, "1%": None}
 """Recalls that carry an interval; none stands for each pair's own one-percent depth."""
 
@@ -169,6 +170,12 @@ class Result(_Model):
     warnings: list[str]
     perturbation: PerturbationRecord | None = None
     """None: the frames as recorded. Since schema 1.1."""
+
+    @field_validator("protocol")
+    @classmethod
+    def _complete(cls, protocol: dict[str, Any]) -> dict[str, Any]:
+        """With fields that protocols got after it was written at their defaults, so that equal protocols are equal."""
+        return protocol | _PROTOCOL.dump_python(_PROTOCOL.validate_python(protocol), mode="json")
 
     @classmethod
     def read(cls, folder: Path) -> "Result":

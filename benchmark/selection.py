@@ -1,35 +1,46 @@
 """Which frames of a dataset take part: traversals by name, thinned along the drive, cut out by map regions."""
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from datasets.base import Frames, Region, Selection
+from datasets.errors import CrossplaceError
 
 
 def select(frames: Frames, selection: Selection) -> Int[ndarray, " k"]:
-    """Rows of ``frames`` that ``selection`` keeps, ascending.
+    """Rows of ``frames`` that ``selection`` or one of its further ones keeps, ascending.
 
-    Each included traversal is thinned as a whole, in row order, by path and then by count; only then do the regions
-    cut, so that a region never changes which frames are kept elsewhere. Source: the KITTI sets of VXP ("every 20 m of
-    path, then inside the boxes") and its campus sets for ViViD++ ("every round(n / count)-th row").
+    Each included traversal is cut to its range of rows and thinned as a whole, in row order, by path and then by
+    count; only then do the regions cut, so that a region never changes which frames are kept elsewhere. Source: the
+    KITTI sets of VXP ("every 20 m of path, then inside the boxes") and its campus sets for ViViD++ ("every
+    round(n / count)-th row").
+
+    Raises:
+        CrossplaceError: regions on the Mercator map, and a frame whose place on it is not known.
     """
-    position_m = frames.position_m
-    in_region = ~_inside_any(position_m, selection.outside)
-    if selection.regions:
-        in_region &= _inside_any(position_m, selection.regions)
-    kept = np.zeros(len(frames), dtype=bool)
+    return reduce(np.union1d, [_select_alone(frames, part) for part in selection.alternatives()])
+
+
+def _select_alone(frames: Frames, selection: Selection) -> Int[ndarray, " k"]:
+    """Rows that ``selection`` keeps by its own rules."""
+    thinned = [np.empty(0, dtype=np.int64)]
     for name in frames.traversal_names():
-        if selection.includes(name):
-            rows = np.flatnonzero(frames.traversal == name)
-            if selection.spacing_m is not None:
+        if selection.names(name):
+            rows = np.flatnonzero(frames.traversal == name)[slice(*selection.rows)]
+            if selection.spacing_m is not None and len(rows):
                 rows = _thin_by_path(frames, rows, selection.spacing_m)
             if selection.count is not None:
                 rows = rows[:: max(round(len(rows) / selection.count), 1)]
-            kept[rows] = True
-    return np.flatnonzero(kept & in_region)
+            thinned.append(rows)
+    kept = np.sort(np.concatenate(thinned))
+    in_region = ~_inside_any(frames, kept, selection.outside)
+    if selection.regions:
+        in_region &= _inside_any(frames, kept, selection.regions)
+    return kept[in_region]
 
 
 def _thin_by_path(frames: Frames, rows: Int[ndarray, " n"], spacing_m: float) -> Int[ndarray, " k"]:
@@ -46,9 +57,23 @@ def _thin_by_path(frames: Frames, rows: Int[ndarray, " n"], spacing_m: float) ->
     return rows[kept]
 
 
-def _inside_any(position_m: Float[ndarray, "n 3"], regions: Sequence[Region]) -> Bool[ndarray, " n"]:
-    inside = np.zeros(len(position_m), dtype=bool)
+def _inside_any(frames: Frames, rows: Int[ndarray, " n"], regions: Sequence[Region]) -> Bool[ndarray, " n"]:
+    inside = np.zeros(len(rows), dtype=bool)
     for region in regions:
-        offset_m = np.abs(position_m[:, :2] - (region.east_m, region.north_m))
-        inside |= (offset_m < region.half_side_m).all(axis=1)
+        plane_m = frames.position_m[rows, :2] if region.frame == "world" else _mercator_m(frames, rows)
+        inside |= (np.abs(plane_m - (region.east_m, region.north_m)) < region.half_side_m).all(axis=1)
     return inside
+
+
+def _mercator_m(frames: Frames, rows: Int[ndarray, " n"]) -> Float[ndarray, "n 2"]:
+    unknown = np.full((len(rows), 2), np.nan)
+    found = unknown if frames.mercator_m is None else frames.mercator_m[rows]
+    lost = np.isnan(found).any(axis=1)
+    if lost.any():
+        first = frames.frame_id[rows[np.argmax(lost)]]
+        raise CrossplaceError(
+            f"the protocol has regions on the Mercator map, but {int(lost.sum())} of {len(rows)} frames have no place "
+            f"on it (first: {first}); prepare the dataset with the raw drives' oxts (crossplace data check says how), "
+            "or choose a protocol without regions (crossplace list protocols)"
+        )
+    return found

@@ -126,8 +126,14 @@ def stand_in_note(is_real: bool) -> str:
 def title(result: Result) -> str:
     """What every number of a table shares."""
     dataset, protocol = result.dataset, result.protocol
-    smoke = " · SMOKE RUN: recall means nothing" if protocol["smoke"] else ""
-    return f"{dataset.name} · {protocol['name']} v{protocol['version']}{stand_in_note(dataset.is_real)}{smoke}"
+    marks = [stand_in_note(dataset.is_real)]
+    if protocol["smoke"]:
+        marks.append(" · SMOKE RUN: recall means nothing")
+    if protocol["absent"]:
+        marks.append(f" · PARTIAL: {len(protocol['absent'])} test traversals are absent")
+    if not protocol["is_ranked"]:
+        marks.append(" · NOT RANKED: too few queries")
+    return f"{dataset.name} · {protocol['name']} v{protocol['version']}{''.join(marks)}"
 
 
 def footnotes(results: Sequence[Result]) -> list[str]:
@@ -147,6 +153,12 @@ def footnotes(results: Sequence[Result]) -> list[str]:
         notes.append(
             "Perturbation: of the frames of its modality, on whichever side they are; among frames of one modality of "
             "the queries alone (docs/robustness.md)."
+        )
+    if not results[0].protocol["is_ranked"]:
+        n = max(row.headline.n_counted for row in rows_of(results))
+        notes.append(
+            f"Only {n} queries, of which one is {100 / max(n, 1):.1f} percentage points: methods must not be ranked by "
+            "this table."
         )
     return notes + list(dict.fromkeys(w for r in results for w in r.warnings))
 

@@ -132,6 +132,10 @@ class Frames:
 
 # --- protocols -----------------------------------------------------------------------------------
 
+ADDED = {"added": True}
+"""Metadata of a field that protocols got later: at its default it changes no key of cached work."""
+Axis = Literal["east", "north", "up"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
@@ -140,6 +144,8 @@ class Region:
     east_m: float
     north_m: float
     half_side_m: float
+    frame: Literal["world", "mercator"] = field(default="world", metadata=ADDED)
+    """On which map: that of ``Frames.position_m``, or that of ``Frames.mercator_m``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,9 +162,23 @@ class Selection:
     """Keep a frame once this much path has been driven since the last kept one; none keeps all."""
     count: int | None = None
     """Keep about this many frames per traversal, evenly by row; none keeps all."""
+    rows: tuple[int, int | None] = field(default=(0, None), metadata=ADDED)
+    """Of each traversal the frames from this number up to, not including, that one (none: to the end), by time."""
+    also: tuple["Selection", ...] = field(default=(), metadata=ADDED)
+    """Further selections, each by its own rules: a frame takes part if any of them keeps it."""
+
+    def alternatives(self) -> Iterator["Selection"]:
+        """Itself, then all further selections; of each only its own rules count."""
+        yield self
+        for other in self.also:
+            yield from other.alternatives()
 
     def includes(self, traversal: str) -> bool:
         """Whether frames of the traversal with this name may take part."""
+        return any(part.names(traversal) for part in self.alternatives())
+
+    def names(self, traversal: str) -> bool:
+        """Whether this selection's own patterns take the traversal with this name."""
         without = [p[1:] for p in self.traversals if p.startswith("!")]
         within = [p for p in self.traversals if not p.startswith("!")] or (["*"] if without else [])
         return any(fnmatchcase(traversal, p) for p in within) and not any(fnmatchcase(traversal, p) for p in without)
@@ -198,7 +218,7 @@ class Protocol:
     pairs: Literal["across", "within"] | tuple[tuple[str, str], ...]
     """All ordered pairs of different traversals, each traversal with itself, or the listed (query, database) pairs."""
     radius_m: float
-    """A database frame within this distance (inclusive, in the plane) shows the query's place."""
+    """A database frame within this distance (inclusive, over ``distance_axes``) shows the query's place."""
     heading_limit_rad: float | None = None
     """… if the wrapped heading difference is also strictly below this."""
     min_gap_s: float | None = None
@@ -214,6 +234,17 @@ class Protocol:
     """The headline number: unweighted mean over traversal pairs, or all queries pooled."""
     smoke: bool = False
     """The data cannot carry a recall claim: rows are marked as a smoke run."""
+    distance_axes: tuple[Axis, ...] = field(default=("east", "north"), metadata=ADDED)
+    """Components of the position over which ``radius_m`` is measured."""
+    search_depth: int | None = field(default=None, metadata=ADDED)
+    """Only this many nearest database frames are looked at, *before* those that a query may not find are taken away.
+
+    Published evaluators had this limit. A query whose positives all lie beyond it is counted, as a miss.
+    """
+    is_ranked: bool = field(default=True, metadata=ADDED)
+    """False: so few queries that tables say methods must not be ranked by it."""
+    absent: tuple[str, ...] = field(default=(), metadata=ADDED)
+    """Test traversals that the data lacks: rows are marked as partial."""
 
 
 # --- datasets ------------------------------------------------------------------------------------

@@ -1,14 +1,19 @@
 """The rule for "the same place", in one place."""
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy.spatial import cKDTree
 
-from datasets.base import Frame, Frames
+from datasets.base import Axis, Frame, Frames
+
+AXES: tuple[Axis, ...] = ("east", "north", "up")
+"""The columns of positions."""
+PLANE: tuple[Axis, ...] = ("east", "north")
 
 
 @runtime_checkable
@@ -45,22 +50,34 @@ def heading_difference_rad(a: Float[ndarray, "..."], b: Float[ndarray, "..."]) -
     return np.abs((a - b + np.pi) % (2 * np.pi) - np.pi)
 
 
-def plane_distance_m(a: Float[ndarray, "n _"], b: Float[ndarray, "m _"]) -> Float[ndarray, "n m"]:
-    """Distances between positions in the east-north plane; height is ignored."""
-    return np.hypot(a[:, None, 0] - b[None, :, 0], a[:, None, 1] - b[None, :, 1])
+def codes(a: ndarray, b: ndarray) -> tuple[Int[ndarray, " n"], Int[ndarray, " m"]]:
+    """Integers that are equal where the objects in ``a`` and ``b`` are: a hundred times as fast to compare."""
+    numbers: dict[object, int] = {}
+    found = [np.array([numbers.setdefault(value, len(numbers)) for value in c], dtype=np.int64) for c in (a, b)]
+    return found[0], found[1]
 
 
-def same_place(a: HasPoses, b: HasPoses, radius_m: float, heading_limit_rad: float | None) -> Bool[ndarray, "n m"]:
+def same_place(
+    a: HasPoses, b: HasPoses, radius_m: float, heading_limit_rad: float | None, axes: Sequence[Axis] = PLANE
+) -> Bool[ndarray, "n m"]:
     """Which frames of ``a`` and ``b`` show the same place.
 
-    Same world, at most ``radius_m`` apart in the plane (inclusive) and, if a limit is given, with a wrapped
+    Same world, at most ``radius_m`` apart over ``axes`` (inclusive) and, if a limit is given, with a wrapped
     heading difference strictly below ``heading_limit_rad``.
     """
-    near = plane_distance_m(a.position_m, b.position_m) <= radius_m
-    near &= a.world[:, None] == b.world[None, :]
+    a_world, b_world = codes(a.world, b.world)
+    same = a_world[:, None] == b_world[None, :]
+    columns = [AXES.index(axis) for axis in axes]
+    for column in columns:  # a box holds the disc; most pairs end here
+        offset_m = a.position_m[:, None, column] - b.position_m[None, :, column]
+        same &= np.abs(offset_m) <= radius_m * (1 + 1e-9)
+    i, j = np.nonzero(same)
+    offsets_m = [np.abs(a.position_m[i, column] - b.position_m[j, column]) for column in columns]
+    is_right = reduce(np.hypot, offsets_m) <= radius_m
     if heading_limit_rad is not None:
-        near &= heading_difference_rad(a.yaw_rad[:, None], b.yaw_rad[None, :]) < heading_limit_rad
-    return near
+        is_right &= heading_difference_rad(a.yaw_rad[i], b.yaw_rad[j]) < heading_limit_rad
+    same[i, j] = is_right
+    return same
 
 
 def neighbours(frames: Frames, radius_m: float, heading_limit_rad: float | None) -> list[ndarray]:

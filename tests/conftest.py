@@ -1,7 +1,7 @@
 """Folders that no test may leave, and the worlds that several tests share."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,12 +40,21 @@ def tiny_town(data_folder: Path) -> PreparedDataset:
 
 
 @pytest.fixture(scope="session")
-def kitti_mini() -> Path:
+def real_data() -> Callable[[str], Path]:
+    """Folders of real data by name; a test that asks for one that is not there is skipped."""
+
+    def find(name: str) -> Path:
+        if not (TEST_DATA / name).is_dir():
+            pytest.skip(f"no real data at {TEST_DATA / name}; set CROSSPLACE_TEST_DATA")
+        return TEST_DATA / name
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def kitti_mini(real_data: Callable[[str], Path]) -> Path:
     """Real KITTI frames in the odometry layout."""
-    folder = TEST_DATA / "kitti-mini"
-    if not folder.is_dir():
-        pytest.skip(f"no real KITTI frames at {folder}; set CROSSPLACE_TEST_DATA")
-    return folder
+    return real_data("kitti-mini")
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,9 @@ COMMANDS = [
     "data prepare",
     "data check",
     "data stats",
+    "protocol",
+    "protocol leaks",
+    "protocol export",
     "train",
     "evaluate",
     "convert",
@@ -124,6 +127,38 @@ def test_a_word_that_is_no_command_is_refused(capsys: pytest.CaptureFixture[str]
         main(["benhc"])
     assert ended.value.code == 2
     assert "bench" in capsys.readouterr().err
+
+
+# --- protocols -----------------------------------------------------------------------------------
+
+
+def test_leaks_are_printed_below_what_the_protocol_is(
+    tiny_town: PreparedDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    crossplace("protocol", "leaks", "town", *TINY)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"town v{PROTOCOLS['town'].version}: {PROTOCOLS['town'].title}"
+    table = [line for line in lines if line.startswith("| ")]
+    assert len(table) == 5
+    assert "≤ 10 m" in table[0]
+    assert "≤ 25 m" in table[0]
+
+
+def test_a_protocol_is_exported_once_to_a_new_folder(
+    tiny_town: PreparedDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lists = tmp_path / "lists"
+    crossplace("protocol", "export", "town", "--dataset-options", "preset=tiny", "--output", lists)
+    assert f"written: {lists} (" in capsys.readouterr().out
+    assert (lists / "SHA256SUMS").is_file()
+    assert "is not empty" in sentence(capsys, "protocol", "export", "town", *TINY, "--output", lists)
+
+
+def test_a_protocol_of_other_data_or_no_name_is_a_sentence(
+    tiny_town: PreparedDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "Did you mean town?" in sentence(capsys, "protocol", "leaks", "twon")
+    assert "is for dataset 'kitti'" in sentence(capsys, "protocol", "leaks", "liploc", *TINY)
 
 
 # --- mistakes ------------------------------------------------------------------------------------

@@ -1,6 +1,4 @@
 import math
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,11 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.ground_truth import Pair, Relation, ordered_pairs, relate
-from benchmark.selection import select
-from datasets.base import Frames, Protocol, Region, Selection, Split
+from datasets.base import Frames, Protocol, Selection, Split
 from datasets.errors import CrossplaceError
-
-DATA = Path(os.environ.get("CROSSPLACE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 def protocol(**choices):
@@ -156,43 +151,3 @@ def test_relation_agrees_with_a_double_loop(query, database, radius_m, heading_l
             same = same and (heading_limit_rad is None or turn < heading_limit_rad)
             assert found.is_candidate[i, j] == candidate
             assert found.is_positive[i, j] == (candidate and same)
-
-
-# --- real coordinates ----------------------------------------------------------------------------
-
-
-@pytest.mark.data
-def test_oxford_queries_and_positives_agree_with_the_published_evaluation_set():
-    """PointNetVLAD's Oxford set: its query flags from its four regions, and its counts at 25 m."""
-    folder = DATA / "oxford-pointnetvlad-eval"
-    if not folder.is_dir():
-        pytest.skip(f"the PointNetVLAD Oxford evaluation set is not at {folder}; set CROSSPLACE_TEST_DATA")
-    rows, is_query, traversal = [], [], []
-    for path in sorted(folder.glob("*.csv")):
-        for line in path.read_text().splitlines()[1:]:
-            stamp, north, east, flag = line.split(",")
-            rows.append((f"{path.stem}/{stamp}", "oxford", 0, float(east), float(north), 0))
-            is_query.append(flag == "1")
-            traversal.append(path.stem)
-    database = frames(rows)
-    database.traversal[:] = traversal
-    centres = [
-        (620084.402381, 5735712.768124),
-        (620540.270327, 5735611.299219),
-        (620543.094379, 5735237.358209),
-        (619932.693364, 5734749.303802),
-    ]
-    regions = tuple(Region(east_m=east, north_m=north, half_side_m=150.0) for east, north in centres)
-    queries = select(database, Selection(regions=regions))
-    assert queries.tolist() == np.flatnonzero(is_query).tolist()
-
-    names = database.traversal_names()
-    runs = {name: database.take(database.traversal == name) for name in names}
-    asking = {name: database.take(queries[database.traversal[queries] == name]) for name in names}
-    counts = {"pairs": 0, "asked": 0, "answerable": 0}
-    for pair in ordered_pairs(protocol(radius_m=25.0), names, names):
-        found = relate(asking[pair.query_traversal], runs[pair.database_traversal], protocol(radius_m=25.0))
-        counts["pairs"] += 1
-        counts["asked"] += len(found.is_positive)
-        counts["answerable"] += int(found.is_positive.any(axis=1).sum())
-    assert counts == {"pairs": 506, "asked": 66_660, "answerable": 64_798}

@@ -1,6 +1,6 @@
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.keys import KEY_LENGTH, key_of, plain
+from datasets.base import ADDED, Selection
+from datasets.protocols import PROTOCOLS
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,44 @@ def test_keys_do_not_change_between_processes_or_versions() -> None:
     """A changed key would orphan everything that people have cached."""
     text = '["method", {"inner": {"sizes": [1, 2]}, "limit": null, "name": "a"}, 0]'
     assert key_of("method", Outer(), 0) == hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+@dataclass(frozen=True)
+class Grown(Outer):
+    """``Outer`` of a later version."""
+
+    depth: int | None = field(default=None, metadata=ADDED)
+
+
+def test_a_field_that_was_added_counts_once_it_is_used() -> None:
+    assert key_of([Grown()]) == key_of([Outer()])
+    assert key_of([Grown(depth=0)]) not in (key_of([Outer()]), key_of([Grown(depth=1)]))
+    assert plain(Grown())["depth"] is None, "results hold everything"
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("town", "0f45eb831def"),
+        ("town-night", "22f557cab62e"),
+        ("town-winter", "3ded8820e2ad"),
+        ("town-revisit", "68725abada60"),
+        ("kitti-synchronous-10m", "f718da19586d"),
+    ],
+)
+def test_protocols_keep_their_keys_when_protocols_get_new_fields(name: str, key: str) -> None:
+    """As computed before unions, ranges, axes and search depths; another key would evaluate and train anew."""
+    assert key_of(PROTOCOLS[name]) == key
+
+
+def test_added_rules_of_selections_change_keys() -> None:
+    used = [
+        Selection(),
+        Selection(rows=(0, 3000)),
+        Selection(also=(Selection(),)),
+        Selection(also=(Selection(rows=(1, 2)),)),
+    ]
+    assert len({key_of(selection) for selection in used}) == 4
 
 
 def test_the_order_of_parts_counts_and_that_of_keys_does_not() -> None:

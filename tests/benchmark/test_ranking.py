@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from benchmark import ranking
+from benchmark import ground_truth
 from benchmark.ground_truth import Relation
 from benchmark.ranking import distances, rank_queries
 from datasets.errors import CrossplaceError
@@ -98,6 +98,20 @@ def test_ranks_reach_deeper_than_the_top_list():
     assert found.first_positive_rank.tolist() == [3001]
 
 
+def test_a_search_of_limited_depth_by_hand():
+    """What may not be found still takes up the depth; a positive beyond it is a miss, and no query without one."""
+    found = rank_queries(BY_HAND, BY_HAND_RELATION, search_depth=2)
+    # 1 and 3 are nearest; 4 and 0; 1 and 4, neither of which may be found; no positive.
+    assert found.first_positive_rank.tolist() == [7, 7, 7, 0]
+    assert found.top_index[:, :3].tolist() == [[1, 3, -1], [4, 0, -1], [-1, -1, -1], [0, 1, -1]]
+    assert found.n_candidates.tolist() == [6, 6, 4, 6]
+    assert found.n_positives.tolist() == [1, 2, 1, 0]
+    assert np.isnan(found.best_positive_distance).all()
+    np.testing.assert_array_equal(found.best_negative_distance, [1, 1, np.nan, 1])
+    assert rank_queries(BY_HAND, BY_HAND_RELATION, search_depth=3).first_positive_rank.tolist() == [3, 3, 7, 0]
+    assert rank_queries(BY_HAND, BY_HAND_RELATION, search_depth=4).first_positive_rank.tolist() == [3, 3, 2, 0]
+
+
 def test_a_distance_that_is_not_finite_is_named():
     with pytest.raises(CrossplaceError, match="query row 1 and database row 0 is nan"):
         rank_queries(np.array([[0.0, 1], [np.nan, 1]]), relation(np.zeros((2, 2))))
@@ -148,7 +162,7 @@ def test_distances_do_not_depend_on_how_the_work_is_cut(distance, monkeypatch):
     whole = distances(query, database, distance)
     places = relation(rng.random((7, 4)) < 0.4)
     ranks = rank_queries(whole, places)
-    monkeypatch.setattr(ranking, "BLOCK_ENTRIES", 9)
+    monkeypatch.setattr(ground_truth, "BLOCK_ENTRIES", 9)
     np.testing.assert_array_equal(distances(query, database, distance), whole)
     np.testing.assert_array_equal(rank_queries(whole, places).top_index, ranks.top_index)
     np.testing.assert_array_equal(rank_queries(whole, places).first_positive_rank, ranks.first_positive_rank)
@@ -226,6 +240,27 @@ def test_ranking_agrees_with_sorting_each_row(problem, top_k):
         np.testing.assert_array_equal(found.top_distance[q], expected)
         np.testing.assert_array_equal(found.best_positive_distance[q], right[0] if right else np.nan)
         np.testing.assert_array_equal(found.best_negative_distance[q], wrong[0] if wrong else np.nan)
+
+
+@given(problem=ranking_problems(), search_depth=st.integers(1, 9))
+def test_a_search_of_limited_depth_agrees_with_filtering_a_list(problem, search_depth):
+    values, places = problem
+    found = rank_queries(values, places, search_depth=search_depth)
+    for q in range(len(values)):
+        fetched = sorted(range(values.shape[1]), key=lambda j: (values[q, j], j))[:search_depth]
+        kept = [j for j in fetched if places.is_candidate[q, j]]
+        ranks = [rank for rank, j in enumerate(kept, start=1) if places.is_positive[q, j]]
+        beyond = values.shape[1] + 1 if places.is_positive[q].any() else 0
+        assert found.first_positive_rank[q] == (ranks[0] if ranks else beyond)
+        assert [j for j in found.top_index[q].tolist() if j >= 0] == kept
+
+
+@given(problem=ranking_problems())
+def test_a_depth_of_the_whole_database_is_no_limit(problem):
+    values, places = problem
+    limited, free = rank_queries(values, places, search_depth=values.shape[1]), rank_queries(values, places)
+    np.testing.assert_array_equal(limited.first_positive_rank, free.first_positive_rank)
+    np.testing.assert_array_equal(limited.top_index, free.top_index)
 
 
 @given(problem=ranking_problems(), seed=st.integers(0, 2**16))

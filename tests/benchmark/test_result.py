@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 
 from benchmark.evaluation import from_ranker
 from benchmark.intervals import mean_interval
@@ -18,6 +19,7 @@ from benchmark.scoring import unregistered, write_result
 from datasets.base import OnePercent, Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
+from datasets.protocols import PROTOCOLS
 
 TIMING = TimingRecord(
     preprocess_ms=1.0, encode_ms=2.0, total_ms=3.0, total_p95_ms=4.0, event_total_ms=None, n_samples=30
@@ -288,6 +290,34 @@ def test_results_from_before_perturbations_are_of_clean_frames(folder: Path) -> 
     edit(folder, age)
     assert Result.read(folder) == before.model_copy(update={"schema_version": "1.0"})
     assert before.perturbation is None
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=PROTOCOLS.keys())
+def test_every_protocol_comes_back_from_json_as_it_was(protocol: Protocol) -> None:
+    raw = json.loads(json.dumps(plain(protocol), allow_nan=False))
+    assert TypeAdapter(Protocol).validate_python(raw) == protocol
+
+
+def test_a_result_holds_its_protocol_in_full(
+    write: Callable[..., Any], small_world: PreparedDataset, protocol: Protocol
+) -> None:
+    used = Selection(traversals=("evening",), rows=(1, 9), also=(Selection(traversals=("midnight",), spacing_m=20.0),))
+    rules = replace(
+        protocol, query=used, distance_axes=("east", "up"), search_depth=5, absent=("noon",), is_ranked=False
+    )
+    result, _ = write(small_world, rules)
+    assert TypeAdapter(Protocol).validate_python(result.protocol) == rules
+
+
+def test_protocols_of_older_results_equal_those_of_new_ones(folder: Path, protocol: Protocol) -> None:
+    """The fields that protocols got later are not in old files; their defaults say what was done then."""
+    raw = json.loads((folder / RESULT).read_text())
+    raw["protocol"] = plain(protocol, with_defaults=False)
+    del raw["seal"]
+    assert "search_depth" not in raw["protocol"]
+    assert "also" not in raw["protocol"]["split"]["train"]
+    (folder / RESULT).write_text(json.dumps(raw))
+    assert Result.read(folder).protocol == plain(protocol)
 
 
 def test_a_result_of_the_first_schema_still_loads() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from benchmark.evaluation import from_ranker
+from benchmark.keys import plain
 from benchmark.publish import publish
 from benchmark.result import (
     RANKS,
@@ -219,6 +220,29 @@ def test_stand_ins_and_smoke_runs_are_marked(stored: Callable[..., Result]) -> N
     )
     smoke = real.model_copy(update={"protocol": real.protocol | {"smoke": True}})
     assert title(smoke) == "small_world · small v1 · SMOKE RUN: recall means nothing"
+
+
+def test_partial_rows_and_rows_of_few_queries_are_marked(stored: Callable[..., Result]) -> None:
+    real = of_dataset(stored(warnings=["partial: test sequences 05, 06 are absent"]), is_real=True)
+    partial = real.model_copy(update={"protocol": real.protocol | {"absent": ["05", "06"]}})
+    assert title(partial) == "small_world · small v1 · PARTIAL: 2 test traversals are absent"
+    assert footnotes([partial])[-1] == "partial: test sequences 05, 06 are absent"
+    few = real.model_copy(update={"protocol": real.protocol | {"is_ranked": False}})
+    assert title(few) == "small_world · small v1 · NOT RANKED: too few queries"
+    n = few.directions["image->cloud"].mean.n_counted
+    (note,) = [note for note in footnotes([few]) if "ranked" in note]
+    assert note.startswith(f"Only {n} queries, of which one is {100 / n:.1f} percentage points")
+    assert not [note for note in footnotes([real]) if "ranked" in note]
+
+
+def test_partial_results_share_no_table_with_whole_ones_and_old_ones_do(
+    stored: Callable[..., Result], tmp_path: Path, protocol: Protocol
+) -> None:
+    result = stored("whole")
+    stored("partial", protocol=result.protocol | {"absent": ["noon"]})
+    stored("old", protocol=plain(protocol, with_defaults=False))
+    _, groups = write_tables(tmp_path / "runs")
+    assert sorted(sorted(r.run_id for r in group) for group in groups) == [["old", "whole"], ["partial"]]
 
 
 def test_warnings_and_machines_stand_below_the_table_once(stored: Callable[..., Result]) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.base import Frame, Frames
-from datasets.places import Poses, heading_difference_rad, neighbours, plane_distance_m, same_place
+from datasets.places import Poses, codes, heading_difference_rad, neighbours, same_place
 
 
 def frames(places):
@@ -42,9 +42,27 @@ def test_headings_wrap(a, b, expected):
     assert heading_difference_rad(np.array([a]), np.array([b])).item() == pytest.approx(expected, abs=1e-12)
 
 
-def test_distance_by_hand_ignores_height():
-    a, b = np.array([[0.0, 0, 0], [3, 4, 0]]), np.array([[3.0, 4, 100], [3, 0, -5], [0, 0, 7]])
-    assert plane_distance_m(a, b).tolist() == [[5, 3, 0], [0, 4, 5]]
+def raised(rows, up_m):
+    """Frames at a height each."""
+    found = frames(rows)
+    found.position_m[:, 2] = up_m
+    return found
+
+
+def test_height_does_not_count_unless_it_is_an_axis():
+    a = raised([("w", 0, 0, 0, 0)], [0.0])
+    b = raised([("w", 3, 4, 0, 0), ("w", 3, 4, 0, 0), ("w", 3, 40, 0, 0), ("w", 6, 0, 0, 0)], [0.0, 100.0, 4.0, 0.0])
+    assert same_place(a, b, 5.0, None).tolist() == [[True, True, False, False]]
+    # Forward and vertical: the third is 40 m to the side, 3 m ahead and 4 m up.
+    assert same_place(a, b, 5.0, None, ("east", "up")).tolist() == [[True, False, True, False]]
+    assert same_place(a, b, 5.0, None, ("east", "north", "up")).tolist() == [[True, False, False, False]]
+    assert same_place(a, b, 5.0, None, ("east",)).tolist() == [[True, True, True, False]]
+
+
+def test_codes_are_equal_where_the_objects_are():
+    a, b = codes(np.array(["x", "y", "x"], dtype=object), np.array(["y", "z"], dtype=object))
+    assert (a[:, None] == b[None, :]).tolist() == [[False, False], [True, False], [False, False]]
+    assert a[0] == a[2]
 
 
 def test_the_radius_is_inclusive():
