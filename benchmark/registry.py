@@ -68,6 +68,7 @@ METHODS: Registry[Method] = Registry(
         "height_histogram": "methods.height_histogram:HeightHistogram",
         "range_plain": "methods.range_plain:RangePlain",
         "liploc": "methods.liploc:LipLoc",
+        "rangebev": "methods.rangebev:RangeBev",
     },
     "crossplace.methods",
 )

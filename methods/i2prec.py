@@ -24,14 +24,13 @@ from methods.base import (
     Variant,
 )
 from methods.layers.backbone import ImageBackbone
-from methods.layers.bev import BevGrid, bev_image
+from methods.layers.bev import BevGrid, bev_image, pseudo_points, thinned
 from methods.layers.depth import DepthSource, depth_provider, depth_stages
 from methods.layers.depth_network import DepthNetwork
 from methods.layers.losses import batch_all_triplet, batch_hard_triplet, cross_modal_masks
 from methods.layers.netvlad import NetVLAD, initialise_clusters
 from methods.layers.projection import network_from_lidar, project, transform_points
 from methods.layers.samplers import PairSampler
-from methods.layers.voxels import VoxelGrid, voxelize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,28 +233,3 @@ class RetrievalStage(Stage):
     def score(self, statistics: dict[str, float]) -> float:
         """Mean loss × share of active triplets: the mean over all."""
         return statistics["loss"] * statistics["active"] / max(statistics["triplets"], 1.0)
-
-
-def pseudo_points(
-    depth_m: Float[Tensor, "b 1 h w"], intrinsics: Float[Tensor, "b 4"]
-) -> tuple[Float[Tensor, "n 3"], Int[Tensor, " n"]]:
-    """One point a pixel of known depth, at the camera (x forward, y left, z up; metres), and its sample."""
-    batch_size, _, height, width = depth_m.shape
-    down, right = ((torch.arange(n, device=depth_m.device) + 0.5) / n for n in (height, width))
-    fx, fy, cx, cy = intrinsics[:, :, None, None].unbind(1)
-    forward = depth_m[:, 0]
-    points = torch.stack([forward, (cx - right) / fx * forward, (cy - down[:, None]) / fy * forward], dim=-1)
-    index = torch.arange(batch_size, device=depth_m.device)[:, None, None].expand(-1, height, width)
-    known = forward > 0
-    return points[known], index[known]
-
-
-def thinned(
-    points: Float[Tensor, "n 3"], batch_index: Int[Tensor, " n"], batch_size: int, grid: BevGrid, slice_m: float
-) -> tuple[Float[Tensor, "v 3"], Int[Tensor, " v"]]:
-    """The middle of every slice of a cell that holds a point, and its sample."""
-    (near, far), (right, left), (low, high) = grid.forward_m, grid.left_m, grid.height_m
-    size_m = ((far - near) / grid.rows, (left - right) / grid.columns, slice_m)
-    slices = VoxelGrid(lower_m=(near, right, low), upper_m=(far, left, high), size_m=size_m)
-    sites = voxelize(points, batch_index, batch_size, slices, max_voxels=len(points)).sites
-    return slices.centres_m(sites.indices[:, 1:].flip(1), like=points), sites.indices[:, 0]

@@ -5,15 +5,11 @@ What every method that projects the cloud must beat: no depth, no shared weights
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from datasets.base import Frames, Split
+from datasets.base import Split
 from methods.base import (
     Batch,
     DescriptorSpec,
@@ -22,20 +18,12 @@ from methods.base import (
     MethodCard,
     MethodConfig,
     Recipe,
-    Sample,
-    Sampler,
     Stage,
-    StageOutput,
     Variant,
 )
-from methods.layers.augment import colour_jitter, mirror
-from methods.layers.backbone import ImageBackbone
-from methods.layers.gem import GeM
-from methods.layers.losses import TRIPLET_LOSSES, cross_modal_masks
+from methods.layers.cross_modal import CrossModalTriplets, TripletTraining
+from methods.layers.pooled_encoder import PooledEncoder
 from methods.layers.range_image import RangeView, as_pixels, range_shares
-from methods.layers.samplers import ShuffleSampler
-
-CAMERA_VIEW = RangeView(rows=64, columns=320, azimuth_deg="camera")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,19 +38,12 @@ class RangePlainConfig(MethodConfig):
     """Height and width of the camera image, pixels."""
     normalise_per_image: bool = False
     """Normalise each image by its own statistics instead of ImageNet's: for backbones trained from scratch."""
-    view: RangeView = CAMERA_VIEW
+    view: RangeView = RangeView(rows=64, columns=320, azimuth_deg="camera")  # noqa: RUF009 - frozen
     """What of the cloud is drawn: all beams of the sensor, within the camera's horizontal field of view."""
     range_size: tuple[int, int] = (128, 320)
     """Height and width that the spherical image is resized to."""
     descriptor_size: int = 256
-    mining: Literal["hardest", "all"] = "hardest"
-    """Triplets: the hardest of each anchor in the batch, or all."""
-    margin: float = 0.3
-    """Between distances of unit vectors."""
-    jitter: float = 0.1
-    """Strength of the colour jitter of training images."""
-    mirror_probability: float = 0.5
-    """Of mirroring a training image and its cloud together."""
+    training: TripletTraining = TripletTraining()  # noqa: RUF009 - frozen
     recipe: Recipe = Recipe(epochs=30, batch_size=32, learning_rate=1e-4, learning_rate_floor=1e-6, decay=0.9)
 
 
@@ -77,29 +58,13 @@ PRESETS: dict[str, MethodConfig] = {
         normalise_per_image=True,
         view=RangeView(rows=32, columns=64, azimuth_deg="camera"),
         range_size=(64, 96),
-        mining="all",
+        training=TripletTraining(mining="all"),
         recipe=Recipe(epochs=8, batch_size=16, learning_rate=5e-4, learning_rate_floor=1e-5, decay=0.7, decay_every=1),
     ),
     "gpu": replace(_FULL, recipe=replace(_FULL.recipe, budget_s=540.0)),
     "full": _FULL,
 }
 """``full`` takes the place of ``paper``, for there is none."""
-
-
-class PooledEncoder(nn.Module):
-    """Backbone → GeM → linear → unit length."""
-
-    def __init__(self, config: RangePlainConfig, size: tuple[int, int]) -> None:
-        super().__init__()
-        self.backbone = ImageBackbone(
-            config.backbone, config.backbone_block, size, config.weights, config.weights_sha256
-        )
-        self.pool = GeM()
-        self.head = nn.Linear(self.backbone.channels, config.descriptor_size)
-
-    def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b d"]:
-        """Descriptors of unit length."""
-        return functional.normalize(self.head(self.pool(self.backbone(pixels))), dim=1)
 
 
 class RangePlain(Method):
@@ -130,8 +95,12 @@ class RangePlain(Method):
         height, width = self.config.image_size
         self.image_input = ImageInput(height=height, width=width, per_image=self.config.normalise_per_image)
         self.descriptors = (DescriptorSpec(size=self.config.descriptor_size, distance="l2"),)
-        self.image_encoder = PooledEncoder(self.config, self.config.image_size)
-        self.cloud_encoder = PooledEncoder(self.config, self.config.range_size)
+        self.image_encoder = self._encoder(self.config.image_size)
+        self.cloud_encoder = self._encoder(self.config.range_size)
+
+    def _encoder(self, size: tuple[int, int]) -> PooledEncoder:
+        c = self.config
+        return PooledEncoder(c.backbone, c.backbone_block, size, c.descriptor_size, c.weights, c.weights_sha256)
 
     def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b 3 h w"]:
         """Spherical images of nearness: 1 at the LiDAR, 0 at its maximum range and where nothing returned."""
@@ -147,46 +116,4 @@ class RangePlain(Method):
 
     def stages(self, split: Split) -> Sequence[Stage]:
         """One stage."""
-        return [TripletStage(self, split)]
-
-
-class TripletStage(Stage):
-    """Triplets of an image, a cloud of its place and one of another; and the reverse."""
-
-    name = "triplets"
-
-    def __init__(self, method: RangePlain, split: Split) -> None:
-        super().__init__()
-        self.method, self.split, self.recipe = method, split, method.config.recipe
-
-    def trainable(self) -> list[nn.Module]:
-        """Everything."""
-        return [self.method]
-
-    def sampler(self, frames: Frames, *, training: bool) -> Sampler:
-        """Every frame once an epoch: its own cloud is a positive."""
-        return ShuffleSampler(len(frames), self.recipe.batch_size)
-
-    def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Joint mirroring and colour jitter."""
-        if rng.random() < self.method.config.mirror_probability:
-            sample = mirror(sample)
-        assert sample.image is not None
-        return replace(sample, image=colour_jitter(sample.image, rng, self.method.config.jitter))
-
-    def forward(self, batch: Batch) -> StageOutput:
-        """Triplet loss of every named descriptor, mean over the active triplets."""
-        images = self.method.encode_images(self.method.image_inputs(batch))
-        clouds = self.method.encode_clouds(self.method.cloud_inputs(batch))
-        positive, negative = cross_modal_masks(batch.frames, self.split, batch.require_clouds().points.device)
-        loss, config = TRIPLET_LOSSES[self.method.config.mining], self.method.config
-        sums = [
-            loss(torch.cat([images[name][:, 0], clouds[name][:, 0]]), positive, negative, config.margin, swap=False)
-            for name in images
-        ]
-        loss_sum, active, triplets = (torch.stack(parts).sum() for parts in zip(*sums, strict=True))
-        return StageOutput(loss_sum=loss_sum, count=active, statistics={"active": active, "triplets": triplets})
-
-    def score(self, statistics: dict[str, float]) -> float:
-        """Mean loss over all triplets, of which the active ones are a share."""
-        return statistics["loss"] * statistics["active"] / max(statistics["triplets"], 1.0)
+        return [CrossModalTriplets(self, split, self.config.recipe, self.config.training, [self])]

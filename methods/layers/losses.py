@@ -79,10 +79,6 @@ def pairwise_distance(embeddings: Float[Tensor, "b d"]) -> Float[Tensor, "b b"]:
     return torch.where(squared > 0, squared.clamp(min=1e-24).sqrt(), squared)
 
 
-TRIPLET_LOSSES = {"hardest": batch_hard_triplet, "all": batch_all_triplet}
-"""By how triplets are mined in a batch."""
-
-
 # --- across modalities ---------------------------------------------------------------------------
 
 

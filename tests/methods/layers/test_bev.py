@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from datasets.errors import CrossplaceError
-from methods.layers.bev import BevGrid, bev_image
+from methods.layers.bev import BevGrid, bev_image, pseudo_points, thinned
 
 GRID = BevGrid(rows=4, columns=3, forward_m=(0.0, 8.0), left_m=(-3.0, 3.0), height_m=(-1.0, 3.0))
 
@@ -80,3 +80,29 @@ def test_neither_order_nor_the_rest_of_the_batch_matter(seed: int, order: list[i
 def test_a_grid_without_ground_is_an_error() -> None:
     with pytest.raises(CrossplaceError, match="empty"):
         BevGrid(forward_m=(5.0, 5.0))
+
+
+# --- points --------------------------------------------------------------------------------------
+
+
+def test_pixels_of_known_depth_become_points_that_project_onto_them() -> None:
+    depth_m = torch.tensor([[[[4.0, 0.0, 2.0], [6.0, 8.0, 0.0]]], [[[0.0, 0.0, 5.0], [0.0, 0.0, 0.0]]]])
+    fx, fy, cx, cy = 0.8, 1.1, 0.45, 0.55
+    points, index = pseudo_points(depth_m, torch.tensor([[fx, fy, cx, cy], [1.0, 1.0, 0.5, 0.5]]))
+    assert index.tolist() == [0, 0, 0, 0, 1]
+    expected = [
+        [depth, (cx - (column + 0.5) / 3) / fx * depth, (cy - (row + 0.5) / 2) / fy * depth]
+        for row, column, depth in [(0, 0, 4.0), (0, 2, 2.0), (1, 0, 6.0), (1, 1, 8.0)]
+    ]
+    torch.testing.assert_close(points[:4], torch.tensor(expected))
+    torch.testing.assert_close(points[4], torch.tensor([5.0, (0.5 - 2.5 / 3) * 5, (0.5 - 0.25) * 5]))
+
+
+def test_of_many_points_in_a_slice_of_a_cell_its_middle_remains() -> None:
+    points = torch.tensor([[1.0, 0.5, 0.1], [1.5, 0.2, 0.9], [1.0, 0.5, 1.1], [7.0, -2.5, 0.0], [9.0, 0.0, 0.0]])
+    found, index = thinned(points, torch.tensor([0, 0, 0, 1, 1]), 2, GRID, slice_m=1.0)
+    assert sorted(zip(index.tolist(), found.tolist(), strict=True)) == [
+        (0, [1.0, 0.0, 0.5]),  # cells are 2 m square
+        (0, [1.0, 0.0, 1.5]),
+        (1, [7.0, -2.0, 0.5]),
+    ]
