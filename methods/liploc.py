@@ -43,7 +43,8 @@ HDL64_AHEAD = RangeView(
 CAMERA_AHEAD = RangeView(rows=64, columns=224, azimuth_deg="camera", max_range_m=50.0)
 """The same idea for any sensor: all of its beams, within the camera's own horizontal field of view."""
 EMPTY = 251 / 255
-"""As published, pixels without a point hold −1, times 5.1 and cast to 8 bits without sign."""
+"""Pixels without a point. Deviation: published −1, times 5.1, cast to 8 bits without sign, which the machine decides;
+251 is what common ones make of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +215,11 @@ class LipLoc(Method):
         self.cloud_branch = Branch(self.config)
 
     def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b 3 h w"]:
-        """Range images in 256 grey levels, 255 at the maximum range."""
+        """Range images in 256 grey levels, 255 at the maximum range.
+
+        Deviation: points outside the window are left out; published ones beyond its upper and lower edge are drawn into
+        the row next to it, where nothing is.
+        """
         grey = (range_shares(batch, self.config.view, EMPTY) * 255).floor() / 255
         return as_pixels(grey, *self.config.image_size)
 
@@ -280,7 +285,11 @@ class PretrainingStage(Stage):
         ]
 
     def sampler(self, frames: Frames, *, training: bool) -> Sampler:
-        """Every frame once an epoch; a batch may hold several frames of one place (as published)."""
+        """Every frame once an epoch; a batch may hold several frames of one place (as published).
+
+        Deviation: published validation frames are a random fifth of all, among neighbours that are trained on; here
+        they are the protocol's.
+        """
         return ShuffleSampler(len(frames), self.recipe.batch_size)
 
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:

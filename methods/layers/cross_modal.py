@@ -39,9 +39,16 @@ class CrossModalTriplets(Stage):
     name = "triplets"
 
     def __init__(
-        self, method: Method, split: Split, recipe: Recipe, training: TripletTraining, trained: Sequence[nn.Module]
+        self,
+        method: Method,
+        split: Split,
+        recipe: Recipe,
+        training: TripletTraining,
+        trained: Sequence[nn.Module],
+        ignores: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
+        self.ignores = ignores
         self.method, self.split, self.recipe = method, split, recipe
         self.options, self.trained = training, trained
 

@@ -119,10 +119,25 @@ def test_what_is_encoded_says_how_it_is_fused(method: RangeBev, small_world: Pre
     np.testing.assert_allclose(found.second.of("cloud", ids), expected["bev"], atol=1e-5)
 
 
+def test_how_ranks_are_fused_changes_nothing_that_is_learnt(batch: Batch) -> None:
+    def learnt(**changes: object) -> torch.Tensor:
+        torch.manual_seed(0)
+        method = RangeBev(replace(SMALL, **changes))
+        stage = method.stages(SPLIT)[1]
+        assert set(stage.ignores) == {"retrieved_by", "top"}
+        stage(batch).loss_sum.backward()
+        return torch.cat([p.grad.flatten() for m in stage.trainable() for p in m.parameters()])
+
+    expected = learnt()
+    assert learnt(top=0).equal(expected)
+    assert learnt(retrieved_by="bev").equal(expected)
+
+
 def test_a_few_pairs_are_learnt_by_heart_with_both_descriptors(tiny_town: PreparedDataset) -> None:
     samples = samples_far_apart(tiny_town, 4)
     torch.manual_seed(0)
-    method = RangeBev(PRESETS["quick"])
+    quick = PRESETS["quick"]
+    method = RangeBev(replace(quick, backbone_block=2, image_size=(48, 64), range_size=(32, 64)))
     assert image_to_cloud_recall(method, samples) < 1
     overfit(method, samples, steps=40)
     assert [image_to_cloud_recall(method, samples, descriptor) for descriptor in (0, 1)] == [1, 1]
