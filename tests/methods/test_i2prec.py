@@ -202,7 +202,7 @@ def test_loss_equals_a_loop_over_triplets(batch: Batch, hardest: bool) -> None:
     output = method.stages(SPLIT)[1](batch)
     images = method.encode_images(method.image_inputs(batch))["main"][:, 0]
     clouds = method.encode_clouds(method.cloud_inputs(batch))["main"][:, 0]
-    distance = torch.cdist(images, clouds)
+    distance = torch.cdist(images, clouds).detach()
     losses = []
     for anchors in (distance, distance.T):  # three places far apart: each frame's own partner is the only positive
         for i in range(3):

@@ -123,7 +123,7 @@ def test_the_network_learns_how_far_a_road_is(small_world: PreparedDataset) -> N
     batch = batch_of(small_world, [ground(high) for high in heights], images, None)
     provider = NetworkDepth(DepthNetwork(height=32, width=32, channels=(8, 16)), 16, 16)
     stage, optimizer = DepthStage(provider, RECIPE, ()), torch.optim.Adam(provider.parameters(), lr=1e-2)
-    for _ in range(60):
+    for _ in range(120):
         output = stage(batch)
         optimizer.zero_grad()
         (output.loss_sum / output.count).backward()
