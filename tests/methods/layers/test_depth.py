@@ -27,6 +27,7 @@ from methods.layers.depth import (
     depth_source,
     depth_stages,
     described_files,
+    with_depth,
     without_folder,
 )
 from methods.layers.depth_network import DepthNetwork, NetworkDepth
@@ -258,9 +259,21 @@ class Config(MethodConfig):
 
 def test_a_result_says_which_source_was_used(tmp_path: Path) -> None:
     describe(tmp_path, made_by="Depth Everywhere v3, small")
-    sources = [depth_source("network"), described_files(tmp_path), DepthPlugin(function="a:b")]
-    assert [plain(source)["source"] for source in sources] == ["network", "files", "plug-in"]
-    assert [s.words for s in sources] == ["built-in network", "files (Depth Everywhere v3, small)", "plug-in a:b"]
+    sources = [plain(s) for s in (depth_source("network"), depth_source(str(tmp_path)), DepthPlugin(function="a:b"))]
+    assert [source["source"] for source in sources] == ["network", "files", "plug-in"]
+    assert sources[1]["made_by"] == "Depth Everywhere v3, small"
+    assert sources[2]["function"] == "a:b"
+
+
+def test_a_request_names_the_source(tmp_path: Path) -> None:
+    describe(tmp_path)
+    own = Config(depth=DepthNetwork(height=64))
+    assert with_depth(own, "network") == own
+    assert with_depth(own, "a:b") == Config(depth=DepthPlugin(function="a:b"))
+    assert with_depth(own, str(tmp_path)) == Config(depth=described_files(tmp_path))
+    assert with_depth(Config(depth=DepthPlugin(function="a:b")), "network") == Config()
+    with pytest.raises(CrossplaceError, match=r"--depth network: this method needs no depth"):
+        with_depth(MethodConfig(), "network")
 
 
 def test_an_unknown_source_is_a_sentence() -> None:

@@ -19,9 +19,9 @@ SQUARE = torch.tensor([0.5, 0.5, 0.5, 0.5])
 LIDAR = Lidar(beams=32, vertical_fov_deg=(-20.0, 20.0), max_range_m=80.0, form="scan")
 
 
-def ground(height_m: float, n: int = 40) -> Tensor:
+def ground(height_m: float, n: int = 50) -> Tensor:
     """A flat road below the LiDAR, as far as 60 m."""
-    forward, left = torch.meshgrid(torch.linspace(2, 60, n), torch.linspace(-30, 30, n), indexing="ij")
+    forward, left = torch.meshgrid(torch.logspace(0, 1.78, n), torch.linspace(-30, 30, n), indexing="ij")
     return torch.stack([forward.flatten(), left.flatten(), torch.full((n * n,), -height_m)], dim=1)
 
 
@@ -132,8 +132,8 @@ def test_the_network_learns_how_far_a_road_is(small_world: PreparedDataset) -> N
     with torch.no_grad():
         output, found = stage(batch), provider(batch)[:, 0]
     assert float(output.statistics["right"] / output.statistics["pixels"]) > 0.95
-    # v = 0.5 + 0.5 · height / depth: the row below the middle by a quarter sees twice the height ahead
-    below = 0.5 * torch.tensor(heights) / ((12.5 / 16) - 0.5)
+    # v = 0.5 + 0.5 · height / depth, and the nearest point of a pixel is at its lower edge
+    below = 0.5 * torch.tensor(heights) / (13 / 16 - 0.5)
     torch.testing.assert_close(found[:, 12, 8], below, rtol=0.15, atol=0)
 
 
