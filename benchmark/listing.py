@@ -1,7 +1,7 @@
 """What ``crossplace list`` prints."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from benchmark.perturbations import PERTURBATIONS
@@ -40,8 +40,21 @@ def datasets() -> str:
 
 
 def protocols() -> str:
-    """Every protocol with the choices that define it."""
-    return "\n\n".join(f"{name}\n{_card(protocol)}" for name, protocol in PROTOCOLS.items())
+    """Every protocol with the choices that define it; selections by what they leave out."""
+    return "\n\n".join(
+        "\n".join([name, *(f"  {f.name}: {_words(getattr(protocol, f.name))}" for f in fields(protocol)[1:])])
+        for name, protocol in PROTOCOLS.items()
+    )
+
+
+def _words(value: Any) -> str:
+    """``value`` in one line; of a dataclass the fields that say something."""
+    if is_dataclass(value):
+        told = [(f.name, getattr(value, f.name)) for f in fields(value)]
+        return f"({', '.join(f'{name} {_words(part)}' for name, part in told if part not in (None, (), (0, None)))})"
+    if isinstance(value, tuple):
+        return (", " if any(isinstance(part, tuple) for part in value) else " ").join(map(_words, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def perturbations() -> str:

@@ -14,7 +14,7 @@ from benchmark.registry import METHODS, unknown
 from benchmark.request import Request
 from benchmark.result import Result
 from benchmark.study_record import BASE, STUDY, LineRecord, StudyRecord, study_table
-from benchmark.tables import Row
+from benchmark.tables import Row, marks
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 
@@ -115,7 +115,7 @@ def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[
         share_of_schedule=planned_share(METHODS.get(request.method), request),
         dataset=first.dataset.name,
         is_real=first.dataset.is_real,
-        protocol=f"{first.protocol['name']} v{first.protocol['version']}",
+        protocol=f"{first.protocol['name']} v{first.protocol['version']}{marks(first.protocol)}",
         seeds=list(seeds),
         machine=f"{first.environment['device']}, {first.environment['threads']} threads",
         revision=str(first.harness.get("git_revision", "")),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -53,11 +54,14 @@ def _weights(row: Row) -> str:
     method = row.result.method
     if method.origin in ("nothing to train", "ranker"):
         return NONE
+    depth = method.config.get("depth")  # of methods that need depth from one image
+    depth_from = f", depth by {depth['source']}" if isinstance(depth, dict) and "source" in depth else ""
     if method.origin not in ("shipped", "trained"):
-        return method.origin
+        return method.origin + depth_from
     share = method.share_of_schedule
     cut_short = "" if share is None or share >= 1 else f", {min(round(100 * share), 99)} % of schedule"
-    return method.origin + (", scratch" if method.backbone_weights == "none" else "") + cut_short
+    scratch = ", scratch" if method.backbone_weights == "none" else ""
+    return method.origin + scratch + depth_from + cut_short
 
 
 def _perturbation(row: Row) -> str:
@@ -123,17 +127,21 @@ def stand_in_note(is_real: bool) -> str:
     return "" if is_real else " · procedural stand-in, never to be compared with real data"
 
 
+def marks(protocol: dict[str, Any]) -> str:
+    """What keeps numbers under ``protocol`` from being what its name promises."""
+    found = {
+        "SMOKE RUN: recall means nothing": protocol["smoke"],
+        f"PARTIAL: {len(protocol['absent'])} test traversals are absent": protocol["absent"],
+        "NOT RANKED: too few queries": not protocol["is_ranked"],
+    }
+    return "".join(f" · {mark}" for mark, is_due in found.items() if is_due)
+
+
 def title(result: Result) -> str:
     """What every number of a table shares."""
     dataset, protocol = result.dataset, result.protocol
-    marks = [stand_in_note(dataset.is_real)]
-    if protocol["smoke"]:
-        marks.append(" · SMOKE RUN: recall means nothing")
-    if protocol["absent"]:
-        marks.append(f" · PARTIAL: {len(protocol['absent'])} test traversals are absent")
-    if not protocol["is_ranked"]:
-        marks.append(" · NOT RANKED: too few queries")
-    return f"{dataset.name} · {protocol['name']} v{protocol['version']}{''.join(marks)}"
+    named = f"{dataset.name} · {protocol['name']} v{protocol['version']}"
+    return named + stand_in_note(dataset.is_real) + marks(protocol)
 
 
 def footnotes(results: Sequence[Result]) -> list[str]:

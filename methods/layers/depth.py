@@ -51,11 +51,6 @@ class DepthFiles:
     sha256: str = ""
     """Of the description and of the names and sizes of the files: what identifies them, wherever they lie."""
 
-    @property
-    def words(self) -> str:
-        """For people."""
-        return f"files ({self.made_by or self.folder})"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthPlugin:
@@ -63,11 +58,6 @@ class DepthPlugin:
 
     source: Literal["plug-in"] = "plug-in"
     function: str
-
-    @property
-    def words(self) -> str:
-        """For people."""
-        return f"plug-in {self.function}"
 
 
 DepthSource = DepthNetwork | DepthFiles | DepthPlugin
@@ -86,6 +76,17 @@ def depth_source(text: str) -> DepthSource:
         f"depth {text!r}: expected network, a folder with {DESCRIPTION}, module:function or an entry point of group "
         f"{PLUGINS} ({', '.join(_plugins()) or 'none is installed'})"
     )
+
+
+def with_depth(config: MethodConfig, text: str) -> MethodConfig:
+    """``config`` with the source that ``text`` names; ``network`` keeps the preset's own network."""
+    if not hasattr(config, "depth"):
+        raise CrossplaceError(f"--depth {text}: this method needs no depth from images; leave the option out")
+    found, own = depth_source(text), config.depth
+    if isinstance(found, DepthNetwork) and isinstance(own, DepthNetwork):
+        return config
+    changed: dict[str, Any] = {"depth": found}
+    return replace(config, **changed)
 
 
 def without_folder(config: MethodConfig) -> MethodConfig:

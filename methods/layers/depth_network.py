@@ -42,11 +42,6 @@ class DepthNetwork:
     jitter: float = 0.2
     """Colour jitter in training."""
 
-    @property
-    def words(self) -> str:
-        """For people."""
-        return "built-in network"
-
 
 class DepthCnn(nn.Module):
     """Encoder and decoder with skips: log of depth at half of the input's size.

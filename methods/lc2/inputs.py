@@ -73,7 +73,8 @@ def cloud_views(
         windows = view.windows(batch)._replace(left_rad=left_rad, width_rad=widths_rad)
         ranges_m = nearest_ranges(clouds.points, clouds.batch_index, windows, rows=view.rows, columns=view.columns)
         seen = disparity(ranges_m[members, None], config.nearest_m)
-        found[members, number] = functional.interpolate(seen, size=config.image_size, mode="bilinear")[:, 0]
+        resized = functional.interpolate(seen, size=config.image_size, mode="bilinear", antialias=True)
+        found[members, number] = resized[:, 0]
     return found
 
 

@@ -217,7 +217,7 @@ def test_an_unknown_protocol_is_found_before_any_work(
 ) -> None:
     monkeypatch.setenv("CROSSPLACE_DATA", str(tmp_path / "data"))
     said = sentence(capsys, *command, *TINY, "--protocol", "kitti-synchronus-10m")
-    assert said.startswith("unknown protocol 'kitti-synchronus-10m'. Did you mean kitti-synchronous-10m? Available: ")
+    assert said.startswith("unknown protocol 'kitti-synchronus-10m'. Did you mean kitti-synchronous-10m or ")
     assert list(tmp_path.iterdir()) == []
 
 

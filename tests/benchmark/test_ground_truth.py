@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.ground_truth import Pair, Relation, ordered_pairs, relate
+from benchmark import ground_truth
+from benchmark.ground_truth import Pair, Relation, ordered_pairs, relate, relations
 from datasets.base import Frames, Protocol, Selection, Split
 from datasets.errors import CrossplaceError
 
@@ -117,6 +118,38 @@ def test_a_positive_that_is_no_candidate_is_refused():
     yes, no = np.ones((1, 1), dtype=bool), np.zeros((1, 1), dtype=bool)
     with pytest.raises(AssertionError):
         Relation(is_candidate=no, is_positive=yes)
+
+
+@pytest.mark.parametrize("axes", [("east", "north"), ("east", "up")])
+def test_relations_do_not_depend_on_how_the_work_is_cut(monkeypatch, axes):
+    rules = protocol(radius_m=4.0, min_gap_s=5.0, earlier_only=True, distance_axes=axes)
+    whole = relate(frames(DRIVE), frames(DRIVE), rules)
+    monkeypatch.setattr(ground_truth, "BLOCK_ENTRIES", 5)
+    parts = relate(frames(DRIVE), frames(DRIVE), rules)
+    assert (parts.is_candidate == whole.is_candidate).all()
+    assert (parts.is_positive == whole.is_positive).all()
+
+
+def test_the_axes_of_a_protocol_are_those_that_the_radius_is_measured_over():
+    here, there = frames([("a", "w", 0, 0, 0, 0)]), frames([("b", "w", 0, 3, 50, 0)])
+    assert not relate(here, there, protocol()).is_positive.any()
+    assert relate(here, there, protocol(distance_axes=("east", "up"))).is_positive.all()
+    there.position_m[0, 2] = 10.0
+    assert not relate(here, there, protocol(distance_axes=("east", "up"))).is_positive.any()
+
+
+def test_relations_walk_all_pairs_of_the_selected_rows():
+    drives = frames([*DRIVE, *((f"g{i}", *rest) for i, (_, *rest) in enumerate(DRIVE))])
+    drives.traversal[:] = ["b"] * 4 + ["a"] * 4
+    query, database = np.array([0, 2, 5]), np.array([1, 3, 4, 6, 7])
+    found = list(relations(drives, protocol(), query, database))
+    assert [asked.pair for asked in found] == [Pair("b", "a"), Pair("a", "b")]
+    for asked, rows in zip(found, [([0, 2], [4, 6, 7]), ([5], [1, 3])], strict=True):
+        assert (asked.query_rows.tolist(), asked.database_rows.tolist()) == rows
+        expected = relate(drives.take(np.array(rows[0])), drives.take(np.array(rows[1])), protocol())
+        assert (asked.relation.is_positive == expected.is_positive).all()
+        assert (asked.relation.is_candidate == expected.is_candidate).all()
+    assert list(relations(drives, protocol(), np.array([], dtype=int), database)) == []
 
 
 FRAME = st.tuples(

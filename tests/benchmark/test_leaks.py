@@ -120,6 +120,21 @@ def test_nothing_is_said_without_a_leak_or_of_a_smoke_run() -> None:
     assert leak_warnings(BY_HAND, replace(rules(train="*"), smoke=True)) == []
 
 
+def test_vivid_says_that_day1_is_trained_on_and_asks(small_world: PreparedDataset) -> None:
+    """The small world's drives under the names of ViViD++: all along one road."""
+    names = {"morning": "campus_day1", "evening": "campus_day2", "midnight": "campus_night"}
+    frames = replace(
+        small_world.frames, traversal=np.array([names[t] for t in small_world.frames.traversal], dtype=object)
+    )
+    traversals = {names[t]: replace(found, name=names[t]) for t, found in small_world.traversals.items()}
+    vivid = replace(small_world, name="vivid", frames=frames, traversals=traversals)
+    for name, n_shared in (("vivid-campus-day1-day2", 12), ("vivid-campus-night-day2", 0)):
+        protocol, warnings = find_protocol(name, vivid)
+        assert protocol.absent == ()
+        (warning,) = [warning for warning in warnings if warning.startswith("leak")]
+        assert f"24 of 24 queries ({n_shared} trained on themselves)" in warning
+
+
 @pytest.mark.parametrize("name", ["town", "town-night", "town-revisit"])  # the tiny preset has no winter
 def test_the_town_leaks_nothing(tiny_town: PreparedDataset, name: str) -> None:
     protocol, warnings = find_protocol(name, tiny_town)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmark.ground_truth import ordered_pairs, relate
+from benchmark.ground_truth import relations
 from benchmark.selection import select
 from datasets.places import heading_difference_rad
 from datasets.protocols import PROTOCOLS
@@ -30,17 +30,15 @@ def frames():
     }
 
 
-def relations(frames, protocol):
-    queries, database = (frames.take(select(frames, part)) for part in (protocol.query, protocol.database))
-    for pair in ordered_pairs(protocol, queries.traversal_names(), database.traversal_names()):
-        asked = queries.take(queries.traversal == pair.query_traversal)
-        searched = database.take(database.traversal == pair.database_traversal)
-        yield asked, searched, relate(asked, searched, protocol)
+def asked_under(frames, protocol):
+    """Asking frames, searched frames and their relation, pair by pair."""
+    for asked in relations(frames, protocol, select(frames, protocol.query), select(frames, protocol.database)):
+        yield frames.take(asked.query_rows), frames.take(asked.database_rows), asked.relation
 
 
 @pytest.mark.parametrize(("preset", "name"), PAIRS)
 def test_queries_have_positives(preset, name, frames):
-    found = list(relations(frames[preset], PROTOCOLS[name]))
+    found = list(asked_under(frames[preset], PROTOCOLS[name]))
     assert len(found) == PAIRS[preset, name]
     least = 0.4 if name == "town-revisit" else 0.95
     for asked, _, relation in found:
@@ -50,7 +48,7 @@ def test_queries_have_positives(preset, name, frames):
 def test_only_true_revisits_count(frames):
     """Every positive lies half a minute and more than a block's side of path back, most on the other lane."""
     opposite = []
-    for asked, searched, relation in relations(frames["small"], PROTOCOLS["town-revisit"]):
+    for asked, searched, relation in asked_under(frames["small"], PROTOCOLS["town-revisit"]):
         query, row = np.nonzero(relation.is_positive)
         assert ((asked.timestamp_ns[query] - searched.timestamp_ns[row]) > 30e9).all()
         driven = np.cumsum(np.hypot(*np.diff(asked.position_m[:, :2], axis=0, prepend=asked.position_m[:1, :2]).T))
@@ -61,7 +59,7 @@ def test_only_true_revisits_count(frames):
 
 
 def test_the_day_that_is_searched_is_every_drive_by_day(frames):
-    names = {str(searched.traversal[0]) for _, searched, _ in relations(frames["large"], PROTOCOLS["town-night"])}
+    names = {str(searched.traversal[0]) for _, searched, _ in asked_under(frames["large"], PROTOCOLS["town-night"])}
     assert names == {"test-day", "test-day-2"}
 
 

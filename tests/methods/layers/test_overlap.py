@@ -1,4 +1,3 @@
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +10,8 @@ def views(*rows: tuple[float, float, float], width_deg: float = 90.0, reach_m: f
     """Views by east, north and heading in degrees."""
     east, north, heading = np.array(rows, dtype=float).T
     worlds = np.full(len(rows), world, dtype=object)
-    return Views(np.column_stack([east, north]), np.radians(heading), np.full(len(rows), np.radians(width_deg)), reach_m, worlds)
+    widths = np.full(len(rows), np.radians(width_deg))
+    return Views(np.column_stack([east, north]), np.radians(heading), widths, reach_m, worlds)
 
 
 def random_views(n: int, seed: int, width_deg: float = 90.0) -> Views:
