@@ -169,7 +169,7 @@ def test_a_protocol_of_other_data_or_no_name_is_a_sentence(
     [
         (
             "bench --method vpx",
-            ["unknown method 'vpx'.", "Did you mean vxp?", "Available: height_histogram, vxp"],
+            ["unknown method 'vpx'.", "Did you mean vxp?", "Available: ", "height_histogram, "],
         ),
         ("train --preset quik", ["unknown preset of vxp 'quik'.", "Did you mean quick?", "paper-oxford"]),
         ("bench --dataset twon", ["unknown dataset 'twon'.", "Did you mean town?", "Available: kitti, oxford, town"]),

@@ -146,7 +146,7 @@ def test_holes_are_cut_in_training_alone(batch: Batch) -> None:
 def test_a_few_pairs_are_learnt_by_heart(tiny_town: PreparedDataset) -> None:
     samples = samples_far_apart(tiny_town, 4)
     torch.manual_seed(0)
-    method = LipLoc(replace(PRESETS["quick"], image_size=(48, 64)))
+    method = LipLoc(replace(PRESETS["quick"], image_size=(48, 64), holes_probability=0.0))
     assert image_to_cloud_recall(method, samples) < 1
-    overfit(method, samples, steps=30)
+    overfit(method, samples, steps=50)
     assert image_to_cloud_recall(method, samples) == 1
