@@ -143,6 +143,12 @@ def test_holes_are_cut_in_training_alone(batch: Batch) -> None:
     assert not torch.isclose(loss(), whole)
 
 
+@pytest.mark.parametrize("name", LipLoc.variants)
+def test_each_variant_changes_every_preset_but_those_that_are_so(name: str) -> None:
+    same = [preset for preset, config in PRESETS.items() if LipLoc.variants[name].change(config) == config]
+    assert same == {"resnet50": ["gpu", "paper"], "vit-s16": ["paper-vit"]}.get(name, [])
+
+
 def test_a_few_pairs_are_learnt_by_heart(tiny_town: PreparedDataset) -> None:
     samples = samples_far_apart(tiny_town, 4)
     torch.manual_seed(0)

@@ -133,6 +133,12 @@ def test_how_ranks_are_fused_changes_nothing_that_is_learnt(batch: Batch) -> Non
     assert learnt(retrieved_by="bev").equal(expected)
 
 
+@pytest.mark.parametrize("name", RangeBev.variants)
+def test_each_variant_changes_every_preset_but_those_that_are_so(name: str) -> None:
+    same = [preset for preset, config in PRESETS.items() if RangeBev.variants[name].change(config) == config]
+    assert same == {"range-first": ["quick"], "bev-first": ["gpu", "paper"]}.get(name, [])
+
+
 def test_a_few_pairs_are_learnt_by_heart_with_both_descriptors(tiny_town: PreparedDataset) -> None:
     samples = samples_far_apart(tiny_town, 4)
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from torch import Tensor
 from datasets.base import Frame, Intrinsics, Lidar
 from datasets.errors import CrossplaceError
 from methods.base import Batch, Sample, collate
-from methods.layers.range_image import RangeView, camera_window, range_image
+from methods.layers.range_image import RangeView, as_pixels, camera_window, range_image, range_shares
 
 FOUR_BEAMS = Lidar(beams=4, vertical_fov_deg=(-15.0, 15.0), max_range_m=50.0, form="scan")
 CAMERA_FROM_LIDAR = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
@@ -180,3 +180,23 @@ def test_without_lidar_block_a_view_in_full_is_drawn_and_any_other_is_an_error_t
             range_image(bare, lacking)
     with pytest.raises(CrossplaceError, match=r"drive/7.*camera_from_lidar"):
         range_image(collate([sample(points, yaw_deg=None)]), replace(full, azimuth_deg="camera"))
+
+
+def test_shares_are_of_each_sensor_s_own_range() -> None:
+    near_sighted = replace(FOUR_BEAMS, max_range_m=20.0)
+    points = torch.tensor([direction(10, 15, 10)])
+    shares = range_shares(collate([sample(points), sample(points, near_sighted)]), EIGHTHS, empty=0.9)
+    expected = torch.full((2, 4, 8), 0.9)
+    expected[:, 0, 3] = torch.tensor([0.2, 0.5])
+    torch.testing.assert_close(shares, expected)
+
+
+def test_pixels_are_three_equal_channels_on_the_scale_of_imagenet() -> None:
+    grey = torch.tensor([[[0.0, 1.0]], [[0.5, 0.5]]])
+    pixels = as_pixels(grey, 2, 4)
+    assert pixels.shape == (2, 3, 2, 4)
+    back = (
+        pixels * torch.tensor([0.229, 0.224, 0.225])[:, None, None] + torch.tensor([0.485, 0.456, 0.406])[:, None, None]
+    )
+    torch.testing.assert_close(back[1], torch.full((3, 2, 4), 0.5))
+    torch.testing.assert_close(back[0], torch.tensor([0.0, 0.25, 0.75, 1.0]).expand(3, 2, 4))
