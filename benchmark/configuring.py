@@ -9,13 +9,15 @@ from benchmark.request import Request
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
 from methods.base import Method, MethodConfig, Recipe
+from methods.layers.depth import with_depth, without_folder
 
 
 def configure(method: type[Method], request: Request) -> MethodConfig:
-    """The preset with the command line's variant, share of the schedule and backbone weights."""
+    """The preset with the command line's variant, share of the schedule, backbone weights and source of depth."""
     if not 0 < request.share <= 1:
         raise CrossplaceError(f"share of the schedule: expected a number above 0 and up to 1, found {request.share}")
     config = _whole_schedule(method, request)
+    config = config if request.depth is None else with_depth(config, request.depth)
     shorter: dict[str, Any] = {name: r.shortened(request.share) for name, r in _recipes(config).items()}
     weights = config.weights if request.weights is None else request.weights
     # A file is identified by what it holds, so that another file at the same path never meets old results.
@@ -32,8 +34,8 @@ def planned_share(method: type[Method], request: Request) -> float:
 
 
 def without_path(config: MethodConfig) -> MethodConfig:
-    """What identifies a configuration: a weights file by name and hash, wherever it lies."""
-    return replace(config, weights=Path(config.weights).name)
+    """What identifies a configuration: files of weights and of depth by name and hash, wherever they lie."""
+    return without_folder(replace(config, weights=Path(config.weights).name))
 
 
 def _whole_schedule(method: type[Method], request: Request) -> MethodConfig:

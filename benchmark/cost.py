@@ -45,14 +45,13 @@ def measure(method: Method, dataset: PreparedDataset, rows: Int[ndarray, " n"]) 
                 for batch in track(loader, f"time {modality}s", len(batches))
             ][N_WARM_UP:]
             timings[modality] = _summary(samples) if samples else None
-    spec = method.descriptors[0]
     return CostRecord(
         image=timings["image"],
         cloud=timings["cloud"],
         parameters=sum(p.numel() for p in method.parameters()),
         peak_mib=peak.mib(),
         peak_of=peak.what,
-        descriptor_bytes=spec.size * 4,
+        descriptor_bytes=4 * sum(spec.size for spec in method.descriptors),
     )
 
 

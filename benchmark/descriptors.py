@@ -3,12 +3,13 @@
 A folder, anywhere below which each subfolder (or the folder itself) holds ``frame_ids.txt`` with one frame id a line
 and, row for row, ``images.npy`` and/or ``clouds.npy`` of shape (n, size) or (n, views, size). An optional
 ``descriptors.json`` at the top may say ``{"method": "…", "distance": "l2" | "cosine" | "dot"}``.
-Further named descriptors lie beside the main one as ``images.<name>.npy``.
+Further named descriptors lie beside the main one as ``images.<name>.npy``; one of them may re-rank what the main one
+finds: ``"fusion": {"descriptor": "<name>", "top": 60, "distance": "l2"}``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -31,10 +32,25 @@ class Descriptors:
     arrays: dict[Modality, Float[ndarray, "n views size"]]
     distance: Distance
     method: str
+    name: str = "main"
+    top: int = 0
+    """How many of the nearest frames are re-ranked …"""
+    second: "Descriptors | None" = None
+    """… by these, which hold the same frames."""
 
     @classmethod
     def read(cls, folder: Path, name: str = "main") -> "Descriptors":
         """Read every part below ``folder``; a frame id that occurs twice is an error."""
+        described = _read_description(folder / DESCRIPTION)
+        found = cls._read(folder, name, described.distance, described.method)
+        if described.fusion is None or name != "main":
+            return found
+        second, distance, top = described.fusion
+        return replace(found, top=top, second=cls._read(folder, second, distance, described.method))
+
+    @classmethod
+    def _read(cls, folder: Path, name: str, distance: Distance, method: str) -> "Descriptors":
+        """The descriptors of one name."""
         listed = sorted(folder.rglob(IDS))
         if not listed:
             raise CrossplaceError(f"{folder}: no {IDS} here or below; see docs/descriptors.md for the expected files")
@@ -49,17 +65,16 @@ class Descriptors:
                 if file.is_file():
                     parts[modality].append(_read_array(file, len(ids)))
                     _add_rows(rows[modality], ids, path)
-        described = _read_description(folder / DESCRIPTION)
         try:
             arrays = {modality: np.concatenate(arrays) for modality, arrays in parts.items() if arrays}
         except ValueError as error:
             raise CrossplaceError(f"{folder}: descriptors of different sizes do not fit together ({error})") from error
-        return cls(rows=rows, arrays=arrays, distance=described["distance"], method=described["method"])
+        return cls(rows=rows, arrays=arrays, distance=distance, method=method, name=name)
 
     def of(self, modality: Modality, frame_ids: list[str]) -> Float[ndarray, "n views size"]:
         """The descriptors of ``frame_ids``, in that order; a missing one is an error."""
         if modality not in self.arrays:
-            raise CrossplaceError(f"these descriptors hold no {modality}s; add {file_name(modality)}")
+            raise CrossplaceError(f"these descriptors hold no {modality}s; add {file_name(modality, self.name)}")
         rows = self.rows[modality]
         missing = [i for i in frame_ids if i not in rows]
         if missing:
@@ -116,12 +131,35 @@ def _read_array(path: Path, n_ids: int) -> Float[ndarray, "n views size"]:
     return array[:, None] if array.ndim == 2 else array
 
 
-def _read_description(path: Path) -> dict[Literal["method", "distance"], Any]:
+class _Description(NamedTuple):
+    method: str
+    distance: Distance
+    fusion: tuple[str, Distance, int] | None
+    """Name and distance of the second descriptor, and how many frames it re-ranks."""
+
+
+def _read_description(path: Path) -> _Description:
     described = read_json(path) if path.is_file() else {}
     if not isinstance(described, dict):
         raise CrossplaceError(f'{path}: expected an object such as {{"method": "…", "distance": "l2"}}')
     described = unsealed(described, path)
+    method, fusion = str(described.get("method", path.parent.resolve().name)), described.get("fusion")
+    if fusion is None:
+        return _Description(method, _distance(described, path), None)
+    is_whole = isinstance(fusion, dict) and isinstance(fusion.get("descriptor"), str)
+    if not is_whole or type(fusion.get("top")) is not int or fusion["top"] < 1:
+        raise CrossplaceError(
+            f"{path}: fusion {fusion!r} is not understood; expected an object such as "
+            '{"descriptor": "name", "top": 60, "distance": "l2"}'
+        )
+    return _Description(
+        method, _distance(described, path), (fusion["descriptor"], _distance(fusion, path), fusion["top"])
+    )
+
+
+def _distance(described: dict[str, Any], path: Path) -> Distance:
     distance = described.get("distance", "l2")
     if distance not in ["l2", "cosine", "dot"]:
         raise CrossplaceError(f"{path}: distance {distance!r} is none of l2, cosine, dot")
-    return {"method": str(described.get("method", path.parent.resolve().name)), "distance": distance}
+    found: Distance = distance
+    return found

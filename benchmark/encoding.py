@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,7 @@ def encode(
     same frames, is kept, any other is encoded again. With ``perturber`` only its modality is encoded, perturbed.
     """
     method.eval()
-    spec = method.descriptors[0]
-    described = {"method": method.card.name, "distance": spec.distance}
-    write_atomically(folder / DESCRIPTION, json.dumps(sealed(described), indent=1).encode())
+    write_atomically(folder / DESCRIPTION, json.dumps(sealed(_description(method)), indent=1).encode())
     n_new = 0
     for part, modalities, members in _parts(dataset, rows, perturber):
         wanted = part_manifest(dataset, members, manifest)
@@ -57,6 +56,15 @@ def encode(
         noted = sealed({**wanted, "files": {name: sha256_of(folder / part / name) for name in files}})
         write_atomically(folder / part / MANIFEST, json.dumps(noted, indent=1).encode())
     return n_new
+
+
+def _description(method: Method) -> dict[str, Any]:
+    """How the descriptors of a method are compared."""
+    distances = {spec.name: spec.distance for spec in method.descriptors}
+    described: dict[str, Any] = {"method": method.card.name, "distance": method.descriptors[0].distance}
+    if method.fusion is not None:
+        described["fusion"] = {**asdict(method.fusion), "distance": distances[method.fusion.descriptor]}
+    return described
 
 
 def all_encoded(

@@ -12,7 +12,7 @@ from numpy import ndarray
 from benchmark.descriptors import Descriptors
 from benchmark.ground_truth import Pair, Relation, relations
 from benchmark.metrics import Recall, summarise
-from benchmark.ranking import Ranking, distances, rank_queries
+from benchmark.ranking import Ranking, distances, fused_ranks, rank_queries
 from benchmark.selection import select
 from benchmark.trivial import RANKERS, generator
 from datasets.base import Frames, Modality, Protocol
@@ -76,7 +76,10 @@ Distances = Callable[[Direction, Pair, list[str], list[str], Relation], Float[nd
 def from_descriptors(
     descriptors: Descriptors, perturbed: Descriptors | None = None, modality: Modality = "cloud"
 ) -> Distances:
-    """Rank by distance between descriptors; with those of ``perturbed`` frames of ``modality`` on their side."""
+    """Rank by distance between descriptors; with those of ``perturbed`` frames of ``modality`` on their side.
+
+    Where a second descriptor re-ranks the nearest frames, places in the fused ranking stand for distances.
+    """
 
     def compute(
         direction: Direction, pair: Pair, query_ids: list[str], database_ids: list[str], relation: Relation
@@ -84,9 +87,16 @@ def from_descriptors(
         side = direction.perturbed_side(modality)
         query = perturbed if perturbed and side == "query" else descriptors
         database = perturbed if perturbed and side == "database" else descriptors
-        return distances(
-            query.of(direction.query, query_ids), database.of(direction.database, database_ids), descriptors.distance
-        )
+
+        def between(asking: Descriptors, searched: Descriptors) -> Float[ndarray, "nq nd"]:
+            found, known = asking.of(direction.query, query_ids), searched.of(direction.database, database_ids)
+            return distances(found, known, searched.distance)
+
+        main = between(query, database)
+        if query.second is None or database.second is None:
+            return main
+        second = between(query.second, database.second)
+        return fused_ranks(main, second, relation.is_candidate, descriptors.top)
 
     return compute
 

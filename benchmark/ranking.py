@@ -79,6 +79,46 @@ def _dot(a: Float[ndarray, "n d"], b: Float[ndarray, "m d"]) -> Float[ndarray, "
 _KERNELS = {"l2": _l2, "cosine": _cosine, "dot": _dot}
 
 
+# --- fusion --------------------------------------------------------------------------------------
+
+
+def fused_ranks(
+    main: Float[ndarray, "nq nd"], second: Float[ndarray, "nq nd"], is_candidate: Bool[ndarray, "nq nd"], top: int
+) -> Float[ndarray, "nq nd"]:
+    """Places in the ranking of each query's candidates after re-ranking, from 0; they serve as distances.
+
+    The ``top`` nearest candidates by ``main`` are ordered by the sum of their ranks among themselves by ``main`` and
+    by ``second``; equal sums, like equal distances by ``second``, keep the order by ``main``. All others keep their
+    place by ``main``. A frame that is no candidate takes none: it stands half a place before the candidates that are
+    not nearer by ``main``.
+    """
+    fused = np.empty(main.shape)
+    for rows in row_blocks(*main.shape):
+        fused[rows] = _fused_block(main[rows], second[rows], is_candidate[rows], top)
+    return fused
+
+
+def _fused_block(
+    main: Float[ndarray, "nq nd"], second: Float[ndarray, "nq nd"], is_candidate: Bool[ndarray, "nq nd"], top: int
+) -> Float[ndarray, "nq nd"]:
+    searched = np.where(is_candidate, main, np.inf)
+    order = np.argsort(searched, axis=1, kind="stable")
+    head = order[:, :top]
+    by_second = np.take_along_axis(np.where(is_candidate, second, np.inf), head, axis=1)
+    rank_sum = np.arange(head.shape[1]) + _places(np.argsort(by_second, axis=1, kind="stable"))
+    order[:, :top] = np.take_along_axis(head, np.argsort(rank_sum, axis=1, kind="stable"), axis=1)
+    nearest_first = np.sort(searched, axis=1)
+    n_nearer = np.array([np.searchsorted(*pair) for pair in zip(nearest_first, main, strict=True)]).reshape(main.shape)
+    return np.where(is_candidate, _places(order), n_nearer - 0.5)
+
+
+def _places(order: Int[ndarray, "n m"]) -> Int[ndarray, "n m"]:
+    """The place of each column in ``order``, row by row."""
+    places = np.empty_like(order)
+    np.put_along_axis(places, order, np.arange(order.shape[1])[None], axis=1)
+    return places
+
+
 # --- ranks ---------------------------------------------------------------------------------------
 
 

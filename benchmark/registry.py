@@ -64,7 +64,12 @@ METHODS: Registry[Method] = Registry(
     {
         "vxp": "methods.vxp:Vxp",
         "cattaneo": "methods.cattaneo:Cattaneo",
+        "lc2": "methods.lc2:Lc2",
+        "liploc": "methods.liploc:LipLoc",
         "modalink": "methods.modalink:ModaLink",
+        "i2prec": "methods.i2prec:I2pRec",
+        "rangebev": "methods.rangebev:RangeBev",
+        "range_plain": "methods.range_plain:RangePlain",
         "height_histogram": "methods.height_histogram:HeightHistogram",
     },
     "crossplace.methods",

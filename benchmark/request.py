@@ -33,6 +33,9 @@ class Request:
     """Pretrained backbone: none (from scratch), timm (download) or a file; default: as the preset says."""
     weights_sha256: str = ""
     """Expected SHA-256 of the backbone file (hexadecimal)."""
+    depth: str | None = None
+    """Depth from one image, for methods that use it: network (trained on the LiDAR), a folder with depth.json,
+    module:function or an entry point; default: as the preset says. See docs/depth.md."""
     retrain: bool = False
     """Train even if trained weights for this preset and dataset come with the suite."""
     untrained: bool = False

@@ -54,11 +54,14 @@ def _weights(row: Row) -> str:
     method = row.result.method
     if method.origin in ("nothing to train", "ranker"):
         return NONE
+    depth = method.config.get("depth")  # of methods that need depth from one image
+    depth_from = f", depth by {depth['source']}" if isinstance(depth, dict) and "source" in depth else ""
     if method.origin not in ("shipped", "trained"):
-        return method.origin
+        return method.origin + depth_from
     share = method.share_of_schedule
     cut_short = "" if share is None or share >= 1 else f", {min(round(100 * share), 99)} % of schedule"
-    return method.origin + (", scratch" if method.backbone_weights == "none" else "") + cut_short
+    scratch = ", scratch" if method.backbone_weights == "none" else ""
+    return method.origin + scratch + depth_from + cut_short
 
 
 def _perturbation(row: Row) -> str:

@@ -185,6 +185,16 @@ class DescriptorSpec:
     distance: Literal["l2", "cosine", "dot"] = "l2"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fusion:
+    """Re-ranking: the nearest frames by the main descriptor, ordered anew by the sum of their ranks by two."""
+
+    descriptor: str
+    """Name of the second descriptor."""
+    top: int
+    """How many of the nearest frames are re-ranked; those behind keep their order."""
+
+
 FROM_SCRATCH, DOWNLOAD = "none", "timm"
 """Choices of backbone weights that are no file."""
 
@@ -388,6 +398,8 @@ class Method(nn.Module):
     image_input: ImageInput
     descriptors: tuple[DescriptorSpec, ...]
     """The first is the main one, by which frames are ranked."""
+    fusion: Fusion | None = None
+    """How another descriptor takes part in the ranking, if one does."""
 
     def image_inputs(self, batch: Batch) -> Any:
         """Network input for the images of a batch, on the batch's device."""

@@ -65,6 +65,23 @@ class ImageBackbone(nn.Module):
         )
 
 
+class PooledBackbone(nn.Module):
+    """A whole timm model without its classifier: one vector an image, pooled as the model itself does it.
+
+    Convolutional networks average their last map; transformers give the class token after the final norm.
+    """
+
+    def __init__(self, name: str, image_size: tuple[int, int], weights: str, weights_sha256: str = "") -> None:
+        super().__init__()
+        self.encoder = _create(name, image_size, weights, weights_sha256)
+        self.encoder.reset_classifier(0)
+        self.channels: int = self.encoder.num_features
+
+    def forward(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b c"]:
+        """Features of normalised images."""
+        return self.encoder(pixels)
+
+
 def _create(name: str, image_size: tuple[int, int], weights: str, weights_sha256: str) -> Any:
     """The whole timm model; whatever keeps its weights from loading is said in one sentence."""
     if not timm.is_model(name):

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.nn import functional
 
 from datasets.base import Frame, Split
 from datasets.places import Poses, same_place
@@ -76,3 +77,56 @@ def pairwise_distance(embeddings: Float[Tensor, "b d"]) -> Float[Tensor, "b b"]:
     x = embeddings.float() if embeddings.dtype in (torch.float16, torch.bfloat16) else embeddings
     squared = (x[:, None] - x[None, :]).square().sum(-1)
     return torch.where(squared > 0, squared.clamp(min=1e-24).sqrt(), squared)
+
+
+# --- across modalities ---------------------------------------------------------------------------
+
+
+def cross_modal_masks(
+    frames: Sequence[Frame], split: Split, device: torch.device | str
+) -> tuple[Bool[Tensor, "m m"], Bool[Tensor, "m m"]]:
+    """Positive and negative masks (2b, 2b) among the images and then the clouds of a batch.
+
+    Only pairs of an image and a cloud count, by the rule of :func:`pair_masks`; beyond it the image and the cloud of
+    one frame are positives of each other.
+    """
+    positive, negative = pair_masks(frames, split, device)
+    ids = np.array([f.frame_id for f in frames], dtype=object)
+    positive = positive | torch.from_numpy(ids[:, None] == ids).to(device)
+    across = torch.ones(2, 2, device=device).fill_diagonal_(0)
+    return torch.kron(across, positive.float()).bool(), torch.kron(across, negative.float()).bool()
+
+
+def symmetric_info_nce(
+    images: Float[Tensor, "b d"], clouds: Float[Tensor, "b d"], temperature: float = 1.0
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Cross-entropy of picking each image's own cloud and each cloud's own image: (sum over frames, frames).
+
+    A frame counts the mean of its two directions. Similarity is the dot product over ``temperature``; every other
+    frame of the batch is a negative, also one of the same place. Source: CLIP (Radford et al. 2021), without a learnt
+    temperature.
+    """
+    logits = _dots(images, clouds) / temperature
+    own = torch.arange(len(logits), device=logits.device)
+    of_images, of_clouds = (functional.cross_entropy(x, own, reduction="sum") for x in (logits, logits.T))
+    return (of_images + of_clouds) / 2, logits.new_tensor(float(len(logits)))
+
+
+def soft_target_cross_entropy(
+    images: Float[Tensor, "b d"], clouds: Float[Tensor, "b d"], temperature: float = 1.0
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """:func:`symmetric_info_nce` towards soft targets instead of the diagonal: (sum over frames, frames).
+
+    The targets of a cloud's row are the softmax of the mean of image-image and cloud-cloud similarities *times* the
+    temperature, and those of an image's row the transposed matrix, whose rows need not sum to one. Gradients flow
+    through the targets too. Source: the code of LIP-Loc (Shubodh/lidar-image-pretrain-VPR).
+    """
+    logits = _dots(clouds, images) / temperature
+    targets = ((_dots(images, images) + _dots(clouds, clouds)) / 2 * temperature).softmax(1)
+    of_clouds, of_images = -(targets * logits.log_softmax(1)).sum(), -(targets.T * logits.T.log_softmax(1)).sum()
+    return (of_clouds + of_images) / 2, logits.new_tensor(float(len(logits)))
+
+
+def _dots(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+    """Dot products in float32: a matrix product would run in half precision under autocast."""
+    return (a.float()[:, None] * b.float()).sum(-1)

@@ -18,12 +18,13 @@ class NetVLAD(nn.Module):
     """Residuals to cluster centres, softly assigned and summed; unit norm per cluster, then as a whole.
 
     Features are scaled to unit length first. The assignment is a linear layer of its own, tied to the centres only by
-    :meth:`initialise`. A sample without rows gives zeros.
+    :meth:`initialise`. A sample without rows gives zeros. Without ``bias`` the assignment is by the angle to the
+    centres alone, as in the first version of the authors' code.
     """
 
-    def __init__(self, channels: int, clusters: int = 64) -> None:
+    def __init__(self, channels: int, clusters: int = 64, bias: bool = True) -> None:
         super().__init__()
-        self.assignment = nn.Linear(channels, clusters)
+        self.assignment = nn.Linear(channels, clusters, bias=bias)
         self.centres = nn.Parameter(functional.normalize(torch.randn(clusters, channels), dim=1))
 
     @property
@@ -75,12 +76,14 @@ class NetVLAD(nn.Module):
                 "train on more frames or take fewer clusters"
             )
         centres, _ = kmeans2(rows, clusters, iter=20, minit="++", rng=np.random.default_rng(seed))
-        nearest, second = np.sort(cdist(rows, centres, "sqeuclidean"), axis=1)[:, :2].T
+        self.centres.copy_(torch.from_numpy(centres))
+        has_bias = self.assignment.bias is not None
+        towards = self.centres if has_bias else functional.normalize(self.centres, dim=1)
+        nearest, second = np.sort(cdist(rows, towards.cpu().numpy(), "sqeuclidean"), axis=1)[:, :2].T
         sharpness = math.log(100) / max(float((second - nearest).mean()), 1e-6)
-        found = torch.from_numpy(centres).to(self.centres)
-        self.centres.copy_(found)
-        self.assignment.weight.copy_(2 * sharpness * found)
-        self.assignment.bias.copy_(-sharpness * found.square().sum(1))
+        self.assignment.weight.copy_(2 * sharpness * towards)
+        if has_bias:
+            self.assignment.bias.copy_(-sharpness * towards.square().sum(1))
 
 
 @torch.no_grad()

@@ -28,7 +28,7 @@ class PairSampler(Sampler):
     As published (VXP §4.1 of the authors' sampler): draw an unused frame, then one of its still unused positives
     (else any positive), until the batch is full; frames without positives are skipped; a last batch needs at least
     four frames. After an epoch with ``active / triplets`` below ``threshold`` the batch size grows by ``rate`` up to
-    ``limit``.
+    ``limit``. With ``alone`` frames without positives take part too: across modalities a frame is a pair by itself.
     """
 
     smallest_batch = 4
@@ -41,8 +41,9 @@ class PairSampler(Sampler):
         rate: float = 1.0,
         limit: int | None = None,
         threshold: float = 0.0,
+        alone: bool = False,
     ) -> None:
-        self.positives, self.batch_size = positives, batch_size
+        self.positives, self.batch_size, self.alone = positives, batch_size, alone
         self.rate, self.limit, self.threshold = rate, limit or batch_size, threshold
 
     def batches(self, rng: np.random.Generator) -> list[list[int]]:
@@ -55,12 +56,14 @@ class PairSampler(Sampler):
                 continue
             unused[row] = False
             positives = self.positives[row]
-            if not len(positives):
+            if not len(positives) and not self.alone:
                 continue
-            fresh = positives[unused[positives]]
-            partner = int(rng.choice(fresh if len(fresh) else positives))
-            unused[partner] = False
-            batch += [row, partner]
+            batch.append(row)
+            if len(positives):
+                fresh = positives[unused[positives]]
+                partner = int(rng.choice(fresh if len(fresh) else positives))
+                unused[partner] = False
+                batch.append(partner)
             if len(batch) >= self.batch_size:
                 batches.append(batch)
                 batch = []
@@ -70,7 +73,8 @@ class PairSampler(Sampler):
 
     def after_epoch(self, statistics: dict[str, float]) -> None:
         """Grow the batch when too few triplets are active."""
-        if statistics["triplets"] and statistics["active"] / statistics["triplets"] < self.threshold:
+        triplets = statistics.get("triplets", 0.0)
+        if triplets and statistics["active"] / triplets < self.threshold:
             self.batch_size = max(self.batch_size, min(int(self.batch_size * self.rate), self.limit))
 
     def state(self) -> dict[str, Any]:

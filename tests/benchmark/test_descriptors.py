@@ -72,6 +72,19 @@ def test_named_descriptors_lie_beside_the_main_one(tmp_path: Path) -> None:
     np.testing.assert_array_equal(Descriptors.read(folder, "local").of("image", IDS)[:, 0], local)
 
 
+def test_a_second_descriptor_re_ranks_where_the_description_says_so(tmp_path: Path) -> None:
+    local = numbers(3, 2)
+    folder = write(tmp_path, images=numbers(), images_local=local)
+    assert Descriptors.read(folder).second is None
+    fusion = '{"descriptor": "local", "top": 7, "distance": "cosine"}'
+    (folder / "descriptors.json").write_text(f'{{"method": "ours", "distance": "dot", "fusion": {fusion}}}')
+    found = Descriptors.read(folder)
+    assert (found.distance, found.top, found.second.distance, found.second.method) == ("dot", 7, "cosine", "ours")
+    np.testing.assert_array_equal(found.second.of("image", ["c"])[0], local[[2]])
+    with pytest.raises(CrossplaceError, match=r"these descriptors hold no clouds; add clouds\.local\.npy"):
+        found.second.of("cloud", IDS)
+
+
 NOT_FINITE = numbers()
 NOT_FINITE[1, 2] = np.nan
 
@@ -105,9 +118,12 @@ def test_a_file_cut_off_is_named(tmp_path: Path) -> None:
         ('{"distance": "l2"', r"descriptors\.json: not valid JSON"),
         ('{"distance": "manhattan"}', r"descriptors\.json: distance 'manhattan' is none of l2, cosine, dot"),
         ('["l2"]', r"descriptors\.json: expected an object such as"),
+        ('{"fusion": "local"}', r"descriptors\.json: fusion 'local' is not understood; expected an object such as"),
+        ('{"fusion": {"descriptor": "local", "top": 0}}', r"descriptors\.json: fusion .* is not understood"),
+        ('{"fusion": {"descriptor": "x", "top": 1, "distance": 3}}', r"descriptors\.json: distance 3 is none of l2"),
         ('{"method": "\udcff"}', r"descriptors\.json: not readable as UTF-8"),
     ],
-    ids=["cut off", "unknown distance", "a list", "not UTF-8"],
+    ids=["cut off", "unknown distance", "a list", "no object", "nothing to re-rank", "no distance", "not UTF-8"],
 )
 def test_a_broken_description_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "descriptors.json").write_bytes(text.encode(errors="surrogateescape"))

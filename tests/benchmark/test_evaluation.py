@@ -202,3 +202,24 @@ def test_perturbed_descriptors_stand_on_their_side_alone(
     for e in evaluate(frames, protocol, distances):
         is_changed = e.direction.perturbed_side(modality) is not None
         assert (e.ranking.top_distance[:, 0] == (3.0 if is_changed else 0.0)).all(), e.direction
+
+
+def test_a_second_descriptor_re_ranks_within_the_candidates(small_world: PreparedDataset, protocol: Protocol) -> None:
+    frames = small_world.frames
+    main = descriptors_of(frames, "l2")
+    blind = replace(main, arrays={m: np.zeros_like(a) for m, a in main.arrays.items()})
+    oracle = replace(main, arrays=dict.fromkeys(("image", "cloud"), frames.position_m[:, None, :2]))
+
+    def recalls(descriptors: Descriptors) -> list[int]:
+        found = evaluate(frames, protocol, from_descriptors(descriptors), [Direction.IMAGE_TO_CLOUD])
+        return sorted(found_ranks(frames, found).values())
+
+    assert recalls(replace(main, top=5, second=blind)) == recalls(main)  # ties keep the order of the search
+    by_both, alone = recalls(replace(main, top=12, second=oracle)), recalls(main)
+    assert sum(by_both) < sum(alone)
+    # Perturbed clouds are compared by both of their descriptors.
+    frames_swapped = replace(oracle, arrays={"cloud": oracle.arrays["cloud"][::-1].copy()})
+    perturbed = replace(main, top=12, second=frames_swapped)
+    compute = from_descriptors(replace(main, top=12, second=oracle), perturbed, "cloud")
+    found = evaluate(frames, protocol, compute, [Direction.IMAGE_TO_CLOUD])
+    assert sum(found_ranks(frames, found).values()) > sum(by_both)

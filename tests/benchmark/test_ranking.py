@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 
 from benchmark import ground_truth
 from benchmark.ground_truth import Relation
-from benchmark.ranking import distances, rank_queries
+from benchmark.ranking import distances, fused_ranks, rank_queries
 from datasets.errors import CrossplaceError
 
 DISTANCES = ["l2", "cosine", "dot"]
@@ -296,3 +296,60 @@ def test_one_more_wrong_candidate_never_improves_a_rank_and_a_far_one_leaves_it(
     assert (after >= before).all()
     if extra > 3:
         assert (after == before).all()
+
+
+# --- fusion --------------------------------------------------------------------------------------
+
+
+def test_fused_ranks_by_hand():
+    main = np.array([[5.0, 1, 3, 2, 4, 6]])  # order 1 3 2 4 0 5
+    second = np.array([[0.0, 9, 1, 2, 3, 0]])
+    everything = np.ones((1, 6), dtype=bool)
+    # of 1 3 2 4: ranks 0 1 2 3 and, by the second, 3 1 0 2: sums 3 2 2 5, so that 3 and 2 come before 1
+    assert fused_ranks(main, second, everything, top=4).tolist() == [[4, 2, 1, 0, 3, 5]]
+    # without 3, of 1 2 4 0: ranks 0 1 2 3 and 3 1 2 0: sums 3 2 4 3; 3 itself stands where it was, behind 1
+    candidates = np.array([[True, True, True, False, True, True]])
+    assert fused_ranks(main, second, candidates, top=4).tolist() == [[2, 1, 0, 0.5, 3, 4]]
+
+
+def naive_fused_order(main: list[float], second: list[float], candidates: list[int], top: int) -> list[int]:
+    """Best candidate first."""
+    by_main = sorted(candidates, key=lambda j: (main[j], j))
+    head = by_main[:top]
+    by_second = sorted(head, key=lambda j: (second[j], head.index(j)))
+    return [*sorted(head, key=lambda j: (head.index(j) + by_second.index(j), head.index(j))), *by_main[top:]]
+
+
+@given(
+    arrays(float, (2, 3, 9), elements=st.integers(0, 5)),
+    arrays(bool, (3, 9)),
+    st.integers(1, 12),
+)
+def test_fused_ranks_are_those_of_a_sorted_list(values, is_candidate, top):
+    found = fused_ranks(*values, is_candidate, top)
+    for q in range(3):
+        candidates = np.flatnonzero(is_candidate[q]).tolist()
+        order = naive_fused_order(*values[:, q].tolist(), candidates, top)
+        assert sorted(candidates, key=lambda j: found[q, j]) == order
+        assert sorted(found[q, candidates]) == list(range(len(candidates)))
+        for other in np.flatnonzero(~is_candidate[q]):
+            nearer = sum(values[0, q, j] < values[0, q, other] for j in candidates)
+            assert found[q, other] == nearer - 0.5
+
+
+@given(arrays(float, (2, 4, 8), elements=st.integers(0, 3)), st.integers(1, 8))
+def test_a_second_descriptor_that_agrees_changes_nothing(values, top):
+    main, is_positive = values
+    relations = relation(is_positive > 1)
+    plain = rank_queries(main, relations)
+    fused = rank_queries(fused_ranks(main, main, relations.is_candidate, top), relations)
+    np.testing.assert_array_equal(fused.first_positive_rank, plain.first_positive_rank)
+    np.testing.assert_array_equal(fused.top_index, plain.top_index)
+
+
+def test_blocks_do_not_change_fused_ranks(monkeypatch):
+    main, second = np.random.default_rng(0).random((2, 7, 5))
+    everything = np.ones((7, 5), dtype=bool)
+    whole = fused_ranks(main, second, everything, 3)
+    monkeypatch.setattr(ground_truth, "BLOCK_ENTRIES", 10)
+    np.testing.assert_array_equal(fused_ranks(main, second, everything, 3), whole)

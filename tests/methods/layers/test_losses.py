@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from datasets.base import Frame, Selection, Split
-from methods.layers.losses import batch_all_triplet, batch_hard_triplet, pair_masks, pairwise_distance
+from methods.layers.losses import (
+    batch_all_triplet,
+    batch_hard_triplet,
+    cross_modal_masks,
+    pair_masks,
+    pairwise_distance,
+    soft_target_cross_entropy,
+    symmetric_info_nce,
+)
 
 SPLIT = Split(train=Selection(), validation=Selection(), positive_m=10.0, negative_m=25.0, heading_limit_rad=0.5)
 
@@ -213,3 +222,80 @@ def test_one_positive_and_one_negative_make_both_minings_agree() -> None:
     for some in embeddings:
         found = [loss(some, positive, negative) for loss in (batch_all_triplet, batch_hard_triplet)]
         torch.testing.assert_close(found[0], found[1])
+
+
+# --- across modalities ---------------------------------------------------------------------------
+
+
+def test_masks_across_modalities_worked_out_by_hand() -> None:
+    frames = [frame("here", 0), frame("near", 3), frame("far", 40)]
+    positive, negative = cross_modal_masks(frames, SPLIT, "cpu")
+    same = torch.tensor([[True, True, False], [True, True, False], [False, False, True]])
+    none = torch.zeros(3, 3, dtype=torch.bool)
+    assert positive.equal(torch.cat([torch.cat([none, same], 1), torch.cat([same, none], 1)]))
+    assert negative.equal(torch.cat([torch.cat([none, ~same], 1), torch.cat([~same, none], 1)]))
+
+
+def test_a_triplet_loss_across_modalities_compares_images_with_clouds_only() -> None:
+    frames = [frame("here", 0), frame("far", 40)]
+    masks = cross_modal_masks(frames, SPLIT, "cpu")
+    images, clouds = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.25], [3.0]])
+    total, active, triplets = batch_hard_triplet(torch.cat([images, clouds]), *masks, margin=1.0, swap=False)
+    # images: 0.25 - 3 + 1 < 0 and 2 - 0.75 + 1; clouds: 0.25 - 0.75 + 1 and 2 - 3 + 1 = 0
+    assert (total.item(), active.item(), triplets.item()) == (pytest.approx(2.75), 2, 4)
+
+
+def naive_softmax(values: list[float]) -> list[float]:
+    powers = [math.exp(v) for v in values]
+    return [p / sum(powers) for p in powers]
+
+
+def dot(a: list[float], b: list[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def naive_loss(images: list[list[float]], clouds: list[list[float]], temperature: float, *, soft: bool) -> float:
+    """Frame after frame, in plain arithmetic; all by the formulas of the docstrings."""
+    n, total = len(images), 0.0
+    targets = [[float(i == j) for j in range(n)] for i in range(n)]
+    if soft:
+        targets = [
+            naive_softmax([(dot(images[i], images[j]) + dot(clouds[i], clouds[j])) / 2 * temperature for j in range(n)])
+            for i in range(n)
+        ]
+    for i in range(n):
+        of_cloud = naive_softmax([dot(clouds[i], images[j]) / temperature for j in range(n)])
+        of_image = naive_softmax([dot(images[i], clouds[j]) / temperature for j in range(n)])
+        total -= (
+            sum(targets[i][j] * math.log(of_cloud[j]) + targets[j][i] * math.log(of_image[j]) for j in range(n)) / 2
+        )
+    return total
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize(("loss", "soft"), [(symmetric_info_nce, False), (soft_target_cross_entropy, True)])
+def test_contrastive_losses_are_those_of_a_loop(
+    loss: Callable[..., tuple[Tensor, Tensor]], soft: bool, temperature: float
+) -> None:
+    images, clouds = torch.randn(2, 5, 4, generator=torch.Generator().manual_seed(3))
+    total, count = loss(images, clouds, temperature)
+    assert total.item() == pytest.approx(naive_loss(images.tolist(), clouds.tolist(), temperature, soft=soft), rel=1e-4)
+    assert count == 5
+
+
+def test_soft_targets_of_frames_that_resemble_none_but_themselves_are_the_diagonal() -> None:
+    long_and_orthogonal = 20 * torch.eye(4, 8)
+    soft, hard = (
+        loss(long_and_orthogonal, long_and_orthogonal)[0] for loss in (soft_target_cross_entropy, symmetric_info_nce)
+    )
+    assert soft.item() == pytest.approx(hard.item(), abs=1e-6)
+
+
+def test_gradients_flow_through_soft_targets() -> None:
+    images, clouds = torch.randn(2, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    images.requires_grad_(True)
+    soft_target_cross_entropy(images, clouds)[0].backward()
+    step, steepest = 1e-2, images.grad / images.grad.norm()
+    with torch.no_grad():
+        ahead, behind = (soft_target_cross_entropy(images + s * step * steepest, clouds)[0] for s in (1, -1))
+    assert (ahead - behind).item() / (2 * step) == pytest.approx(images.grad.norm().item(), rel=1e-2)

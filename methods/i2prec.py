@@ -1,0 +1,235 @@
+"""I2P-Rec: recognizing images on point cloud maps through bird's-eye views (Li et al., IROS 2023, arXiv 2303.14043)."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from datasets.base import Frames, Split
+from datasets.places import neighbours
+from methods.base import (
+    Batch,
+    DescriptorSpec,
+    ImageInput,
+    Method,
+    MethodCard,
+    MethodConfig,
+    Recipe,
+    Sampler,
+    Stage,
+    StageOutput,
+    Variant,
+)
+from methods.layers.backbone import ImageBackbone
+from methods.layers.bev import BevGrid, bev_image, pseudo_points, thinned
+from methods.layers.depth import DepthSource, depth_provider, depth_stages
+from methods.layers.depth_network import DepthNetwork
+from methods.layers.losses import batch_all_triplet, batch_hard_triplet, cross_modal_masks
+from methods.layers.netvlad import NetVLAD, initialise_clusters
+from methods.layers.projection import network_from_lidar, project, transform_points
+from methods.layers.samplers import PairSampler
+
+
+@dataclass(frozen=True, kw_only=True)
+class I2pRecConfig(MethodConfig):
+    """Architecture and training. The paper's first page says no more than its idea: what it leaves open is ours."""
+
+    weights: str = "timm"
+    depth: DepthSource = DepthNetwork()  # noqa: RUF009 - frozen
+    """Deviation: published with MIM (one image), PSM and LEA (two); here whatever source is named, by default the
+    suite's own light network."""
+    depth_size: tuple[int, int] = (96, 192)
+    """Height and width of the depth image whose pixels become points; that of the default network's output, so that
+    no point lies between what is near and what is far."""
+    grid: BevGrid = BevGrid(  # noqa: RUF009 - frozen
+        rows=200, columns=200, forward_m=(0.0, 40.0), left_m=(-20.0, 20.0), height_m=(-3.0, 9.0)
+    )
+    """At the camera. Cells of 0.2 m up to 40 m ahead."""
+    slice_m: float = 0.4
+    """Of all points of a cell within a slice of this height one counts, so that a picture's many near pixels and a
+    LiDAR's rings fill a bird's-eye view alike; zero counts all."""
+    saturation: float = 6.0
+    """So many points in a cell make it white."""
+    backbone: str = "resnet34"
+    backbone_block: int = 2
+    """Deviation: the paper says a convolutional network; this is the one of BEVPlace, by the same first author
+    (128 channels at an eighth)."""
+    clusters: int = 64
+    """NetVLAD's, without bias, as in BEVPlace: 64 × 128 = 8192 numbers a descriptor."""
+    margin: float = 0.3
+    hardest: bool = True
+    """Of each anchor the hardest triplet in the batch counts, or all do."""
+    scale_augmentation: float = 0.1
+    """Depth is scaled at random by factors in 1 ± this: depth networks err in scale."""
+    depth_stage: Recipe = Recipe(epochs=20, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.8)
+    """Of the built-in depth network."""
+    retrieval: Recipe = Recipe(
+        epochs=40, batch_size=16, learning_rate=1e-4, learning_rate_floor=1e-6, decay=0.5, decay_every=10
+    )
+
+
+_PAPER = I2pRecConfig()
+_GPU = replace(
+    _PAPER,
+    depth_stage=replace(_PAPER.depth_stage, budget_s=120.0),
+    retrieval=replace(_PAPER.retrieval, batch_size=32, budget_s=420.0),
+)
+_QUICK = replace(
+    _PAPER,
+    weights="none",
+    depth=DepthNetwork(height=96, width=128, channels=(16, 32, 48, 64)),
+    depth_size=(48, 64),
+    grid=BevGrid(rows=96, columns=96, forward_m=(0.0, 38.4), left_m=(-19.2, 19.2), height_m=(-3.0, 9.0)),
+    backbone="resnet18",
+    clusters=16,
+    hardest=False,
+    depth_stage=Recipe(epochs=2, batch_size=8, learning_rate=2e-3, learning_rate_floor=1e-5, decay=0.5, decay_every=1),
+    retrieval=Recipe(epochs=7, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.6, decay_every=1),
+)
+"""For two CPU cores: ResNet-18 from scratch, cells of 0.4 m, ten minutes. All triplets: the hardest collapse from
+scratch."""
+
+
+class I2pRec(Method):
+    """A picture's depth as points, and both kinds of points seen from above by one encoder."""
+
+    card = MethodCard(
+        name="i2prec",
+        title="I2P-Rec: Recognizing Images on Large-scale Point Cloud Maps through Bird's Eye View Projections",
+        paper="Li, Luo, Zheng, Shen et al., IROS 2023, arXiv 2303.14043",
+        year=2023,
+        code="none: https://github.com/zjuluolun/I2P-Rec announces it since 2023",
+        code_licence="none published",
+        modalities="image (as points from its depth), cloud; both as bird's-eye views",
+        trained_on="KITTI odometry: the first 3,000 frames of sequence 00",
+        sources="paper's abstract; encoder and pooling from the code of BEVPlace by the same first author",
+        deviations=(
+            "depth by the suite's own light network unless files or a plug-in are named (published: MIM, PSM, LEA); "
+            "all that the abstract leaves open is ours: ResNet-34 to its second stage and NetVLAD-64 without bias (as "
+            "in BEVPlace, without its rotations), density of points thinned to one a slice of 0.4 m on 0.2 m cells of "
+            "the 40 m × 40 m ahead of the camera, clouds cut to the camera's field of view, batch-hard triplets across "
+            "modalities with margin 0.3, Adam"
+        ),
+    )
+    presets = {"quick": _QUICK, "gpu": _GPU, "paper": _PAPER}
+    variants = {
+        "not-thinned": Variant(
+            question="Does thinning the points matter?", change=lambda config: replace(config, slice_m=0.0)
+        ),
+        "no-scaling": Variant(
+            question="Does scaling depth matter?", change=lambda config: replace(config, scale_augmentation=0.0)
+        ),
+        "hardest": Variant(question="Do hard triplets matter?", change=lambda config: replace(config, hardest=True)),
+    }
+
+    def __init__(self, config: I2pRecConfig | None = None) -> None:
+        super().__init__()
+        self.config: I2pRecConfig = config or I2pRecConfig()
+        height, width = self.config.depth_size
+        self.image_input = ImageInput(height=height, width=width)
+        # First, so that what it learns does not depend on the rest.
+        self.depth = depth_provider(self.config.depth, height, width)
+        size = (self.config.grid.rows, self.config.grid.columns)
+        self.encoder = ImageBackbone(
+            self.config.backbone, self.config.backbone_block, size, self.config.weights, self.config.weights_sha256
+        )
+        self.netvlad = NetVLAD(self.encoder.channels, self.config.clusters, bias=False)
+        self.descriptors = (DescriptorSpec(size=self.netvlad.out_channels, distance="l2"),)
+
+    def image_depth(self, batch: Batch) -> Float[Tensor, "b 1 height width"]:
+        """Depth of the images, metres."""
+        with torch.no_grad():
+            return self.depth(batch)
+
+    def image_inputs(self, batch: Batch) -> Float[Tensor, "b 1 rows columns"]:
+        """The image's points from above; estimating or reading depth is preprocessing."""
+        batch.require_images()
+        return self.seen_from_above(*pseudo_points(self.image_depth(batch), batch.calibration()[0]), len(batch))
+
+    def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b 1 rows columns"]:
+        """The points of the cloud that the camera sees, from above."""
+        clouds = batch.require_clouds()
+        intrinsics, camera_from_lidar = batch.calibration()
+        points = transform_points(network_from_lidar(camera_from_lidar), clouds.points, clouds.batch_index)
+        in_view = project(points, clouds.batch_index, intrinsics).in_view
+        return self.seen_from_above(points[in_view], clouds.batch_index[in_view], len(batch))
+
+    def seen_from_above(
+        self, points: Float[Tensor, "n 3"], batch_index: Int[Tensor, " n"], batch_size: int
+    ) -> Float[Tensor, "b 1 rows columns"]:
+        """Density of points at the camera (x forward, y left, z up), in [0, 1]."""
+        if self.config.slice_m:
+            points, batch_index = thinned(points, batch_index, batch_size, self.config.grid, self.config.slice_m)
+        return bev_image(points, batch_index, batch_size, self.config.grid, self.config.saturation)[:, :1]
+
+    def features(self, inputs: Float[Tensor, "b 1 rows columns"]) -> Float[Tensor, "b c h w"]:
+        """Feature maps; the same encoder for both."""
+        return self.encoder(inputs.expand(-1, 3, -1, -1))
+
+    def encode_images(self, inputs: Float[Tensor, "b 1 rows columns"]) -> dict[str, Float[Tensor, "b 1 d"]]:
+        """Descriptors of unit length."""
+        return {"main": self.netvlad(self.features(inputs))[:, None]}
+
+    def encode_clouds(self, inputs: Float[Tensor, "b 1 rows columns"]) -> dict[str, Float[Tensor, "b 1 d"]]:
+        """Descriptors of unit length, by the same network."""
+        return self.encode_images(inputs)
+
+    def stages(self, split: Split) -> Sequence[Stage]:
+        """Depth, if its source is to be trained; then retrieval."""
+        depth = depth_stages(self.depth, self.config, self.config.depth_stage)
+        return [*depth, RetrievalStage(self, split)] if self.config.retrieval.epochs else depth
+
+
+class RetrievalStage(Stage):
+    """Triplets of bird's-eye views across modalities."""
+
+    name = "retrieval"
+
+    def __init__(self, method: I2pRec, split: Split) -> None:
+        super().__init__()
+        self.method, self.split, self.config = method, split, method.config
+        self.recipe = self.config.retrieval
+
+    def trainable(self) -> list[nn.Module]:
+        """The shared encoder and the pooling."""
+        return [self.method.encoder, self.method.netvlad]
+
+    def sampler(self, frames: Frames, *, training: bool) -> Sampler:
+        """Every frame, beside another one of its place if there is one: an image and its own cloud are a pair too."""
+        positives = neighbours(frames, self.split.positive_m, self.split.heading_limit_rad)
+        return PairSampler(positives, self.recipe.batch_size, alone=True)
+
+    def before(self, batches: Iterable[Batch]) -> None:
+        """Clusters of the features of both kinds of views."""
+        initialise_clusters(self.method.netvlad, chain.from_iterable(map(self._features, batches)))
+
+    def _features(self, batch: Batch) -> list[Float[Tensor, "n c"]]:
+        inputs = (self.method.image_inputs(batch), self.method.cloud_inputs(batch))
+        return [self.method.features(seen).movedim(1, -1).flatten(0, 2) for seen in inputs]
+
+    def forward(self, batch: Batch) -> StageOutput:
+        """Triplet loss, mean over the active triplets."""
+        images = self.method.seen_from_above(
+            *pseudo_points(self._scaled(self.method.image_depth(batch)), batch.calibration()[0]), len(batch)
+        )
+        # Together: the statistics of the encoder's normalisation are then those of both.
+        seen = torch.cat([images, self.method.cloud_inputs(batch)])
+        embeddings = self.method.netvlad(self.method.features(seen))
+        positive, negative = cross_modal_masks(batch.frames, self.split, embeddings.device)
+        triplet_loss = batch_hard_triplet if self.config.hardest else batch_all_triplet
+        loss_sum, active, triplets = triplet_loss(embeddings, positive, negative, self.config.margin, swap=False)
+        return StageOutput(loss_sum=loss_sum, count=active, statistics={"active": active, "triplets": triplets})
+
+    def _scaled(self, depth_m: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Depth times a random factor an image; in validation as it is."""
+        if not self.method.netvlad.training:
+            return depth_m
+        share = self.config.scale_augmentation
+        return depth_m * depth_m.new_empty(len(depth_m), 1, 1, 1).uniform_(1 - share, 1 + share)
+
+    def score(self, statistics: dict[str, float]) -> float:
+        """Mean loss × share of active triplets: the mean over all."""
+        return statistics["loss"] * statistics["active"] / max(statistics["triplets"], 1.0)

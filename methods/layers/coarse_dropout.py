@@ -1,0 +1,35 @@
+"""Holes in training images."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+
+class CoarseDropout(nn.Module):
+    """In training, five rectangles of each image become zero (the mean grey), with a given probability.
+
+    Source: LIP-Loc (albumentations' CoarseDropout); sides of 50 to 100 pixels at 224 × 224, here in shares of the
+    input. Draws from torch's generator on the CPU, whatever the device.
+    """
+
+    holes, smallest, largest = 5, 50 / 224, 100 / 224
+
+    def __init__(self, probability: float) -> None:
+        super().__init__()
+        self.probability = probability
+
+    def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+        """Images with holes."""
+        if not self.training or not self.probability:
+            return pixels
+        n, _, height, width = pixels.shape
+        is_hit = torch.rand(n, 1, 1) < self.probability
+        covered = (self._sides(n, height)[..., :, None] & self._sides(n, width)[..., None, :]).any(1)
+        return pixels.masked_fill((covered & is_hit).to(pixels.device)[:, None], 0.0)
+
+    def _sides(self, n: int, length: int) -> Bool[Tensor, "n holes length"]:
+        """Which of ``length`` pixels each hole covers along one axis; holes lie within the image."""
+        share = self.smallest + (self.largest - self.smallest) * torch.rand(n, self.holes, 1)
+        start = torch.rand(n, self.holes, 1) * (1 - share)
+        pixel = (torch.arange(length) + 0.5) / length
+        return (pixel >= start) & (pixel < start + share)

@@ -1,0 +1,171 @@
+"""Spherical images: for each direction from the LiDAR the range of the nearest point."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+from torchvision.transforms.v2 import functional as image_ops
+
+from datasets.base import Lidar
+from datasets.errors import CrossplaceError
+from methods.base import Batch, ImageInput
+
+
+class Windows(NamedTuple):
+    """Which directions the image of each sample shows, in the LiDAR frame, and into how many lines it is cut."""
+
+    lower_rad: Float[Tensor, " b"]
+    """Lower edge, above the horizon."""
+    upper_rad: Float[Tensor, " b"]
+    left_rad: Float[Tensor, " b"]
+    """Azimuth of the left edge, counter-clockwise from x forward."""
+    width_rad: Float[Tensor, " b"]
+    """From the left edge clockwise to the right one; at most a full turn."""
+    max_range_m: Float[Tensor, " b"]
+    """Points at or beyond it are left out."""
+    lines: Int[Tensor, " b"]
+    """Rows that are told apart: as many as the sensor has beams, at most those of the image."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeView:
+    """A spherical image as data. Fields that are none are taken from each frame's own LiDAR block.
+
+    A batch may mix sensors: all images have the same size, and a sensor with fewer beams than ``rows`` fills several
+    rows with each, instead of leaving rows between them empty.
+    """
+
+    rows: int = 64
+    columns: int = 900
+    vertical_fov_deg: tuple[float, float] | None = None
+    """Lower and upper edge above the horizon. None: from half a beam below the lowest beam to half above the highest;
+    then (and only then) the lines of the image are the beams of the sensor. A submap has no beams."""
+    azimuth_deg: tuple[float, float] | Literal["camera"] = (180.0, -180.0)
+    """Left and right edge, counter-clockwise from x forward; ``camera``: what the frame's own image shows."""
+    max_range_m: float | None = None
+
+    def windows(self, batch: Batch) -> Windows:
+        """The window of every sample, on the device of the clouds.
+
+        Raises:
+            CrossplaceError: a frame lacks a cloud, a LiDAR block or the calibration that the view needs.
+        """
+        clouds = batch.require_clouds()
+        vertical = [self._vertical(batch, i) for i in range(len(batch))]
+        ranges = [self.max_range_m or self._lidar(batch, i).max_range_m for i in range(len(batch))]
+        edges = torch.tensor([edges for edges, _ in vertical], device=clouds.points.device).deg2rad()
+        left, width = self._azimuths(batch)
+        return Windows(
+            edges[:, 0],
+            edges[:, 1],
+            left,
+            width,
+            clouds.points.new_tensor(ranges),
+            torch.tensor([lines for _, lines in vertical], device=clouds.points.device),
+        )
+
+    def _vertical(self, batch: Batch, sample: int) -> tuple[tuple[float, float], int]:
+        """Lower and upper edge, degrees, and the number of lines."""
+        if self.vertical_fov_deg is not None:
+            return self.vertical_fov_deg, self.rows
+        lidar = self._lidar(batch, sample)
+        lower, upper = lidar.vertical_fov_deg
+        if lidar.form == "submap" or lidar.beams < 2:
+            return (lower, upper), self.rows
+        half_beam = (upper - lower) / (lidar.beams - 1) / 2
+        return (lower - half_beam, upper + half_beam), min(lidar.beams, self.rows)
+
+    @staticmethod
+    def _lidar(batch: Batch, sample: int) -> Lidar:
+        frame, lidar = batch.frames[sample], batch.require_clouds().lidars[sample]
+        if lidar is None:
+            raise CrossplaceError(
+                f"frame {frame.frame_id}: a range image needs the LiDAR's field of view and range, but traversal "
+                f"{frame.traversal!r} has no lidar block in dataset.json; add it or configure the view in full"
+            )
+        return lidar
+
+    def _azimuths(self, batch: Batch) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+        """Left edge and width, radians."""
+        if self.azimuth_deg == "camera":
+            return camera_window(*batch.calibration())
+        left, right = self.azimuth_deg
+        every = batch.require_clouds().points.new_ones(len(batch))
+        return every * math.radians(left), every * math.radians(left - right)
+
+
+def camera_window(
+    intrinsics: Float[Tensor, "b 4"], camera_from_lidar: Float[Tensor, "b 4 4"]
+) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Azimuth of the image's left edge in the LiDAR frame, counter-clockwise, and its width; radians.
+
+    Measured at the height of the principal point and from the camera: the decimetres to the LiDAR are left out.
+    """
+    ahead = camera_from_lidar[:, 2, :2]  # the optical axis in the LiDAR frame
+    fx, _, cx, _ = intrinsics.unbind(1)
+    to_left, to_right = torch.atan2(cx, fx), torch.atan2(1 - cx, fx)
+    return torch.atan2(ahead[:, 1], ahead[:, 0]) + to_left, to_left + to_right
+
+
+def range_image(batch: Batch, view: RangeView, empty_m: float = 0.0) -> Float[Tensor, "b rows columns"]:
+    """Range in metres of the nearest point in every pixel of ``view``; ``empty_m`` where there is none.
+
+    Raises:
+        CrossplaceError: see :meth:`RangeView.windows`.
+    """
+    clouds = batch.require_clouds()
+    return nearest_ranges(
+        clouds.points, clouds.batch_index, view.windows(batch), rows=view.rows, columns=view.columns, empty_m=empty_m
+    )
+
+
+def range_shares(batch: Batch, view: RangeView, empty: float = 1.0) -> Float[Tensor, "b rows columns"]:
+    """:func:`range_image` in shares of each view's maximum range; ``empty`` (1: nothing within it) without a point."""
+    clouds, windows = batch.require_clouds(), view.windows(batch)
+    ranges_m = nearest_ranges(clouds.points, clouds.batch_index, windows, rows=view.rows, columns=view.columns)
+    return torch.where(ranges_m > 0, ranges_m / windows.max_range_m[:, None, None], empty)
+
+
+def as_pixels(image: Float[Tensor, "b rows columns"], height: int, width: int) -> Float[Tensor, "b 3 height width"]:
+    """Values in [0, 1] as input of an image network: resized (bilinear), three equal channels, ImageNet's scale."""
+    resized = functional.interpolate(image[:, None], (height, width), mode="bilinear", align_corners=False)
+    scale = ImageInput(height=height, width=width)
+    return image_ops.normalize(resized.expand(-1, 3, -1, -1), list(scale.mean), list(scale.std))
+
+
+def nearest_ranges(
+    points: Float[Tensor, "n 3"],
+    batch_index: Int[Tensor, " n"],
+    windows: Windows,
+    *,
+    rows: int,
+    columns: int,
+    empty_m: float = 0.0,
+) -> Float[Tensor, "b rows columns"]:
+    """Range in metres of the nearest point of each sample in every pixel of its window.
+
+    Rows run from the upper edge down and columns from the left edge to the right, both evenly spaced in angle. Points
+    outside the window are left out. Repeats bit for bit, on any device: a minimum does not depend on order.
+    """
+    size = len(windows.lines)
+    lower, upper, left, width, max_range_m, lines = (values[batch_index] for values in windows)
+    x, y, z = points.unbind(1)
+    range_m = points.norm(dim=1)
+    elevation = torch.atan2(z, torch.hypot(x, y))
+    line = ((upper - elevation) / (upper - lower) * lines).floor().long()
+    from_left = torch.remainder(left - torch.atan2(y, x), 2 * math.pi)
+    column = (from_left / width * columns).floor().long()
+    is_full_turn = width > 2 * math.pi - 1e-4  # where rounding may put the seam one column too far
+    column = torch.where(is_full_turn, column.clamp(max=columns - 1), column)
+    shown = (line >= 0) & (line < lines) & (column < columns) & (range_m > 0) & (range_m < max_range_m)
+    cell = ((batch_index * rows + line) * columns + column)[shown]
+    nearest = range_m.new_full((size * rows * columns,), torch.inf).scatter_reduce(0, cell, range_m[shown], "amin")
+    row = torch.arange(rows, device=points.device)
+    line_of_row = (2 * row + 1) * windows.lines[:, None] // (2 * rows)
+    sample = torch.arange(size, device=points.device)[:, None]
+    image = nearest.view(size, rows, columns)[sample, line_of_row]
+    return torch.where(image.isinf(), empty_m, image)

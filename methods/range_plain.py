@@ -1,0 +1,119 @@
+"""The plain method of the projection family: image and spherical image, one small network each, one triplet loss.
+
+What every method that projects the cloud must beat: no depth, no shared weights, no attention, no pretraining on pairs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from jaxtyping import Float
+from torch import Tensor
+
+from datasets.base import Split
+from methods.base import (
+    Batch,
+    DescriptorSpec,
+    ImageInput,
+    Method,
+    MethodCard,
+    MethodConfig,
+    Recipe,
+    Stage,
+    Variant,
+)
+from methods.layers.cross_modal import CrossModalTriplets, TripletTraining
+from methods.layers.pooled_encoder import PooledEncoder
+from methods.layers.range_image import RangeView, as_pixels, range_shares
+
+
+@dataclass(frozen=True, kw_only=True)
+class RangePlainConfig(MethodConfig):
+    """Architecture and training; there is no paper, so these are this suite's choices."""
+
+    weights: str = "timm"
+    backbone: str = "resnet18"
+    backbone_block: int = 4
+    """Which stage's feature map is pooled: 4 is the last, at stride 32."""
+    image_size: tuple[int, int] = (240, 320)
+    """Height and width of the camera image, pixels."""
+    normalise_per_image: bool = False
+    """Normalise each image by its own statistics instead of ImageNet's: for backbones trained from scratch."""
+    view: RangeView = RangeView(rows=64, columns=320, azimuth_deg="camera")  # noqa: RUF009 - frozen
+    """What of the cloud is drawn: all beams of the sensor, within the camera's horizontal field of view."""
+    range_size: tuple[int, int] = (128, 320)
+    """Height and width that the spherical image is resized to."""
+    descriptor_size: int = 256
+    training: TripletTraining = TripletTraining()  # noqa: RUF009 - frozen
+    recipe: Recipe = Recipe(epochs=30, batch_size=32, learning_rate=1e-4, learning_rate_floor=1e-6, decay=0.9)
+
+
+_FULL = RangePlainConfig()
+
+PRESETS: dict[str, MethodConfig] = {
+    "quick": replace(
+        _FULL,
+        weights="none",
+        backbone_block=3,
+        image_size=(80, 112),
+        normalise_per_image=True,
+        view=RangeView(rows=32, columns=64, azimuth_deg="camera"),
+        range_size=(64, 96),
+        training=TripletTraining(mining="all"),
+        recipe=Recipe(epochs=8, batch_size=16, learning_rate=5e-4, learning_rate_floor=1e-5, decay=0.7, decay_every=1),
+    ),
+    "gpu": replace(_FULL, recipe=replace(_FULL.recipe, budget_s=540.0)),
+    "full": _FULL,
+}
+"""``full`` takes the place of ``paper``, for there is none."""
+
+
+class RangePlain(Method):
+    """ResNet-18 with GeM on the image and on the spherical image, trained with triplets across the two."""
+
+    card = MethodCard(
+        name="range_plain",
+        title="Plain 2D projection: ResNet-18 with GeM on image and spherical image",
+        paper="none: the floor of the projection family in this suite",
+        year=2026,
+        code="this repository",
+        code_licence="MIT",
+        modalities="image, cloud",
+        trained_on="nothing published",
+        sources="common parts: ResNet-18 (He et al. 2016), GeM (Radenović et al. 2019), triplets (Hermans et al. 2017)",
+    )
+    presets = PRESETS
+    variants = {
+        "full-turn": Variant(
+            question="What does the field-of-view crop bring?",
+            change=lambda config: replace(config, view=replace(config.view, azimuth_deg=(180.0, -180.0))),
+        ),
+    }
+
+    def __init__(self, config: RangePlainConfig | None = None) -> None:
+        super().__init__()
+        self.config: RangePlainConfig = config or RangePlainConfig()
+        height, width = self.config.image_size
+        self.image_input = ImageInput(height=height, width=width, per_image=self.config.normalise_per_image)
+        self.descriptors = (DescriptorSpec(size=self.config.descriptor_size, distance="l2"),)
+        self.image_encoder = self._encoder(self.config.image_size)
+        self.cloud_encoder = self._encoder(self.config.range_size)
+
+    def _encoder(self, size: tuple[int, int]) -> PooledEncoder:
+        c = self.config
+        return PooledEncoder(c.backbone, c.backbone_block, size, c.descriptor_size, c.weights, c.weights_sha256)
+
+    def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b 3 h w"]:
+        """Spherical images of nearness: 1 at the LiDAR, 0 at its maximum range and where nothing returned."""
+        return as_pixels(1 - range_shares(batch, self.config.view), *self.config.range_size)
+
+    def encode_images(self, inputs: Float[Tensor, "b 3 h w"]) -> dict[str, Float[Tensor, "b 1 d"]]:
+        """Descriptors of camera images."""
+        return {"main": self.image_encoder(inputs)[:, None]}
+
+    def encode_clouds(self, inputs: Float[Tensor, "b 3 h w"]) -> dict[str, Float[Tensor, "b 1 d"]]:
+        """Descriptors of spherical images."""
+        return {"main": self.cloud_encoder(inputs)[:, None]}
+
+    def stages(self, split: Split) -> Sequence[Stage]:
+        """One stage."""
+        return [CrossModalTriplets(self, split, self.config.recipe, self.config.training, [self])]
