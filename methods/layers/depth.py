@@ -89,6 +89,11 @@ def with_depth(config: MethodConfig, text: str) -> MethodConfig:
     return replace(config, **changed)
 
 
+def has_depth_files(config: MethodConfig) -> bool:
+    """Whether depth comes from files, made of the images as recorded."""
+    return isinstance(getattr(config, "depth", None), DepthFiles)
+
+
 def without_folder(config: MethodConfig) -> MethodConfig:
     """What identifies a configuration: depth files by what they hold, wherever they lie."""
     depth = getattr(config, "depth", None)
