@@ -39,6 +39,7 @@ from datasets.files import locked
 from datasets.prepared import PreparedDataset
 from methods.base import FROM_SCRATCH, Method, Stage
 from methods.layers import sparse_backend
+from methods.layers.depth import has_depth_files
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,11 @@ class Bench:
         """Perturbed runs are not timed: the cost is that of the clean one."""
         self.method_class = METHODS.get(request.method)
         self.config = configure(self.method_class, request)
+        if self.perturber and self.perturber.kind.modality == "image" and has_depth_files(self.config):
+            raise CrossplaceError(
+                f"--perturb {request.perturb}: depth from files is that of the images as recorded; give --depth "
+                "network or a plug-in, which see what the camera sees"
+            )
         self.identity = without_path(self.config)
         self.code = code_of(self.method_class)
         self.device = pick_device(request.device)

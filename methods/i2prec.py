@@ -1,4 +1,4 @@
-"""I2P-Rec: recognizing images on point cloud maps through bird's-eye views (Li et al., IROS 2023, arXiv 2303.14043)."""
+"""I2P-Rec: images on point cloud maps through bird's-eye views (Zheng et al., IROS 2023, arXiv 2303.14043)."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +55,7 @@ class I2pRecConfig(MethodConfig):
     """So many points in a cell make it white."""
     backbone: str = "resnet34"
     backbone_block: int = 2
-    """Deviation: the paper says a convolutional network; this is the one of BEVPlace, by the same first author
+    """Deviation: the paper says a convolutional network; this is the one of BEVPlace, by one of its authors
     (128 channels at an eighth)."""
     clusters: int = 64
     """NetVLAD's, without bias, as in BEVPlace: 64 × 128 = 8192 numbers a descriptor."""
@@ -99,13 +99,13 @@ class I2pRec(Method):
     card = MethodCard(
         name="i2prec",
         title="I2P-Rec: Recognizing Images on Large-scale Point Cloud Maps through Bird's Eye View Projections",
-        paper="Li, Luo, Zheng, Shen et al., IROS 2023, arXiv 2303.14043",
+        paper="Zheng, Li, Yu, Yu, Cao, Luo, Shen, IROS 2023, arXiv 2303.14043",
         year=2023,
         code="none: https://github.com/zjuluolun/I2P-Rec announces it since 2023",
         code_licence="none published",
         modalities="image (as points from its depth), cloud; both as bird's-eye views",
         trained_on="KITTI odometry: the first 3,000 frames of sequence 00",
-        sources="paper's abstract; encoder and pooling from the code of BEVPlace by the same first author",
+        sources="paper's abstract; encoder and pooling from the code of BEVPlace by one of its authors",
         deviations=(
             "depth by the suite's own light network unless files or a plug-in are named (published: MIM, PSM, LEA); "
             "all that the abstract leaves open is ours: ResNet-34 to its second stage and NetVLAD-64 without bias (as "

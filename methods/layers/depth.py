@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,14 +21,14 @@ from jaxtyping import Float, UInt8
 from numpy import ndarray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from datasets.base import Frame
 from datasets.errors import CrossplaceError
 from datasets.files import read_json, read_npy
 from methods.base import Batch, MethodConfig, Recipe, Stage
-from methods.layers.depth_network import DepthNetwork, DepthStage, NetworkDepth
+from methods.layers.depth_network import DepthNetwork, DepthProvider, DepthStage, NetworkDepth
 
 DESCRIPTION = "depth.json"
 PLUGINS = "crossplace.depth"
@@ -89,6 +89,11 @@ def with_depth(config: MethodConfig, text: str) -> MethodConfig:
     return replace(config, **changed)
 
 
+def has_depth_files(config: MethodConfig) -> bool:
+    """Whether depth comes from files, made of the images as recorded."""
+    return isinstance(getattr(config, "depth", None), DepthFiles)
+
+
 def without_folder(config: MethodConfig) -> MethodConfig:
     """What identifies a configuration: depth files by what they hold, wherever they lie."""
     depth = getattr(config, "depth", None)
@@ -101,14 +106,8 @@ def without_folder(config: MethodConfig) -> MethodConfig:
 # --- providers -----------------------------------------------------------------------------------
 
 
-class DepthProvider(Protocol):
-    """What every source becomes: a module from a batch to its depth images."""
-
-    def __call__(self, batch: Batch) -> Float[Tensor, "b 1 height width"]: ...  # noqa: D102
-
-
-def depth_provider(source: DepthSource, height: int, width: int) -> nn.Module:
-    """The :class:`DepthProvider` of a source, for depth images of this size."""
+def depth_provider(source: DepthSource, height: int, width: int) -> DepthProvider:
+    """The provider of a source, for depth images of this size."""
     if isinstance(source, DepthNetwork):
         return NetworkDepth(source, height, width)
     if isinstance(source, DepthFiles):
@@ -116,7 +115,7 @@ def depth_provider(source: DepthSource, height: int, width: int) -> nn.Module:
     return PluginDepth(source.function, height, width)
 
 
-def depth_stages(provider: nn.Module, config: MethodConfig, recipe: Recipe) -> list[Stage]:
+def depth_stages(provider: DepthProvider, config: MethodConfig, recipe: Recipe) -> list[Stage]:
     """The stage that trains the provider, if there is anything to train: the first of the method.
 
     It reads nothing of the configuration but ``depth`` and ``depth_stage``, so that all configurations of a method
@@ -128,12 +127,12 @@ def depth_stages(provider: nn.Module, config: MethodConfig, recipe: Recipe) -> l
     return [DepthStage(provider, recipe, ignores)]
 
 
-class FileDepth(nn.Module):
+class FileDepth(DepthProvider):
     """Depth images from files, resized to the nearest stored pixel."""
 
     def __init__(self, folder: Path, height: int, width: int) -> None:
-        super().__init__()
-        self.folder, self.height, self.width = folder, height, width
+        super().__init__(height, width)
+        self.folder = folder
 
     @cached_property
     def description(self) -> "Description":
@@ -162,14 +161,14 @@ class FileDepth(nn.Module):
         return np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, np.float32(0))
 
 
-class PluginDepth(nn.Module):
+class PluginDepth(DepthProvider):
     """Depth images from another package, resized to the nearest of its pixels."""
 
     function: DepthFunction
 
     def __init__(self, function: str, height: int, width: int) -> None:
-        super().__init__()
-        self.name, self.height, self.width = function, height, width
+        super().__init__(height, width)
+        self.name = function
         self.__dict__["function"] = _load(function)  # no part of the method, even where it is a module itself
 
     @torch.no_grad()

@@ -78,12 +78,23 @@ def _unit(before: int, after: int, stride: int = 1) -> tuple[nn.Module, ...]:
     return nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU(inplace=True)
 
 
-class NetworkDepth(nn.Module):
-    """The built-in network as a depth provider: see :class:`methods.layers.depth.DepthProvider`."""
+class DepthProvider(nn.Module):
+    """What every source of depth becomes: a module from a batch to its depth images, all of one size."""
 
-    def __init__(self, source: DepthNetwork, height: int, width: int) -> None:
+    def __init__(self, height: int, width: int) -> None:
         super().__init__()
         self.height, self.width = height, width
+
+    def forward(self, batch: Batch) -> Float[Tensor, "b 1 height width"]:
+        """Metres along the optical axis, 0 where unknown."""
+        raise NotImplementedError
+
+
+class NetworkDepth(DepthProvider):
+    """Depth images from the built-in network."""
+
+    def __init__(self, source: DepthNetwork, height: int, width: int) -> None:
+        super().__init__(height, width)
         # By its own brightness: exposure, night and colour cast drop out.
         self.image_input = ImageInput(height=source.height, width=source.width, per_image=True)
         self.network = DepthCnn(source.channels)

@@ -28,7 +28,8 @@ class PairSampler(Sampler):
     As published (VXP §4.1 of the authors' sampler): draw an unused frame, then one of its still unused positives
     (else any positive), until the batch is full; frames without positives are skipped; a last batch needs at least
     four frames. After an epoch with ``active / triplets`` below ``threshold`` the batch size grows by ``rate`` up to
-    ``limit``. With ``alone`` frames without positives take part too: across modalities a frame is a pair by itself.
+    ``limit``. With ``alone`` every frame comes once, one without an unused positive by itself: across modalities a
+    frame is a pair of its own.
     """
 
     smallest_batch = 4
@@ -56,14 +57,14 @@ class PairSampler(Sampler):
                 continue
             unused[row] = False
             positives = self.positives[row]
-            if not len(positives) and not self.alone:
-                continue
-            batch.append(row)
-            if len(positives):
-                fresh = positives[unused[positives]]
-                partner = int(rng.choice(fresh if len(fresh) else positives))
+            fresh = positives[unused[positives]]
+            partners = fresh if len(fresh) or self.alone else positives
+            if len(partners):
+                partner = int(rng.choice(partners))
                 unused[partner] = False
-                batch.append(partner)
+                batch += [row, partner]
+            elif self.alone:
+                batch.append(row)
             if len(batch) >= self.batch_size:
                 batches.append(batch)
                 batch = []

@@ -25,7 +25,7 @@ class Lc2(Method):
     card = MethodCard(
         name="lc2",
         title="(LC)²: LiDAR-Camera Loop Constraints for Cross-Modal Place Recognition",
-        paper="Lee, Song, Lim, Lee, Kim, IEEE RA-L 2023, arXiv 2304.08660",
+        paper="Lee et al., IEEE RA-L 8(6), 2023, arXiv 2304.08660",
         year=2023,
         code="https://github.com/alexjunholee/LC2_crossmatching",
         code_licence="MIT",

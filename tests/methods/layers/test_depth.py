@@ -12,8 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from benchmark.bench import Bench
+from benchmark.configuring import configure, without_path
 from benchmark.keys import plain
 from benchmark.loading import load_sample
+from benchmark.registry import METHODS
+from benchmark.request import Request
 from datasets.base import Frame
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -274,6 +278,22 @@ def test_a_request_names_the_source(tmp_path: Path) -> None:
     assert with_depth(Config(depth=DepthPlugin(function="a:b")), "network") == Config()
     with pytest.raises(CrossplaceError, match=r"--depth network: this method needs no depth"):
         with_depth(MethodConfig(), "network")
+
+
+def test_the_command_line_s_folder_is_in_the_configuration_and_its_path_is_not_in_the_key(tmp_path: Path) -> None:
+    describe(tmp_path)
+    method = METHODS.get("lc2")
+    config = configure(method, Request(method="lc2", depth=str(tmp_path)))
+    assert config.depth == described_files(tmp_path)
+    assert without_path(config).depth == replace(config.depth, folder=tmp_path.name)
+    assert configure(method, Request(method="lc2")) == method.presets["quick"]
+
+
+def test_perturbed_images_have_no_files_of_their_depth(tmp_path: Path) -> None:
+    describe(tmp_path)
+    with pytest.raises(CrossplaceError, match=r"--perturb image-blur: depth from files is that of the images as rec"):
+        Bench(Request(method="lc2", depth=str(tmp_path), perturb="image-blur"))
+    assert Bench(Request(method="lc2", depth="network", perturb="image-blur")).config.depth.source == "network"
 
 
 def test_an_unknown_source_is_a_sentence() -> None:

@@ -125,3 +125,19 @@ def test_a_row_of_weight_two_counts_as_two_rows(name: str) -> None:
     weighted = pool.pool_rows(rows, torch.zeros(3, dtype=torch.long), 1, torch.tensor([1.0, 2.0, 1.0]))
     repeated = pool.pool_rows(rows[[0, 1, 1, 2]], torch.zeros(4, dtype=torch.long), 1)
     torch.testing.assert_close(weighted, repeated)
+
+
+def test_without_bias_rows_are_assigned_by_angle_alone() -> None:
+    torch.manual_seed(0)
+    directions = torch.eye(6)[:3]
+    features = directions.repeat_interleave(50, 0) + 0.02 * torch.randn(150, 6)
+    pool = NetVLAD(6, clusters=3, bias=False)
+    assert sum(p.numel() for p in pool.parameters()) == 2 * 3 * 6
+    pool.initialise(features)
+    rows = torch.nn.functional.normalize(features, dim=1)
+    share = pool.assignment(rows).softmax(1).detach()
+    angles = rows @ torch.nn.functional.normalize(pool.centres, dim=1).T
+    assert torch.equal(share.argmax(1), angles.argmax(1))
+    assert len(share.argmax(1).unique()) == 3
+    ratio = share.sort(descending=True).values
+    assert np.isclose(float((ratio[:, 0] / ratio[:, 1]).log().mean()), np.log(100), rtol=1e-4)

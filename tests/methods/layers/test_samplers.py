@@ -51,6 +51,24 @@ def test_batches_are_pairs_of_positives_and_repeat_a_frame_only_when_its_partner
 
 @given(graphs(), st.integers(4, 10), st.integers(0, 2**31))
 @settings(max_examples=100, deadline=None)
+def test_alone_every_frame_comes_once_beside_a_positive_if_one_is_left(
+    positives: list[np.ndarray], batch_size: int, seed: int
+) -> None:
+    batches = PairSampler(positives, batch_size, alone=True).batches(np.random.default_rng(seed))
+    rows = [row for batch in batches for row in batch]
+    left = set(range(len(positives))) - set(rows)
+    assert len(rows) == len(set(rows))
+    assert len(left) < 4  # of a last batch that is too small
+    single, place = [], 0
+    while place < len(rows):
+        is_pair = place + 1 < len(rows) and rows[place + 1] in positives[rows[place]]
+        single += [] if is_pair else [rows[place]]
+        place += 2 if is_pair else 1
+    assert not any(one in positives[other] for one in single for other in single)
+
+
+@given(graphs(), st.integers(4, 10), st.integers(0, 2**31))
+@settings(max_examples=100, deadline=None)
 def test_batches_are_full_but_the_last_which_has_four_frames_or_more(
     positives: list[np.ndarray], batch_size: int, seed: int
 ) -> None:
