@@ -38,15 +38,13 @@ class I2pRecConfig(MethodConfig):
     """Architecture and training. The paper's first page says no more than its idea: what it leaves open is ours."""
 
     weights: str = "timm"
-    depth: DepthSource = DepthNetwork()  # noqa: RUF009 - frozen
+    depth: DepthSource = DepthNetwork()
     """Deviation: published with MIM (one image), PSM and LEA (two); here whatever source is named, by default the
     suite's own light network."""
     depth_size: tuple[int, int] = (96, 192)
     """Height and width of the depth image whose pixels become points; that of the default network's output, so that
     no point lies between what is near and what is far."""
-    grid: BevGrid = BevGrid(  # noqa: RUF009 - frozen
-        rows=200, columns=200, forward_m=(0.0, 40.0), left_m=(-20.0, 20.0), height_m=(-3.0, 9.0)
-    )
+    grid: BevGrid = BevGrid(rows=200, columns=200, forward_m=(0.0, 40.0), left_m=(-20.0, 20.0), height_m=(-3.0, 9.0))
     """At the camera. Cells of 0.2 m up to 40 m ahead."""
     slice_m: float = 0.4
     """Of all points of a cell within a slice of this height one counts, so that a picture's many near pixels and a

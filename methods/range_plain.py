@@ -38,12 +38,12 @@ class RangePlainConfig(MethodConfig):
     """Height and width of the camera image, pixels."""
     normalise_per_image: bool = False
     """Normalise each image by its own statistics instead of ImageNet's: for backbones trained from scratch."""
-    view: RangeView = RangeView(rows=64, columns=320, azimuth_deg="camera")  # noqa: RUF009 - frozen
+    view: RangeView = RangeView(rows=64, columns=320, azimuth_deg="camera")
     """What of the cloud is drawn: all beams of the sensor, within the camera's horizontal field of view."""
     range_size: tuple[int, int] = (128, 320)
     """Height and width that the spherical image is resized to."""
     descriptor_size: int = 256
-    training: TripletTraining = TripletTraining()  # noqa: RUF009 - frozen
+    training: TripletTraining = TripletTraining()
     recipe: Recipe = Recipe(epochs=30, batch_size=32, learning_rate=1e-4, learning_rate_floor=1e-6, decay=0.9)
 
 

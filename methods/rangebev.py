@@ -53,13 +53,11 @@ class RangeBevConfig(MethodConfig):
     """Height and width of the camera image, pixels."""
     normalise_per_image: bool = False
     """Normalise each image by its own statistics instead of ImageNet's: for backbones trained from scratch."""
-    view: RangeView = RangeView(rows=64, columns=224, azimuth_deg="camera")  # noqa: RUF009 - frozen
+    view: RangeView = RangeView(rows=64, columns=224, azimuth_deg="camera")
     """224 of the 900 columns of a full turn, as published: what the camera sees on KITTI."""
     range_size: tuple[int, int] = (64, 224)
     """Height and width that the spherical image is resized to."""
-    grid: BevGrid = BevGrid(  # noqa: RUF009 - frozen
-        rows=128, columns=128, forward_m=(0.0, 51.2), left_m=(-25.6, 25.6), height_m=(-1.0, 9.0)
-    )
+    grid: BevGrid = BevGrid(rows=128, columns=128, forward_m=(0.0, 51.2), left_m=(-25.6, 25.6), height_m=(-1.0, 9.0))
     """At the camera: cells of 0.4 m, from 1 m below it.
 
     Deviation: the ground is left out by height; published with Patchwork++, a package of its own."""
@@ -67,7 +65,7 @@ class RangeBevConfig(MethodConfig):
     """Of all points of a cell within a slice of this height one counts."""
     saturation: float = 10.0
     """So many points in a cell make it white."""
-    depth: DepthSource = DepthNetwork()  # noqa: RUF009 - frozen
+    depth: DepthSource = DepthNetwork()
     """Deviation: published with Depth Anything V2; here whatever is named, by default without outside weights."""
     depth_size: tuple[int, int] = (96, 192)
     """Height and width of the depth image whose pixels become points."""
@@ -77,7 +75,7 @@ class RangeBevConfig(MethodConfig):
     """How many places are ordered anew."""
     descriptor_size: int = 256
     """Of each of the two."""
-    training: TripletTraining = TripletTraining(margin=0.2)  # noqa: RUF009 - frozen
+    training: TripletTraining = TripletTraining(margin=0.2)
     """Deviation: one margin and the protocol's radii; published margins follow the similarity of the clouds, which is
     part of how their training data was prepared."""
     depth_stage: Recipe = Recipe(epochs=20, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.8)

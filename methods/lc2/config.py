@@ -14,7 +14,7 @@ class Lc2Config(MethodConfig):
     weights: str = "timm"
     """With pretrained weights only the last stage of each encoder is trained (conv5 of VGG16, as published); from
     scratch all of it is."""
-    depth: DepthSource = DepthNetwork()  # noqa: RUF009 - frozen
+    depth: DepthSource = DepthNetwork()
     """Deviation: published with ManyDepth, later with other large networks; here whatever source is named, by default
     the suite's own light network."""
     backbone: str = "vgg16"

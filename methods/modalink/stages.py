@@ -11,7 +11,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from datasets.base import Frames
-from datasets.places import Poses, plane_distance_m, same_place
+from datasets.places import Poses, same_place
 from methods.base import Batch, Sampler, Stage, StageOutput
 from methods.layers.netvlad import initialise_clusters
 from methods.layers.samplers import PairSampler
@@ -101,7 +101,7 @@ def nearest_beyond(frames: Frames, radius_m: float) -> list[Int[ndarray, " _"]]:
     """For each frame the row of the nearest one of its world that is farther than ``radius_m``, if there is any."""
     found = []
     for row in range(len(frames)):
-        distance_m = plane_distance_m(frames.position_m[row : row + 1], frames.position_m)[0]
+        distance_m = np.hypot(*(frames.position_m[:, :2] - frames.position_m[row, :2]).T)
         distance_m[(distance_m <= radius_m) | (frames.world != frames.world[row])] = np.inf
         nearest = int(distance_m.argmin())
         found.append(np.array([nearest] if np.isfinite(distance_m[nearest]) else [], dtype=np.int64))

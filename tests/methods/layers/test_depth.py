@@ -256,7 +256,7 @@ def test_an_entry_point_is_a_plugin(
 
 @dataclass(frozen=True, kw_only=True)
 class Config(MethodConfig):
-    depth: DepthSource = DepthNetwork()  # noqa: RUF009
+    depth: DepthSource = DepthNetwork()
     depth_stage: Recipe = Recipe(epochs=1, batch_size=2, learning_rate=1e-3, learning_rate_floor=0.0)
     other: int = 0
 

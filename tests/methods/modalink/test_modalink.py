@@ -4,13 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from benchmark.loading import load_sample
 from datasets.base import Frames, Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
-from datasets.places import plane_distance_m
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, Sample, collate
 from methods.layers.camera_plane import densified, depth_image
@@ -206,7 +206,7 @@ def test_the_loss_is_that_of_descriptors_and_of_maps(small_world: PreparedDatase
     images = network.feature_map(method.image_inputs(batch))
     clouds = network.feature_map(method.cloud_inputs(batch))
     position_m = small_world.frames.position_m[list(rows)]
-    negative = torch.from_numpy(plane_distance_m(position_m, position_m) > 2.0)
+    negative = torch.from_numpy(cdist(position_m[:, :2], position_m[:, :2]) > 2.0)
     assert negative.sum() == 10
     descriptors = (network.describe(images)[:, None] - network.describe(clouds)[None]).norm(dim=2)
     maps = (images[:, None] - clouds[None]).abs().mean((2, 3, 4))
