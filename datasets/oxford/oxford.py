@@ -5,6 +5,7 @@ undistorted images of the centre stereo camera, one every few metres, and submap
 camera's place, made of the sweeps of a push-broom LiDAR.
 """
 
+import hashlib
 import os
 import shutil
 from collections import Counter
@@ -112,6 +113,8 @@ class Oxford(Dataset):
             return [Finding(ok=False, what=str(error))]
         recipe = self._recipe(source)
         findings = [_models_finding(recipe)]
+        if not wanted:
+            wanted, incomplete = incomplete, []
         for run in wanted:
             faults = faults_of(run, recipe)
             findings.append(Finding(ok=not faults, what=describe(run, recipe)))
@@ -120,20 +123,21 @@ class Oxford(Dataset):
 
     def fingerprint(self, source: Path | None) -> str:
         """Hash of version, options, the content of text files and tables, and the names of images and sweeps."""
-        wanted, _ = self._select(source)
+        wanted = self._wanted(source)
         models = self._recipe(source).models
         texts = [models / name for name in (MODEL, TABLE) if (models / name).is_file()]
         listing = [f"{path.name} {sha256_of(path)}" for path in texts]
         for run in wanted:
             listing += [f"{run.name} {path.name} {sha256_of(path)}" for path in run.texts()]
-            listing += [f"{run.name} {stamp}" for stamps in (run.image_stamps, run.sweep_stamps) for stamp in stamps]
+            for stamps_ns in (run.image_stamps, run.sweep_stamps):
+                listing.append(f"{run.name} {len(stamps_ns)} {hashlib.sha256(stamps_ns.tobytes()).hexdigest()}")
         return make_fingerprint(self.card.name, self.version, self.options(), listing)
 
     def prepare(
         self, source: Path | None, destination: Path, *, workers: int | None = None
     ) -> Iterator[tuple[int, int]]:
         """Make images and submaps and write the prepared form; yields (places tried, places in all)."""
-        wanted, _ = self._select(source)
+        wanted = self._wanted(source)
         recipe = self._recipe(source)
         faults = [fault for run in wanted for fault in faults_of(run, recipe)]
         if faults:
@@ -154,8 +158,6 @@ class Oxford(Dataset):
         if not full:
             dropped = ", ".join(f"{name} {n}" for name, n in counts.items() if n)
             raise CrossplaceError(f"{source}: no frame is left of {total} places tried ({dropped})")
-        raw_size = _raw_size(full[0].run)
-        camera = read_camera(recipe.models)
         shutil.rmtree(destination / DONE)
         for part in destination.rglob(".*"):  # what a killed process had begun
             part.unlink()
@@ -166,17 +168,7 @@ class Oxford(Dataset):
             version=self.version,
             options=self.options(),
             fingerprint=self.fingerprint(source),
-            traversals=[
-                Traversal(
-                    name=places.run.name,
-                    condition=condition_of(places.run),
-                    georeferenced=True,
-                    intrinsics=camera.intrinsics(raw_size, self.image_size),
-                    camera_from_lidar=camera.camera_from_cloud,
-                    lidar=SUBMAP,
-                )
-                for places in full
-            ],
+            traversals=[_traversal(places.run, recipe) for places in full],
             frames=Frames.concatenate([_frames(places, kept[places.run.name]) for places in full]),
             counts=dict(counts),
         )
@@ -193,12 +185,16 @@ class Oxford(Dataset):
             raise CrossplaceError(f"{source}: no run {', '.join(unknown)}; found: {', '.join(found)}")
         runs = [found[name] for name in sorted(set(self.runs or found))]
         wanted = [run for run in runs if self.runs or complete(run, self.poses)]
+        return wanted, [run for run in runs if run not in wanted]
+
+    def _wanted(self, source: Path | None) -> list[Run]:
+        wanted, incomplete = self._select(source)
         if not wanted:
             raise CrossplaceError(
-                f"{source}: none of {', '.join(found)} has images, sweeps and gps/{self.poses}.csv; expected {LAYOUT}; "
-                f"from {SOURCE}"
+                f"{source}: none of {', '.join(run.name for run in incomplete)} has images, sweeps and "
+                f"gps/{self.poses}.csv; expected {LAYOUT}; from {SOURCE}"
             )
-        return wanted, [run for run in runs if run not in wanted]
+        return wanted
 
     def _recipe(self, source: Path | None) -> Recipe:
         assert source is not None, "checked by _select"
@@ -224,8 +220,16 @@ def _models_finding(recipe: Recipe) -> Finding:
     return Finding(ok=True, what=f"{recipe.models}: camera model and distortion table of {n_pixels:,} pixels")
 
 
-def _raw_size(run: Run) -> tuple[int, int]:
-    return image_size(run.image(int(run.image_stamps[0])))
+def _traversal(run: Run, recipe: Recipe) -> Traversal:
+    camera, raw_size = read_camera(recipe.models), image_size(run.image(int(run.image_stamps[0])))
+    return Traversal(
+        name=run.name,
+        condition=condition_of(run),
+        georeferenced=True,
+        intrinsics=camera.intrinsics(raw_size, recipe.image_size),
+        camera_from_lidar=camera.camera_from_cloud,
+        lidar=SUBMAP,
+    )
 
 
 def _frames(places: Places, kept_ns: list[int]) -> Frames:

@@ -30,7 +30,8 @@ TEST_RUNS = {
     "2015-11-12-11-22-05": "day",
     "2015-11-13-10-28-08": "day",
 }
-"""The 23 runs that PointNetVLAD and VXP are tested on, and their condition by the data set's own tags."""
+"""The 23 runs that PointNetVLAD and VXP are tested on, and their condition: snow by the data set's tags, night and dawn
+by publications that use the runs, day by the time in the name."""
 
 TAGS = {
     **{tag: tag for tag in ("night", "dusk", "dawn", "snow", "rain")},

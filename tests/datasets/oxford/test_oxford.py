@@ -249,10 +249,13 @@ def test_named_runs_must_exist_and_be_complete(official: Path, run: RawRun, tmp_
     source = tmp_path / "poses only"
     copytree(official / run.name / "gps", source / run.name / "gps")
     copytree(official / "models", source / "models")
-    (finding,) = Oxford().check(source)
-    assert "has images, sweeps and gps/ins.csv" in finding.what
-    wrong = [finding.what for finding in Oxford(runs=(run.name,)).check(source) if not finding.ok]
-    assert len(wrong) == 3, "the run's line, no images, no sweeps"
+    for oxford in (Oxford(runs=(run.name,)), Oxford()):
+        wrong = [finding.what for finding in oxford.check(source) if not finding.ok]
+        assert len(wrong) == 3, "the run's line, no images, no sweeps"
+    with pytest.raises(
+        CrossplaceError, match=r"none of .* has images, sweeps and gps/ins\.csv; expected .*; from https"
+    ):
+        list(Oxford().prepare(source, tmp_path))
 
 
 def test_images_without_a_pose_at_all_are_a_fault(official: Path, run: RawRun, tmp_path: Path) -> None:
