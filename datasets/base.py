@@ -78,6 +78,7 @@ class Traversal:
     condition: str
     """Light and weather in a word or two: day, night, snow …"""
     georeferenced: bool
+    """Whether east and north of its world are those of the earth; which traversals share a map, ``world`` says."""
     intrinsics: Intrinsics | None
     camera_from_lidar: Float[ndarray, "4 4"] | None
     lidar: Lidar | None
