@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -65,10 +66,17 @@ def locate(name: str, source: Path | None, options: Sequence[str] = ()) -> Locat
     if wrong:
         raise CrossplaceError(
             f"{name}: the data cannot be prepared: {'; '.join(wrong)}. Where to get it: {dataset.card.source}. "
-            f"Next: crossplace data check {name} --source {source or 'DIR'}"
+            f"Next: {data_command('check', name, source or Path('DIR'), options)}"
         )
     assert location is not None, "a source that passes its check has a fingerprint"
     return location
+
+
+def data_command(step: str, name: str, source: Path | None, options: Sequence[str]) -> str:
+    """``crossplace data`` as it is typed for the same data."""
+    words = ["crossplace", "data", step, name]
+    words += ["--source", str(source)] if source else []
+    return shlex.join(words + (["--dataset-options", *options] if options else []))
 
 
 def _location(dataset: Dataset, source: Path | None) -> Location | None:

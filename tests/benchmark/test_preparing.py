@@ -176,6 +176,11 @@ def test_everything_missing_is_named_at_once_with_where_to_get_it(tmp_path: Path
     )
 
 
+def test_the_next_command_is_about_the_same_data(tmp_path: Path) -> None:
+    found = message("counted", tmp_path / "raw data", ['names=["a"]'])
+    assert found.endswith(f"check counted --source '{tmp_path}/raw data' --dataset-options 'names=[\"a\"]'")
+
+
 def test_an_unknown_dataset_is_answered_with_near_ones_and_the_list() -> None:
     assert message("oxfrod", None).startswith(
         "unknown dataset 'oxfrod'. Did you mean oxford? Available: counted, kitti"
