@@ -38,6 +38,11 @@ class Intrinsics:
         w, h = self.width, self.height
         return np.array([self.fx / w, self.fy / h, self.cx / w, self.cy / h])
 
+    def resized(self, width: int, height: int) -> "Intrinsics":
+        """Of the same image at another size: a resize maps edges to edges."""
+        x, y = width / self.width, height / self.height
+        return Intrinsics(fx=self.fx * x, fy=self.fy * y, cx=self.cx * x, cy=self.cy * y, width=width, height=height)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lidar:
