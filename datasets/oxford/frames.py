@@ -15,7 +15,7 @@ from datasets.files import npy, write_atomically
 from datasets.oxford.calibration import CLOUD_FROM_INS, CLOUD_FROM_STEREO, INS_FROM_CLOUD, INS_FROM_LMS
 from datasets.oxford.camera import read_camera
 from datasets.oxford.layout import NS_PER_US, Run
-from datasets.oxford.poses import PoseSource, Trajectory, read_trajectory
+from datasets.oxford.poses import CONVERGENCE_RAD, PoseSource, Trajectory, read_trajectory
 from datasets.oxford.submap import Crop, accumulated, read_sweep, submap
 from datasets.pixels import png, resize
 from datasets.places import milestones
@@ -47,7 +47,8 @@ class Recipe:
 
     def trajectory(self, run: Run) -> Trajectory:
         """The poses of ``run`` that take part."""
-        trajectory = read_trajectory(run.gps / f"{self.poses}.csv", self.poses)
+        convergence_rad = 0.0 if self.as_published else CONVERGENCE_RAD
+        trajectory = read_trajectory(run.gps / f"{self.poses}.csv", self.poses, convergence_rad=convergence_rad)
         return trajectory.bridged() if self.bridge_bad_ins else trajectory
 
     def placed(

@@ -46,6 +46,8 @@ class Oxford(Dataset):
     Deviation: VXP annotates the position of the INS, 1.7 m behind the camera and 0.1 m beside it. Between frames of one
     driving direction the difference cancels but for turns; between opposite ones it adds up to 3.4 m.
     Deviation: poses are interpolated; VXP takes an earlier sample and names the frame before (``as_published``).
+    Deviation: yaw, which the INS measures from true north, is turned to the grid's; VXP takes it as it is
+    (``as_published``), which turns what lies ahead 1.37° aside.
     Deviation: the ground is found with seeded random numbers.
     """
 
@@ -58,7 +60,8 @@ class Oxford(Dataset):
     bridge_bad_ins: bool = False
     """Leave out poses that the INS does not call good and interpolate across them."""
     as_published: bool = False
-    """Poses of places and sweeps as VXP has them: one camera frame (one sweep) ahead, not interpolated, of the INS."""
+    """Poses of places and sweeps as VXP has them: one camera frame (one sweep) ahead, not interpolated, of the INS, its
+    yaw from true north."""
     spacing_m: float = 5.0
     """Path between the images that are tried."""
     ahead_s: float = 20.0
