@@ -182,7 +182,7 @@ def test_a_protocol_of_other_data_or_no_name_is_a_sentence(
         (
             "bench --method vxp --dataset oxford",
             [
-                "no data: give its folder with --source",
+                "oxford: --source is needed: the folder with",
                 "robotcar-dataset.robots.ox.ac.uk",
                 "Next: crossplace data check oxford",
             ],

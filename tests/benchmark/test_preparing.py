@@ -150,6 +150,9 @@ def test_progress_counts_frames_and_not_portions(
     prepare(locate("counted", None))
     lines = [line.split(" ", 1)[1] for line in capsys.readouterr().err.splitlines()]
     assert lines[:-1] == [f"prepare counted: {n} of 36" for n in range(1, 37)]
+    assert ": 36 frames kept, 3 traversals, " in lines[-1], (
+        "what became of the raw data is said by whatever prepares it"
+    )
 
 
 def test_a_prepared_folder_is_used_as_it_is(small_world: PreparedDataset) -> None:
