@@ -80,10 +80,6 @@ def pooled(recalls: Sequence[Recall]) -> Recall:
     return _average(recalls, [float(recall.n_counted) for recall in recalls])
 
 
-AVERAGES = {"pairs": mean_over_pairs, "queries": pooled}
-"""The headline number for each ``Protocol.averaging``."""
-
-
 def _average(recalls: Sequence[Recall], weights: Sequence[float]) -> Recall:
     used = [(recall, weight) for recall, weight in zip(recalls, weights, strict=True) if weight > 0]
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -21,6 +22,7 @@ from datasets.files import locked, sha256_of, writing
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
 from datasets.resolving import own_data, resolve
+from datasets.summary import in_a_line
 
 log = logging.getLogger(__name__)
 
@@ -65,10 +67,17 @@ def locate(name: str, source: Path | None, options: Sequence[str] = ()) -> Locat
     if wrong:
         raise CrossplaceError(
             f"{name}: the data cannot be prepared: {'; '.join(wrong)}. Where to get it: {dataset.card.source}. "
-            f"Next: crossplace data check {name} --source {source or 'DIR'}"
+            f"Next: {data_command('check', name, source or Path('DIR'), options)}"
         )
     assert location is not None, "a source that passes its check has a fingerprint"
     return location
+
+
+def data_command(step: str, name: str, source: Path | None, options: Sequence[str]) -> str:
+    """``crossplace data`` as it is typed for the same data."""
+    words = ["crossplace", "data", step, name]
+    words += ["--source", str(source)] if source else []
+    return shlex.join(words + (["--dataset-options", *options] if options else []))
 
 
 def _location(dataset: Dataset, source: Path | None) -> Location | None:
@@ -102,12 +111,18 @@ def make_dataset(name: str, options: Sequence[str] = ()) -> Dataset:
 
 
 def prepare(location: Location, workers: int | None = None) -> PreparedDataset:
-    """Open the dataset, preparing it first (by ``workers`` processes) if that has not been done before."""
+    """Open the dataset, preparing it first (by ``workers`` processes) if that has not been done before.
+
+    What was kept, and what was dropped for which reason, is said once it is prepared.
+    """
+    is_new = False
     if not location.is_prepared:
         with locked(location.folder):
-            if not location.is_prepared:  # whoever had the lock before may have done it
+            if is_new := not location.is_prepared:  # whoever had the lock before may have done it
                 _prepare(location, workers)
     prepared = PreparedDataset.read(location.folder)
+    if is_new:
+        log.info("prepared %s: %s", prepared.folder, in_a_line(prepared))
     return prepared if location.dataset else replace(prepared, fingerprint=_content_key(prepared))
 
 
@@ -125,7 +140,6 @@ def _prepare(location: Location, workers: int | None) -> None:
         first = next(steps, (0, 0))
         for _ in track(_each_frame(chain([first], steps)), f"prepare {dataset.card.name}", first[1]):
             pass
-    log.info("prepared %s in %s", dataset.card.name, folder)
 
 
 def _content_key(prepared: PreparedDataset) -> str:

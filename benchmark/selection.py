@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from datasets.base import Frames, Region, Selection
 from datasets.errors import CrossplaceError
+from datasets.places import milestones
 
 
 def select(frames: Frames, selection: Selection) -> Int[ndarray, " k"]:
@@ -48,13 +49,7 @@ def _thin_by_path(frames: Frames, rows: Int[ndarray, " n"], spacing_m: float) ->
     steps_m = np.hypot(*np.diff(frames.position_m[rows, :2], axis=0).T)
     world = frames.world[rows]
     steps_m[world[1:] != world[:-1]] = spacing_m  # no path leads from one map into another: start afresh
-    kept, driven_m = [0], 0.0
-    for i, step_m in enumerate(steps_m.tolist(), start=1):
-        driven_m += step_m
-        if driven_m >= spacing_m:
-            kept.append(i)
-            driven_m = 0.0
-    return rows[kept]
+    return rows[np.append(0, milestones(steps_m, spacing_m))]
 
 
 def _inside_any(frames: Frames, rows: Int[ndarray, " n"], regions: Sequence[Region]) -> Bool[ndarray, " n"]:

@@ -38,6 +38,11 @@ class Intrinsics:
         w, h = self.width, self.height
         return np.array([self.fx / w, self.fy / h, self.cx / w, self.cy / h])
 
+    def resized(self, width: int, height: int) -> "Intrinsics":
+        """Of the same image at another size: a resize maps edges to edges."""
+        x, y = width / self.width, height / self.height
+        return Intrinsics(fx=self.fx * x, fy=self.fy * y, cx=self.cx * x, cy=self.cy * y, width=width, height=height)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lidar:
@@ -78,6 +83,7 @@ class Traversal:
     condition: str
     """Light and weather in a word or two: day, night, snow …"""
     georeferenced: bool
+    """Whether east and north of its world are those of the earth; which traversals share a map, ``world`` says."""
     intrinsics: Intrinsics | None
     camera_from_lidar: Float[ndarray, "4 4"] | None
     lidar: Lidar | None

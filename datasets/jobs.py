@@ -30,7 +30,7 @@ def run_jobs(
 
     ``function`` (of a module) leaves whole files below ``folder`` and returns plain data (JSON). The list of jobs must
     be the same whenever the folder is worked on: a job is known by its place in it. A few seconds of work a job are
-    right: less is lost in starting it, more is lost in an interruption.
+    right: less is lost in starting it, more is lost in an interruption. What is yielded is on the disk.
 
     Raises:
         CrossplaceError: from ``function``; a worker was ended from outside.

@@ -1,4 +1,4 @@
-"""The rule for "the same place", in one place."""
+"""The rules for "the same place" and for "as far apart as wanted", in one place."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -48,6 +48,20 @@ class Poses(NamedTuple):
 def heading_difference_rad(a: Float[ndarray, "..."], b: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
     """Absolute difference of two headings, wrapped into ``[0, π]``; broadcasts."""
     return np.abs((a - b + np.pi) % (2 * np.pi) - np.pi)
+
+
+def milestones(steps_m: Float[ndarray, " n"], spacing_m: float) -> Int[ndarray, " k"]:
+    """Rows at which ``spacing_m`` of path has been driven since the last of them; row 0, where all begins, is none.
+
+    ``steps_m[i]`` is the path from row ``i`` to row ``i + 1``. What is driven beyond the spacing is not carried over.
+    """
+    rows, driven_m = [], 0.0
+    for row, step_m in enumerate(steps_m.tolist(), start=1):
+        driven_m += step_m
+        if driven_m >= spacing_m:
+            rows.append(row)
+            driven_m = 0.0
+    return np.array(rows, dtype=np.int64)
 
 
 def codes(a: ndarray, b: ndarray) -> tuple[Int[ndarray, " n"], Int[ndarray, " m"]]:

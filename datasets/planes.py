@@ -10,6 +10,8 @@ BLOCK = 2_000_000
 """Distances held at once."""
 MOST_COUNTED = 20_000
 """Points that vote on a plane: of a larger cloud, so many drawn at random."""
+LEVEL_COSINE = 0.9
+"""Least upright part of the normal of a plane that is taken for the ground. As published: VXP, for Oxford's submaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,11 @@ class Plane:
     offset_m: float
     is_inlier: Bool[ndarray, " n"]
     """Which of the points that it was found in lie on it."""
+
+    @property
+    def is_level(self) -> bool:
+        """Whether it may be the ground."""
+        return bool(self.normal[2] >= LEVEL_COSINE)
 
 
 def ground_plane(

@@ -72,8 +72,7 @@ _TOWN = (
 
 # --- Oxford RobotCar -----------------------------------------------------------------------------
 
-# PointNetVLAD's and VXP's test list: the same 23 full runs.
-_OXFORD_RUNS = (
+OXFORD_RUNS = (
     *("2014-11-14-16-34-33", "2014-11-18-13-20-12", "2014-12-02-15-30-08", "2014-12-09-13-21-02"),
     *("2014-12-10-18-10-50", "2014-12-12-10-45-15", "2014-12-16-09-14-09", "2014-12-16-18-44-24"),
     *("2015-02-03-08-45-10", "2015-02-10-11-58-05", "2015-02-13-09-16-26", "2015-02-17-14-42-12"),
@@ -81,6 +80,8 @@ _OXFORD_RUNS = (
     *("2015-08-12-15-04-18", "2015-08-13-16-02-58", "2015-08-14-14-54-57", "2015-08-28-09-50-22"),
     *("2015-10-30-13-52-14", "2015-11-12-11-22-05", "2015-11-13-10-28-08"),
 )
+"""PointNetVLAD's and VXP's test list: the same 23 full runs."""
+
 _OXFORD_TEST = (  # UTM 30U, the regions of PointNetVLAD
     Region(east_m=620084.402381, north_m=5735712.768124, half_side_m=150.0),
     Region(east_m=620540.270327, north_m=5735611.299219, half_side_m=150.0),
@@ -90,8 +91,8 @@ _OXFORD_TEST = (  # UTM 30U, the regions of PointNetVLAD
 # Of the squares on a grid of 10 m that stay 100 m clear of the test regions, the one with most of PointNetVLAD's
 # places: 1,110 of 9,492, at least 45 of each run.
 _OXFORD_VALIDATION = (Region(east_m=620000.0, north_m=5735310.0, half_side_m=150.0),)
-_OXFORD_QUERY = Selection(traversals=_OXFORD_RUNS, regions=_OXFORD_TEST)
-_OXFORD_DATABASE = Selection(traversals=_OXFORD_RUNS)
+_OXFORD_QUERY = Selection(traversals=OXFORD_RUNS, regions=_OXFORD_TEST)
+_OXFORD_DATABASE = Selection(traversals=OXFORD_RUNS)
 
 _OXFORD_VXP = Protocol(
     name="oxford-vxp",

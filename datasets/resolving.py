@@ -69,7 +69,7 @@ def _check_axes(protocol: Protocol, dataset: PreparedDataset) -> None:
         raise CrossplaceError(
             f"protocol {protocol.name} measures distances over {' and '.join(protocol.distance_axes)}, forward and up "
             f"as the first camera stood, but {', '.join(on_a_map)} in {dataset.folder} are georeferenced; prepare the "
-            "dataset without the raw drives"
+            "dataset in the first camera's axes (kitti: poses=odometry)"
         )
 
 

@@ -11,9 +11,6 @@ from datasets.files import npy, write_atomically
 from datasets.planes import ground_plane
 from datasets.readers import check_image, read_points
 
-LEVEL_COSINE = 0.9
-"""Least upright part of the normal of a plane that is taken for the ground, as published for VXP's Oxford submaps."""
-
 
 class Outcome(TypedDict):
     """What became of one frame."""
@@ -59,7 +56,7 @@ def _clean(files: FrameFiles, job: Job) -> Outcome:
         points, outcome["points_not_finite"] = points[finite], int((~finite).sum())
     if job.remove_ground and len(points):
         plane = ground_plane(points, np.random.default_rng([job.seed, crc32(files.frame_id.encode())]))
-        if plane is None or plane.normal[2] < LEVEL_COSINE:
+        if plane is None or not plane.is_level:
             return outcome | {"cloud": "dropped_no_ground"}
         points, outcome["points_on_ground"] = points[~plane.is_inlier], int(plane.is_inlier.sum())
     if len(points) == 0:

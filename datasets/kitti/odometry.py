@@ -68,7 +68,7 @@ class OdometrySequence(Recording):
     def texts(self) -> list[Path]:
         """All text files that are read, packets apart."""
         own = [self.folder / "calib.txt", self.folder / "times.txt", self.poses_path]
-        if not (self.oxts and self.is_georeferenced):
+        if not (self.oxts and self.is_in_utm):
             return own
         return [*own, self.oxts.folder / "timestamps.txt", self.day / RAW_FILES[2]]
 
@@ -103,7 +103,7 @@ class OdometrySequence(Recording):
                 f"{times_path} and {poses_path}: {len(times)} lines, but there is a frame {self.pairs[-1]} "
                 "(frame number = line, from 0)"
             )
-        start_ns = self.oxts.start_ns(self.first_packet) if self.oxts and self.is_georeferenced else 0
+        start_ns = self.oxts.start_ns(self.first_packet) if self.oxts and self.is_in_utm else 0
         return start_ns + np.round(times * 1e9).astype(np.int64), transforms(
             rows, lambda row: f"{poses_path}: line {row + 1}"
         )

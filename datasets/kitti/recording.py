@@ -170,15 +170,20 @@ class Recording:
         return sum(sizes.values()) // POINT_BYTES
 
     @property
-    def is_georeferenced(self) -> bool:
-        """Whether poses are in UTM."""
+    def is_in_utm(self) -> bool:
+        """Whether poses are in the world that all drives share."""
         return self.oxts is not None and self.poses == "oxts"
+
+    @property
+    def is_on_a_map(self) -> bool:
+        """Whether east and north are those of the earth: of UTM, or of the drive's own Mercator map."""
+        return self.oxts is not None and self.poses != "odometry"
 
     @cached_property
     def timed_poses(self) -> tuple[Int[ndarray, " n"], Float[ndarray, "n 4 4"]]:
         """Time in nanoseconds and ``world_from_lidar`` of the frames ``stems`` (``oxts-mercator``: of the IMU)."""
         times_ns, first_camera_from_camera = (column[self.numbers] for column in self.trajectory)
-        if self.oxts is None or self.poses == "odometry":
+        if self.oxts is None or not self.is_on_a_map:
             world_from_camera = WORLD_FROM_FIRST_CAMERA @ first_camera_from_camera
             return times_ns, world_from_camera @ self.calibration.camera0_from_lidar
         packets = self.numbers + self.first_packet
@@ -237,7 +242,7 @@ class Recording:
         """Make columns of the frames with these cloud paths by stem."""
         rows = np.flatnonzero([stem in clouds for stem in self.stems])
         times_ns, world_from_lidar = (column[rows] for column in self.timed_poses)
-        world = "karlsruhe" if self.is_georeferenced else f"kitti-{self.name}"
+        world = "karlsruhe" if self.is_in_utm else f"kitti-{self.name}"
 
         def column(values: list[str]) -> ndarray:
             return np.array(values, dtype=object)
@@ -260,7 +265,7 @@ class Recording:
         return Traversal(
             name=self.name,
             condition="day",
-            georeferenced=self.is_georeferenced,
+            georeferenced=self.is_on_a_map,
             intrinsics=self.calibration.intrinsics(*self.image_size),
             camera_from_lidar=self.calibration.camera_from_lidar,
             lidar=HDL_64E,

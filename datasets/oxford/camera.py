@@ -57,14 +57,10 @@ class Camera:
             )
 
     def intrinsics(self, raw_size: tuple[int, int], size: tuple[int, int]) -> Intrinsics:
-        """Of an undistorted image of ``raw_size`` (width, height) that was resized to ``size``.
-
-        The half pixel to ``Intrinsics``' origin at the image's edge is added at the raw size: a resize maps edges to
-        edges.
-        """
+        """Of an undistorted image of ``raw_size`` (width, height) that was resized to ``size``."""
         (fx, fy), (cx, cy) = self.focal_px, self.centre_px
-        x, y = size[0] / raw_size[0], size[1] / raw_size[1]
-        return Intrinsics(fx=fx * x, fy=fy * y, cx=(cx + 0.5) * x, cy=(cy + 0.5) * y, width=size[0], height=size[1])
+        raw = Intrinsics(fx=fx, fy=fy, cx=cx + 0.5, cy=cy + 0.5, width=raw_size[0], height=raw_size[1])
+        return raw.resized(*size)
 
 
 @lru_cache(maxsize=1)

@@ -15,9 +15,10 @@ from datasets.files import npy, write_atomically
 from datasets.oxford.calibration import CLOUD_FROM_INS, CLOUD_FROM_STEREO, INS_FROM_CLOUD, INS_FROM_LMS
 from datasets.oxford.camera import read_camera
 from datasets.oxford.layout import NS_PER_US, Run
-from datasets.oxford.poses import PoseSource, Trajectory, read_trajectory
+from datasets.oxford.poses import CONVERGENCE_RAD, PoseSource, Trajectory, read_trajectory
 from datasets.oxford.submap import Crop, accumulated, read_sweep, submap
 from datasets.pixels import png, resize
+from datasets.places import milestones
 
 FRAMES_PER_JOB = 5
 
@@ -46,7 +47,8 @@ class Recipe:
 
     def trajectory(self, run: Run) -> Trajectory:
         """The poses of ``run`` that take part."""
-        trajectory = read_trajectory(run.gps / f"{self.poses}.csv", self.poses)
+        convergence_rad = 0.0 if self.as_published else CONVERGENCE_RAD
+        trajectory = read_trajectory(run.gps / f"{self.poses}.csv", self.poses, convergence_rad=convergence_rad)
         return trajectory.bridged() if self.bridge_bad_ins else trajectory
 
     def placed(
@@ -82,7 +84,7 @@ def find_places(run: Run, recipe: Recipe) -> Places:
     stamps = run.image_stamps
     covered = trajectory.covers(stamps)
     named, world_from_ins = recipe.placed(trajectory, stamps[covered])
-    rows = _every(recipe.spacing_m, world_from_ins[:, :2, 3])
+    rows = milestones(np.hypot(*np.diff(world_from_ins[:, :2, 3], axis=0).T), recipe.spacing_m)
     body = INS_TURNED if recipe.as_published else INS_FROM_CLOUD
     counts = Counter(
         images_between_places=len(named) - len(rows),
@@ -91,16 +93,6 @@ def find_places(run: Run, recipe: Recipe) -> Places:
         pose_rows_not_finite=trajectory.n_not_finite,
     )
     return Places(run=run, stamps_ns=named[rows], world_from_body=world_from_ins[rows] @ body, counts=counts)
-
-
-def _every(spacing_m: float, track_m: Float[ndarray, "n 2"]) -> Int[ndarray, " k"]:
-    rows, driven_m = [], 0.0
-    for row, step_m in enumerate(np.hypot(*np.diff(track_m, axis=0).T).tolist(), start=1):
-        driven_m += step_m
-        if driven_m >= spacing_m:
-            rows.append(row)
-            driven_m = 0.0
-    return np.array(rows, dtype=np.int64)
 
 
 @dataclass(frozen=True, kw_only=True)

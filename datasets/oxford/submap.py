@@ -17,8 +17,6 @@ TRIPLET_BYTES = 24
 """float64 x, y, reflectance."""
 SWEEPS_KEPT = 2048
 """In memory: those of 40 s; frames that follow each other share nearly all."""
-STEEPEST = 0.9
-"""Least vertical part of the ground's normal."""
 
 Rejection = Literal["empty_submap", "too_shallow", "no_ground_plane", "only_ground"]
 
@@ -81,7 +79,7 @@ def submap(points: Float[ndarray, "n 3"], crop: Crop, random: np.random.Generato
     if points[:, 0].max() < crop.depth_at_least_m:
         return "too_shallow"
     plane = ground_plane(points, random)
-    if plane is None or abs(plane.normal[2]) < STEEPEST:
+    if plane is None or not plane.is_level:
         return "no_ground_plane"
     rest = points[~plane.is_inlier]
     return rest if len(rest) else "only_ground"

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from datasets.places import milestones
 from datasets.vivid.bags import Place
 from datasets.vivid.survey import Survey
 from datasets.vivid.track import REACH_M, Track, east_north_up_m
@@ -112,12 +113,6 @@ def nearest_in(times_ns: Int[ndarray, " n"], at_ns: Int[ndarray, " m"]) -> tuple
 
 def spaced(position_m: Float[ndarray, "n 3"], spacing_m: float) -> Int[ndarray, " k"]:
     """Rows kept: the first, and each once ``spacing_m`` of path (in the plane) has been driven since the last kept."""
-    if spacing_m <= 0:
+    if spacing_m <= 0 or len(position_m) == 0:
         return np.arange(len(position_m))
-    kept, driven = [0] if len(position_m) else [], 0.0
-    for row, step in enumerate(np.hypot(*np.diff(position_m[:, :2], axis=0).T), start=1):
-        driven += step
-        if driven >= spacing_m:
-            kept.append(row)
-            driven = 0.0
-    return np.array(kept, dtype=np.int64)
+    return np.append(0, milestones(np.hypot(*np.diff(position_m[:, :2], axis=0).T), spacing_m))

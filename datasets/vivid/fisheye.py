@@ -55,11 +55,7 @@ class Calibration:
 
     def at_width(self, width: int) -> Intrinsics:
         """The camera of images of that width and the same shape."""
-        scale = width / self.raw.width
-        height = round(self.raw.height * scale)
-        sy = height / self.raw.height
-        k = self.raw
-        return Intrinsics(fx=k.fx * scale, fy=k.fy * sy, cx=k.cx * scale, cy=k.cy * sy, width=width, height=height)
+        return self.raw.resized(width, round(self.raw.height * width / self.raw.width))
 
     @property
     def widest_rad(self) -> float:

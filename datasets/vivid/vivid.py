@@ -1,7 +1,6 @@
 """ViViD++ driving: its options, its check, and the way from bags to the prepared form."""
 
 import logging
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -161,7 +160,6 @@ class Vivid(Dataset):
             parts.append(_frames(bag.stem, run).take(np.flatnonzero(has_points)))
             if not len(parts[-1]):
                 raise CrossplaceError(f"{bag}: no frame is left: {_reasons(counts)}; see `crossplace data check vivid`")
-        os.sync()  # images and clouds are on the disk before the file that says "complete" is
         for folder in (SURVEYS, DONE):
             shutil.rmtree(destination / folder, ignore_errors=True)
         write_prepared(

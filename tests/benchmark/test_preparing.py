@@ -150,6 +150,9 @@ def test_progress_counts_frames_and_not_portions(
     prepare(locate("counted", None))
     lines = [line.split(" ", 1)[1] for line in capsys.readouterr().err.splitlines()]
     assert lines[:-1] == [f"prepare counted: {n} of 36" for n in range(1, 37)]
+    assert ": 36 frames kept, 3 traversals, " in lines[-1], (
+        "what became of the raw data is said by whatever prepares it"
+    )
 
 
 def test_a_prepared_folder_is_used_as_it_is(small_world: PreparedDataset) -> None:
@@ -174,6 +177,11 @@ def test_everything_missing_is_named_at_once_with_where_to_get_it(tmp_path: Path
         f"counted: the data cannot be prepared: {tmp_path}/raw is missing; times.txt is missing. Where to get it: "
         f"the shelf. Next: crossplace data check counted --source {tmp_path}/raw"
     )
+
+
+def test_the_next_command_is_about_the_same_data(tmp_path: Path) -> None:
+    found = message("counted", tmp_path / "raw data", ['names=["a"]'])
+    assert found.endswith(f"check counted --source '{tmp_path}/raw data' --dataset-options 'names=[\"a\"]'")
 
 
 def test_an_unknown_dataset_is_answered_with_near_ones_and_the_list() -> None:

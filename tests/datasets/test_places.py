@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datasets.base import Frame, Frames
-from datasets.places import Poses, codes, heading_difference_rad, neighbours, same_place
+from datasets.places import Poses, codes, heading_difference_rad, milestones, neighbours, same_place
 
 
 def frames(places):
@@ -121,3 +121,21 @@ def test_neighbours_are_all_other_frames_at_the_same_place(places, radius_m, lim
     same = same_place(places, places, radius_m, limit) & ~np.eye(len(places), dtype=bool)
     found = neighbours(places, radius_m, limit)
     assert [rows.tolist() for rows in found] == [np.flatnonzero(row).tolist() for row in same]
+
+
+# --- as far apart as wanted ----------------------------------------------------------------------
+
+
+def test_milestones_by_hand() -> None:
+    steps_m = np.diff([0.0, 2, 4, 6, 8, 12, 30, 31])
+    assert milestones(steps_m, 5.0).tolist() == [3, 5, 6]  # after 6, 6 and 18 m
+    assert milestones(steps_m, 6.0).tolist() == [3, 5, 6]  # inclusive
+    assert milestones(steps_m[:0], 5.0).tolist() == []
+
+
+@given(steps=st.lists(st.integers(0, 9), max_size=30), spacing=st.integers(1, 20))
+def test_a_milestone_is_the_first_row_with_enough_path_behind_it(steps: list[int], spacing: int) -> None:
+    rows = milestones(np.array(steps, dtype=float), float(spacing)).tolist()
+    for last, row in zip([0, *rows], rows, strict=False):
+        assert sum(steps[last:row]) >= spacing > sum(steps[last : row - 1])
+    assert sum(steps[rows[-1] if rows else 0 :]) < spacing

@@ -3,6 +3,7 @@
 from itertools import combinations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,16 @@ def test_a_slope_and_its_upward_normal():
     assert plane is not None
     np.testing.assert_allclose(plane.normal, np.array([-0.1, 0, 1]) / np.sqrt(1.01), atol=1e-12)
     assert plane.is_inlier.all()
+    assert plane.is_level
+
+
+@pytest.mark.parametrize(("slope_deg", "is_level"), [(0, True), (25.8, True), (25.9, False), (89, False), (-30, False)])
+def test_a_plane_is_level_up_to_an_arc_cosine_of_nine_tenths(slope_deg: float, is_level: bool) -> None:
+    x, y = np.meshgrid(np.arange(4.0), np.arange(4.0))
+    turned = np.column_stack([x.ravel(), y.ravel(), np.tan(np.deg2rad(slope_deg)) * x.ravel()])
+    plane = ground_plane(turned, np.random.default_rng(0))
+    assert plane is not None
+    assert plane.is_level == is_level
 
 
 @given(st.integers(0, 10**6))

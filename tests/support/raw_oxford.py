@@ -25,6 +25,8 @@ from datasets.town.light import LIGHTS
 START_US = 1_403_772_868_000_000
 UTM_M = np.array([620_000.0, 5_735_000.0, 110.0])
 """East, north, up of the town's origin."""
+TRUE_YAW_RAD = float(np.arctan(np.tan(np.radians(-1.2615 + 3)) * np.sin(np.radians(51.7531))))
+"""Added to an angle from grid north gives one from true north, at ``UTM_M``: meridians meet at the pole."""
 HEADER = (
     "timestamp,ins_status,latitude,longitude,altitude,northing,easting,down,utm_zone,"
     "velocity_north,velocity_east,velocity_down,roll,pitch,yaw"
@@ -167,13 +169,14 @@ def mosaiced(colours: np.ndarray) -> np.ndarray:
 
 
 def write_poses(path: Path, run: RawRun, *, rtk: bool = False) -> None:
-    """INS: north, east, down, yaw clockwise from north; bad status now and then. RTK: no status, yaw 270° less."""
+    """INS: north, east, down, yaw clockwise from true north; bad status now and then. RTK: no status, yaw 270° less."""
     # Half a second less than the images at either end; irregular, as a real INS.
     regular = run.stamps_us(run.poses_per_s, late_s=0.5)
     stamps = regular + np.random.default_rng(1).integers(-4000, 4000, len(regular))
     world_from_ins = run.world_from_cloud(stamps) @ CLOUD_FROM_INS
     ned = world_from_ins[:, [1, 0, 2]] * np.array([1.0, 1, -1])[None, :, None]
     yaw, pitch, roll = Rotation.from_matrix(ned[:, :3, :3]).as_euler("ZYX").T
+    yaw = yaw + TRUE_YAW_RAD
     names, lines = HEADER.split(","), []
     if rtk:
         names.remove("ins_status")

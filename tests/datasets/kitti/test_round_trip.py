@@ -111,7 +111,7 @@ def test_published_poses_are_mercator_and_the_heading_from_true_east(raw: Path, 
     packets = sorted((raw / "drives/2011_09_30/2011_09_30_drive_0016_sync/oxts/data").iterdir())
     np.testing.assert_allclose(frames.yaw_rad, [float(path.read_text().split()[5]) for path in packets], atol=1e-12)
     assert set(frames.world) == {"kitti-04"}
-    assert not prepared.traversals["04"].georeferenced
+    assert prepared.traversals["04"].georeferenced, "its axes are east and north, not those of the first camera"
     imu = (TOWN.world_from_lidar @ LIDAR_FROM_IMU)[:, :3, 3]
     np.testing.assert_allclose(frames.position_m[:, 2], imu[:, 2], atol=1e-6)
     # A Mercator metre is another than a UTM metre, by less than 0.3 %.

@@ -1,6 +1,5 @@
 """One piece of a drive through the town as raw files, in both layouts, and prepared; and real RobotCar poses."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from raw_oxford import RawRun, rearrange, write_official
 from datasets.oxford import Oxford
 from datasets.prepared import PreparedDataset
 
-TEST_DATA = Path(os.environ.get("CROSSPLACE_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 SIZE = (80, 60)
 
 
@@ -52,9 +50,6 @@ def prepared(official: Path, prepare: Callable[..., PreparedDataset]) -> Prepare
 
 
 @pytest.fixture(scope="session")
-def robotcar() -> Path:
+def robotcar(real_data: Callable[[str], Path]) -> Path:
     """Real INS poses and times of images, without images."""
-    folder = TEST_DATA / "robotcar-trajectories"
-    if not folder.is_dir():
-        pytest.skip(f"no real RobotCar trajectories at {folder}; set CROSSPLACE_TEST_DATA")
-    return folder
+    return real_data("robotcar-trajectories")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from raw_oxford import RawRun
 
 from datasets.oxford.calibration import INS_FROM_CLOUD
-from datasets.oxford.frames import FRAMES_PER_JOB, Recipe, _every, find_places, jobs_of
+from datasets.oxford.frames import FRAMES_PER_JOB, Recipe, find_places, jobs_of
 from datasets.oxford.layout import find_runs
 from datasets.oxford.poses import Trajectory
 from datasets.oxford.submap import Crop
@@ -28,24 +28,6 @@ def recipe(source: Path, **changes: object) -> Recipe:
         "seed": 0,
     }
     return Recipe(**usual | changes)  # type: ignore[arg-type]
-
-
-@given(st.integers(0, 10**6), st.integers(1, 30))
-def test_a_place_is_where_enough_path_has_been_driven_since_the_last(seed: int, n: int) -> None:
-    track = np.random.default_rng(seed).normal(size=(n, 2)).cumsum(0)
-    rows, driven = [], 0.0
-    for i in range(1, n):
-        driven += float(np.sqrt(((track[i] - track[i - 1]) ** 2).sum()))
-        if driven >= 2.0:
-            rows.append(i)
-            driven = 0.0
-    assert _every(2.0, track).tolist() == rows
-
-
-def test_places_by_hand() -> None:
-    track = np.column_stack([[0, 2, 4, 6, 8, 12, 30, 31], np.zeros(8)])
-    assert _every(5.0, track).tolist() == [3, 5, 6]  # after 6, 6 and 18 m; the first image is none
-    assert _every(5.0, track[:1]).tolist() == []
 
 
 def test_places_have_the_pose_of_the_camera_and_the_rest_is_counted(official: Path, run: RawRun) -> None:

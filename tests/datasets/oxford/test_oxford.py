@@ -210,17 +210,21 @@ def test_a_few_runs_of_many_can_be_named(official: Path, run: RawRun, tmp_path: 
     rmtree(source / run.name / "lms_front")
     findings = Oxford().check(source)
     assert all(finding.ok for finding in findings)
-    assert findings[-1].what.endswith("left out")
+    assert findings[-2].what.endswith("left out")
+    assert "2014-12-02-15-30-08, " in findings[-1].what
+    assert other not in findings[-1].what
     assert prepare(source, spacing_m=20.0).frames.traversal_names() == [other]
 
 
 def test_a_check_of_a_whole_download_counts_everything(official: Path, run: RawRun) -> None:
-    models, found = Oxford().check(official)
-    assert (models.ok, found.ok) == (True, True)
+    models, found, absent = Oxford().check(official)
+    assert (models.ok, found.ok, absent.ok) == (True, True, True)
     assert "19,200 pixels" in models.what
     for words in ("40 of 40 images", "160 of 160 sweeps", "750 poses of INS in 15 s (4.0% of bad", "poses of RTK"):
         assert words in found.what
     assert "with 92.50% of the images" in found.what
+    assert absent.what.startswith("of the 23 published test runs not here: 2014-11-14-16-34-33, 2014-11-18-13-20-12, ")
+    assert len(Oxford(runs=(run.name,)).check(official)) == 2, "who names runs knows what is missing"
 
 
 def test_a_check_names_everything_at_once(official: Path, run: RawRun, tmp_path: Path) -> None:
@@ -249,10 +253,13 @@ def test_named_runs_must_exist_and_be_complete(official: Path, run: RawRun, tmp_
     source = tmp_path / "poses only"
     copytree(official / run.name / "gps", source / run.name / "gps")
     copytree(official / "models", source / "models")
-    (finding,) = Oxford().check(source)
-    assert "has images, sweeps and gps/ins.csv" in finding.what
-    wrong = [finding.what for finding in Oxford(runs=(run.name,)).check(source) if not finding.ok]
-    assert len(wrong) == 3, "the run's line, no images, no sweeps"
+    for oxford in (Oxford(runs=(run.name,)), Oxford()):
+        wrong = [finding.what for finding in oxford.check(source) if not finding.ok]
+        assert len(wrong) == 3, "the run's line, no images, no sweeps"
+    with pytest.raises(
+        CrossplaceError, match=r"none of .* has images, sweeps and gps/ins\.csv; expected .*; from https"
+    ):
+        list(Oxford().prepare(source, tmp_path))
 
 
 def test_images_without_a_pose_at_all_are_a_fault(official: Path, run: RawRun, tmp_path: Path) -> None:

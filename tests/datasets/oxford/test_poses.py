@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation, Slerp
 
 from datasets.errors import CrossplaceError
 from datasets.oxford.layout import find_runs
-from datasets.oxford.poses import Trajectory, _world_from_ins, read_trajectory
+from datasets.oxford.poses import CONVERGENCE_RAD, Trajectory, _world_from_ins, read_trajectory
 
 T = 1_403_772_868_000_000
 GOOD, BAD = "INS_SOLUTION_GOOD", "INS_BAD_GPS_AGREEMENT"
@@ -37,7 +37,7 @@ def heading_of(trajectory: Trajectory) -> np.ndarray:
 
 def test_north_east_down_and_clockwise_become_east_north_up_and_counter_clockwise(tmp_path: Path) -> None:
     rows = [row(0, 10, 20, -30), row(1, 10, 20, -30, 0, 0, np.pi / 2), row(2, 10, 20, -30, 0.1, 0.2, 0.3)]
-    found = read_trajectory(write(tmp_path / "ins.csv", rows), "ins")
+    found = read_trajectory(write(tmp_path / "ins.csv", rows), "ins", convergence_rad=0.0)
     np.testing.assert_array_equal(found.time_ns, (T + np.array([0, 10**6, 2 * 10**6])) * 1000)
     np.testing.assert_allclose(found.world_from_ins[:, :3, 3], [[20, 10, 30]] * 3)
     np.testing.assert_allclose(heading_of(found)[:2], [np.pi / 2, 0], atol=1e-12)  # north, east
@@ -60,6 +60,21 @@ def test_turns_are_yaw_after_pitch_after_roll(roll: float, pitch: float, yaw: fl
     np.testing.assert_array_equal(found[:3, 3], [2, 1, -3])
 
 
+def test_yaw_from_true_north_becomes_one_from_grid_north(tmp_path: Path) -> None:
+    """East of the zone's central meridian grid north lies clockwise of true north: angles from it are less."""
+    path = write(tmp_path / "ins.csv", [row(0, 0, 0, 0, 0.0, 0.0, 0.5)])
+    assert heading_of(read_trajectory(path, "ins"))[0] == pytest.approx(np.pi / 2 - (0.5 - np.radians(1.37)))
+
+
+def test_grid_north_in_oxford_is_that_of_pyproj() -> None:
+    utm = pytest.importorskip("pyproj").Proj("EPSG:32630")
+    for corner in ((619_400, 5_734_500), (619_400, 5_736_600), (620_900, 5_734_500), (620_900, 5_736_600)):
+        longitude_latitude = utm(*corner, inverse=True)
+        assert utm.get_factors(*longitude_latitude).meridian_convergence == pytest.approx(
+            np.degrees(CONVERGENCE_RAD), abs=0.02
+        )
+
+
 def test_columns_are_found_by_name(tmp_path: Path) -> None:
     mixed = "yaw, pitch,roll,ins_status,down,easting,northing,timestamp"
     path = write(tmp_path / "ins.csv", [f"0.3,0.2,0.1,{GOOD},-30,20,10,{T}"], mixed)
@@ -71,7 +86,7 @@ def test_rtk_has_no_status_and_a_yaw_that_is_270_degrees_less(tmp_path: Path) ->
     header = "timestamp,latitude,longitude,altitude,northing,easting,down,utm_zone,velocity_north,roll,pitch,yaw"
     path = write(tmp_path / "rtk.csv", [f"{T},51,-1,60,10,20,-30,30U,0,0,0,{0.3 - 3 * np.pi / 2}"], header)
     found = read_trajectory(path, "rtk")
-    assert heading_of(found)[0] == pytest.approx(np.pi / 2 - 0.3)
+    assert heading_of(found)[0] == pytest.approx(np.pi / 2 - 0.3 + CONVERGENCE_RAD)
     assert found.is_good.all()
 
 
@@ -108,9 +123,9 @@ def test_a_missing_column_is_named(tmp_path: Path) -> None:
 
 def test_headings_across_the_direction_of_travel_are_refused(tmp_path: Path) -> None:
     rows = [row(i / 10, north=i) for i in range(50)]
-    assert read_trajectory(write(tmp_path / "ins.csv", rows), "ins").heading_error_rad() == pytest.approx(0)
+    assert read_trajectory(write(tmp_path / "ins.csv", rows), "ins", convergence_rad=0.0).heading_error_rad() == 0
     with pytest.raises(CrossplaceError, match="headings are 90° off"):
-        read_trajectory(write(tmp_path / "rtk.csv", rows), "rtk")
+        read_trajectory(write(tmp_path / "rtk.csv", rows), "rtk", convergence_rad=0.0)
 
 
 def test_a_vehicle_at_rest_has_no_direction_of_travel(tmp_path: Path) -> None:
@@ -164,6 +179,7 @@ def independent(folder: Path, stamps_us: np.ndarray) -> tuple[np.ndarray, np.nda
     known, wanted = (table.timestamp - start).to_numpy() / 1e6, (stamps_us - start) / 1e6
     columns = [table.easting, table.northing, -table.down]
     position = np.column_stack([np.interp(wanted, known, column) for column in columns])
+    table["yaw"] -= np.radians(1.37)  # grid north
     ned = Slerp(known, Rotation.from_euler("xyz", table[["roll", "pitch", "yaw"]].to_numpy()))(wanted)
     axes = Rotation.from_matrix([[0, 1, 0], [1, 0, 0], [0, 0, -1]])
     return position, (axes * ned).as_matrix()
@@ -181,6 +197,33 @@ def test_poses_at_images_equal_an_independent_computation(robotcar: Path, name: 
     np.testing.assert_allclose(poses[:, :3, 3], position, rtol=0, atol=1e-6)
     np.testing.assert_allclose(poses[:, :3, :3], rotation, rtol=0, atol=1e-6)
     assert trajectory.heading_error_rad() < np.radians(3)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", REAL)
+def test_the_car_drives_where_it_heads_on_the_grid(robotcar: Path, name: str) -> None:
+    """On straight road: the INS is turned 0.005 rad clockwise (extrinsics), and as published another 1.37°.
+
+    North and east of the velocities are true ones, as that of yaw; those of positions are the grid's.
+    """
+    path = robotcar / "loop" / name / "gps" / "ins.csv"
+    table = pd.read_csv(path)
+    step, straight = 50, np.radians(2)  # a second
+    yaw = np.unwrap(table.yaw)
+    along = table[["easting", "northing"]].to_numpy()
+    east, north = (along[step:] - along[:-step]).T
+    rows = np.flatnonzero((np.hypot(east, north) > 4) & (np.abs(yaw[step:] - yaw[:-step]) < straight))
+    middle = rows + step // 2
+    true_course = np.arctan2(table.velocity_east, table.velocity_north).to_numpy()[middle]
+    grid_course = np.arctan2(east, north)[rows]
+
+    def ahead_deg(heading: np.ndarray, course: np.ndarray) -> float:
+        return float(np.degrees(np.median(np.angle(np.exp(1j * (heading - course))))))
+
+    assert ahead_deg(true_course, grid_course) == pytest.approx(1.37, abs=0.2)
+    assert ahead_deg(yaw[middle], true_course) == pytest.approx(0.29, abs=0.5)
+    grid_heading = np.pi / 2 - heading_of(read_trajectory(path, "ins"))
+    assert ahead_deg(grid_heading[middle], grid_course) == pytest.approx(0.29, abs=0.6)
 
 
 @pytest.mark.data
