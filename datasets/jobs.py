@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -40,6 +41,13 @@ def run_jobs(
     fresh = map_in_processes(_finish, missing, workers)
     for i in range(len(jobs)):
         yield found[i] if i in found else next(fresh)
+
+
+def clear_jobs(folder: Path) -> None:
+    """Take away what only a resumed run needs, and what processes that were killed had begun to write."""
+    shutil.rmtree(folder / DONE, ignore_errors=True)
+    for part in folder.rglob(".*"):
+        part.unlink(missing_ok=True)
 
 
 def _finish(task: tuple[Callable[[Any], Any], Any, Path]) -> Any:

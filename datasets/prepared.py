@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
 from scipy.spatial.transform import Rotation
@@ -210,6 +210,36 @@ def make_fingerprint(name: str, version: int, options: dict[str, Any], listing: 
 def quaternion_wxyz(world_from_lidar: Float[ndarray, "n 3 3"]) -> Float[ndarray, "n 4"]:
     """Rotation matrices as scalar-first quaternions with a non-negative scalar part."""
     return Rotation.from_matrix(world_from_lidar).as_quat(canonical=True)[:, [3, 0, 1, 2]]
+
+
+def frames_at(
+    world_from_lidar: Float[ndarray, "n 4 4"],
+    timestamp_ns: Int[ndarray, " n"],
+    *,
+    traversal: str,
+    world: str,
+    frame_id: list[str],
+    image: list[str],
+    cloud: list[str],
+    mercator_m: Float[ndarray, "n 2"] | None = None,
+) -> Frames:
+    """The frames of one traversal as columns, from poses, times, names and paths in the same order."""
+
+    def column(values: list[str]) -> ndarray:
+        return np.array(values, dtype=object)
+
+    return Frames(
+        frame_id=column(frame_id),
+        traversal=column([traversal] * len(frame_id)),
+        world=column([world] * len(frame_id)),
+        timestamp_ns=timestamp_ns,
+        position_m=world_from_lidar[:, :3, 3],
+        quaternion_wxyz=quaternion_wxyz(world_from_lidar[:, :3, :3]),
+        yaw_rad=np.arctan2(world_from_lidar[:, 1, 0], world_from_lidar[:, 0, 0]),
+        image=column(image),
+        cloud=column(cloud),
+        mercator_m=mercator_m,
+    )
 
 
 def _read_description(path: Path) -> _DatasetFile:

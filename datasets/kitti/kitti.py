@@ -1,7 +1,6 @@
 """KITTI as a dataset: which recordings are taken, with which poses, and their prepared form."""
 
 import re
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any, ClassVar
 
 from datasets.base import Dataset, DatasetCard, Finding, Frames
 from datasets.errors import CrossplaceError
-from datasets.jobs import DONE, run_jobs
+from datasets.jobs import clear_jobs, run_jobs
 from datasets.kitti.clouds import FrameFiles, Job, Outcome, clean_frames
 from datasets.kitti.layout import DRIVES, LAYOUT, N_FRAMES, RAW_LAYOUT, RAW_SOURCE, SOURCE
 from datasets.kitti.odometry import OdometrySequence
@@ -119,8 +118,6 @@ class Kitti(Dataset):
         if faults:
             more = f" ({len(faults) - 1} more: see `crossplace data check kitti`)" if len(faults) > 1 else ""
             raise CrossplaceError(faults[0] + more)
-        for part in destination.glob("clouds/*/.*"):  # what a killed process had begun
-            part.unlink()
         files = [_files(recording, stem, destination) for recording in wanted for stem in recording.stems]
         jobs, outcomes = self._jobs(files), dict[str, Outcome]()
         for job, finished in zip(jobs, run_jobs(clean_frames, jobs, destination, workers=workers), strict=True):
@@ -130,7 +127,7 @@ class Kitti(Dataset):
         parts = [_taken(recording, outcomes, destination, counts) for recording in wanted]
         if self._asks_for_oxts(wanted):
             counts["sequences_without_oxts"] = sum(recording.oxts is None for recording in wanted)
-        shutil.rmtree(destination / DONE, ignore_errors=True)
+        clear_jobs(destination)
         write_prepared(
             destination,
             name=self.card.name,

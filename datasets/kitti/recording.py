@@ -16,7 +16,7 @@ from datasets.kitti.calibration import Calibration, lidar_from_imu
 from datasets.kitti.layout import of_all
 from datasets.kitti.oxts import Oxts
 from datasets.kitti.texts import numbered
-from datasets.prepared import quaternion_wxyz
+from datasets.prepared import frames_at
 from datasets.readers import image_size
 
 Poses = Literal["odometry", "oxts", "oxts-mercator"]
@@ -242,21 +242,14 @@ class Recording:
         """Make columns of the frames with these cloud paths by stem."""
         rows = np.flatnonzero([stem in clouds for stem in self.stems])
         times_ns, world_from_lidar = (column[rows] for column in self.timed_poses)
-        world = "karlsruhe" if self.is_in_utm else f"kitti-{self.name}"
-
-        def column(values: list[str]) -> ndarray:
-            return np.array(values, dtype=object)
-
-        return Frames(
-            frame_id=column([f"{self.name}/{stem}" for stem in clouds]),
-            traversal=column([self.name] * len(clouds)),
-            world=column([world] * len(clouds)),
-            timestamp_ns=times_ns,
-            position_m=world_from_lidar[:, :3, 3],
-            quaternion_wxyz=quaternion_wxyz(world_from_lidar[:, :3, :3]),
-            yaw_rad=np.arctan2(world_from_lidar[:, 1, 0], world_from_lidar[:, 0, 0]),
-            image=column([self.images[stem].relative_to(self.source).as_posix() for stem in clouds]),
-            cloud=column(list(clouds.values())),
+        return frames_at(
+            world_from_lidar,
+            times_ns,
+            traversal=self.name,
+            world="karlsruhe" if self.is_in_utm else f"kitti-{self.name}",
+            frame_id=[f"{self.name}/{stem}" for stem in clouds],
+            image=[self.images[stem].relative_to(self.source).as_posix() for stem in clouds],
+            cloud=list(clouds.values()),
             mercator_m=None if self.mercator is None else self.mercator[rows],
         )
 

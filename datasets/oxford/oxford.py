@@ -6,7 +6,6 @@ camera's place, made of the sweeps of a push-broom LiDAR.
 """
 
 import hashlib
-import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import numpy as np
 from datasets.base import Dataset, DatasetCard, Finding, Frames, Lidar, Traversal
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
-from datasets.jobs import DONE, run_jobs
+from datasets.jobs import clear_jobs, run_jobs
 from datasets.oxford.camera import MODEL, TABLE, read_camera
 from datasets.oxford.checking import complete, describe, faults_of
 from datasets.oxford.frames import Places, Recipe, cloud_path, find_places, image_path, jobs_of, make_frames
@@ -25,7 +24,7 @@ from datasets.oxford.layout import NS_PER_US, OFFICIAL, REARRANGED, Run, find_ru
 from datasets.oxford.poses import PoseSource
 from datasets.oxford.runs import TEST_RUNS, condition_of
 from datasets.oxford.submap import Crop
-from datasets.prepared import make_fingerprint, quaternion_wxyz, write_prepared
+from datasets.prepared import frames_at, make_fingerprint, write_prepared
 from datasets.readers import image_size
 
 LAYOUT = f"{OFFICIAL}; or {REARRANGED}; models/{{{MODEL}, {TABLE}}}"
@@ -165,9 +164,7 @@ class Oxford(Dataset):
         if not full:
             dropped = ", ".join(f"{name} {n}" for name, n in counts.items() if n)
             raise CrossplaceError(f"{source}: no frame is left of {total} places tried ({dropped})")
-        shutil.rmtree(destination / DONE)
-        for part in destination.rglob(".*"):  # what a killed process had begun
-            part.unlink()
+        clear_jobs(destination)
         write_prepared(
             destination,
             name=self.card.name,
@@ -243,17 +240,12 @@ def _frames(places: Places, kept_ns: list[int]) -> Frames:
     rows = np.flatnonzero(np.isin(places.stamps_ns, kept_ns))
     name, poses, stamps = places.run.name, places.world_from_body[rows], places.stamps_ns[rows]
 
-    def column(values: list[str]) -> np.ndarray:
-        return np.array(values, dtype=object)
-
-    return Frames(
-        frame_id=column([f"{name}/{stamp // NS_PER_US}" for stamp in stamps]),
-        traversal=column([name] * len(rows)),
-        world=column(["oxford"] * len(rows)),
-        timestamp_ns=stamps,
-        position_m=poses[:, :3, 3],
-        quaternion_wxyz=quaternion_wxyz(poses[:, :3, :3]),
-        yaw_rad=np.arctan2(poses[:, 1, 0], poses[:, 0, 0]),
-        image=column([image_path(name, int(stamp)) for stamp in stamps]),
-        cloud=column([cloud_path(name, int(stamp)) for stamp in stamps]),
+    return frames_at(
+        poses,
+        stamps,
+        traversal=name,
+        world="oxford",
+        frame_id=[f"{name}/{stamp // NS_PER_US}" for stamp in stamps],
+        image=[image_path(name, int(stamp)) for stamp in stamps],
+        cloud=[cloud_path(name, int(stamp)) for stamp in stamps],
     )

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
 from datasets.base import Dataset, DatasetCard, Finding, Frames, Lidar, Traversal
 from datasets.errors import CrossplaceError
-from datasets.jobs import DONE, run_jobs
-from datasets.prepared import make_fingerprint, quaternion_wxyz, write_prepared
+from datasets.jobs import clear_jobs, run_jobs
+from datasets.prepared import frames_at, make_fingerprint, write_prepared
 from datasets.vivid.bags import Place, index_sha256
 from datasets.vivid.choosing import Chosen, Rules, choose
 from datasets.vivid.fisheye import Calibration
@@ -160,8 +159,8 @@ class Vivid(Dataset):
             parts.append(_frames(bag.stem, run).take(np.flatnonzero(has_points)))
             if not len(parts[-1]):
                 raise CrossplaceError(f"{bag}: no frame is left: {_reasons(counts)}; see `crossplace data check vivid`")
-        for folder in (SURVEYS, DONE):
-            shutil.rmtree(destination / folder, ignore_errors=True)
+        shutil.rmtree(destination / SURVEYS, ignore_errors=True)
+        clear_jobs(destination)
         write_prepared(
             destination,
             name=self.card.name,
@@ -282,19 +281,17 @@ def _image_path(run: str, time_ns: int) -> str:
 def _frames(run: str, chosen: Chosen) -> Frames:
     times = chosen.time_ns.tolist()
 
-    def column(values: list[str]) -> ndarray:
-        return np.array(values, dtype=object)
-
-    return Frames(
-        frame_id=column([f"{run}/{time}" for time in times]),
-        traversal=column([run] * len(times)),
-        world=column([WORLD] * len(times)),
-        timestamp_ns=chosen.time_ns,
-        position_m=chosen.position_m,
-        quaternion_wxyz=quaternion_wxyz(Rotation.from_rotvec(chosen.yaw_rad[:, None] * [0, 0, 1]).as_matrix()),
-        yaw_rad=chosen.yaw_rad,
-        image=column([_image_path(run, time) for time in chosen.image_ns.tolist()]),
-        cloud=column([f"clouds/{run}/{time}.npy" for time in times]),
+    world_from_lidar = np.tile(np.eye(4), (len(times), 1, 1))
+    world_from_lidar[:, :3, :3] = Rotation.from_rotvec(chosen.yaw_rad[:, None] * [0, 0, 1]).as_matrix()
+    world_from_lidar[:, :3, 3] = chosen.position_m
+    return frames_at(
+        world_from_lidar,
+        chosen.time_ns,
+        traversal=run,
+        world=WORLD,
+        frame_id=[f"{run}/{time}" for time in times],
+        image=[_image_path(run, time) for time in chosen.image_ns.tolist()],
+        cloud=[f"clouds/{run}/{time}.npy" for time in times],
     )
 
 
