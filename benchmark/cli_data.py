@@ -43,16 +43,16 @@ class Check(_OfDataset):
 
     def __call__(self) -> None:
         """Print the findings."""
-        from benchmark.preparing import data_command, make_dataset
+        from benchmark.preparing import check, command, make_dataset
         from datasets.errors import CrossplaceError
 
         dataset = make_dataset(self.dataset, self.dataset_options)
-        findings = dataset.check(self.source)
+        findings = check(dataset, self.source)
         for finding in findings:
             say(f"{'ok     ' if finding.ok else 'MISSING'} {finding.what}")
         if not all(finding.ok for finding in findings):
             raise CrossplaceError(f"{self.dataset} cannot be prepared; where to get the data: {dataset.card.source}")
-        say(f"next: {data_command('prepare', self.dataset, self.source, self.dataset_options)}")
+        say(f"next: {command('prepare', self.dataset, self.source, self.dataset_options)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -127,7 +127,8 @@ def check_answerable(frames: Frames, protocol: Protocol) -> None:
 def _unanswerable(protocol: Protocol, n_queries: int, n_database: int) -> CrossplaceError:
     return CrossplaceError(
         f"protocol {protocol.name}: no query has a positive within {protocol.radius_m:g} m among {n_queries} queries "
-        f"and {n_database} database frames; nothing can be evaluated on this selection"
+        f"and {n_database} database frames; nothing can be evaluated on this selection: take more of the data "
+        "(this part may lie outside the protocol's regions) or another --protocol (crossplace list protocols)"
     )
 
 

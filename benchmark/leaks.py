@@ -86,7 +86,7 @@ def leak_warnings(frames: Frames, protocol: Protocol) -> list[str]:
     ]
     return [
         f"leak: within {protocol.split.positive_m:g} m of a place that the protocol trains on are {' and '.join(parts)}"
-        " (crossplace protocol leaks)"
+        f" (crossplace protocol leaks {protocol.name})"
     ]
 
 

@@ -16,9 +16,9 @@ from benchmark.console import track
 from benchmark.keys import key_of
 from benchmark.leaks import leak_warnings
 from benchmark.registry import DATASETS, unknown
-from datasets.base import Dataset, Protocol
+from datasets.base import Dataset, Finding, Protocol
 from datasets.errors import CrossplaceError
-from datasets.files import locked, sha256_of, writing
+from datasets.files import locked, sha256_of, unreadable, writing
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
 from datasets.resolving import own_data, resolve
@@ -60,36 +60,61 @@ def locate(name: str, source: Path | None, options: Sequence[str] = ()) -> Locat
     if Path(name).is_dir() and name not in DATASETS.names():
         raise CrossplaceError(f"{name}: no dataset.json here, so this is no (completely) prepared dataset")
     dataset = make_dataset(name, options)
-    location = _location(dataset, source)
+    location, unknown_because = _location(dataset, source)
     if location and location.is_prepared:
         return location
-    wrong = [finding.what for finding in dataset.check(source) if not finding.ok]
+    findings = [*_findings(dataset, source), *unknown_because]
+    wrong = [finding.what for finding in findings if not finding.ok]
     if wrong:
+        next_command = command("check", name, source or Path("DIR"), options)
         raise CrossplaceError(
-            f"{name}: the data cannot be prepared: {'; '.join(wrong)}. Where to get it: {dataset.card.source}. "
-            f"Next: {data_command('check', name, source or Path('DIR'), options)}"
+            f"{name}: the data cannot be prepared: {'; '.join(dict.fromkeys(wrong))}. "
+            f"Where to get it: {dataset.card.source}. Next: {next_command}"
         )
-    assert location is not None, "a source that passes its check has a fingerprint"
+    assert location is not None, "what keeps a source from having a fingerprint is a finding"
     return location
 
 
-def data_command(step: str, name: str, source: Path | None, options: Sequence[str]) -> str:
-    """``crossplace data`` as it is typed for the same data."""
-    words = ["crossplace", "data", step, name]
+def check(dataset: Dataset, source: Path | None) -> Sequence[Finding]:
+    """The dataset's own findings, and whatever else keeps ``source`` from being prepared; never an exception."""
+    findings = _findings(dataset, source)
+    return [*findings, *_location(dataset, source)[1]] if all(finding.ok for finding in findings) else findings
+
+
+def command(what: str, name: str, source: Path | None, options: Sequence[str]) -> str:
+    """``crossplace data WHAT`` as it is typed into a shell."""
+    words = ["crossplace", "data", what, name]
     words += ["--source", str(source)] if source else []
-    return shlex.join(words + (["--dataset-options", *options] if options else []))
+    return shlex.join([*words, *(["--dataset-options", *options] if options else [])])
 
 
-def _location(dataset: Dataset, source: Path | None) -> Location | None:
-    """Where the dataset belongs; none if the source is too broken to say."""
+def _findings(dataset: Dataset, source: Path | None) -> Sequence[Finding]:
+    if source is not None and not source.is_dir():
+        what = f"{source}: no such folder; --source is the folder of the raw download"
+        return [Finding(ok=False, what=what + (f": {dataset.card.layout}" if dataset.card.layout else ""))]
+    try:
+        return dataset.check(source)
+    except OSError as error:
+        return [_no_access(error, source)]
+
+
+def _location(dataset: Dataset, source: Path | None) -> tuple[Location | None, list[Finding]]:
+    """Where the dataset belongs; or, if the source is too broken to say, why."""
     try:
         fingerprint = dataset.fingerprint(source)
-    except CrossplaceError:
-        return None
+    except CrossplaceError as error:
+        return None, [Finding(ok=False, what=str(error))]
+    except OSError as error:
+        return None, [_no_access(error, source)]
     # The place of the source counts too: a prepared dataset may refer to the original files.
     key = key_of(fingerprint, str(source.resolve()) if source else None)
     folder = data_folder() / "prepared" / f"{dataset.card.name}-{key}"
-    return Location(dataset=dataset, source=source, folder=folder)
+    return Location(dataset=dataset, source=source, folder=folder), []
+
+
+def _no_access(error: OSError, source: Path | None) -> Finding:
+    """What is wrong with a folder, or a file in it, that cannot even be looked at."""
+    return Finding(ok=False, what=str(unreadable(error.filename or str(source), error)))
 
 
 def make_dataset(name: str, options: Sequence[str] = ()) -> Dataset:

@@ -81,12 +81,18 @@ def npy(array: ndarray) -> bytes:
 # --- reading -------------------------------------------------------------------------------------
 
 
+def unreadable(path: Path | str, error: OSError) -> CrossplaceError:
+    """The sentence for a file that the system does not let us read."""
+    remedy = "allow reading it (chmod u+r)" if isinstance(error, PermissionError) else "put it there again"
+    return CrossplaceError(f"{path}: not readable ({error.strerror or error}); {remedy}")
+
+
 def read_text(path: Path) -> str:
     """The UTF-8 text in ``path``, without a byte order mark; raises :class:`CrossplaceError` naming the file."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise CrossplaceError(f"{path}: not readable ({error.strerror})") from error
+        raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
         raise CrossplaceError(f"{path}: not readable as UTF-8 text ({error})") from error
 
@@ -125,9 +131,12 @@ def read_npy(path: Path) -> ndarray:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """SHA-256 of a file's bytes, in hex; raises :class:`CrossplaceError` naming the file."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def sealed(content: dict[str, Any]) -> dict[str, Any]:

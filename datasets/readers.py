@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from datasets.errors import CrossplaceError
-from datasets.files import read_npy
+from datasets.files import read_npy, unreadable
 
 
 def read_image(path: Path) -> UInt8[ndarray, "h w 3"]:
@@ -35,9 +35,7 @@ def _opened(path: Path, *, decode: bool) -> UInt8[ndarray, "h w 3"]:
             with Image.open(io.BytesIO(content)) as image:
                 return np.asarray(image.convert("RGB"))
     except Exception as error:  # many kinds, by format
-        raise CrossplaceError(
-            f"{path}: not a readable image ({error}); fetch it or prepare the dataset again"
-        ) from error
+        raise _no_image(path, error, "fetch it or prepare the dataset again") from error
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -46,7 +44,16 @@ def image_size(path: Path) -> tuple[int, int]:
         with Image.open(path) as image:
             return image.size
     except Exception as error:  # many kinds, by format
-        raise CrossplaceError(f"{path}: not a readable image ({error}); fetch it again") from error
+        raise _no_image(path, error, "fetch it again") from error
+
+
+def _no_image(path: Path, error: Exception, remedy: str) -> CrossplaceError:
+    reason: object = error
+    if isinstance(error, UnidentifiedImageError):  # says no more than the name of the stream
+        reason = "no image format known" if path.stat().st_size else "the file is empty"
+    elif isinstance(error, OSError):
+        reason = error.strerror or error
+    return CrossplaceError(f"{path}: not a readable image ({reason}); {remedy}")
 
 
 def read_points(path: Path) -> Float[ndarray, "n c"]:
@@ -63,7 +70,7 @@ def _read_quadruples(path: Path) -> Float[ndarray, "n 4"]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CrossplaceError(f"{path}: not a readable cloud ({error})") from error
+        raise unreadable(path, error) from error
     if len(content) % 16:
         raise CrossplaceError(
             f"{path}: {len(content)} bytes are no whole number of float32 x, y, z, intensity (16 bytes a point); "

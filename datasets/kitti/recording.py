@@ -1,5 +1,7 @@
 """What odometry sequences and raw drives have in common: numbered images and clouds that go together."""
 
+import errno
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +13,7 @@ from numpy import ndarray
 
 from datasets.base import Frames, Lidar, Traversal
 from datasets.errors import CrossplaceError
-from datasets.files import sha256_of
+from datasets.files import sha256_of, unreadable
 from datasets.kitti.calibration import Calibration, lidar_from_imu
 from datasets.kitti.layout import of_all
 from datasets.kitti.oxts import Oxts
@@ -161,6 +163,9 @@ class Recording:
     def n_points(self) -> int:
         """Points in all clouds, by file size."""
         sizes = {path: path.stat().st_size for path in self.clouds.values()}
+        closed = next((path for path in sizes if not os.access(path, os.R_OK)), None)
+        if closed:
+            raise unreadable(closed, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
         cut = [path for path, size in sizes.items() if size % POINT_BYTES]
         if cut:
             raise CrossplaceError(

@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from datasets.base import Intrinsics
 from datasets.errors import CrossplaceError
-from datasets.files import read_text
+from datasets.files import read_text, unreadable
 from datasets.oxford.calibration import CLOUD_FROM_STEREO
 from datasets.pixels import BayerPattern, demosaic, remap
 from datasets.prepared import check_rigid
@@ -99,7 +99,7 @@ def _read_table(path: Path) -> Float[ndarray, "2 n"]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CrossplaceError(f"{path}: not readable ({error.strerror})") from error
+        raise unreadable(path, error) from error
     if len(content) % 16 or not content:
         raise CrossplaceError(
             f"{path}: {len(content)} bytes are no two float64 numbers a pixel; fetch the file again (git: not its LFS "

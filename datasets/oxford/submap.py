@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from datasets.errors import CrossplaceError
+from datasets.files import unreadable
 from datasets.planes import ground_plane
 
 TRIPLET_BYTES = 24
@@ -44,7 +45,7 @@ def read_sweep(path: Path) -> tuple[Float[ndarray, "n 2"], int]:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CrossplaceError(f"{path}: not a readable sweep ({error.strerror})") from error
+        raise unreadable(path, error) from error
     if len(content) % TRIPLET_BYTES:
         raise CrossplaceError(
             f"{path}: {len(content)} bytes are no whole number of float64 x, y, reflectance; fetch it again, or delete "

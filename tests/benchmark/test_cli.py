@@ -182,7 +182,7 @@ def test_a_protocol_of_other_data_or_no_name_is_a_sentence(
         (
             "bench --method vxp --dataset oxford",
             [
-                "oxford: --source is needed: the folder with",
+                "--source is needed",
                 "robotcar-dataset.robots.ox.ac.uk",
                 "Next: crossplace data check oxford",
             ],
@@ -295,7 +295,7 @@ def test_check_lists_findings_and_fails_if_something_is_missing(
     assert out.startswith("ok      ")
     assert out.endswith("next: crossplace data prepare town\n")
     crossplace("data", "check", "town", "--dataset-options", "preset=tiny", "seed=3")
-    assert capsys.readouterr().out.endswith("crossplace data prepare town --dataset-options preset=tiny seed=3\n")
+    assert capsys.readouterr().out.endswith("prepare town --dataset-options preset=tiny seed=3\n")
     assert main(["data", "check", "oxford", "--source", str(tmp_path)]) == 1
     captured = capsys.readouterr()
     assert [line[:8].strip() for line in captured.out.splitlines()] == ["MISSING"]

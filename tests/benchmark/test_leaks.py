@@ -111,7 +111,7 @@ def test_a_leak_is_one_sentence_that_names_both_sides() -> None:
     (warning,) = leak_warnings(BY_HAND, rules(database="train"))
     assert warning == (
         "leak: within 10 m of a place that the protocol trains on are 2 of 4 queries (0 trained on themselves) and "
-        "2 of 2 database frames (2 trained on themselves) (crossplace protocol leaks)"
+        "2 of 2 database frames (2 trained on themselves) (crossplace protocol leaks p)"
     )
 
 

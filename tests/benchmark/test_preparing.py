@@ -1,7 +1,9 @@
 """From a name on the command line to prepared data and its protocol."""
 
+import errno
 import json
 import logging
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.preparing import Location, find_protocol, locate, make_dataset, prepare
+from benchmark.preparing import Location, check, command, find_protocol, locate, make_dataset, prepare
 from benchmark.registry import DATASETS
 from datasets.base import Dataset, DatasetCard, Finding
 from datasets.errors import CrossplaceError
@@ -40,11 +42,13 @@ class Counted(Dataset):
     names: tuple[str, ...] = ()
 
     def check(self, source: Path | None) -> Sequence[Finding]:
-        if source is None or source.is_dir():
+        if source is None or not (source / "broken").exists():
             return [Finding(ok=True, what="fine")]
-        return [Finding(ok=False, what=f"{source} is missing"), Finding(ok=False, what="times.txt is missing")]
+        return [Finding(ok=False, what=f"{source} is broken"), Finding(ok=False, what="times.txt is missing")]
 
     def fingerprint(self, source: Path | None) -> str:
+        if source and (source / "closed").exists():
+            raise PermissionError(errno.EACCES, "Permission denied", str(source / "closed"))
         return make_fingerprint("counted", self.version, self.options(), [])
 
     def prepare(
@@ -173,15 +177,32 @@ def message(*arguments: Any) -> str:
 
 
 def test_everything_missing_is_named_at_once_with_where_to_get_it(tmp_path: Path) -> None:
-    assert message("counted", tmp_path / "raw") == (
-        f"counted: the data cannot be prepared: {tmp_path}/raw is missing; times.txt is missing. Where to get it: "
-        f"the shelf. Next: crossplace data check counted --source {tmp_path}/raw"
+    (tmp_path / "broken").touch()
+    assert message("counted", tmp_path, ["spacing_m=2"]) == (
+        f"counted: the data cannot be prepared: {tmp_path} is broken; times.txt is missing. Where to get it: "
+        f"the shelf. Next: crossplace data check counted --source {tmp_path} --dataset-options spacing_m=2"
     )
 
 
-def test_the_next_command_is_about_the_same_data(tmp_path: Path) -> None:
-    found = message("counted", tmp_path / "raw data", ['names=["a"]'])
-    assert found.endswith(f"check counted --source '{tmp_path}/raw data' --dataset-options 'names=[\"a\"]'")
+def test_a_source_that_is_no_folder_is_said_before_anything_is_looked_for_in_it(tmp_path: Path) -> None:
+    assert f"{tmp_path}/raw: no such folder; --source is the folder of the raw download" in message(
+        "counted", tmp_path / "raw"
+    )
+    assert [finding.ok for finding in check(make_dataset("counted"), tmp_path / "raw")] == [False]
+
+
+def test_what_may_not_be_read_is_a_finding_of_the_check_and_of_prepare(tmp_path: Path) -> None:
+    (tmp_path / "closed").touch()
+    expected = f"{tmp_path}/closed: not readable (Permission denied); allow reading it (chmod u+r)"
+    assert expected in message("counted", tmp_path)
+    fine, closed = check(make_dataset("counted"), tmp_path)
+    assert (fine.ok, closed.ok, closed.what) == (True, False, expected)
+
+
+def test_the_next_command_can_be_typed_as_it_is() -> None:
+    options = ['runs=["a", "b"]', "oxts=/a b"]
+    words = shlex.split(command("prepare", "kitti", Path("my data"), options))
+    assert words == ["crossplace", "data", "prepare", "kitti", "--source", "my data", "--dataset-options", *options]
 
 
 def test_an_unknown_dataset_is_answered_with_near_ones_and_the_list() -> None:

@@ -265,7 +265,7 @@ def test_an_array_of_another_form_is_no_cloud(tmp_path, array):
 
 @pytest.mark.parametrize("name", ["cloud.npy", "cloud.bin"])
 def test_a_missing_cloud_is_named(tmp_path, name):
-    with pytest.raises(CrossplaceError, match=f"{name}: not a readable (cloud|array)"):
+    with pytest.raises(CrossplaceError, match=f"{name}: not (a )?readable"):
         read_points(tmp_path / name)
 
 
