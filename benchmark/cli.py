@@ -167,8 +167,8 @@ class CheckMethod:
     """Dataset or prepared folder whose frames it is tried on."""
     source: Path | None = None
     """Folder of the raw download."""
-    dataset_options: tuple[str, ...] = ("preset=tiny",)
-    """Options of the dataset as key=value."""
+    dataset_options: tuple[str, ...] | None = None
+    """Options of the dataset as key=value; default: preset=tiny for the town, else none."""
 
     def __call__(self) -> None:
         """Print one line a check."""
@@ -178,7 +178,8 @@ class CheckMethod:
         from datasets.errors import CrossplaceError
 
         METHODS.get(self.name)  # an unknown name is said before anything is prepared
-        options = self.dataset_options if self.dataset == "town" else ()
+        usual = ("preset=tiny",) if self.dataset == "town" else ()
+        options = usual if self.dataset_options is None else self.dataset_options
         frames = prepare(locate(self.dataset, self.source, options))
         broken = 0
         for verdict in run_checks(self.name, frames):
