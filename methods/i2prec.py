@@ -27,7 +27,7 @@ from methods.layers.backbone import ImageBackbone
 from methods.layers.bev import BevGrid, bev_image, pseudo_points, thinned
 from methods.layers.depth import DepthSource, depth_provider, depth_stages
 from methods.layers.depth_network import DepthNetwork
-from methods.layers.losses import batch_all_triplet, batch_hard_triplet, cross_modal_masks
+from methods.layers.losses import batch_all_triplet, batch_hard_triplet, cross_modal_masks, mean_over_triplets
 from methods.layers.netvlad import NetVLAD, initialise_clusters
 from methods.layers.projection import network_from_lidar, project, transform_points
 from methods.layers.samplers import PairSampler
@@ -230,4 +230,4 @@ class RetrievalStage(Stage):
 
     def score(self, statistics: dict[str, float]) -> float:
         """Mean loss × share of active triplets: the mean over all."""
-        return statistics["loss"] * statistics["active"] / max(statistics["triplets"], 1.0)
+        return mean_over_triplets(statistics)

@@ -11,10 +11,8 @@ from torch import nn
 from datasets.base import Frames, Split
 from methods.base import Batch, Method, Recipe, Sample, Sampler, Stage, StageOutput
 from methods.layers.augment import colour_jitter, mirror
-from methods.layers.losses import batch_all_triplet, batch_hard_triplet, cross_modal_masks
+from methods.layers.losses import TRIPLET_LOSSES, cross_modal_masks, mean_over_triplets
 from methods.layers.samplers import ShuffleSampler
-
-TRIPLET_LOSSES = {"hardest": batch_hard_triplet, "all": batch_all_triplet}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,4 +79,4 @@ class CrossModalTriplets(Stage):
 
     def score(self, statistics: dict[str, float]) -> float:
         """Mean loss × share of active triplets: the mean over all."""
-        return statistics["loss"] * statistics["active"] / max(statistics["triplets"], 1.0)
+        return mean_over_triplets(statistics)

@@ -15,7 +15,7 @@ from datasets.places import neighbours
 from methods.base import Batch, Method, MethodConfig, Recipe, Sample, Sampler, Stage, StageOutput
 from methods.layers.augment import colour_jitter, mirror, random_affine, random_rigid
 from methods.layers.backbone import ImageBackbone
-from methods.layers.losses import batch_all_triplet, batch_hard_triplet, pair_masks
+from methods.layers.losses import TRIPLET_LOSSES, mean_over_triplets, pair_masks
 from methods.layers.netvlad import initialise_clusters
 from methods.layers.samplers import PairSampler, ShuffleSampler
 
@@ -149,13 +149,13 @@ class TeacherStage(Stage):
         """Triplet loss, mean over the active triplets."""
         embeddings = self.teacher(self.method.image_inputs(batch))
         positive, negative = pair_masks(batch.frames, self.split, embeddings.device)
-        triplet_loss = {"hardest": batch_hard_triplet, "all": batch_all_triplet}[self.config.mining]
+        triplet_loss = TRIPLET_LOSSES[self.config.mining]
         loss_sum, active, triplets = triplet_loss(embeddings, positive, negative, self.config.margin)
         return StageOutput(loss_sum=loss_sum, count=active, statistics={"active": active, "triplets": triplets})
 
     def score(self, statistics: dict[str, float]) -> float:
         """Mean loss × share of active triplets. As published: × their number, the same up to a constant."""
-        return statistics["loss"] * statistics["active"] / max(statistics["triplets"], 1.0)
+        return mean_over_triplets(statistics)
 
 
 class StudentStage(Stage):

@@ -72,6 +72,15 @@ def batch_all_triplet(
     return losses.sum(), (losses > 0).sum().to(losses.dtype), losses.new_tensor(float(len(losses)))
 
 
+TRIPLET_LOSSES = {"hardest": batch_hard_triplet, "all": batch_all_triplet}
+"""By how triplets are mined."""
+
+
+def mean_over_triplets(statistics: dict[str, float]) -> float:
+    """Mean loss over *all* triplets, from that over the active ones (``loss``), their number and that of all."""
+    return statistics["loss"] * statistics["active"] / max(statistics["triplets"], 1.0)
+
+
 def pairwise_distance(embeddings: Float[Tensor, "b d"]) -> Float[Tensor, "b b"]:
     """Euclidean distances in float32 with a finite gradient where two embeddings coincide."""
     x = embeddings.float() if embeddings.dtype in (torch.float16, torch.bfloat16) else embeddings
