@@ -111,18 +111,18 @@ def require_same(found: Descriptors, expected: Descriptors, fault: str, row: int
 
 
 def is_what_is_declared(subject: Subject) -> None:
-    """Descriptors have the declared names and sizes, are finite, and differ between frames."""
+    """Descriptors have the declared names, views and sizes, are finite, and differ between frames."""
     method, samples = subject.method, subject.samples()
     encoded = encode(method, samples)
     require(method.descriptors[0].name == "main", "the first descriptor must be called 'main'")
     declared = {(m, spec.name) for m in ("image", "cloud") for spec in method.descriptors}
     require(set(encoded) == declared, f"declared descriptors: {sorted(declared)}; returned: {sorted(encoded)}")
-    sizes = {spec.name: spec.size for spec in method.descriptors}
+    specs = {spec.name: spec for spec in method.descriptors}
     for (modality, name), found in encoded.items():
         what = f"the {modality} descriptor {name!r}"
-        right = found.ndim == 3 and len(found) == len(samples) and found.shape[2] == sizes[name]
+        expected = (len(samples), specs[name].views(modality), specs[name].size)
         shape = tuple(found.shape)
-        require(right, f"{what} has shape {shape}, expected ({len(samples)}, views, {sizes[name]})")
+        require(shape == expected, f"{what} has shape {shape}, expected {expected}: frames, views, numbers")
         require(found.isfinite().all(), f"{what} is not finite")
         require((found[0] - found[-1]).abs().max() > 1e-3, f"{what} hardly differs between places")
 

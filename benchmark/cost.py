@@ -51,7 +51,7 @@ def measure(method: Method, dataset: PreparedDataset, rows: Int[ndarray, " n"]) 
         parameters=sum(p.numel() for p in method.parameters()),
         peak_mib=peak.mib(),
         peak_of=peak.what,
-        descriptor_bytes=4 * sum(spec.size for spec in method.descriptors),
+        descriptor_bytes=max(map(method.bytes_per_place, steps)),
     )
 
 

@@ -1,12 +1,15 @@
 """What ``crossplace list`` prints."""
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
+
+import torch
 
 from benchmark.perturbations import PERTURBATIONS
 from benchmark.registry import DATASETS, METHODS
 from datasets.protocols import PROTOCOLS
+from methods.base import FROM_SCRATCH, DescriptorSpec, Method
 
 
 def _card(card: Any) -> str:
@@ -14,8 +17,34 @@ def _card(card: Any) -> str:
 
 
 def methods() -> str:
-    """Every method with its card."""
-    return "\n\n".join(f"{name}\n{_card(METHODS.get(name).card)}" for name in METHODS.names())
+    """Every method with its card, and what each of its presets keeps of a place."""
+    return "\n\n".join(
+        f"{name}\n{_card(METHODS.get(name).card)}\n{_presets(METHODS.get(name))}" for name in METHODS.names()
+    )
+
+
+def _presets(method: type[Method]) -> str:
+    """A line for each preset: size of its descriptors and of its network, which is built without memory or weights."""
+    lines = []
+    for name, config in method.presets.items():
+        try:
+            with torch.device("meta"):
+                built = method(replace(config, weights=FROM_SCRATCH, weights_sha256=""))
+        except Exception as error:  # somebody else's method that computes while it is built
+            lines.append(f"  preset {name}: unknown before it is built ({type(error).__name__})")
+            continue
+        numbers = " and ".join(_numbers(spec) for spec in built.descriptors)
+        stored = dict.fromkeys(f"{built.bytes_per_place(modality):,}" for modality in ("image", "cloud"))
+        parameters = sum(parameter.numel() for parameter in built.parameters())
+        lines.append(
+            f"  preset {name}: {numbers} numbers, {' / '.join(stored)} bytes per place, {parameters:,} parameters"
+        )
+    return "\n".join(lines)
+
+
+def _numbers(spec: DescriptorSpec) -> str:
+    views = max(spec.image_views, spec.cloud_views)
+    return f"{spec.size:,}" if views == 1 else f"{spec.size:,} in {spec.image_views} / {spec.cloud_views} views"
 
 
 def presets() -> str:

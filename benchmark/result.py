@@ -100,7 +100,7 @@ class CostRecord(_Model):
     """Most memory held while encoding: allocated on the GPU, resident in the process on a CPU."""
     peak_of: str
     descriptor_bytes: int
-    """Bytes of one place's stored descriptor (float32)."""
+    """What a map keeps of one place: all descriptors and views as float32, of the modality that has more."""
 
 
 Origin = Literal["shipped", "trained", "given", "untrained", "nothing to train", "ranker", "foreign"]

@@ -141,6 +141,9 @@ class MethodCard:
     name: str
     title: str
     paper: str
+    """Authors and preprint."""
+    venue: str
+    """Where it was published."""
     year: int
     code: str
     """The authors' code, if public."""
@@ -148,6 +151,8 @@ class MethodCard:
     modalities: str
     trained_on: str
     """What the published numbers were trained on."""
+    pretrained: str
+    """Weights that the published training began with."""
     sources: str
     """Where the facts of this implementation come from."""
     deviations: str = "none"
@@ -183,6 +188,13 @@ class DescriptorSpec:
     name: str = "main"
     size: int
     distance: Literal["l2", "cosine", "dot"] = "l2"
+    image_views: int = 1
+    """Descriptors that an image has, of which the nearest counts."""
+    cloud_views: int = 1
+
+    def views(self, modality: Modality) -> int:
+        """How many descriptors an image or a cloud has."""
+        return self.image_views if modality == "image" else self.cloud_views
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -400,6 +412,10 @@ class Method(nn.Module):
     """The first is the main one, by which frames are ranked."""
     fusion: Fusion | None = None
     """How another descriptor takes part in the ranking, if one does."""
+
+    def bytes_per_place(self, modality: Modality) -> int:
+        """What a map keeps of each image or cloud: all descriptors, all views, as float32."""
+        return sum(4 * spec.size * spec.views(modality) for spec in self.descriptors)
 
     def image_inputs(self, batch: Batch) -> Any:
         """Network input for the images of a batch, on the batch's device."""

@@ -32,11 +32,13 @@ class HeightHistogram(Method):
         name="height_histogram",
         title="Skyline height histogram",
         paper="none: a training-free floor of this suite",
+        venue="none",
         year=2026,
         code="this repository",
         code_licence="MIT",
         modalities="image, cloud",
         trained_on="nothing",
+        pretrained="nothing",
         sources="none",
     )
     presets = {"quick": HeightHistogramConfig()}

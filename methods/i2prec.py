@@ -97,12 +97,14 @@ class I2pRec(Method):
     card = MethodCard(
         name="i2prec",
         title="I2P-Rec: Recognizing Images on Large-scale Point Cloud Maps through Bird's Eye View Projections",
-        paper="Zheng, Li, Yu, Yu, Cao, Luo, Shen, IROS 2023, arXiv 2303.14043",
+        paper="Zheng, Li, Yu, Yu, Cao, Luo, Shen, arXiv 2303.14043",
+        venue="IROS",
         year=2023,
         code="none: https://github.com/zjuluolun/I2P-Rec announces it since 2023",
         code_licence="none published",
         modalities="image (as points from its depth), cloud; both as bird's-eye views",
         trained_on="KITTI odometry: the first 3,000 frames of sequence 00",
+        pretrained="not stated",
         sources="paper's abstract; encoder and pooling from the code of BEVPlace by one of its authors",
         deviations=(
             "depth by the suite's own light network unless files or a plug-in are named (published: MIM, PSM, LEA); "

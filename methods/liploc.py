@@ -173,12 +173,14 @@ class LipLoc(Method):
     card = MethodCard(
         name="liploc",
         title="LIP-Loc: LiDAR Image Pretraining for Cross-Modal Localization",
-        paper="Shubodh, Omama, Zaidi, Parihar, Krishna, WACV Workshops 2024, arXiv 2312.16648",
+        paper="Shubodh, Omama, Zaidi, Parihar, Krishna, arXiv 2312.16648",
+        venue="WACV Workshops",
         year=2024,
         code="https://github.com/Shubodh/lidar-image-pretrain-VPR",
         code_licence="MIT",
         modalities="image, cloud",
         trained_on="KITTI odometry, KITTI-360",
+        pretrained="both encoders: timm's ResNet-50 or ViT-S/16 from ImageNet",
         sources="abstract; behaviour of the authors' code at commit afc86ee",
         deviations=(
             "validation frames by the protocol (published: a random fifth of all frames, among neighbours of those "

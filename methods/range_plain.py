@@ -74,11 +74,13 @@ class RangePlain(Method):
         name="range_plain",
         title="Plain 2D projection: ResNet-18 with GeM on image and spherical image",
         paper="none: the floor of the projection family in this suite",
+        venue="none",
         year=2026,
         code="this repository",
         code_licence="MIT",
         modalities="image, cloud",
         trained_on="nothing published",
+        pretrained="nothing published; preset full: ResNet-18 from ImageNet",
         sources="common parts: ResNet-18 (He et al. 2016), GeM (Radenović et al. 2019), triplets (Hermans et al. 2017)",
     )
     presets = PRESETS

@@ -134,12 +134,14 @@ class RangeBev(Method):
     card = MethodCard(
         name="rangebev",
         title="Range and Bird's Eye View Fused Cross-Modal Visual Place Recognition",
-        paper="Peng, Lu, Li, Huang, Qu, Chen, IV 2025, arXiv 2502.11742",
+        paper="Peng, Lu, Li, Huang, Qu, Chen, arXiv 2502.11742",
+        venue="IEEE Intelligent Vehicles Symposium",
         year=2025,
         code="https://github.com/cppcute-pm/RangeBEV",
         code_licence="Apache-2.0",
         modalities="image (as it is and as points from its depth), cloud (as spherical image and from above)",
         trained_on="KITTI odometry, sequences 11 to 21",
+        pretrained="the image's ResNet-50 from ADE20K (segmentation)",
         sources="abstract; configurations and evaluator of the authors' code at commit f673271",
         deviations=(
             "ResNet-50 with GeM and a linear layer, of unit length (published: with a feature pyramid, started from "

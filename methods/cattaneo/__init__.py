@@ -24,12 +24,14 @@ class Cattaneo(Method):
     card = MethodCard(
         name="cattaneo",
         title="Global visual localization in LiDAR-maps through shared 2D-3D embedding space",
-        paper="Cattaneo, Vaghi, Fontana, Ballardini, Sorrenti, ICRA 2020, arXiv 1910.04871",
+        paper="Cattaneo, Vaghi, Fontana, Ballardini, Sorrenti, arXiv 1910.04871",
+        venue="ICRA",
         year=2020,
         code="none by the authors; https://github.com/yunjinli/vxp has the re-implementation that is followed here",
         code_licence="none (re-implementation: MIT)",
         modalities="image, cloud",
         trained_on="Oxford RobotCar (paper); Oxford RobotCar, KITTI, ViViD++ (VXP's authors; one model each)",
+        pretrained="VGG16 from ImageNet (images)",
         sources="architecture, losses and schedules of the re-implementation by VXP's authors, read at commit 8303725",
         deviations=(
             "each frame's own calibration, as in vxp (published: one per dataset, swapped axes on KITTI and ViViD++); "

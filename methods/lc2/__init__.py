@@ -25,12 +25,14 @@ class Lc2(Method):
     card = MethodCard(
         name="lc2",
         title="(LC)²: LiDAR-Camera Loop Constraints for Cross-Modal Place Recognition",
-        paper="Lee et al., IEEE RA-L 8(6), 2023, arXiv 2304.08660",
+        paper="Lee et al., arXiv 2304.08660",
+        venue="IEEE RA-L 8(6)",
         year=2023,
         code="https://github.com/alexjunholee/LC2_crossmatching",
         code_licence="MIT",
         modalities="image (as depth), cloud (as range image)",
-        trained_on="ViViD++; the authors' later configurations: KITTI-360, HeLiPR (VGG16 from ImageNet)",
+        trained_on="ViViD++; the authors' later configurations: KITTI-360, HeLiPR",
+        pretrained="VGG16 from ImageNet (both encoders; all but conv5 frozen)",
         sources="paper's abstract; behaviour of the authors' code at commits d630a80 (2022) and 4f13b54 (2026)",
         deviations=(
             "depth by the suite's own light network unless files or a plug-in are named (published: ManyDepth); "
@@ -54,7 +56,8 @@ class Lc2(Method):
         self.image_encoder, self.cloud_encoder = (_encoder(self.config) for _ in range(2))
         self.gem = GeM()
         self.netvlad = NetVLAD(self.image_encoder.channels, self.config.clusters, bias=False)
-        self.descriptors = (DescriptorSpec(size=self.netvlad.out_channels, distance="l2"),)
+        size, views = self.netvlad.out_channels, self.config.views
+        self.descriptors = (DescriptorSpec(size=size, distance="l2", cloud_views=views),)
 
     def image_depth(self, batch: Batch) -> Float[Tensor, "b 1 height width"]:
         """Depth of the rows that count, metres."""

@@ -20,12 +20,14 @@ class ModaLink(Method):
     card = MethodCard(
         name="modalink",
         title="ModaLink: Unifying Modalities for Efficient Image-to-PointCloud Place Recognition",
-        paper="Xie, Luo, Ye, Ren, Du, Wang, Xu, Ai, Gu, Chen, IROS 2024, arXiv 2403.18762",
+        paper="Xie, Luo, Ye, Ren, Du, Wang, Xu, Ai, Gu, Chen, arXiv 2403.18762",
+        venue="IROS",
         year=2024,
         code="https://github.com/haomo-ai/ModaLink",
         code_licence="GPL-3.0; nothing of it was used",
         modalities="image, cloud",
         trained_on="KITTI odometry: the first 3,000 frames of one sequence; HAOMO (private)",
+        pretrained="ResNet-34 from ImageNet (the shared encoder)",
         sources="a description of the architecture and of the training; behaviour of the authors' code at 6a7e6b5",
         deviations=(
             "each frame factorised by itself (published: the batch together; variant nmf-per-batch), always 50 "

@@ -21,12 +21,14 @@ class Vxp(Method):
     card = MethodCard(
         name="vxp",
         title="VXP: Voxel-Cross-Pixel Large-scale Camera-LiDAR Place Recognition",
-        paper="Li, Gladkova, Xia, Wang, Cremers, 3DV 2025, arXiv 2403.14594",
+        paper="Li, Gladkova, Xia, Wang, Cremers, arXiv 2403.14594",
+        venue="3DV",
         year=2025,
         code="https://github.com/yunjinli/vxp",
         code_licence="MIT; five dataset files CC BY-NC-SA 4.0",
         modalities="image, cloud",
         trained_on="Oxford RobotCar, KITTI, ViViD++ (one model each)",
+        pretrained="DINO ViT-S/8 (images)",
         sources="paper; behaviour of the authors' code at commit 8303725",
         deviations=(
             "each frame's own calibration (published: one per dataset, with swapped axes on KITTI and ViViD++); voxel "

@@ -48,11 +48,13 @@ class Toy(Method):
         name="toy",
         title="Toy",
         paper="none",
+        venue="none",
         year=2026,
         code="here",
         code_licence="MIT",
         modalities="image, cloud",
         trained_on="nothing",
+        pretrained="nothing",
         sources="none",
     )
     presets = {"quick": ToyConfig()}

@@ -48,6 +48,10 @@ def without_names(self: Any, inputs: Tensor) -> dict[str, Tensor]:
     return {"descriptor": self.cloud_branch(inputs)[:, None]}
 
 
+def in_two_views(self: Any, inputs: Tensor) -> dict[str, Tensor]:
+    return {"main": self.cloud_branch(inputs)[:, None].expand(-1, 2, -1)}
+
+
 def nan_if_empty(self: Any, batch: Batch) -> Tensor:
     clouds = batch.require_clouds()
     return torch.stack([clouds.points[clouds.batch_index == i].mean(0).repeat(2) for i in range(len(batch))])
@@ -73,6 +77,11 @@ def with_calibration(self: Any, batch: Batch) -> Tensor:
         ({"encode_clouds": of_the_whole_batch}, "A frame's descriptor does not depend", "alone and in a batch"),
         ({"encode_clouds": by_chance}, "Encoding twice", "varies by chance"),
         ({"encode_clouds": without_names}, "Descriptors have the declared", "returned: [('cloud', 'descriptor')"),
+        (
+            {"encode_clouds": in_two_views},
+            "Descriptors have the declared",
+            "expected (4, 1, 4): frames, views, numbers",
+        ),
         ({"cloud_inputs": nan_if_empty}, "Clouds with one point or none", "not finite"),
         ({"cloud_inputs": nan_if_empty}, "All of them have the same", "not finite"),
         ({"cloud_inputs": in_place}, "Encoding leaves the batch", "changes the batch"),

@@ -16,9 +16,9 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from folders import contents, differences
 from raw_vivid import BOOT_S, CLOUD, FIX, IMAGE, SMALL, cloud_message, degrees_of, fix_message, image_message, write_bag
 
-from datasets.files import sha256_of
 from datasets.vivid import Vivid
 from datasets.vivid.fisheye import Calibration
 from datasets.vivid.messages import CAMERA, GPS, LIDAR
@@ -49,11 +49,6 @@ def write_run(path: Path, n_frames: int) -> None:
     write_bag(path, messages)
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """SHA-256 of every file."""
-    return {str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
-
-
 def start(raw: Path, out: Path, workers: int, dies_at: int | None = None) -> subprocess.Popen[bytes]:
     out.mkdir(exist_ok=True)
     words = [str(word) for word in (raw, out, workers, dies_at) if word is not None]
@@ -62,7 +57,7 @@ def start(raw: Path, out: Path, workers: int, dies_at: int | None = None) -> sub
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
     folder = tmp_path_factory.mktemp("kill")
     for run in ("campus_day1", "city_night"):
         write_run(folder / "raw" / f"{run}.bag", N_FRAMES // 2)
@@ -72,19 +67,19 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     return folder, whole
 
 
-def test_killed_at_random_moves_of_files(undisturbed: tuple[Path, dict[str, str]]) -> None:
+def test_killed_at_random_moves_of_files(undisturbed: tuple[Path, dict[str, bytes]]) -> None:
     folder, whole = undisturbed
     rng, out = random.Random(0), folder / "by-own-hand"
     for _ in range(N_KILLS):
         code = start(folder / "raw", out, 1, rng.randrange(2 * len(whole) // 3)).wait()
         assert code in (0, -signal.SIGKILL)
     assert start(folder / "raw", out, 1).wait() == 0
-    assert contents(out) == whole
+    assert differences(contents(out), whole) == []
 
 
 @pytest.mark.parametrize("seed", [0])
 def test_killed_from_outside_at_a_random_moment_with_its_workers(
-    undisturbed: tuple[Path, dict[str, str]], seed: int
+    undisturbed: tuple[Path, dict[str, bytes]], seed: int
 ) -> None:
     folder, whole = undisturbed
     out, moment = folder / f"outside-{seed}", random.Random(seed).uniform(0.05, 0.9)
@@ -94,7 +89,7 @@ def test_killed_from_outside_at_a_random_moment_with_its_workers(
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert start(folder / "raw", out, 2).wait() == 0
-    assert contents(out) == whole
+    assert differences(contents(out), whole) == []
 
 
 def main(raw: str, out: str, workers: str, dies_at: str = "-1") -> None:

@@ -47,11 +47,13 @@ class ColumnProfile(Method):
         name="column_profile",
         title="Column profile (worked example)",
         paper="none",
+        venue="none",
         year=2026,
         code="docs/example-package of crossplace",
         code_licence="MIT",
         modalities="image, cloud",
         trained_on="nothing",
+        pretrained="nothing",
         sources="none",
     )
     presets = {"quick": ColumnProfileConfig()}
