@@ -153,7 +153,7 @@ class _StageRun:
         recipe, stage = self.stage.recipe, self.stage
         for parameter in self.method.parameters():
             parameter.requires_grad_(False)
-        optimizer = _optimizer(stage)
+        optimizer = optimizer_of(stage)
         wrapped, fabric_optimizer = self.fabric.setup(stage, optimizer)
         found = load_checkpoint(self.folder, self.trained, optimizer)
         if found is None:
@@ -281,7 +281,7 @@ class _StageRun:
         return {"loss": loss_sum / max(count, 1.0)} | dict(sums)
 
 
-def _optimizer(stage: Stage) -> torch.optim.Optimizer:
+def optimizer_of(stage: Stage) -> torch.optim.Optimizer:
     """The recipe's optimiser over the stage's groups of parameters, which require gradients from now on."""
     recipe = stage.recipe
     groups = [

@@ -13,8 +13,10 @@ from benchmark.contract import (
     is_alone_in_a_batch,
     is_deterministic,
     is_what_is_declared,
+    new_method,
     works_on_a_gpu,
 )
+from benchmark.memorising import learn_by_heart
 from benchmark.registry import DATASETS, METHODS
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
@@ -60,6 +62,13 @@ def test_a_method_keeps_the_contract(subject: Subject, check: Callable[[Subject]
 @pytest.mark.parametrize("check", ON_LARGER_FRAMES, ids=lambda check: check.__name__)
 def test_a_method_keeps_it_on_larger_frames(larger_subject: Subject, check: Callable[[Subject], None]) -> None:
     check(larger_subject)
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS.names() if METHODS.get(name).is_trainable])
+def test_a_few_places_are_learnt_by_heart(name: str, tiny_town: PreparedDataset) -> None:
+    """A short version of ``crossplace check-method NAME --by-heart``."""
+    memory = learn_by_heart(new_method(name), tiny_town, n_places=4, early_steps=30, most_steps=300, budget_s=600.0)
+    assert memory.before < memory.recall == 1, str(memory)
 
 
 # --- datasets ------------------------------------------------------------------------------------

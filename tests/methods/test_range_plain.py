@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-from overfitting import SPLIT, image_to_cloud_recall, overfit, samples_far_apart
 
 from benchmark.loading import load_sample
+from benchmark.memorising import SPLIT
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, collate
 from methods.layers.cross_modal import TripletTraining
@@ -74,12 +74,3 @@ def test_the_loss_is_that_of_a_loop_over_triplets_across_modalities(batch: Batch
     assert stage.score({"loss": total / active, "active": active, "triplets": triplets}) == pytest.approx(
         total / triplets, rel=1e-4
     )
-
-
-def test_a_few_pairs_are_learnt_by_heart(tiny_town: PreparedDataset) -> None:
-    samples = samples_far_apart(tiny_town, 4)
-    torch.manual_seed(0)
-    method = RangePlain(PRESETS["quick"])
-    assert image_to_cloud_recall(method, samples) < 1
-    overfit(method, samples, steps=30)
-    assert image_to_cloud_recall(method, samples) == 1

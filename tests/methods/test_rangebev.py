@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from overfitting import SPLIT, image_to_cloud_recall, overfit, samples_far_apart
 from torch import Tensor, nn
 
 from benchmark.descriptors import Descriptors
 from benchmark.encoding import encode
 from benchmark.loading import load_sample
+from benchmark.memorising import SPLIT, learn_by_heart, own_cloud_recall, places_apart
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, Fusion, collate
 from methods.layers.bev import BevGrid
@@ -139,11 +139,10 @@ def test_each_variant_changes_every_preset_but_those_that_are_so(name: str) -> N
     assert same == {"range-first": ["quick"], "bev-first": ["gpu", "paper"]}.get(name, [])
 
 
-def test_a_few_pairs_are_learnt_by_heart_with_both_descriptors(tiny_town: PreparedDataset) -> None:
-    samples = samples_far_apart(tiny_town, 4)
+def test_places_are_learnt_by_heart_with_both_descriptors(tiny_town: PreparedDataset) -> None:
     torch.manual_seed(0)
-    quick = PRESETS["quick"]
-    method = RangeBev(replace(quick, backbone_block=2, image_size=(48, 64), range_size=(32, 64)))
-    assert image_to_cloud_recall(method, samples) < 1
-    overfit(method, samples, steps=40)
-    assert [image_to_cloud_recall(method, samples, descriptor) for descriptor in (0, 1)] == [1, 1]
+    method = RangeBev(replace(PRESETS["quick"], backbone_block=2, image_size=(48, 64), range_size=(32, 64)))
+    learn_by_heart(method, tiny_town, n_places=4, early_steps=20, most_steps=40, budget_s=600.0)
+    rows = places_apart(tiny_town.frames, 4, 50.0)
+    samples = [load_sample(tiny_town, tiny_town.frame(row), ("image", "cloud")) for row in rows]
+    assert [own_cloud_recall(method, samples, descriptor) for descriptor in (0, 1)] == [1, 1]

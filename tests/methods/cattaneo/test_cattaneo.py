@@ -264,22 +264,3 @@ def test_missing_calibration_is_a_sentence(small_world: PreparedDataset) -> None
     bare = replace(sample, camera_from_lidar=None, frame=replace(sample.frame, camera_from_lidar=None))
     with pytest.raises(CrossplaceError, match="morning-3: this method needs intrinsics and camera_from_lidar"):
         new_method().cloud_inputs(collate([bare]))
-
-
-def test_a_few_pairs_are_learnt_by_heart(batch: Batch) -> None:
-    """Seconds of what the preset `quick` must do with 16 pairs in five minutes."""
-    method = new_method(replace(SMALL, mining="all", dropout=0.0))
-    for norm in method.modules():
-        if isinstance(norm, RowNorm):
-            norm.momentum = 1.0  # else hundreds of steps until its statistics are those of the frames
-    train(stage_of(method, "teacher"), batch, steps=30)
-    stage = stage_of(method, "student")
-    with torch.no_grad():
-        stage.eval().before(iter([batch]))
-    train(stage_of(method, "student"), batch, steps=50, learning_rate=3e-2)
-    method.eval()
-    pairs = [0, 2, 4]
-    with torch.inference_mode():
-        images = method.encode_images(method.image_inputs(batch))["main"][pairs, 0]
-        clouds = method.encode_clouds(method.cloud_inputs(batch))["main"][pairs, 0]
-    assert torch.cdist(images, clouds).argmin(1).tolist() == [0, 1, 2]

@@ -266,24 +266,3 @@ def test_batches_hold_frames_with_their_hard_partners(small_world: PreparedDatas
     position_m = small_world.frames.position_m
     for first, second in (batch[i : i + 2] for batch in batches for i in range(0, len(batch), 2)):
         assert 2.0 < np.hypot(*(position_m[first, :2] - position_m[second, :2])) <= 12.5
-
-
-def test_a_few_pairs_are_learnt_by_heart(small_world: PreparedDataset) -> None:
-    """Seconds of what the preset `quick` must do with 16 pairs in five minutes."""
-    method = new_method(replace(SMALL, mining="all", fill_radius=1))
-    stage = stage_of(method)
-    batch = batch_of(small_world, 0, 2, 4, 6, 8, 10)
-    with torch.no_grad():
-        stage.eval().before(iter([batch]))
-    optimizer = torch.optim.Adam(method.parameters(), lr=1e-3)
-    method.train()
-    for _ in range(40):
-        output = stage(batch)
-        optimizer.zero_grad()
-        (output.loss_sum / output.count).backward()
-        optimizer.step()
-    method.eval()
-    with torch.inference_mode():
-        images = method.encode_images(method.image_inputs(batch))["main"][:, 0]
-        clouds = method.encode_clouds(method.cloud_inputs(batch))["main"][:, 0]
-    assert torch.cdist(images, clouds).argmin(1).tolist() == list(range(6))

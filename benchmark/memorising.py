@@ -1,0 +1,121 @@
+"""Whether a method can learn a few places by heart: one that cannot learns nothing from many either."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+
+from benchmark.encoding import encode_batch
+from benchmark.loading import load_sample
+from benchmark.ranking import distances
+from benchmark.training import optimizer_of
+from datasets.base import Frames, Selection, Split
+from datasets.errors import CrossplaceError
+from datasets.prepared import PreparedDataset
+from methods.base import Method, Sample, Stage, collate
+
+SPLIT = Split(train=Selection(), validation=Selection())
+LOOK_EVERY = 10
+"""Steps between two looks at whether all places are known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """How well some places are known, and what that took."""
+
+    before: float
+    """Recall of the untrained method."""
+    recall: float
+    """Share of images whose nearest cloud is the one of their own frame."""
+    steps: int
+    seconds: float
+
+    def __str__(self) -> str:
+        """As a sentence says it."""
+        return f"{self.before:.0%} untrained, {self.recall:.0%} after {self.steps} steps and {self.seconds:.0f} s"
+
+
+def learn_by_heart(
+    method: Method,
+    dataset: PreparedDataset,
+    *,
+    n_places: int = 16,
+    apart_m: float = 50.0,
+    early_steps: int = 100,
+    most_steps: int = 1000,
+    budget_s: float = 300.0,
+) -> Memory:
+    """Train ``method`` on ``n_places`` that lie ``apart_m`` from each other, until each image finds its own cloud.
+
+    All stages in order, each with its optimiser at its first learning rate, on one batch: each place beside the nearest
+    other frame, for stages that compare images of one place. The last stage goes on until all is known, every
+    other for ``early_steps``; none beyond ``most_steps`` or its part of ``budget_s``. No augmentation.
+
+    Raises:
+        CrossplaceError: too few places lie so far apart.
+    """
+    places = places_apart(dataset.frames, n_places, apart_m)
+    pairs = zip(places, _neighbours(dataset.frames, places), strict=True)
+    samples = [load_sample(dataset, dataset.frame(row), ("image", "cloud")) for pair in pairs for row in pair]
+    asked = samples[::2]
+    started, done, before = time.monotonic(), 0, own_cloud_recall(method, asked)
+    stages = method.stages(SPLIT)
+    for number, stage in enumerate(stages, start=1):
+        is_last = number == len(stages)
+        for step in _steps(method, stage, samples, most_steps if is_last else early_steps):
+            done += 1
+            if is_last and step % LOOK_EVERY == 0 and own_cloud_recall(method, asked) == 1:
+                break
+            if time.monotonic() - started > budget_s * number / len(stages):
+                break
+    recall, seconds = own_cloud_recall(method, asked), time.monotonic() - started
+    return Memory(before=before, recall=recall, steps=done, seconds=seconds)
+
+
+def places_apart(frames: Frames, n: int, apart_m: float) -> list[int]:
+    """Rows of ``n`` frames, drawn with a fixed seed, of which no two are nearer than ``apart_m``."""
+    east_north_m, rows = frames.position_m[:, :2], list[int]()
+    for row in np.random.default_rng(0).permutation(len(frames)).tolist():
+        if all(np.linalg.norm(east_north_m[row] - east_north_m[other]) >= apart_m for other in rows):
+            rows.append(row)
+        if len(rows) == n:
+            return rows
+    raise CrossplaceError(f"only {len(rows)} places lie {apart_m:g} m apart, of {n}: choose a larger dataset")
+
+
+def own_cloud_recall(method: Method, samples: Sequence[Sample], descriptor: int = 0) -> float:
+    """Share of ``samples`` whose image is nearest to their own cloud, by one of the descriptors."""
+    spec = method.eval().descriptors[descriptor]
+    with torch.inference_mode():
+        encoded = encode_batch(method, collate(samples))
+    images, clouds = (encoded[m][spec.name].numpy() for m in ("image", "cloud"))
+    return float((distances(images, clouds, spec.distance).argmin(1) == np.arange(len(samples))).mean())
+
+
+def _steps(method: Method, stage: Stage, samples: Sequence[Sample], most: int) -> Iterator[int]:
+    """Train ``stage`` on one batch; yields the number of steps done, from 1, between them."""
+    batch = collate(samples)
+    with torch.no_grad():
+        stage.eval().before(iter([batch]))
+    method.requires_grad_(False)
+    optimizer = optimizer_of(stage)
+    for group in optimizer.param_groups:
+        group["lr"] = stage.recipe.learning_rate * group["learning_rate_factor"]
+    for step in range(1, most + 1):
+        stage.eval()
+        for module in stage.trainable():
+            module.train()
+        output = stage(batch)
+        optimizer.zero_grad()
+        (output.loss_sum / output.count.clamp(min=1)).backward()
+        optimizer.step()
+        yield step
+
+
+def _neighbours(frames: Frames, rows: Sequence[int]) -> list[int]:
+    """The nearest other frame of each."""
+    _, nearest = cKDTree(frames.position_m).query(frames.position_m[list(rows)], k=2)
+    return [int(b if a == row else a) for (a, b), row in zip(nearest, rows, strict=True)]
