@@ -8,8 +8,9 @@ from benchmark.registry import unknown
 from benchmark.request import Request
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
-from methods.base import Method, MethodConfig, Recipe
+from methods.base import Method, MethodConfig
 from methods.layers.depth import with_depth, without_folder
+from methods.recipe import Recipe
 
 
 def configure(method: type[Method], request: Request) -> MethodConfig:

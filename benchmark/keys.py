@@ -45,5 +45,5 @@ def code_of(kind: type) -> str:
     own = Path(inspect.getfile(kind))
     shared = Path(inspect.getfile(methods.base)).parent
     files = [*(own.parent.glob("*.py") if own.name == "__init__.py" else [own])]
-    files += [shared / "base.py", *(shared / "layers").glob("*.py")]
+    files += [shared / "base.py", shared / "recipe.py", *(shared / "layers").glob("*.py")]
     return key_of([(f.name, hashlib.sha256(f.read_bytes()).hexdigest()) for f in sorted(files)])

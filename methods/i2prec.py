@@ -17,7 +17,6 @@ from methods.base import (
     Method,
     MethodCard,
     MethodConfig,
-    Recipe,
     Sampler,
     Stage,
     StageOutput,
@@ -31,6 +30,7 @@ from methods.layers.losses import batch_all_triplet, batch_hard_triplet, cross_m
 from methods.layers.netvlad import NetVLAD, initialise_clusters
 from methods.layers.projection import network_from_lidar, project, transform_points
 from methods.layers.samplers import PairSampler
+from methods.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,6 @@ from methods.base import (
     Method,
     MethodCard,
     MethodConfig,
-    ParameterGroup,
-    Recipe,
     Sample,
     Sampler,
     Stage,
@@ -35,6 +33,7 @@ from methods.layers.coarse_dropout import CoarseDropout
 from methods.layers.losses import soft_target_cross_entropy, symmetric_info_nce
 from methods.layers.range_image import RangeView, as_pixels, range_shares
 from methods.layers.samplers import ShuffleSampler
+from methods.recipe import ParameterGroup, Recipe
 
 HDL64_AHEAD = RangeView(
     rows=32, columns=300, vertical_fov_deg=(-11.0, 3.0), azimuth_deg=(60.0, -60.0), max_range_m=50.0

@@ -10,20 +10,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datasets.base import Split
-from methods.base import (
-    Batch,
-    DescriptorSpec,
-    ImageInput,
-    Method,
-    MethodCard,
-    MethodConfig,
-    Recipe,
-    Stage,
-    Variant,
-)
+from methods.base import Batch, DescriptorSpec, ImageInput, Method, MethodCard, MethodConfig, Stage, Variant
 from methods.layers.cross_modal import CrossModalTriplets, TripletTraining
 from methods.layers.pooled_encoder import PooledEncoder
 from methods.layers.range_image import RangeView, as_pixels, range_shares
+from methods.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,6 @@ from methods.base import (
     Method,
     MethodCard,
     MethodConfig,
-    Recipe,
     Stage,
     Variant,
 )
@@ -33,6 +32,7 @@ from methods.layers.depth_network import DepthNetwork
 from methods.layers.pooled_encoder import PooledEncoder
 from methods.layers.projection import network_from_lidar, project, transform_points
 from methods.layers.range_image import RangeView, as_pixels, range_shares
+from methods.recipe import Recipe
 
 View = Literal["range", "bev"]
 """What a descriptor is made of: the scene as seen ahead, or from above."""

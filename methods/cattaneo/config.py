@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from methods.base import MethodConfig, Recipe, Variant
+from methods.base import MethodConfig, Variant
 from methods.layers.distillation import Augmentation, TeacherConfig
 from methods.layers.voxels import VoxelGrid
+from methods.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,8 +27,9 @@ from torch.nn import functional
 from datasets.base import Frame
 from datasets.errors import CrossplaceError
 from datasets.files import read_json, read_npy
-from methods.base import Batch, MethodConfig, Recipe, Stage
+from methods.base import Batch, MethodConfig, Stage
 from methods.layers.depth_network import DepthNetwork, DepthProvider, DepthStage, NetworkDepth
+from methods.recipe import Recipe
 
 DESCRIPTION = "depth.json"
 PLUGINS = "crossplace.depth"

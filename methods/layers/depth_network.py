@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from datasets.base import Frames, Lidar
-from methods.base import Batch, ImageInput, Recipe, Sample, Sampler, Stage, StageOutput
+from methods.base import Batch, ImageInput, Sample, Sampler, Stage, StageOutput
 from methods.layers.augment import colour_jitter, mirror
 from methods.layers.camera_plane import depth_image
 from methods.layers.samplers import ShuffleSampler
+from methods.recipe import Recipe
 
 NEAREST_M, FARTHEST_M = 0.5, 300.0
 """Predictions are kept within."""

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from methods.base import MethodConfig, Recipe
+from methods.base import MethodConfig
 from methods.layers.depth import DepthSource
 from methods.layers.depth_network import DepthNetwork
+from methods.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from methods.base import MethodConfig, Recipe, Variant
+from methods.base import MethodConfig, Variant
+from methods.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

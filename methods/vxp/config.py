@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from methods.base import MethodConfig, Recipe
+from methods.base import MethodConfig
 from methods.layers.distillation import Augmentation, TeacherConfig
 from methods.layers.voxels import VoxelGrid
+from methods.recipe import Recipe
 from methods.vxp import published
 
 

@@ -22,13 +22,13 @@ from methods.base import (
     Method,
     MethodCard,
     MethodConfig,
-    Recipe,
     Sample,
     Sampler,
     Stage,
     StageOutput,
 )
 from methods.layers.samplers import PairSampler, ShuffleSampler
+from methods.recipe import Recipe
 
 SIZE = 4
 

@@ -28,8 +28,9 @@ from datasets.base import Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.files import sealed, sha256_of, unsealed
 from datasets.prepared import PreparedDataset
-from methods.base import Recipe, ShippedWeights
+from methods.base import ShippedWeights
 from methods.layers import sparse_backend, sparse_spconv
+from methods.recipe import Recipe
 
 
 @pytest.fixture

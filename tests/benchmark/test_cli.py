@@ -21,8 +21,8 @@ from benchmark.registry import DATASETS, METHODS
 from benchmark.result import Result
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
-from methods.base import Recipe
 from methods.layers import sparse_spconv
+from methods.recipe import Recipe
 
 REPOSITORY = Path(__file__).parents[2]
 COMMANDS = [

@@ -19,7 +19,8 @@ from datasets.base import Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, ParameterGroup, Recipe, StageOutput
+from methods.base import Batch, StageOutput
+from methods.recipe import ParameterGroup, Recipe
 
 CPU = TrainingOptions(accelerator="cpu")
 RECIPE = Recipe(epochs=3, batch_size=4, learning_rate=0.01, learning_rate_floor=0.001)

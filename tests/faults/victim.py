@@ -20,8 +20,8 @@ import torch
 from benchmark import bench, encoding, training
 from benchmark.registry import METHODS
 from benchmark.request import Request
-from methods.base import Recipe
 from methods.layers.voxels import VoxelGrid
+from methods.recipe import Recipe
 from methods.vxp import Vxp
 
 

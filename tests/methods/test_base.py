@@ -9,7 +9,8 @@ from torch.nn import functional
 from benchmark.loading import load_sample
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from methods.base import ImageInput, Recipe, Sample, collate
+from methods.base import ImageInput, Sample, collate
+from methods.recipe import Recipe
 
 
 def samples_of(dataset: PreparedDataset, *rows: int) -> list[Sample]:

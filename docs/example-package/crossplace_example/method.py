@@ -17,13 +17,13 @@ from methods.base import (
     Method,
     MethodCard,
     MethodConfig,
-    Recipe,
     Sampler,
     Stage,
     StageOutput,
 )
 from methods.layers.losses import batch_all_triplet, pair_masks
 from methods.layers.samplers import PairSampler
+from methods.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

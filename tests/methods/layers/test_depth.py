@@ -21,7 +21,7 @@ from benchmark.request import Request
 from datasets.base import Frame
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, MethodConfig, Recipe, collate
+from methods.base import Batch, MethodConfig, collate
 from methods.layers import depth
 from methods.layers.depth import (
     DepthFiles,
@@ -35,6 +35,7 @@ from methods.layers.depth import (
     without_folder,
 )
 from methods.layers.depth_network import DepthNetwork, NetworkDepth
+from methods.recipe import Recipe
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from torch import Tensor
 from benchmark.loading import load_sample
 from datasets.base import Lidar
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Clouds, Recipe, collate
+from methods.base import Batch, Clouds, collate
 from methods.layers.depth_network import DepthCnn, DepthNetwork, DepthStage, NetworkDepth, is_swept, lidar_depth
+from methods.recipe import Recipe
 
 RECIPE = Recipe(epochs=1, batch_size=2, learning_rate=1e-3, learning_rate_floor=0.0)
 AHEAD = torch.tensor([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
