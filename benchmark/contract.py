@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from benchmark.checkpoint import load_weights, save_weights
 from benchmark.encoding import encode_batch
 from benchmark.loading import load_sample
-from benchmark.memorising import SPLIT, learn_by_heart
+from benchmark.memorising import SPLIT, learn_by_heart, places_apart
 from benchmark.registry import METHODS
 from datasets.base import Modality
 from datasets.errors import CrossplaceError
@@ -338,7 +338,13 @@ class Verdict:
 
 
 def run_checks(name: str, dataset: PreparedDataset, *, by_heart: bool = False) -> Iterator[Verdict]:
-    """Every check on the registered method ``name``, on frames of ``dataset``; ``learns_by_heart`` if wanted."""
+    """Every check on the registered method ``name``, on frames of ``dataset``; ``learns_by_heart`` if wanted.
+
+    Raises:
+        CrossplaceError: ``dataset`` is too small for what is wanted.
+    """
+    if by_heart:
+        places_apart(dataset.frames)
     subject = Subject.of(name, dataset)
     for check in (*CHECKS, learns_by_heart) if by_heart else CHECKS:
         what = (check.__doc__ or check.__name__).splitlines()[0]

@@ -18,6 +18,8 @@ from datasets.prepared import PreparedDataset
 from methods.base import Method, Sample, Stage, collate
 
 SPLIT = Split(train=Selection(), validation=Selection())
+N_PLACES = 16
+APART_M = 50.0
 LOOK_EVERY = 10
 """Steps between two looks at whether all places are known."""
 
@@ -42,8 +44,8 @@ def learn_by_heart(
     method: Method,
     dataset: PreparedDataset,
     *,
-    n_places: int = 16,
-    apart_m: float = 50.0,
+    n_places: int = N_PLACES,
+    apart_m: float = APART_M,
     early_steps: int = 100,
     most_steps: int = 1000,
     budget_s: float = 300.0,
@@ -75,7 +77,7 @@ def learn_by_heart(
     return Memory(before=before, recall=recall, steps=done, seconds=seconds)
 
 
-def places_apart(frames: Frames, n: int, apart_m: float) -> list[int]:
+def places_apart(frames: Frames, n: int = N_PLACES, apart_m: float = APART_M) -> list[int]:
     """Rows of ``n`` frames, drawn with a fixed seed, of which no two are nearer than ``apart_m``."""
     east_north_m, rows = frames.position_m[:, :2], list[int]()
     for row in np.random.default_rng(0).permutation(len(frames)).tolist():
