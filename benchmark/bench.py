@@ -131,13 +131,16 @@ class Bench:
     def stage_folders(self, stages: Sequence[Stage]) -> dict[str, Path]:
         """Where each stage keeps its checkpoints: one folder for all configurations that teach it the same.
 
-        Its key holds the configuration without the fields that the stage ignores, and the keys of the stages before.
+        Its key holds the method and its code, or what all methods share, the configuration without the fields that the
+        stage ignores, and the key of the stage before.
         """
-        folders, key = {}, key_of(self.request.method, self.request.seed, self.code, benchmark.__version__)
+        folders, before = {}, ""
         for stage in stages:
+            owner, code = ("shared", code_of()) if stage.is_shared else (self.request.method, self.code)
             read = {name: value for name, value in plain(self.identity).items() if name not in stage.ignores}
-            key = key_of(key, stage.name, read, *self._training_data)
-            name = f"{self.request.method}-{stage.name}-{self.dataset.name}-s{self.request.seed}-{key}"
+            base = (owner, self.request.seed, code, benchmark.__version__, before)
+            before = key_of(*base, stage.name, read, *self._training_data)
+            name = f"{owner}-{stage.name}-{self.dataset.name}-s{self.request.seed}-{before}"
             folders[stage.name] = self.request.runs / "stages" / name
         return folders
 

@@ -40,10 +40,14 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
-def code_of(kind: type) -> str:
-    """Hash of the source that a method's numbers come from: its file or package, the interface, the shared layers."""
-    own = Path(inspect.getfile(kind))
+def code_of(kind: type | None = None) -> str:
+    """Hash of the source that a method's numbers come from: its file or package, the interface, the shared layers.
+
+    Of no method, of what all share.
+    """
     shared = Path(inspect.getfile(methods.base)).parent
-    files = [*(own.parent.glob("*.py") if own.name == "__init__.py" else [own])]
-    files += [shared / "base.py", shared / "recipe.py", *(shared / "layers").glob("*.py")]
+    files = [shared / "base.py", shared / "recipe.py", *(shared / "layers").glob("*.py")]
+    if kind:
+        own = Path(inspect.getfile(kind))
+        files += own.parent.glob("*.py") if own.name == "__init__.py" else [own]
     return key_of([(f.name, hashlib.sha256(f.read_bytes()).hexdigest()) for f in sorted(files)])

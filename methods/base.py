@@ -294,6 +294,9 @@ class Stage(nn.Module):
     ignores: tuple[str, ...] = ()
     """Fields of the configuration that cannot change what this stage learns: configurations that differ in nothing
     else share its outcome."""
+    is_shared: bool = False
+    """Methods, too, share its outcome: nothing of a method's own code takes part. Such a stage is the first, trains
+    what is built first, and what it trains has the same names in all methods that have it."""
 
     def trainable(self) -> Sequence[nn.Module]:
         """The modules whose parameters are optimised and that run in training mode; all others are frozen."""

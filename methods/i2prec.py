@@ -25,7 +25,13 @@ from methods.base import (
 from methods.layers.backbone import ImageBackbone
 from methods.layers.bev import BevGrid, bev_image, pseudo_points, thinned
 from methods.layers.depth import DepthSource, depth_provider, depth_stages
-from methods.layers.depth_network import DepthNetwork
+from methods.layers.depth_network import (
+    DEPTH_RECIPE,
+    GPU_DEPTH_RECIPE,
+    QUICK_DEPTH,
+    QUICK_DEPTH_RECIPE,
+    DepthNetwork,
+)
 from methods.layers.losses import batch_all_triplet, batch_hard_triplet, cross_modal_masks, mean_over_triplets
 from methods.layers.netvlad import NetVLAD, initialise_clusters
 from methods.layers.projection import network_from_lidar, project, transform_points
@@ -62,7 +68,7 @@ class I2pRecConfig(MethodConfig):
     """Of each anchor the hardest triplet in the batch counts, or all do."""
     scale_augmentation: float = 0.1
     """Depth is scaled at random by factors in 1 ± this: depth networks err in scale."""
-    depth_stage: Recipe = Recipe(epochs=20, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.8)
+    depth_stage: Recipe = DEPTH_RECIPE
     """Of the built-in depth network."""
     retrieval: Recipe = Recipe(
         epochs=40, batch_size=16, learning_rate=1e-4, learning_rate_floor=1e-6, decay=0.5, decay_every=10
@@ -72,19 +78,19 @@ class I2pRecConfig(MethodConfig):
 _PAPER = I2pRecConfig()
 _GPU = replace(
     _PAPER,
-    depth_stage=replace(_PAPER.depth_stage, budget_s=120.0),
+    depth_stage=GPU_DEPTH_RECIPE,
     retrieval=replace(_PAPER.retrieval, batch_size=32, budget_s=420.0),
 )
 _QUICK = replace(
     _PAPER,
     weights="none",
-    depth=DepthNetwork(height=96, width=128, channels=(16, 32, 48, 64)),
+    depth=QUICK_DEPTH,
     depth_size=(48, 64),
     grid=BevGrid(rows=96, columns=96, forward_m=(0.0, 38.4), left_m=(-19.2, 19.2), height_m=(-3.0, 9.0)),
     backbone="resnet18",
     clusters=16,
     hardest=False,
-    depth_stage=Recipe(epochs=2, batch_size=8, learning_rate=2e-3, learning_rate_floor=1e-5, decay=0.5, decay_every=1),
+    depth_stage=QUICK_DEPTH_RECIPE,
     retrieval=Recipe(epochs=7, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.6, decay_every=1),
 )
 """For two CPU cores: ResNet-18 from scratch, cells of 0.4 m, ten minutes. All triplets: the hardest collapse from

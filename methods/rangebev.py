@@ -28,7 +28,13 @@ from methods.base import (
 from methods.layers.bev import BevGrid, bev_image, pseudo_points, thinned
 from methods.layers.cross_modal import CrossModalTriplets, TripletTraining
 from methods.layers.depth import DepthSource, depth_provider, depth_stages
-from methods.layers.depth_network import DepthNetwork
+from methods.layers.depth_network import (
+    DEPTH_RECIPE,
+    GPU_DEPTH_RECIPE,
+    QUICK_DEPTH,
+    QUICK_DEPTH_RECIPE,
+    DepthNetwork,
+)
 from methods.layers.pooled_encoder import PooledEncoder
 from methods.layers.projection import network_from_lidar, project, transform_points
 from methods.layers.range_image import RangeView, as_pixels, range_shares
@@ -78,7 +84,7 @@ class RangeBevConfig(MethodConfig):
     training: TripletTraining = TripletTraining(margin=0.2)
     """Deviation: one margin and the protocol's radii; published margins follow the similarity of the clouds, which is
     part of how their training data was prepared."""
-    depth_stage: Recipe = Recipe(epochs=20, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.8)
+    depth_stage: Recipe = DEPTH_RECIPE
     """Of the built-in depth network."""
     recipe: Recipe = Recipe(
         epochs=80, batch_size=16, learning_rate=1e-5, learning_rate_floor=1e-7, decay=0.95, weight_decay=1e-4
@@ -99,18 +105,16 @@ PRESETS: dict[str, MethodConfig] = {
         range_size=(64, 96),
         grid=replace(_PAPER.grid, rows=64, columns=64),
         slice_m=0.8,
-        depth=DepthNetwork(height=96, width=128, channels=(16, 32, 48, 64)),
+        depth=QUICK_DEPTH,
         depth_size=(48, 64),
         retrieved_by="range",
         training=TripletTraining(mining="all"),
-        depth_stage=Recipe(
-            epochs=2, batch_size=8, learning_rate=2e-3, learning_rate_floor=1e-5, decay=0.5, decay_every=1
-        ),
+        depth_stage=QUICK_DEPTH_RECIPE,
         recipe=Recipe(epochs=4, batch_size=16, learning_rate=5e-4, learning_rate_floor=1e-5, decay=0.5, decay_every=1),
     ),
     "gpu": replace(
         _PAPER,
-        depth_stage=replace(_PAPER.depth_stage, budget_s=120.0),
+        depth_stage=GPU_DEPTH_RECIPE,
         recipe=replace(_PAPER.recipe, learning_rate=1e-4, budget_s=420.0),
     ),
     "paper": _PAPER,

@@ -119,7 +119,7 @@ def depth_provider(source: DepthSource, height: int, width: int) -> DepthProvide
 def depth_stages(provider: DepthProvider, config: MethodConfig, recipe: Recipe) -> list[Stage]:
     """The stage that trains the provider, if there is anything to train: the first of the method.
 
-    It reads nothing of the configuration but ``depth`` and ``depth_stage``, so that all configurations of a method
+    It reads nothing of the configuration but ``depth`` and ``depth_stage``, so that all configurations of all methods
     that agree in these share its outcome.
     """
     if not isinstance(provider, NetworkDepth) or not recipe.epochs:

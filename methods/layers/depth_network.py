@@ -44,6 +44,17 @@ class DepthNetwork:
     """Colour jitter in training."""
 
 
+QUICK_DEPTH = DepthNetwork(height=96, width=128, channels=(16, 32, 48, 64))
+"""For two CPU cores."""
+DEPTH_RECIPE = Recipe(epochs=20, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.8)
+"""Ours, as the network is."""
+GPU_DEPTH_RECIPE = replace(DEPTH_RECIPE, budget_s=120.0)
+QUICK_DEPTH_RECIPE = Recipe(
+    epochs=2, batch_size=8, learning_rate=2e-3, learning_rate_floor=1e-5, decay=0.5, decay_every=1
+)
+"""About a minute of one core on the small town."""
+
+
 class DepthCnn(nn.Module):
     """Encoder and decoder with skips: log of depth at half of the input's size.
 
@@ -119,6 +130,7 @@ class DepthStage(Stage):
     """
 
     name = "depth"
+    is_shared = True
 
     def __init__(self, provider: NetworkDepth, recipe: Recipe, ignores: tuple[str, ...]) -> None:
         super().__init__()

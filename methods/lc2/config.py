@@ -4,7 +4,13 @@ from dataclasses import dataclass, replace
 
 from methods.base import MethodConfig
 from methods.layers.depth import DepthSource
-from methods.layers.depth_network import DepthNetwork
+from methods.layers.depth_network import (
+    DEPTH_RECIPE,
+    GPU_DEPTH_RECIPE,
+    QUICK_DEPTH,
+    QUICK_DEPTH_RECIPE,
+    DepthNetwork,
+)
 from methods.recipe import Recipe
 
 
@@ -47,8 +53,8 @@ class Lc2Config(MethodConfig):
     """Of each anchor."""
     scale_augmentation: float = 0.2
     """Depth is scaled at random by factors in 1 ± this."""
-    depth_stage: Recipe = Recipe(epochs=20, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.8)
-    """Of the built-in depth network; our choice."""
+    depth_stage: Recipe = DEPTH_RECIPE
+    """Of the built-in depth network."""
     contrastive: Recipe = Recipe(
         epochs=20,
         batch_size=4,
@@ -91,7 +97,7 @@ class Lc2Config(MethodConfig):
 _PAPER = Lc2Config()
 _GPU = replace(
     _PAPER,
-    depth_stage=replace(_PAPER.depth_stage, budget_s=120.0),
+    depth_stage=GPU_DEPTH_RECIPE,
     contrastive=replace(_PAPER.contrastive, batch_size=16, budget_s=240.0),
     vlad=replace(_PAPER.vlad, batch_size=28, budget_s=60.0),
     triplet=replace(_PAPER.triplet, batch_size=28, budget_s=180.0),
@@ -112,7 +118,7 @@ def _short(epochs: int, learning_rate: float) -> Recipe:
 _QUICK = replace(
     _PAPER,
     weights="none",
-    depth=DepthNetwork(height=96, width=128, channels=(16, 32, 48, 64)),
+    depth=QUICK_DEPTH,
     backbone="resnet18",
     backbone_block=2,
     image_size=(64, 128),
@@ -120,7 +126,7 @@ _QUICK = replace(
     fov_deg=None,
     range_columns=360,
     training_views=1,
-    depth_stage=replace(_short(2, 2e-3), batch_size=8),
+    depth_stage=QUICK_DEPTH_RECIPE,
     contrastive=_short(2, 1e-3),
     vlad=_short(0, 1e-3),
     triplet=_short(5, 5e-4),

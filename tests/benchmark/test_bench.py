@@ -21,6 +21,7 @@ from benchmark.intervals import hypergeometric_recall
 from benchmark.keys import plain
 from benchmark.perturbations import PERTURBATIONS
 from benchmark.preparing import locate, prepare
+from benchmark.registry import METHODS
 from benchmark.request import Request
 from benchmark.result import RANKS, Result
 from benchmark.training_report import TrainingReport
@@ -504,12 +505,35 @@ def test_the_random_row_lies_within_what_chance_allows(job: Callable[..., Bench]
     assert abs(hits.mean() - chance.mean()) < 4 * spread
 
 
+# --- what methods share --------------------------------------------------------------------------
+
+
+def test_a_shared_stage_is_trained_by_the_first_method_that_has_it(
+    toy: Any, job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toy.Teach, "is_shared", True)
+    monkeypatch.setattr(toy.Teach, "ignores", ("align",))
+    toy.Twin = type("Twin", (toy.Toy,), {"card": replace(toy.Toy.card, name="twin")})
+    monkeypatch.setitem(METHODS.entries, "twin", "toy:Twin")
+    job().run()
+    stages = job().request.runs / "stages"
+    [taught] = stages.glob("shared-teach-*")
+    before = files_below(taught)
+    job(method="twin").run()
+    assert sorted(path.name.rsplit("-", 3)[0] for path in stages.iterdir() if path.is_dir()) == [
+        "shared-teach",
+        "toy-align",
+        "twin-align",
+    ]
+    assert files_below(taught) == before
+
+
 # --- what a key must know ------------------------------------------------------------------------
 
 
 def test_changed_code_is_another_run(job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
     before = keys(job())
-    monkeypatch.setattr(bench, "code_of", lambda kind: "edited")
+    monkeypatch.setattr(bench, "code_of", lambda kind=None: "edited")
     assert changed(before, job()) == set(KEYS)
 
 

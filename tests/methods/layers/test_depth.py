@@ -18,7 +18,7 @@ from benchmark.keys import plain
 from benchmark.loading import load_sample
 from benchmark.registry import METHODS
 from benchmark.request import Request
-from datasets.base import Frame
+from datasets.base import Frame, Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, MethodConfig, collate
@@ -309,3 +309,21 @@ def test_only_the_network_is_trained_and_reads_nothing_else(tmp_path: Path) -> N
     plugin = depth_provider(DepthPlugin(function="math:sqrt"), 8, 8)
     assert depth_stages(plugin, config, config.depth_stage) == []
     assert depth_stages(NetworkDepth(DepthNetwork(), 8, 8), config, replace(config.depth_stage, epochs=0)) == []
+
+
+def test_methods_start_one_depth_network_alike_under_one_name() -> None:
+    """What lets them share the stage that trains it: presets that agree, names that agree, weights that agree."""
+    found = []
+    for name in ("i2prec", "lc2", "rangebev"):
+        torch.manual_seed(3)
+        kind = METHODS.get(name)
+        method = kind(kind.presets["quick"])
+        first = method.stages(Split(train=Selection(), validation=Selection()))[0]
+        assert (first.name, first.is_shared) == ("depth", True)
+        [network] = first.trainable()
+        assert network is method.depth.network
+        found.append((method.config.depth, method.config.depth_stage, network.state_dict()))
+    for source, recipe, state in found[1:]:
+        assert (source, recipe) == found[0][:2]
+        assert all(torch.equal(state[key], value) for key, value in found[0][2].items())
+        assert state.keys() == found[0][2].keys()
