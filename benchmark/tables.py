@@ -18,6 +18,8 @@ from datasets.prepared import PreparedDataset
 from datasets.summary import summarise
 
 NONE = "–"
+TRAINED = ("shipped", "trained")
+"""Origins of weights that the suite's own training made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,10 +36,13 @@ class Row:
         return self.record.mean if self.result.protocol["averaging"] == "pairs" else self.record.pooled
 
 
+def _value(row: Row, name: str) -> float | None:
+    return row.headline.recall_at_one_percent if name == "1%" else row.headline.recall_at[int(name) - 1]
+
+
 def _recall(row: Row, name: str) -> str:
     """Percent with its 95 % interval."""
-    record = row.headline
-    value = record.recall_at_one_percent if name == "1%" else record.recall_at[int(name) - 1]
+    value = _value(row, name)
     if value is None:
         return NONE
     ends = row.record.intervals.get(name)
@@ -51,17 +56,23 @@ def _method(row: Row) -> str:
 
 
 def _weights(row: Row) -> str:
-    method = row.result.method
-    if method.origin in ("nothing to train", "ranker"):
+    origin = row.result.method.origin
+    if origin in ("nothing to train", "ranker"):
         return NONE
+    return ", ".join([origin, *_learnt_from(row)])
+
+
+def _learnt_from(row: Row) -> list[str]:
+    """What training began with, in words."""
+    method = row.result.method
     depth = method.config.get("depth")  # of methods that need depth from one image
-    depth_from = f", depth by {depth['source']}" if isinstance(depth, dict) and "source" in depth else ""
-    if method.origin not in ("shipped", "trained"):
-        return method.origin + depth_from
+    depth_from = [f"depth by {depth['source']}"] if isinstance(depth, dict) and "source" in depth else []
+    if method.origin not in TRAINED:
+        return depth_from
     share = method.share_of_schedule
-    cut_short = "" if share is None or share >= 1 else f", {min(round(100 * share), 99)} % of schedule"
-    scratch = ", scratch" if method.backbone_weights == "none" else ""
-    return method.origin + scratch + depth_from + cut_short
+    cut_short = [] if share is None or share >= 1 else [f"{min(round(100 * share), 99)} % of schedule"]
+    scratch = ["scratch"] if method.backbone_weights == "none" else []
+    return scratch + depth_from + cut_short
 
 
 def _perturbation(row: Row) -> str:
@@ -97,6 +108,9 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "cloud ms": _cost(lambda c: c.cloud),
     "peak MiB": _cost(lambda c: c.peak_mib),
 }
+
+
+OVER_SEEDS = ["method", "weights", "direction", "seeds", "R@1 %", "R@5 %", "R@1% %"]
 
 
 def columns_of(results: Sequence[Result]) -> dict[str, Callable[[Row], str]]:
@@ -192,11 +206,39 @@ def print_table(results: Sequence[Result], holes: Mapping[str, str] | None = Non
         console.print(note, style="dim", highlight=False)
 
 
+def over_seeds(results: Sequence[Result]) -> list[list[str]]:
+    """A line for each method and direction that was trained with several seeds: means, least and greatest."""
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows_of(results):
+        if row.result.method.origin in TRAINED:
+            method = " · ".join([_method(row), _perturbation(row)] if row.result.perturbation else [_method(row)])
+            same = (method, ", ".join(_learnt_from(row)) or NONE, row.direction.replace("->", "→"))
+            groups.setdefault(same, []).append(row)
+    return [
+        [*same, ", ".join(str(row.result.seed) for row in rows), *(_mean(rows, name) for name in ("1", "5", "1%"))]
+        for same, rows in groups.items()
+        if len({row.result.seed for row in rows}) > 1
+    ]
+
+
+def _mean(rows: Sequence[Row], name: str) -> str:
+    values = [100 * value for row in rows if (value := _value(row, name)) is not None]
+    if len(values) < len(rows):
+        return NONE
+    return f"{sum(values) / len(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
 def markdown(results: Sequence[Result]) -> str:
-    """The same table as a Markdown section."""
-    table = tabulate(cells(results), headers=list(columns_of(results)), tablefmt="github", disable_numparse=True)
+    """The same table as a Markdown section, and another of the means over seeds."""
+    table = _github(cells(results), list(columns_of(results)))
     notes = "\n".join(f"- {note}" for note in footnotes(results))
-    return f"## {title(results[0])}\n\n{table}\n\n{notes}\n"
+    means = over_seeds(results)
+    below = f"\nMeans over seeds (least to greatest):\n\n{_github(means, OVER_SEEDS)}\n" if means else ""
+    return f"## {title(results[0])}\n\n{table}\n\n{notes}\n{below}"
+
+
+def _github(rows: list[list[str]], headers: list[str]) -> str:
+    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
 
 
 def write_tables(results_folder: Path) -> tuple[Path, list[list[Result]]]:

@@ -26,6 +26,7 @@ from benchmark.tables import (
     columns_of,
     footnotes,
     markdown,
+    over_seeds,
     print_summary,
     print_table,
     title,
@@ -93,6 +94,13 @@ def recall(at_1: float | None, at_5: float | None, one_percent: float | None) ->
 
 def first_row(result: Result) -> dict[str, str]:
     return dict(zip(COLUMNS, cells([result])[0], strict=True))
+
+
+def with_recall(result: Result, at_1: float, **changes: Any) -> Result:
+    """With one direction and this recall@1, all else equal."""
+    record = recall(at_1, 0.5, None)
+    direction = result.directions["image->cloud"].model_copy(update={"mean": record, "pooled": record})
+    return result.model_copy(update={"directions": {"image->cloud": direction}} | changes)
 
 
 # --- cells ---------------------------------------------------------------------------------------
@@ -209,6 +217,24 @@ def test_variants_stand_together_seed_by_seed(stored: Callable[..., Result], tmp
 
 
 # --- marks ---------------------------------------------------------------------------------------
+
+
+def test_seeds_of_one_method_are_averaged_and_others_left_alone(stored: Callable[..., Result]) -> None:
+    of = {origin: stored(origin, trained(origin=origin)) for origin in ("shipped", "trained", "untrained")}
+    short = stored("short", trained(share_of_schedule=0.4))
+    results = [
+        with_recall(of["shipped"], 0.1, seed=0),
+        with_recall(of["trained"], 0.2, seed=1),
+        with_recall(of["trained"], 0.6, seed=2),
+        with_recall(of["untrained"], 0.9, seed=3),
+        with_recall(short, 0.8, seed=1),
+    ]
+    assert over_seeds(results) == [
+        ["vxp (quick)", "scratch", "image→cloud", "0, 1, 2", "30.0 (10.0 to 60.0)", "50.0 (50.0 to 50.0)", "–"]
+    ]
+    assert over_seeds(results[:1]) == []
+    assert "Means over seeds" in markdown(results)
+    assert "Means over seeds" not in markdown(results[3:])
 
 
 def of_dataset(result: Result, *, is_real: bool) -> Result:
