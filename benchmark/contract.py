@@ -264,7 +264,9 @@ def trains(subject: Subject) -> None:
     stages = trained.stages(SPLIT)
     require(bool(stages) == trained.is_trainable, "a method has stages if, and only if, is_trainable")
     require(len({stage.name for stage in stages}) == len(stages), "two stages have one name")
-    for stage in stages:
+    for number, stage in enumerate(stages):
+        fault = f"stage {stage.name} is shared: it must be the first and ignore what is the method's own"
+        require(not stage.is_shared or (number == 0 and bool(stage.ignores)), fault)
         trained.requires_grad_(False)
         stage.eval()
         for module in stage.trainable():

@@ -41,7 +41,7 @@ def key_of(*parts: Any) -> str:
 
 
 def code_of(kind: type | None = None) -> str:
-    """Hash of the source that a method's numbers come from: its file or package, the interface, the shared layers.
+    """Hash of the source that a method's numbers come from: its file or package, the interface, recipes, shared layers.
 
     Of no method, of what all share.
     """

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
+from jaxtyping import Int
+from numpy import ndarray
 
 from benchmark.encoding import encode_batch
 from benchmark.loading import load_sample
@@ -14,6 +15,7 @@ from benchmark.ranking import distances
 from benchmark.training import optimizer_of
 from datasets.base import Frames, Selection, Split
 from datasets.errors import CrossplaceError
+from datasets.places import neighbours
 from datasets.prepared import PreparedDataset
 from methods.base import Method, Sample, Stage, collate
 
@@ -52,15 +54,14 @@ def learn_by_heart(
 ) -> Memory:
     """Train ``method`` on ``n_places`` that lie ``apart_m`` from each other, until each image finds its own cloud.
 
-    All stages in order, each with its optimiser at its first learning rate, on one batch: each place beside the nearest
-    other frame, for stages that compare images of one place. The last stage goes on until all is known, every
+    All stages in order, each with its optimiser at its first learning rate, on one batch: each place beside another
+    frame of it, for stages that compare images of one place. The last stage goes on until all is known, every
     other for ``early_steps``; none beyond ``most_steps`` or its part of ``budget_s``. No augmentation.
 
     Raises:
         CrossplaceError: too few places lie so far apart.
     """
-    places = places_apart(dataset.frames, n_places, apart_m)
-    pairs = zip(places, _neighbours(dataset.frames, places), strict=True)
+    pairs = places_apart(dataset.frames, n_places, apart_m)
     samples = [load_sample(dataset, dataset.frame(row), ("image", "cloud")) for pair in pairs for row in pair]
     asked = samples[::2]
     started, done, before = time.monotonic(), 0, own_cloud_recall(method, asked)
@@ -77,15 +78,28 @@ def learn_by_heart(
     return Memory(before=before, recall=recall, steps=done, seconds=seconds)
 
 
-def places_apart(frames: Frames, n: int = N_PLACES, apart_m: float = APART_M) -> list[int]:
-    """Rows of ``n`` frames, drawn with a fixed seed, of which no two are nearer than ``apart_m``."""
-    east_north_m, rows = frames.position_m[:, :2], list[int]()
-    for row in np.random.default_rng(0).permutation(len(frames)).tolist():
-        if all(np.linalg.norm(east_north_m[row] - east_north_m[other]) >= apart_m for other in rows):
-            rows.append(row)
-        if len(rows) == n:
-            return rows
-    raise CrossplaceError(f"only {len(rows)} places lie {apart_m:g} m apart, of {n}: choose a larger dataset")
+def places_apart(frames: Frames, n: int = N_PLACES, apart_m: float = APART_M) -> list[tuple[int, int]]:
+    """Rows of ``n`` frames with image and cloud, no two nearer than ``apart_m``, each with another frame of its place.
+
+    Drawn with a fixed seed; a frame that is alone at its place, which is taken only if there are too few others, stands
+    beside itself. Frames of different worlds are apart.
+    """
+    usable = np.flatnonzero((frames.image != "") & (frames.cloud != ""))
+    some = frames.take(usable)
+    same_place = neighbours(some, SPLIT.positive_m, SPLIT.heading_limit_rad)
+    drawn = np.random.default_rng(0).permutation(len(some)).tolist()
+    east_north_m, found = some.position_m[:, :2], list[int]()
+    for row in sorted(drawn, key=lambda row: len(same_place[row]) == 0):
+        away_m = np.hypot(*(east_north_m[found] - east_north_m[row]).T)
+        if ((away_m >= apart_m) | (some.world[found] != some.world[row])).all():
+            found.append(row)
+        if len(found) == n:
+            return [(int(usable[row]), int(usable[_first(same_place[row], row)])) for row in found]
+    raise CrossplaceError(f"only {len(found)} places lie {apart_m:g} m apart, of {n}: choose a larger dataset")
+
+
+def _first(rows: Int[ndarray, " n"], otherwise: int) -> int:
+    return int(rows[0]) if len(rows) else otherwise
 
 
 def own_cloud_recall(method: Method, samples: Sequence[Sample], descriptor: int = 0) -> float:
@@ -115,9 +129,3 @@ def _steps(method: Method, stage: Stage, samples: Sequence[Sample], most: int) -
         (output.loss_sum / output.count.clamp(min=1)).backward()
         optimizer.step()
         yield step
-
-
-def _neighbours(frames: Frames, rows: Sequence[int]) -> list[int]:
-    """The nearest other frame of each."""
-    _, nearest = cKDTree(frames.position_m).query(frames.position_m[list(rows)], k=2)
-    return [int(b if a == row else a) for (a, b), row in zip(nearest, rows, strict=True)]

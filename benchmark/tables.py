@@ -20,6 +20,7 @@ from datasets.summary import summarise
 NONE = "–"
 TRAINED = ("shipped", "trained")
 """Origins of weights that the suite's own training made."""
+SEED_COLUMNS = ["method", "weights", "direction", "seeds", "R@1 %", "R@5 %", "R@1% %"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,20 +60,25 @@ def _weights(row: Row) -> str:
     origin = row.result.method.origin
     if origin in ("nothing to train", "ranker"):
         return NONE
-    return ", ".join([origin, *_learnt_from(row)])
+    return ", ".join([origin, *_learnt_from([row])])
 
 
-def _learnt_from(row: Row) -> list[str]:
-    """What training began with, in words."""
-    method = row.result.method
+def _learnt_from(rows: Sequence[Row]) -> list[str]:
+    """What training began with and how much of its schedule was done, in words, of one configuration's rows."""
+    method = rows[0].result.method
     depth = method.config.get("depth")  # of methods that need depth from one image
     depth_from = [f"depth by {depth['source']}"] if isinstance(depth, dict) and "source" in depth else []
     if method.origin not in TRAINED:
         return depth_from
-    share = method.share_of_schedule
-    cut_short = [] if share is None or share >= 1 else [f"{min(round(100 * share), 99)} % of schedule"]
     scratch = ["scratch"] if method.backbone_weights == "none" else []
-    return scratch + depth_from + cut_short
+    shares = sorted({_percent(row.result.method.share_of_schedule) for row in rows})
+    done = " to ".join(str(share) for share in dict.fromkeys([shares[0], shares[-1]]))
+    return scratch + depth_from + ([] if shares == [100] else [f"{done} % of schedule"])
+
+
+def _percent(share: float | None) -> int:
+    """Whole percent; 100 only of the whole."""
+    return 100 if share is None or share >= 1 else min(round(100 * share), 99)
 
 
 def _perturbation(row: Row) -> str:
@@ -108,9 +114,6 @@ COLUMNS: dict[str, Callable[[Row], str]] = {
     "cloud ms": _cost(lambda c: c.cloud),
     "peak MiB": _cost(lambda c: c.peak_mib),
 }
-
-
-OVER_SEEDS = ["method", "weights", "direction", "seeds", "R@1 %", "R@5 %", "R@1% %"]
 
 
 def columns_of(results: Sequence[Result]) -> dict[str, Callable[[Row], str]]:
@@ -206,19 +209,29 @@ def print_table(results: Sequence[Result], holes: Mapping[str, str] | None = Non
         console.print(note, style="dim", highlight=False)
 
 
-def over_seeds(results: Sequence[Result]) -> list[list[str]]:
-    """A line for each method and direction that was trained with several seeds: means, least and greatest."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
+def means_over_seeds(results: Sequence[Result]) -> list[list[str]]:
+    """A line for each configuration and direction that was trained with several seeds: means, least and greatest.
+
+    Of two results of one seed the first counts.
+    """
+    groups: dict[tuple[str, ...], dict[int, Row]] = {}
     for row in rows_of(results):
-        if row.result.method.origin in TRAINED:
-            method = " · ".join([_method(row), _perturbation(row)] if row.result.perturbation else [_method(row)])
-            same = (method, ", ".join(_learnt_from(row)) or NONE, row.direction.replace("->", "→"))
-            groups.setdefault(same, []).append(row)
-    return [
-        [*same, ", ".join(str(row.result.seed) for row in rows), *(_mean(rows, name) for name in ("1", "5", "1%"))]
-        for same, rows in groups.items()
-        if len({row.result.seed for row in rows}) > 1
-    ]
+        method = row.result.method
+        if method.origin in TRAINED:
+            same = (_name(row), method.config_key, row.direction.replace("->", "→"))
+            groups.setdefault(same, {}).setdefault(row.result.seed, row)
+    lines = []
+    for (name, _, direction), seeds in groups.items():
+        if len(seeds) > 1:
+            rows = list(seeds.values())
+            means = [_mean(rows, recall) for recall in ("1", "5", "1%")]
+            learnt = ", ".join(_learnt_from(rows)) or NONE
+            lines.append([name, learnt, direction, ", ".join(map(str, sorted(seeds))), *means])
+    return lines
+
+
+def _name(row: Row) -> str:
+    return " · ".join([_method(row), _perturbation(row)] if row.result.perturbation else [_method(row)])
 
 
 def _mean(rows: Sequence[Row], name: str) -> str:
@@ -232,8 +245,8 @@ def markdown(results: Sequence[Result]) -> str:
     """The same table as a Markdown section, and another of the means over seeds."""
     table = _github(cells(results), list(columns_of(results)))
     notes = "\n".join(f"- {note}" for note in footnotes(results))
-    means = over_seeds(results)
-    below = f"\nMeans over seeds (least to greatest):\n\n{_github(means, OVER_SEEDS)}\n" if means else ""
+    means = means_over_seeds(results)
+    below = f"\nMeans over seeds (least to greatest):\n\n{_github(means, SEED_COLUMNS)}\n" if means else ""
     return f"## {title(results[0])}\n\n{table}\n\n{notes}\n{below}"
 
 

@@ -172,6 +172,7 @@ class _StageRun:
             epochs_planned=recipe.epochs,
             best_epoch=self.progress["best_epoch"],
             seconds=round(self.progress["seconds"], 1),
+            stopped_early=recipe.is_stopped(self._scores()),
         )
 
     def _prepare(self) -> None:

@@ -18,6 +18,8 @@ class StageReport:
     epochs_planned: int
     best_epoch: int | None
     seconds: float
+    stopped_early: bool = False
+    """Whether the recipe's own rule ended it: then what was done is all of its schedule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +31,8 @@ class TrainingReport:
 
     @property
     def share_of_schedule(self) -> float:
-        """Epochs done of epochs planned, over all stages; below 1 if a time budget ended one early."""
-        planned = sum(s.epochs_planned for s in self.stages.values())
+        """Epochs done of epochs planned, over all stages; below 1 if a time budget ended one."""
+        planned = sum(s.epochs_done if s.stopped_early else s.epochs_planned for s in self.stages.values())
         return sum(s.epochs_done for s in self.stages.values()) / planned if planned else 1.0
 
     @classmethod

@@ -57,7 +57,10 @@ class Cattaneo(Method):
         self.cloud_branch = CloudBranch(self.config)
 
     def cloud_inputs(self, batch: Batch) -> CloudInputs:
-        """Points in the camera-centred network frame, voxelized."""
+        """Points in the camera-centred network frame, voxelized.
+
+        Deviation: by each frame's own calibration; published with one for all, axes swapped on KITTI and ViViD++.
+        """
         return self.cloud_branch.inputs(batch)
 
     def encode_images(self, inputs: Float[Tensor, "b 3 h w"]) -> dict[str, Float[Tensor, "b 1 d"]]:
@@ -99,7 +102,9 @@ class StudentStage(distillation.StudentStage):
     def before(self, batches: Iterable[Batch]) -> None:
         """Clusters of the untrained features, and the running statistics that go with them; new ones leave only biases.
 
-        If the configuration says so, the student's descriptors start with the spread and the mean of the teacher's.
+        Deviation: published with random centres and statistics 0 and 1. These follow training by a hundredth a step, so
+        that a short training is evaluated with statistics of nothing. If the configuration says so, the student's
+        descriptors start with the spread and the mean of the teacher's.
         """
         targets: list[Tensor] = []
 

@@ -56,8 +56,8 @@ def densified(depth_m: Depth, radius: int = 4, passes: int = 2) -> Depth:
     surroundings. So gaps between beams close, and sky farther than ``passes`` × ``radius`` from any return stays
     empty. Each image is filled by itself.
 
-    This stands for ModaLink's interpolation of the 50 nearest neighbours and its hole filling (in C++): a fixed window
-    instead of a neighbour search, to run on the device in a few convolutions.
+    Deviation: ModaLink interpolates the 50 nearest neighbours and fills holes (in C++); a fixed window instead of a
+    neighbour search runs on the device in a few convolutions.
     """
     weights = _inverse_squared_distance(radius, depth_m)
     for _ in range(passes):

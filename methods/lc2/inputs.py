@@ -20,6 +20,8 @@ COLUMNS: dict[tuple[int, float, float], int] = {
 }
 """Beams, lowest and highest beam in degrees → columns of a whole turn, as the authors' code has them."""
 COLUMNS_OF_OTHERS = 1024
+TOLERANCE_DEG = 0.5
+"""Data sheets and datasets round a sensor's lowest and highest beam differently."""
 
 
 def disparity(depth_m: Float[Tensor, "*size"], nearest_m: float) -> Float[Tensor, "*size"]:
@@ -33,7 +35,11 @@ def disparity(depth_m: Float[Tensor, "*size"], nearest_m: float) -> Float[Tensor
 
 def columns_of(lidar: Lidar) -> int:
     """Columns of a whole turn of this sensor."""
-    return COLUMNS.get((lidar.beams, *lidar.vertical_fov_deg), COLUMNS_OF_OTHERS)
+    for (beams, *fov_deg), columns in COLUMNS.items():
+        off_deg = max(abs(a - b) for a, b in zip(fov_deg, lidar.vertical_fov_deg, strict=True))
+        if lidar.beams == beams and off_deg <= TOLERANCE_DEG:
+            return columns
+    return COLUMNS_OF_OTHERS
 
 
 def camera_headings(batch: Batch) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:

@@ -84,7 +84,10 @@ class ContrastiveStage(_Lc2Stage):
         )
 
     def _turned(self, batch: Batch) -> Float[Tensor, " b"]:
-        """How far the view of each cloud is turned from where the camera looks, radians."""
+        """How far the view of each cloud is turned from where the camera looks, radians.
+
+        Deviation: one of the views is drawn for each cloud; published all eight at once, eight times the batch.
+        """
         like = batch.require_clouds().points
         if not self.is_learning:
             return like.new_zeros(len(batch))
@@ -169,7 +172,8 @@ def hard_triplets(
 ) -> Float[Tensor, " m"]:
     """Losses max(d⁺ − d⁻ + margin, 0) of each anchor with its nearest positive and its nearest negatives.
 
-    As in the authors' code (and NetVLAD's): of the positives the one that is nearest already.
+    As in the authors' code (and NetVLAD's): of the positives the one that is nearest already. Deviation: all are from
+    the batch; the authors' code mines them over all training descriptors before each epoch, a pass for every epoch.
     """
     to_positive = distance.masked_fill(~positive, torch.inf).amin(1)
     nearest = distance.masked_fill(~negative, torch.inf).topk(min(hard_negatives, len(distance)), dim=1, largest=False)

@@ -34,8 +34,9 @@ class ModaLinkConfig(MethodConfig):
     """Of the non-negative factorisation."""
     updates: int = 50
     nmf: Literal["sample", "batch", "none"] = "sample"
-    """Factorise the features of each frame by themselves, of the whole batch together (as published: then a
-    descriptor depends on what else is in the batch), or leave the branch out."""
+    """Factorise the features of each frame by themselves, of the whole batch together, or leave the branch out.
+
+    Deviation: published together, so that a descriptor depends on what else is in the batch."""
     mlp: bool = False
     """A third branch of the descriptor: the mean feature through two linear layers."""
     mlp_size: int = 1024

@@ -96,6 +96,13 @@ def test_a_fault_is_found(broken: Callable[..., dict[str, str]], members: Any, w
     assert reason in next(iter(found.values()))
 
 
+def test_a_shared_stage_that_could_depend_on_the_method_is_found(
+    toy: Any, broken: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toy.Align, "is_shared", True)
+    assert [reason for reason in broken().values() if "stage align is shared: it must be the first" in reason]
+
+
 def test_an_empty_field_of_the_card_is_found(toy: Any, broken: Callable[..., dict[str, str]]) -> None:
     found = broken(card=replace(toy.Toy.card, title="", name="other"))
     assert list(found.values()) == ["registered as 'toy', but the card is of 'other'"]

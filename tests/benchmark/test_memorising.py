@@ -1,6 +1,7 @@
 """Learning places by heart: who can, who cannot, and from which frames."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from benchmark.contract import run_checks
 from benchmark.loading import load_sample
-from benchmark.memorising import LOOK_EVERY, learn_by_heart, own_cloud_recall, places_apart
+from benchmark.memorising import LOOK_EVERY, SPLIT, learn_by_heart, own_cloud_recall, places_apart
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
@@ -29,11 +30,23 @@ def new_toy(toy: Any) -> Callable[..., Any]:
     return new
 
 
-def test_places_lie_apart_and_are_always_the_same(small_world: PreparedDataset) -> None:
-    rows = places_apart(small_world.frames, 3, 8.0)
-    assert rows == places_apart(small_world.frames, 3, 8.0)
-    where = small_world.frames.position_m[rows, :2]
-    assert min(np.linalg.norm(a - b) for a, b in combinations(where, 2)) >= 8.0
+def test_places_lie_apart_each_beside_another_frame_of_it(small_world: PreparedDataset) -> None:
+    frames, pairs = small_world.frames, places_apart(small_world.frames, 3, 8.0)
+    assert pairs == places_apart(frames, 3, 8.0)
+    where = frames.position_m[:, :2]
+    assert min(np.linalg.norm(where[a] - where[b]) for (a, _), (b, _) in combinations(pairs, 2)) >= 8.0
+    for row, other in pairs:
+        assert row != other
+        assert np.linalg.norm(where[row] - where[other]) <= SPLIT.positive_m
+        assert abs(frames.yaw_rad[row] - frames.yaw_rad[other]) < SPLIT.heading_limit_rad
+
+
+def test_worlds_are_apart_and_frames_without_a_cloud_are_no_places(small_world: PreparedDataset) -> None:
+    two = small_world.frames.take(np.array([0, 0, 0]))
+    two = replace(two, world=np.array(["a", "b", "c"]), cloud=np.array(["a.npy", "b.npy", ""]))
+    assert sorted(places_apart(two, 2, 50.0)) == [(0, 0), (1, 1)]
+    with pytest.raises(CrossplaceError, match="only 2 places"):
+        places_apart(two, 3, 50.0)
 
 
 def test_too_few_places_are_a_sentence_before_any_check(toy: Any, small_world: PreparedDataset) -> None:

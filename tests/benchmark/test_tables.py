@@ -26,7 +26,7 @@ from benchmark.tables import (
     columns_of,
     footnotes,
     markdown,
-    over_seeds,
+    means_over_seeds,
     print_summary,
     print_table,
     title,
@@ -219,22 +219,32 @@ def test_variants_stand_together_seed_by_seed(stored: Callable[..., Result], tmp
 # --- marks ---------------------------------------------------------------------------------------
 
 
-def test_seeds_of_one_method_are_averaged_and_others_left_alone(stored: Callable[..., Result]) -> None:
+def test_seeds_of_one_configuration_are_averaged_and_others_left_alone(stored: Callable[..., Result]) -> None:
     of = {origin: stored(origin, trained(origin=origin)) for origin in ("shipped", "trained", "untrained")}
-    short = stored("short", trained(share_of_schedule=0.4))
+    other = stored("other", trained(config_key="another file of weights"))
     results = [
         with_recall(of["shipped"], 0.1, seed=0),
+        with_recall(of["trained"], 0.9, seed=0),
         with_recall(of["trained"], 0.2, seed=1),
         with_recall(of["trained"], 0.6, seed=2),
         with_recall(of["untrained"], 0.9, seed=3),
-        with_recall(short, 0.8, seed=1),
+        with_recall(other, 0.8, seed=4),
     ]
-    assert over_seeds(results) == [
+    assert means_over_seeds(results) == [
         ["vxp (quick)", "scratch", "image→cloud", "0, 1, 2", "30.0 (10.0 to 60.0)", "50.0 (50.0 to 50.0)", "–"]
     ]
-    assert over_seeds(results[:1]) == []
+    assert means_over_seeds(results[:2]) == []
     assert "Means over seeds" in markdown(results)
-    assert "Means over seeds" not in markdown(results[3:])
+    assert "Means over seeds" not in markdown(results[4:])
+
+
+def test_seeds_that_a_budget_cut_at_different_shares_go_together(stored: Callable[..., Result]) -> None:
+    results = [
+        with_recall(stored(str(share), trained(share_of_schedule=share)), 0.5, seed=seed)
+        for seed, share in enumerate((0.43, 0.41, 1.0))
+    ]
+    weights = {line[1] for n in (2, 3) for line in means_over_seeds(results[:n])}
+    assert weights == {"scratch, 41 to 43 % of schedule", "scratch, 41 to 100 % of schedule"}
 
 
 def of_dataset(result: Result, *, is_real: bool) -> Result:

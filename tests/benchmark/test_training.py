@@ -136,6 +136,8 @@ def test_training_stops_early_without_a_better_score(
     monkeypatch.setattr(toy.Teach, "score", lambda *_: 1.0)
     report = run(tmp_path, teach=replace(RECIPE, epochs=9, early_stop=2))
     assert (report.stages["teach"].epochs_done, report.stages["teach"].epochs_planned) == (3, 9)
+    assert report.stages["teach"].stopped_early
+    assert report.share_of_schedule == 1
 
 
 def test_a_crash_while_the_checkpoint_is_written_leaves_the_previous_one(
@@ -251,6 +253,7 @@ def test_a_time_budget_ends_the_stage_after_the_epoch_in_which_it_is_used_up(
 ) -> None:
     report = run(tmp_path, teach=replace(RECIPE, budget_s=1e-9))
     assert (report.stages["teach"].epochs_done, report.stages["teach"].epochs_planned) == (1, 3)
+    assert report.share_of_schedule < 1
     assert len(metrics(tmp_path / "teach")) == 1
     again = run(tmp_path, teach=replace(RECIPE, budget_s=1e-9))
     assert again.stages["teach"].epochs_done == 1, "a resumed run must not spend the budget again"

@@ -1,6 +1,6 @@
 """Every registered method keeps the contract, and every registered dataset says what it needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,7 +13,11 @@ from benchmark.contract import (
     is_alone_in_a_batch,
     is_deterministic,
     is_what_is_declared,
+    names_frames_without_calibration,
     new_method,
+    survives_a_file,
+    takes_a_batch_of_empty_clouds,
+    takes_sparse_clouds,
     works_on_a_gpu,
 )
 from benchmark.memorising import learn_by_heart
@@ -24,7 +28,17 @@ from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
 
 WITHOUT_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-ON_LARGER_FRAMES = (is_what_is_declared, is_deterministic, is_alone_in_a_batch)
+ON_LARGER_FRAMES = (
+    is_what_is_declared,
+    is_deterministic,
+    is_alone_in_a_batch,
+    takes_sparse_clouds,
+    takes_a_batch_of_empty_clouds,
+    names_frames_without_calibration,
+    survives_a_file,
+    works_on_a_gpu,
+)
+"""What frames as they are have a part in; the rest asks the same of frames of any size."""
 
 
 @pytest.fixture(scope="module")
@@ -50,17 +64,18 @@ def larger_subject(request: pytest.FixtureRequest, name: str) -> Subject:
     return Subject.of(name, request.getfixturevalue(request.param))
 
 
-@pytest.mark.parametrize(
-    "check",
-    [pytest.param(c, marks=[pytest.mark.gpu, WITHOUT_GPU]) if c is works_on_a_gpu else c for c in CHECKS],
-    ids=lambda check: check.__name__,
-)
-def test_a_method_keeps_the_contract(subject: Subject, check: Callable[[Subject], None]) -> None:
+def each(checks: Sequence[Callable[[Subject], object]]) -> pytest.MarkDecorator:
+    marked = [pytest.param(c, marks=[pytest.mark.gpu, WITHOUT_GPU]) if c is works_on_a_gpu else c for c in checks]
+    return pytest.mark.parametrize("check", marked, ids=lambda check: check.__name__)
+
+
+@each(CHECKS)
+def test_a_method_keeps_the_contract(subject: Subject, check: Callable[[Subject], object]) -> None:
     check(subject)
 
 
-@pytest.mark.parametrize("check", ON_LARGER_FRAMES, ids=lambda check: check.__name__)
-def test_a_method_keeps_it_on_larger_frames(larger_subject: Subject, check: Callable[[Subject], None]) -> None:
+@each(ON_LARGER_FRAMES)
+def test_a_method_keeps_it_on_larger_frames(larger_subject: Subject, check: Callable[[Subject], object]) -> None:
     check(larger_subject)
 
 

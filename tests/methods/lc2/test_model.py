@@ -9,7 +9,11 @@ from torch import Tensor, nn
 from benchmark.loading import load_sample
 from datasets.base import Lidar
 from datasets.errors import CrossplaceError
+from datasets.kitti.recording import HDL_64E
+from datasets.oxford.oxford import SUBMAP
 from datasets.prepared import PreparedDataset
+from datasets.town.lidar import LIDARS
+from datasets.vivid.vivid import OS1_64
 from methods.base import Batch, collate
 from methods.layers.depth import DepthPlugin
 from methods.layers.depth_network import DepthNetwork
@@ -115,12 +119,21 @@ def test_disparity_is_bright_where_it_is_near_and_black_where_nothing_is_known()
     torch.testing.assert_close(found, torch.tensor([0.0, 1.0, 1.0, 0.5, 0.1]))
 
 
+VLP_16 = Lidar(beams=16, vertical_fov_deg=(-15.0, 15.0), max_range_m=100.0, form="scan")
+
+
 @pytest.mark.parametrize(
-    ("beams", "fov", "columns"),
-    [(64, (-24.8, 2.0), 2048), (64, (-22.5, 22.5), 1024), (32, (-25.0, 15.0), 1024), (16, (-15.0, 15.0), 1024)],
+    ("lidar", "columns"),
+    [
+        (HDL_64E, 2048),
+        (OS1_64, 1024),
+        (SUBMAP, 1024),
+        (VLP_16, 1024),
+        *((LIDARS[name].block(), columns) for name, columns in (("hdl-64", 2048), ("os1-64", 1024), ("vlp-32", 1024))),
+    ],
 )
-def test_sensors_have_the_published_columns(beams: int, fov: tuple[float, float], columns: int) -> None:
-    assert columns_of(Lidar(beams=beams, vertical_fov_deg=fov, max_range_m=100.0, form="scan")) == columns
+def test_sensors_of_the_datasets_have_the_published_columns(lidar: Lidar, columns: int) -> None:
+    assert columns_of(lidar) == columns
 
 
 def ring(range_m: float, centre_deg: float, width_deg: float) -> Tensor:
