@@ -54,8 +54,8 @@ def learn_by_heart(
 ) -> Memory:
     """Train ``method`` on ``n_places`` that lie ``apart_m`` from each other, until each image finds its own cloud.
 
-    All stages in order, each with its optimiser at its first learning rate, on one batch: each place beside another
-    frame of it, for stages that compare images of one place. The last stage goes on until all is known, every
+    All stages in order, each with its optimiser at its first learning rate, on one batch: the places, and for stages of
+    one modality, which have nothing else to pull together, another frame beside each. The last stage goes on until all is known, every
     other for ``early_steps``; none beyond ``most_steps`` or its part of ``budget_s``. No augmentation.
 
     Raises:
@@ -68,7 +68,8 @@ def learn_by_heart(
     stages = method.stages(SPLIT)
     for number, stage in enumerate(stages, start=1):
         is_last = number == len(stages)
-        for step in _steps(method, stage, samples, most_steps if is_last else early_steps):
+        batch = asked if len(stage.modalities) == 2 else samples
+        for step in _steps(method, stage, batch, most_steps if is_last else early_steps):
             done += 1
             if is_last and step % LOOK_EVERY == 0 and own_cloud_recall(method, asked) == 1:
                 break
