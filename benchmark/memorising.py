@@ -55,8 +55,8 @@ def learn_by_heart(
     """Train ``method`` on ``n_places`` that lie ``apart_m`` from each other, until each image finds its own cloud.
 
     All stages in order, each with its optimiser at its first learning rate, on one batch: the places, and for stages of
-    one modality, which have nothing else to pull together, another frame beside each. The last stage goes on until all is known, every
-    other for ``early_steps``; none beyond ``most_steps`` or its part of ``budget_s``. No augmentation.
+    one modality, which have nothing else to pull together, another frame beside each. The last stage goes on until all
+    is known, every other for ``early_steps``; none beyond ``most_steps`` or its part of ``budget_s``. No augmentation.
 
     Raises:
         CrossplaceError: too few places lie so far apart.
