@@ -18,6 +18,7 @@ from benchmark.encoding import encode_batch
 from benchmark.loading import load_sample
 from benchmark.memorising import SPLIT, learn_by_heart, places_apart
 from benchmark.registry import METHODS
+from benchmark.training import set_training_mode
 from datasets.base import Modality
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -268,9 +269,9 @@ def trains(subject: Subject) -> None:
         fault = f"stage {stage.name} is shared: it must be the first and ignore what is the method's own"
         require(not stage.is_shared or (number == 0 and bool(stage.ignores)), fault)
         trained.requires_grad_(False)
-        stage.eval()
+        set_training_mode(stage)
         for module in stage.trainable():
-            module.requires_grad_(True).train()
+            module.requires_grad_(True)
         rng = np.random.default_rng(0)
         sampler = stage.sampler(subject.dataset.frames, training=True)
         batches = sampler.batches(rng)
@@ -279,7 +280,7 @@ def trains(subject: Subject) -> None:
         )
         loaded = [load_sample(subject.dataset, subject.dataset.frame(row), stage.modalities) for row in batches[0]]
         output = stage(collate([stage.augment(sample, rng) for sample in loaded]))
-        require((output.loss_sum / output.count.clamp(min=1)).isfinite(), f"stage {stage.name}: the loss is not finite")
+        require(output.loss.isfinite(), f"stage {stage.name}: the loss is not finite")
         output.loss_sum.backward()
         gradients = {name for name, p in trained.named_parameters() if p.grad is not None}
         wanted = {name for name, p in trained.named_parameters() if p.requires_grad}

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int
-from numpy import ndarray
 
 from benchmark.encoding import encode_batch
 from benchmark.loading import load_sample
 from benchmark.ranking import distances
-from benchmark.training import optimizer_of
+from benchmark.training import optimizer_of, set_training_mode
 from datasets.base import Frames, Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.places import neighbours
@@ -88,19 +86,16 @@ def places_apart(frames: Frames, n: int = N_PLACES, apart_m: float = APART_M) ->
     usable = np.flatnonzero((frames.image != "") & (frames.cloud != ""))
     some = frames.take(usable)
     same_place = neighbours(some, SPLIT.positive_m, SPLIT.heading_limit_rad)
+    beside = [int(near[0]) if len(near) else row for row, near in enumerate(same_place)]
     drawn = np.random.default_rng(0).permutation(len(some)).tolist()
     east_north_m, found = some.position_m[:, :2], list[int]()
-    for row in sorted(drawn, key=lambda row: len(same_place[row]) == 0):
+    for row in sorted(drawn, key=lambda row: beside[row] == row):
         away_m = np.hypot(*(east_north_m[found] - east_north_m[row]).T)
         if ((away_m >= apart_m) | (some.world[found] != some.world[row])).all():
             found.append(row)
         if len(found) == n:
-            return [(int(usable[row]), int(usable[_first(same_place[row], row)])) for row in found]
+            return [(int(usable[row]), int(usable[beside[row]])) for row in found]
     raise CrossplaceError(f"only {len(found)} places lie {apart_m:g} m apart, of {n}: choose a larger dataset")
-
-
-def _first(rows: Int[ndarray, " n"], otherwise: int) -> int:
-    return int(rows[0]) if len(rows) else otherwise
 
 
 def own_cloud_recall(method: Method, samples: Sequence[Sample], descriptor: int = 0) -> float:
@@ -119,14 +114,9 @@ def _steps(method: Method, stage: Stage, samples: Sequence[Sample], most: int) -
         stage.eval().before(iter([batch]))
     method.requires_grad_(False)
     optimizer = optimizer_of(stage)
-    for group in optimizer.param_groups:
-        group["lr"] = stage.recipe.learning_rate * group["learning_rate_factor"]
     for step in range(1, most + 1):
-        stage.eval()
-        for module in stage.trainable():
-            module.train()
-        output = stage(batch)
+        set_training_mode(stage)  # whoever looked in between has left evaluation
         optimizer.zero_grad()
-        (output.loss_sum / output.count.clamp(min=1)).backward()
+        stage(batch).loss.backward()
         optimizer.step()
         yield step

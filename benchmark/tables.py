@@ -218,7 +218,7 @@ def means_over_seeds(results: Sequence[Result]) -> list[list[str]]:
     for row in rows_of(results):
         method = row.result.method
         if method.origin in TRAINED:
-            same = (_name(row), method.config_key, row.direction.replace("->", "→"))
+            same = (_name(row), method.config_key, COLUMNS["direction"](row))
             groups.setdefault(same, {}).setdefault(row.result.seed, row)
     lines = []
     for (name, _, direction), seeds in groups.items():
@@ -231,7 +231,7 @@ def means_over_seeds(results: Sequence[Result]) -> list[list[str]]:
 
 
 def _name(row: Row) -> str:
-    return " · ".join([_method(row), _perturbation(row)] if row.result.perturbation else [_method(row)])
+    return _method(row) + (f" · {_perturbation(row)}" if row.result.perturbation else "")
 
 
 def _mean(rows: Sequence[Row], name: str) -> str:

@@ -244,10 +244,9 @@ class _StageRun:
     def _pass(self, wrapped: Any, part: str, step: Callable[[Tensor], None] | None) -> dict[str, float]:
         """One pass over ``part``; mean loss and summed statistics, empty if there were no batches."""
         stage, epoch = self.stage, self.progress["epoch"]
-        self.stage.eval()
+        stage.eval()
         if step:
-            for module in stage.trainable():
-                module.train()
+            set_training_mode(stage)
         # Validation batches are the same every epoch.
         seed = [*self.seed, epoch if step else 0, 0 if step else 1]
         local = self.samplers[part].batches(np.random.default_rng(seed))
@@ -265,7 +264,7 @@ class _StageRun:
         with torch.set_grad_enabled(step is not None):
             for number, batch in enumerate(track(loader, name, len(batches))):
                 output = wrapped(batch.to(self.fabric.device))
-                loss = output.loss_sum / output.count.clamp(min=1)
+                loss = output.loss
                 if not torch.isfinite(loss):
                     raise CrossplaceError(
                         f"stage {stage.name}, epoch {epoch + 1}, {part} step {number + 1}: the loss is {loss.item()}; "
@@ -282,12 +281,20 @@ class _StageRun:
         return {"loss": loss_sum / max(count, 1.0)} | dict(sums)
 
 
+def set_training_mode(stage: Stage) -> None:
+    """What the stage trains is in training mode, all else in that of evaluation."""
+    stage.eval()
+    for module in stage.trainable():
+        module.train()
+
+
 def optimizer_of(stage: Stage) -> torch.optim.Optimizer:
     """The recipe's optimiser over the stage's groups of parameters, which require gradients from now on."""
     recipe = stage.recipe
     groups = [
         {
             "params": [p for module in group.modules for p in module.requires_grad_(True).parameters()],
+            "lr": recipe.learning_rate * group.learning_rate_factor,
             "weight_decay": recipe.weight_decay if group.weight_decay is None else group.weight_decay,
             "learning_rate_factor": group.learning_rate_factor,
         }

@@ -266,6 +266,11 @@ class StageOutput:
     """What ``loss_sum`` is divided by for the mean loss."""
     statistics: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
 
+    @property
+    def loss(self) -> Float[Tensor, ""]:
+        """The mean; 0 of nothing."""
+        return self.loss_sum / self.count.clamp(min=1)
+
 
 class Sampler:
     """Which frames form the batches of an epoch. Subclasses that change over time keep that in ``state``."""

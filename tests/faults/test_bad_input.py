@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import folders
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,8 +82,7 @@ def check(said: str, case: Case) -> None:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file() and "tensorboard" not in str(path)]
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+    return {name: content for name, content in folders.contents(folder).items() if "tensorboard" not in name}
 
 
 # --- raw data ------------------------------------------------------------------------------------

@@ -142,7 +142,8 @@ def test_each_variant_changes_every_preset_but_those_that_are_so(name: str) -> N
 def test_places_are_learnt_by_heart_with_both_descriptors(tiny_town: PreparedDataset) -> None:
     torch.manual_seed(0)
     method = RangeBev(replace(PRESETS["quick"], backbone_block=2, image_size=(48, 64), range_size=(32, 64)))
-    learn_by_heart(method, tiny_town, n_places=4, early_steps=20, most_steps=40, budget_s=600.0)
+    memory = learn_by_heart(method, tiny_town, n_places=4, early_steps=20, most_steps=40, budget_s=600.0)
+    assert memory.before < 1
     rows = [row for row, _ in places_apart(tiny_town.frames, 4, 50.0)]
     samples = [load_sample(tiny_town, tiny_town.frame(row), ("image", "cloud")) for row in rows]
     assert [own_cloud_recall(method, samples, descriptor) for descriptor in (0, 1)] == [1, 1]
