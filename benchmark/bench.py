@@ -20,15 +20,16 @@ from benchmark.checkpoint import load_weights
 from benchmark.configuring import configure, planned_share, without_path
 from benchmark.cost import measure
 from benchmark.descriptors import Descriptors
+from benchmark.directions import Direction
 from benchmark.encoding import all_encoded, encode
 from benchmark.environment import environment, pick_device
-from benchmark.evaluation import Direction, Distances, check_answerable, from_descriptors, needed_rows
+from benchmark.evaluation import Distances, check_answerable, from_descriptors, needed_rows
 from benchmark.keys import KEY_LENGTH, code_of, key_of, plain
 from benchmark.perturbations import Perturber
 from benchmark.preparing import Location, check_protocol_name, find_protocol, locate, prepare
 from benchmark.registry import METHODS
 from benchmark.request import Request
-from benchmark.result import MethodRecord, PerturbationRecord, Result
+from benchmark.schema import MethodRecord, PerturbationRecord, Result
 from benchmark.scoring import has_result, rank_trivially, write_result
 from benchmark.training import WEIGHTS, TrainingOptions, train
 from benchmark.training_report import REPORT, TrainingReport

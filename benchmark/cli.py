@@ -205,7 +205,7 @@ class Compare:
     def __call__(self) -> None:
         """Print one line a direction."""
         from benchmark.comparison import recall_difference
-        from benchmark.result import Result
+        from benchmark.schema import Result
         from datasets.errors import CrossplaceError
 
         found = [Result.read(run) for run in (*self.against, *self.runs)]

@@ -9,7 +9,7 @@ from numpy import ndarray
 
 from benchmark.intervals import Interval, difference_interval, headline_weights, map_blocks
 from benchmark.metrics import is_counted, is_hit
-from benchmark.result import RANKS, Result
+from benchmark.schema import RANKS, Result
 from datasets.errors import CrossplaceError
 
 COLUMNS = (

@@ -4,9 +4,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.registry import unknown
 from benchmark.request import Request
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, unknown
 from datasets.files import sha256_of
 from methods.base import Method, MethodConfig
 from methods.layers.depth import with_depth, without_folder

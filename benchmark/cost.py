@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from benchmark.console import track
 from benchmark.loading import batch_loader
-from benchmark.result import CostRecord, TimingRecord
+from benchmark.schema import CostRecord, TimingRecord
 from datasets.base import Modality
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, Method

@@ -15,8 +15,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from benchmark.ranking import Distance
-from datasets.base import Modality
+from datasets.base import DistanceKind, Modality
 from datasets.errors import CrossplaceError
 from datasets.files import read_json, read_npy, read_text, sha256_of, unsealed
 
@@ -30,7 +29,7 @@ class Descriptors:
     rows: dict[Modality, dict[str, int]]
     """Frame id → row of the array, for the frames that have this modality."""
     arrays: dict[Modality, Float[ndarray, "n views size"]]
-    distance: Distance
+    distance: DistanceKind
     method: str
     name: str = "main"
     top: int = 0
@@ -49,7 +48,7 @@ class Descriptors:
         return replace(found, top=top, second=cls._read(folder, second, distance, described.method))
 
     @classmethod
-    def _read(cls, folder: Path, name: str, distance: Distance, method: str) -> "Descriptors":
+    def _read(cls, folder: Path, name: str, distance: DistanceKind, method: str) -> "Descriptors":
         """The descriptors of one name."""
         listed = sorted(folder.rglob(IDS))
         if not listed:
@@ -133,8 +132,8 @@ def _read_array(path: Path, n_ids: int) -> Float[ndarray, "n views size"]:
 
 class _Description(NamedTuple):
     method: str
-    distance: Distance
-    fusion: tuple[str, Distance, int] | None
+    distance: DistanceKind
+    fusion: tuple[str, DistanceKind, int] | None
     """Name and distance of the second descriptor, and how many frames it re-ranks."""
 
 
@@ -157,9 +156,9 @@ def _read_description(path: Path) -> _Description:
     )
 
 
-def _distance(described: dict[str, Any], path: Path) -> Distance:
+def _distance(described: dict[str, Any], path: Path) -> DistanceKind:
     distance = described.get("distance", "l2")
     if distance not in ["l2", "cosine", "dot"]:
         raise CrossplaceError(f"{path}: distance {distance!r} is none of l2, cosine, dot")
-    found: Distance = distance
+    found: DistanceKind = distance
     return found

@@ -2,58 +2,22 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from enum import Enum
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
 from benchmark.descriptors import Descriptors
+from benchmark.directions import Direction
+from benchmark.distances import distances
 from benchmark.ground_truth import Pair, Relation, relations
 from benchmark.metrics import Recall, summarise
-from benchmark.ranking import Ranking, distances, fused_ranks, rank_queries
+from benchmark.ranking import Ranking, fused_ranks, rank_queries
 from benchmark.selection import select
-from benchmark.trivial import RANKERS, generator
+from benchmark.trivial import RANKERS
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
-
-
-class Direction(Enum):
-    """What asks and what is searched."""
-
-    IMAGE_TO_CLOUD = ("image", "cloud")
-    CLOUD_TO_IMAGE = ("cloud", "image")
-    IMAGE_TO_IMAGE = ("image", "image")
-    CLOUD_TO_CLOUD = ("cloud", "cloud")
-
-    @property
-    def query(self) -> Modality:
-        """The modality that asks."""
-        return self.value[0]
-
-    @property
-    def database(self) -> Modality:
-        """The modality that is searched."""
-        return self.value[1]
-
-    @property
-    def label(self) -> str:
-        """The name in files, such as ``image->cloud``."""
-        return f"{self.query}->{self.database}"
-
-    @classmethod
-    def among(cls, modalities: Collection[Modality]) -> "list[Direction]":
-        """All directions between ``modalities``."""
-        return [d for d in cls if {d.query, d.database} <= set(modalities)]
-
-    def perturbed_side(self, modality: Modality) -> Literal["query", "database"] | None:
-        """Which frames a perturbation of ``modality`` changes: those that ask, or else those that are searched.
-
-        In cross-modal directions the frames of the modality, on whichever side; in the uni-modal one the queries
-        alone, so that the map stays as it was recorded; nothing in the other one.
-        """
-        return "query" if self.query == modality else "database" if self.database == modality else None
+from datasets.randomness import generator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

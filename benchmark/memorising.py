@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from benchmark.distances import distances
 from benchmark.encoding import encode_batch
 from benchmark.loading import load_sample
-from benchmark.ranking import distances
-from benchmark.training import optimizer_of, set_training_mode
+from benchmark.optimising import optimizer_of, set_training_mode
 from datasets.base import Frames, Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.places import neighbours

@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 
 from benchmark import distortions
-from benchmark.evaluation import Direction
-from benchmark.registry import unknown
+from benchmark.directions import Direction
 from benchmark.request import DEFAULT_SEVERITY, Request
-from benchmark.result import PerturbationRecord
-from benchmark.trivial import generator
+from benchmark.schema import PerturbationRecord
 from datasets.base import Modality
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, unknown
+from datasets.randomness import generator
 from methods.base import Sample
 
 

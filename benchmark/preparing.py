@@ -15,9 +15,9 @@ from pydantic import TypeAdapter, ValidationError
 from benchmark.console import track
 from benchmark.keys import key_of
 from benchmark.leaks import leak_warnings
-from benchmark.registry import DATASETS, unknown
+from benchmark.registry import DATASETS
 from datasets.base import Dataset, Finding, Protocol
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, unknown
 from datasets.files import locked, sha256_of, unreadable, writing
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmark.result import RANKS, RESULT, Result
+from benchmark.schema import RANKS, RESULT, Result
 from benchmark.study_record import STUDY, StudyRecord
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically

@@ -8,25 +8,16 @@ from typing import Any
 
 import benchmark
 from benchmark.descriptors import Descriptors
+from benchmark.directions import Direction
 from benchmark.environment import environment as describe_environment
 from benchmark.environment import harness, pick_device
-from benchmark.evaluation import Direction, Distances, evaluate, from_descriptors, from_ranker
+from benchmark.evaluation import Distances, evaluate, from_descriptors, from_ranker
 from benchmark.keys import key_of, plain
 from benchmark.preparing import check_protocol_name, find_protocol, locate, prepare
+from benchmark.recording import direction_records, rank_arrays
 from benchmark.registry import DATASETS
 from benchmark.request import Request
-from benchmark.result import (
-    RESULT,
-    SCHEMA,
-    CostRecord,
-    DatasetRecord,
-    MethodRecord,
-    Origin,
-    PerturbationRecord,
-    Result,
-    direction_records,
-    rank_arrays,
-)
+from benchmark.schema import RESULT, SCHEMA, CostRecord, DatasetRecord, MethodRecord, Origin, PerturbationRecord, Result
 from benchmark.trivial import RANKERS
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError

@@ -10,12 +10,12 @@ from benchmark.comparison import recall_difference
 from benchmark.configuring import planned_share
 from benchmark.keys import key_of
 from benchmark.perturbations import PERTURBATIONS
-from benchmark.registry import METHODS, unknown
+from benchmark.registry import METHODS
 from benchmark.request import Request
-from benchmark.result import Result
+from benchmark.schema import Result
 from benchmark.study_record import BASE, STUDY, LineRecord, StudyRecord, study_table
 from benchmark.tables import Row, marks
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, unknown
 from datasets.files import write_atomically
 
 log = logging.getLogger(__name__)

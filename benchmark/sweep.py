@@ -15,7 +15,7 @@ from benchmark.bench import Bench
 from benchmark.console import configure_logging
 from benchmark.registry import METHODS
 from benchmark.request import Request
-from benchmark.result import Result
+from benchmark.schema import Result
 from datasets.errors import CrossplaceError
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from tabulate import tabulate
 
-from benchmark.result import RESULT, CostRecord, DirectionRecord, RecallRecord, Result, TimingRecord
+from benchmark.schema import RESULT, CostRecord, DirectionRecord, RecallRecord, Result, TimingRecord
 from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
 from datasets.summary import summarise

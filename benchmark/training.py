@@ -20,6 +20,7 @@ from torch import Tensor
 from benchmark.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from benchmark.console import track
 from benchmark.loading import batch_loader
+from benchmark.optimising import optimizer_of, set_training_mode
 from benchmark.selection import select
 from benchmark.training_report import StageReport, TrainingReport
 from datasets.base import Frames, Modality, Protocol
@@ -279,31 +280,6 @@ class _StageRun:
             return {}
         loss_sum, count = sums.pop("loss_sum"), sums.pop("count")
         return {"loss": loss_sum / max(count, 1.0)} | dict(sums)
-
-
-def set_training_mode(stage: Stage) -> None:
-    """What the stage trains is in training mode, all else in that of evaluation."""
-    stage.eval()
-    for module in stage.trainable():
-        module.train()
-
-
-def optimizer_of(stage: Stage) -> torch.optim.Optimizer:
-    """The recipe's optimiser over the stage's groups of parameters, which require gradients from now on."""
-    recipe = stage.recipe
-    groups = [
-        {
-            "params": [p for module in group.modules for p in module.requires_grad_(True).parameters()],
-            "lr": recipe.learning_rate * group.learning_rate_factor,
-            "weight_decay": recipe.weight_decay if group.weight_decay is None else group.weight_decay,
-            "learning_rate_factor": group.learning_rate_factor,
-        }
-        for group in stage.groups()
-    ]
-    if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum)
-    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
-    return kind(groups, lr=recipe.learning_rate)
 
 
 def _with_modalities(frames: Frames, rows: Int[ndarray, " n"], modalities: Sequence[Modality]) -> Int[ndarray, " k"]:

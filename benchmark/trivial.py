@@ -1,7 +1,5 @@
 """Rankers that need no descriptors: they bound every table from below and above."""
 
-import hashlib
-import json
 from collections.abc import Callable
 
 import numpy as np
@@ -11,12 +9,6 @@ from numpy import ndarray
 from benchmark.ground_truth import Relation
 
 Ranker = Callable[[Relation, np.random.Generator], Float[ndarray, "nq nd"]]
-
-
-def generator(seed: int, *purpose: str) -> np.random.Generator:
-    """Random numbers that depend on these arguments alone: not on the machine, the process or the order of work."""
-    key = json.dumps([seed, *purpose])
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()))
 
 
 def _constant(relation: Relation, rng: np.random.Generator) -> Float[ndarray, "nq nd"]:

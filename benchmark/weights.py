@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.request import Request
-from benchmark.result import Origin
+from benchmark.schema import Origin
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
 from methods.base import Method, MethodConfig

@@ -12,7 +12,7 @@ from raw_vivid import Car, SmallVivid, write_bag
 
 from benchmark.cli import main
 from benchmark.registry import DATASETS
-from benchmark.result import Result
+from benchmark.schema import Result
 from datasets.protocols import PROTOCOLS
 from datasets.town import Town
 

@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.metrics import DEPTHS
 from benchmark.registry import METHODS
-from benchmark.result import RANKS, RESULT, Result
+from benchmark.schema import RANKS, RESULT, Result
 from benchmark.study_record import write_study_tables
 from benchmark.tables import write_tables
 from datasets.files import sha256_of

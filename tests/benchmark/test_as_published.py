@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmark.descriptors import Descriptors
-from benchmark.evaluation import Direction, evaluate, from_descriptors
+from benchmark.directions import Direction
+from benchmark.evaluation import evaluate, from_descriptors
 from benchmark.ground_truth import relations
 from benchmark.metrics import Recall, summarise
 from benchmark.selection import select

@@ -23,7 +23,7 @@ from benchmark.perturbations import PERTURBATIONS
 from benchmark.preparing import locate, prepare
 from benchmark.registry import METHODS
 from benchmark.request import Request
-from benchmark.result import RANKS, Result
+from benchmark.schema import RANKS, Result
 from benchmark.training_report import TrainingReport
 from datasets.base import Protocol, Selection
 from datasets.errors import CrossplaceError

@@ -18,7 +18,7 @@ from benchmark.cli import main
 from benchmark.intervals import hypergeometric_recall
 from benchmark.perturbations import PERTURBATIONS
 from benchmark.registry import DATASETS, METHODS
-from benchmark.result import Result
+from benchmark.schema import Result
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
 from methods.layers import sparse_spconv

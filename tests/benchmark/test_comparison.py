@@ -10,7 +10,7 @@ import pytest
 from benchmark.cli import main
 from benchmark.comparison import recall_difference
 from benchmark.evaluation import from_ranker
-from benchmark.result import RANKS
+from benchmark.schema import RANKS
 from benchmark.scoring import unregistered, write_result
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError

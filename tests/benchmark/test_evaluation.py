@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmark.descriptors import Descriptors
-from benchmark.evaluation import Direction, PairEvaluation, evaluate, from_descriptors, from_ranker, needed_rows
+from benchmark.directions import Direction
+from benchmark.evaluation import PairEvaluation, evaluate, from_descriptors, from_ranker, needed_rows
 from benchmark.intervals import hypergeometric_recall
 from datasets.base import Frames, Protocol, Selection
 from datasets.errors import CrossplaceError

@@ -12,7 +12,8 @@ import pytest
 from folders import contents, differences
 from pydantic import TypeAdapter
 
-from benchmark.evaluation import Direction, evaluate, from_ranker
+from benchmark.directions import Direction
+from benchmark.evaluation import evaluate, from_ranker
 from benchmark.export import SUMS, export
 from benchmark.keys import plain
 from datasets.base import Protocol, Selection

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from benchmark import ground_truth
+from benchmark.distances import distances
 from benchmark.ground_truth import Relation
-from benchmark.ranking import distances, fused_ranks, rank_queries
+from benchmark.ranking import fused_ranks, rank_queries
 from datasets.errors import CrossplaceError
 
 DISTANCES = ["l2", "cosine", "dot"]

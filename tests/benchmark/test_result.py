@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from benchmark.evaluation import from_ranker
 from benchmark.intervals import mean_interval
 from benchmark.keys import plain
-from benchmark.result import RANKS, RESULT, CostRecord, Result, TimingRecord
+from benchmark.schema import RANKS, RESULT, CostRecord, Result, TimingRecord
 from benchmark.scoring import unregistered, write_result
 from datasets.base import OnePercent, Protocol, Selection
 from datasets.errors import CrossplaceError

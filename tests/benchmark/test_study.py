@@ -15,7 +15,7 @@ from benchmark.comparison import recall_difference
 from benchmark.perturbations import PERTURBATIONS
 from benchmark.publish import publish
 from benchmark.request import Request
-from benchmark.result import Result
+from benchmark.schema import Result
 from benchmark.study import job, lines_of, robustness, run_study
 from benchmark.study_record import BASE, STUDY, StudyRecord, study_table, write_study_tables
 from datasets.base import Protocol

@@ -9,7 +9,7 @@ import pytest
 from benchmark.evaluation import from_ranker
 from benchmark.keys import plain
 from benchmark.publish import publish
-from benchmark.result import (
+from benchmark.schema import (
     RANKS,
     RESULT,
     CostRecord,

@@ -8,7 +8,8 @@ from benchmark.ground_truth import Relation
 from benchmark.intervals import hypergeometric_recall
 from benchmark.metrics import recall_at
 from benchmark.ranking import rank_queries
-from benchmark.trivial import RANKERS, generator
+from benchmark.trivial import RANKERS
+from datasets.randomness import generator
 
 PAIR = ("monday", "tuesday")
 

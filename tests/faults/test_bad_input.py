@@ -19,7 +19,7 @@ from torch import nn
 
 from benchmark.checkpoint import save_weights
 from benchmark.cli import main
-from benchmark.result import SCHEMA
+from benchmark.schema import SCHEMA
 from datasets.prepared import PreparedDataset
 
 P2, TR = "700 0 600 70 0 700 180 0 0 0 1 0", "0 -1 0 0 0 0 -1 -0.08 1 0 0 -0.27"

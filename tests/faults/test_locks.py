@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from benchmark.preparing import locate, prepare
-from benchmark.result import Result
+from benchmark.schema import Result
 from datasets.errors import CrossplaceError
 from datasets.files import locked
 from datasets.prepared import PreparedDataset

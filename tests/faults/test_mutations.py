@@ -24,7 +24,7 @@ from benchmark.comparison import recall_difference
 from benchmark.descriptors import Descriptors
 from benchmark.encoding import encode
 from benchmark.evaluation import from_ranker
-from benchmark.result import Result
+from benchmark.schema import Result
 from benchmark.scoring import unregistered, write_result
 from benchmark.training_report import StageReport, TrainingReport
 from datasets.base import Protocol

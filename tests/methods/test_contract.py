@@ -9,12 +9,10 @@ import torch
 
 from benchmark.contract import (
     CHECKS,
-    Subject,
     is_alone_in_a_batch,
     is_deterministic,
     is_what_is_declared,
     names_frames_without_calibration,
-    new_method,
     survives_a_file,
     takes_a_batch_of_empty_clouds,
     takes_sparse_clouds,
@@ -22,6 +20,7 @@ from benchmark.contract import (
 )
 from benchmark.memorising import learn_by_heart
 from benchmark.registry import DATASETS, METHODS
+from benchmark.subject import Subject, new_method
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
