@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.loading import load_sample
+from benchmark.frames.loading import load_sample
 from benchmark.registry import METHODS
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, Method, collate

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.distances import distances
-from benchmark.ground_truth import Relation
-from benchmark.loading import load_sample
-from benchmark.ranking import rank_queries
+from benchmark.evaluation.distances import distances
+from benchmark.evaluation.ranks import rank_queries
+from benchmark.frames.loading import load_sample
+from benchmark.protocol.ground_truth import Relation
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from datasets.town import Town

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.loading import load_sample
+from benchmark.frames.loading import load_sample
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.base import ImageInput, Sample, collate

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.contract import (
+from benchmark.contract.checks import (
     CHECKS,
     is_alone_in_a_batch,
     is_deterministic,
@@ -18,9 +18,9 @@ from benchmark.contract import (
     takes_sparse_clouds,
     works_on_a_gpu,
 )
-from benchmark.memorising import learn_by_heart
+from benchmark.contract.overfitting import learn_by_heart
+from benchmark.contract.subject import Subject, new_method
 from benchmark.registry import DATASETS, METHODS
-from benchmark.subject import Subject, new_method
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.loading import load_sample
+from benchmark.frames.loading import load_sample
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, collate
 from methods.height_histogram import HeightHistogram, HeightHistogramConfig

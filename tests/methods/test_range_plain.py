@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmark.loading import load_sample
-from benchmark.memorising import SPLIT
+from benchmark.contract.overfitting import SPLIT
+from benchmark.frames.loading import load_sample
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, collate
 from methods.layers.cross_modal import TripletTraining

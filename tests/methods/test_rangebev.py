@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.descriptors import Descriptors
-from benchmark.encoding import encode
-from benchmark.loading import load_sample
-from benchmark.memorising import SPLIT, learn_by_heart, own_cloud_recall, places_apart
+from benchmark.contract.overfitting import SPLIT, learn_by_heart, own_cloud_recall, places_apart
+from benchmark.descriptors.encoding import encode
+from benchmark.descriptors.files import Descriptors
+from benchmark.frames.loading import load_sample
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, Fusion, collate
 from methods.layers.bev import BevGrid

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.loading import load_sample
+from benchmark.frames.loading import load_sample
 from datasets.base import Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from benchmark.loading import load_sample
+from benchmark.frames.loading import load_sample
 from datasets.prepared import PreparedDataset
 from methods.base import Sample
 from methods.layers.augment import colour_jitter, mirror, random_affine, random_rigid

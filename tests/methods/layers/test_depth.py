@@ -12,12 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmark.bench import Bench
-from benchmark.configuring import configure, without_path
+from benchmark.frames.loading import load_sample
 from benchmark.keys import plain
-from benchmark.loading import load_sample
 from benchmark.registry import METHODS
 from benchmark.request import Request
+from benchmark.runs.bench import Bench
+from benchmark.training.configuring import configure, without_path
 from datasets.base import Frame, Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.loading import load_sample
+from benchmark.frames.loading import load_sample
 from datasets.base import Lidar
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, Clouds, collate

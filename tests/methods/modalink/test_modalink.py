@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from benchmark.loading import load_sample
+from benchmark.frames.loading import load_sample
 from datasets.base import Frames, Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti

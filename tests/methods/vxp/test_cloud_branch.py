@@ -3,8 +3,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from benchmark.checkpoint import load_weights
-from benchmark.loading import load_sample
+from benchmark.frames.loading import load_sample
+from benchmark.training.checkpoint import load_weights
 from datasets.base import Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset

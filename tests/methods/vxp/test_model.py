@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.loading import load_sample
+from benchmark.frames.loading import load_sample
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, collate
 from methods.layers.projection import network_from_lidar

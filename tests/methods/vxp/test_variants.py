@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from benchmark.loading import load_sample
+from benchmark.frames.loading import load_sample
 from datasets.base import Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
