@@ -42,10 +42,14 @@ class Registry(Generic[T]):
         """All names, sorted."""
         return sorted(self.entries)
 
-    def get(self, name: str) -> type[T]:
-        """The class called ``name``; an unknown name is answered with near ones and the whole list."""
+    def check(self, name: str) -> None:
+        """Refuse an unknown name, with near names and the whole list; imports nothing."""
         if name not in self.entries:
             raise CrossplaceError(unknown(self.kind, name, self.names()))
+
+    def get(self, name: str) -> type[T]:
+        """The class called ``name``, imported now."""
+        self.check(name)
         module, _, attribute = self.entries[name].partition(":")
         found: type[T] = getattr(importlib.import_module(module), attribute)
         return found

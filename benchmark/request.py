@@ -1,15 +1,20 @@
-"""What a person asks for: the options that the commands share."""
+"""What a person asks for, in four groups: the data, the method, the machine, and what is done to the frames.
 
-from dataclasses import dataclass
+A command takes the groups that it uses, so that an option which a command does not use is refused and never ignored.
+"""
+
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
+
+from tyro.conf import arg
 
 DEFAULT_SEVERITY: Literal[3] = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """Which method, how configured, on which data."""
+class DataOptions:
+    """Which frames ask and are searched, and by which rule."""
 
     dataset: str = "town"
     """Registered dataset (crossplace list datasets), or a folder in the prepared form."""
@@ -18,41 +23,96 @@ class Request:
     dataset_options: tuple[str, ...] = ()
     """Options of the dataset as key=value, such as preset=tiny."""
     protocol: str | None = None
-    """Protocol (crossplace list protocols); default: that of the dataset."""
-    method: str = "vxp"
-    """Registered method (crossplace list methods); bench takes all, one after the other."""
+    """Protocol (crossplace list protocols); default: the protocol of the dataset."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodOptions:
+    """Which method, how it is configured, and where its weights come from."""
+
+    name: Annotated[str, arg(name="method")] = "vxp"
+    """Registered method (crossplace list methods)."""
     preset: str = "quick"
     """Configuration of the method (crossplace list presets)."""
     variant: str = ""
     """Changes of the preset (crossplace list variants), joined by +."""
     share: float = 1.0
-    """Share of the preset's training epochs to do, above 0; tables say so where it is less than all."""
+    """Share of the preset's training epochs to do, above 0; tables say so where it is less than 1."""
     seed: int = 0
-    """Of initialisation, sampling, augmentation and the random ranker."""
+    """Seed of initialisation, sampling, augmentation and the random ranker."""
     weights: str | None = None
     """Pretrained backbone: none (from scratch), timm (download) or a file; default: as the preset says."""
     weights_sha256: str = ""
     """Expected SHA-256 of the backbone file (hexadecimal)."""
     depth: str | None = None
-    """Depth from one image, for methods that use it: network (trained on the LiDAR), a folder with depth.json,
+    """Depth from one image, for methods that use depth: network (trained on the LiDAR), a folder with depth.json,
     module:function or an entry point; default: as the preset says. See docs/depth.md."""
     retrain: bool = False
     """Train even if trained weights for this preset and dataset come with the suite."""
     untrained: bool = False
-    """Take the network as initialised: a control."""
+    """Take the network as initialised, as a control."""
     checkpoint: Path | None = None
     """Weights of the whole method, in place of training: from a training folder, or made by crossplace convert."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsFolder:
+    """Where the work of this machine lies."""
+
+    runs: Path = Path("runs")
+    """Folder for checkpoints, descriptors and results of this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions(RunsFolder):
+    """On which device, how precisely, and where the work lies."""
+
     device: str = "auto"
-    """auto, cpu, cuda, cuda:1 …"""
+    """Device of networks: auto, cpu, cuda, cuda:1 and so on; auto is CUDA where there is one."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
-    """Of training; mixed precision pays on a GPU."""
+    """Precision of training; mixed precision pays on a GPU."""
     sparse_backend: Literal["auto", "torch", "spconv"] = "auto"
     """What computes sparse convolutions; auto is spconv on CUDA where it is installed, else torch."""
     workers: int = 0
-    """Processes that load training data; 0 loads in the main one."""
+    """Processes that load training data; 0 loads in the main process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerturbationOptions:
+    """What is done to the evaluated frames before they are encoded."""
+
     perturb: str | None = None
-    """Change the evaluated frames (crossplace list perturbations); default: not at all. See docs/robustness.md."""
+    """Change the evaluated frames (crossplace list perturbations); default: no change. See docs/robustness.md."""
     severity: Literal[0, 1, 2, 3, 4, 5] = DEFAULT_SEVERITY
     """How much --perturb changes, from 1 to 5; 0 changes nothing."""
-    runs: Path = Path("runs")
-    """Folder for checkpoints, descriptors and results of this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One run as a person asks for it."""
+
+    data: DataOptions = field(default_factory=DataOptions)
+    method: MethodOptions = field(default_factory=MethodOptions)
+    machine: MachineOptions = field(default_factory=MachineOptions)
+    perturbation: PerturbationOptions = field(default_factory=PerturbationOptions)
+
+    @classmethod
+    def of(cls, **options: Any) -> "Request":
+        """A request from options as the command line calls them: ``Request.of(method="lc2", seed=1)``."""
+        return cls().changed(**options)
+
+    def changed(self, **options: Any) -> "Request":
+        """The same request with some options changed, called as on the command line."""
+        changed = self
+        for group in fields(self):
+            names = {_flag(f.name, group.name): f.name for f in fields(getattr(self, group.name))}
+            own = {names[option]: options.pop(option) for option in [*options] if option in names}
+            changed = replace(changed, **{group.name: replace(getattr(self, group.name), **own)})
+        if options:
+            raise TypeError(f"no such options: {', '.join(options)}")
+        return changed
+
+
+def _flag(field_name: str, group: str) -> str:
+    """The name of an option on the command line: the field's own, but for the name of the method."""
+    return group if field_name == "name" else field_name

@@ -133,6 +133,10 @@ class Frames:
             columns["mercator_m"] = [u if m is None else m for m, u in zip(columns["mercator_m"], unknown, strict=True)]
         return cls(**{name: np.concatenate(column) for name, column in columns.items()})
 
+    def paths(self, modality: Modality) -> ndarray:
+        """The column of paths of ``modality``; an empty path says that a frame lacks it."""
+        return self.image if modality == "image" else self.cloud
+
     def traversal_names(self) -> list[str]:
         """Names in order of first appearance."""
         return list(dict.fromkeys(self.traversal.tolist()))

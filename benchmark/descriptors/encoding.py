@@ -1,7 +1,6 @@
 """Every traversal encoded once, into descriptor files that say what they were made of."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,14 @@ from numpy import ndarray
 from torch import Tensor
 
 from benchmark.console import track
-from benchmark.descriptors.files import DESCRIPTION, IDS, MANIFEST, file_name, read_manifest
+from benchmark.descriptors.files import DESCRIPTION, IDS, MANIFEST, file_name
+from benchmark.descriptors.parts import is_encoded, part_manifest, parts_of
 from benchmark.frames.loading import batch_loader
 from benchmark.frames.perturbations import Perturber
 from datasets.base import Modality
-from datasets.errors import CrossplaceError
 from datasets.files import npy, sealed, sha256_of, write_atomically
 from datasets.prepared import PreparedDataset
 from methods.base import Batch, Method
-
-_GROUPS: dict[str, tuple[Modality, ...]] = {"both": ("image", "cloud"), "image": ("image",), "cloud": ("cloud",)}
 
 
 def encode(
@@ -42,7 +39,8 @@ def encode(
     method.eval()
     write_atomically(folder / DESCRIPTION, json.dumps(sealed(_description(method)), indent=1).encode())
     n_new = 0
-    for part, modalities, members in _parts(dataset, rows, perturber):
+    only = None if perturber is None else perturber.kind.modality
+    for part, modalities, members in parts_of(dataset, rows, only):
         wanted = part_manifest(dataset, members, manifest)
         if is_encoded(folder / part, wanted):
             continue
@@ -65,49 +63,6 @@ def _description(method: Method) -> dict[str, Any]:
     if method.fusion is not None:
         described["fusion"] = {**asdict(method.fusion), "distance": distances[method.fusion.descriptor]}
     return described
-
-
-def all_encoded(
-    dataset: PreparedDataset,
-    rows: Int[ndarray, " n"],
-    folder: Path,
-    manifest: dict[str, Any],
-    perturber: Perturber | None = None,
-) -> bool:
-    """Whether :func:`encode` with these arguments would find nothing to do."""
-    return all(
-        is_encoded(folder / part, part_manifest(dataset, members, manifest))
-        for part, _, members in _parts(dataset, rows, perturber)
-    )
-
-
-def part_manifest(dataset: PreparedDataset, members: Int[ndarray, " m"], manifest: dict[str, Any]) -> dict[str, Any]:
-    """What the part with frames ``members`` is made of."""
-    return {**manifest, "frames": dataset.frames.frame_id[members].tolist()}
-
-
-def is_encoded(part: Path, wanted: dict[str, Any]) -> bool:
-    """Whether a part was completely written for exactly this manifest, and is as it was written."""
-    try:
-        found = read_manifest(part)
-    except CrossplaceError:
-        return False
-    return {key: value for key, value in found.items() if key != "files"} == wanted
-
-
-def _parts(
-    dataset: PreparedDataset, rows: Int[ndarray, " n"], perturber: Perturber | None
-) -> Iterator[tuple[str, tuple[Modality, ...], Int[ndarray, " m"]]]:
-    """Folder name, modalities and rows of each part: a traversal, split where some frames lack a modality."""
-    frames = dataset.frames
-    has_image, has_cloud = frames.image[rows] != "", frames.cloud[rows] != ""
-    group = np.where(has_image & has_cloud, "both", np.where(has_image, "image", np.where(has_cloud, "cloud", "")))
-    for name in frames.take(rows).traversal_names():
-        for kind, present in _GROUPS.items():
-            modalities = tuple(m for m in present if perturber is None or m == perturber.kind.modality)
-            members = rows[(frames.traversal[rows] == name) & (group == kind)]
-            if len(members) and modalities:
-                yield f"{name}/{kind}", modalities, members
 
 
 def _encode_part(

@@ -13,9 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.frames import distortions
-from benchmark.protocol.directions import Direction
-from benchmark.records.schema import PerturbationRecord
-from benchmark.request import DEFAULT_SEVERITY, Request
+from benchmark.request import DEFAULT_SEVERITY, PerturbationOptions
 from datasets.base import Modality
 from datasets.errors import CrossplaceError, unknown
 from datasets.randomness import generator
@@ -48,16 +46,16 @@ class Perturber:
     seed: int
 
     @classmethod
-    def of(cls, request: Request) -> "Perturber | None":
-        """What ``request`` asks for; none if nothing is to be changed."""
-        name, severity = request.perturb, request.severity
+    def of(cls, options: PerturbationOptions, seed: int) -> "Perturber | None":
+        """What ``options`` ask for; none if nothing is to be changed."""
+        name, severity = options.perturb, options.severity
         if name is None:
             if severity != DEFAULT_SEVERITY:
-                raise CrossplaceError(f"severity {severity} of what? Name a perturbation with --perturb")
+                raise CrossplaceError(f"--severity {severity} says how much, not what: name a perturbation with --perturb")
             return None
         if name not in PERTURBATIONS:
             raise CrossplaceError(unknown("perturbation", name, list(PERTURBATIONS)))
-        return cls(name=name, severity=severity, seed=request.seed) if severity else None
+        return cls(name=name, severity=severity, seed=seed) if severity else None
 
     @property
     def kind(self) -> Perturbation:
@@ -82,20 +80,10 @@ class Perturber:
         rng = generator(self.seed, self.name, frame.traversal if self.kind.by_traversal else frame.frame_id)
         return self.kind.change(sample, self.value, rng)
 
-    def record(self, traversals: Sequence[str]) -> PerturbationRecord:
-        """What a result says about it."""
-        kind = self.kind
-        drawn = traversals if kind.by_traversal else ()
-        return PerturbationRecord(
-            name=self.name,
-            version=kind.version,
-            severity=self.severity,
-            value=self.value,
-            unit=kind.unit,
-            modality=kind.modality,
-            sides={d.label: side for d in Direction if (side := d.perturbed_side(kind.modality))},
-            drawn={name: distortions.unit_vector(generator(self.seed, self.name, name)) for name in drawn},
-        )
+    def drawn(self, traversals: Sequence[str]) -> dict[str, list[float]]:
+        """The random unit vector of each traversal; empty where frames draw their own random numbers."""
+        names = traversals if self.kind.by_traversal else ()
+        return {name: distortions.unit_vector(generator(self.seed, self.name, name)) for name in names}
 
 
 PERTURBATIONS: dict[str, Perturbation] = {

@@ -14,7 +14,6 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchmark.console import track
 from benchmark.keys import key_of
-from benchmark.protocol.leaks import leak_warnings
 from benchmark.registry import DATASETS
 from datasets.base import Dataset, Finding, Protocol
 from datasets.errors import CrossplaceError, unknown
@@ -151,6 +150,11 @@ def prepare(location: Location, workers: int | None = None) -> PreparedDataset:
     return prepared if location.dataset else replace(prepared, fingerprint=_content_key(prepared))
 
 
+def is_real(dataset: PreparedDataset) -> bool:
+    """Whether its positions must not be published; data that someone brought counts as real: its licence is unknown."""
+    return dataset.name not in DATASETS.names() or DATASETS.get(dataset.name).card.is_real
+
+
 def _prepare(location: Location, workers: int | None) -> None:
     dataset, folder = location.dataset, location.folder
     assert dataset is not None
@@ -196,5 +200,4 @@ def find_protocol(name: str | None, dataset: PreparedDataset) -> tuple[Protocol,
         name = DATASETS.get(dataset.name).default_protocol
     if not name:
         return own_data(dataset), [f"{dataset.name} has no protocol of its own: trained and tested on all of it"]
-    protocol, warnings = resolve(name, dataset)
-    return protocol, warnings + leak_warnings(dataset.frames, protocol)
+    return resolve(name, dataset)

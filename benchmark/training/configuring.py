@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.request import Request
+from benchmark.request import MethodOptions
 from datasets.errors import CrossplaceError, unknown
 from datasets.files import sha256_of
 from methods.base import Method, MethodConfig
@@ -12,7 +12,7 @@ from methods.layers.depth import with_depth, without_folder
 from methods.recipe import Recipe
 
 
-def configure(method: type[Method], request: Request) -> MethodConfig:
+def configure(method: type[Method], request: MethodOptions) -> MethodConfig:
     """The preset with the command line's variant, share of the schedule, backbone weights and source of depth."""
     if not 0 < request.share <= 1:
         raise CrossplaceError(f"share of the schedule: expected a number above 0 and up to 1, found {request.share}")
@@ -27,7 +27,7 @@ def configure(method: type[Method], request: Request) -> MethodConfig:
     return replace(config, weights=weights, weights_sha256=sha256, **shorter)
 
 
-def planned_share(method: type[Method], request: Request) -> float:
+def planned_share(method: type[Method], request: MethodOptions) -> float:
     """Training epochs that ``request`` plans of those of its preset and variant."""
     whole = _n_epochs(_whole_schedule(method, request))
     return _n_epochs(configure(method, request)) / whole if whole else 1.0
@@ -38,13 +38,13 @@ def without_path(config: MethodConfig) -> MethodConfig:
     return without_folder(replace(config, weights=Path(config.weights).name))
 
 
-def _whole_schedule(method: type[Method], request: Request) -> MethodConfig:
+def _whole_schedule(method: type[Method], request: MethodOptions) -> MethodConfig:
     if request.preset not in method.presets:
-        raise CrossplaceError(unknown(f"preset of {request.method}", request.preset, sorted(method.presets)))
+        raise CrossplaceError(unknown(f"preset of {request.name}", request.preset, sorted(method.presets)))
     config = method.presets[request.preset]
     for name in filter(None, request.variant.split("+")):
         if name not in method.variants:
-            raise CrossplaceError(unknown(f"variant of {request.method}", name, list(method.variants)))
+            raise CrossplaceError(unknown(f"variant of {request.name}", name, list(method.variants)))
         config = method.variants[name].change(config)
     return config
 

@@ -22,7 +22,7 @@ from benchmark.frames.loading import batch_loader
 from benchmark.protocol.selection import select
 from benchmark.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from benchmark.training.optimising import optimizer_of, set_training_mode
-from benchmark.training.report import StageReport, TrainingReport
+from benchmark.training.report import WEIGHTS, StageReport, TrainingReport
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import locked, sha256_of, write_atomically
@@ -37,8 +37,6 @@ except ImportError:  # the full lightning package brings it under another name
     from lightning.fabric.plugins import MixedPrecision
 
 log = logging.getLogger(__name__)
-
-WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from datasets.errors import CrossplaceError
 from datasets.files import read_json, sealed, unsealed, write_atomically
 
-REPORT = "training.json"
+REPORT, WEIGHTS = "training.json", "weights.safetensors"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,21 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.records.schema import Origin
-from benchmark.request import Request
+from benchmark.request import MethodOptions
+from benchmark.training.declared import Declared
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
-from methods.base import Method, MethodConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightSource:
-    """One of these, found before any work starts."""
+    """One source of weights, found before any work starts."""
 
     origin: Origin
     words: str
     """The origin for people, with the command that made shipped weights."""
     file: Path | None = None
-    """The weights, if there are any by now; those that training makes lie in its folder."""
+    """The file of the weights where one exists by now; weights that training makes lie in the training's folder."""
     sha256: str = ""
     share_of_schedule: float | None = None
 
@@ -45,33 +45,33 @@ class WeightSource:
             raise CrossplaceError(f"{self.file}: expected SHA-256 {self.sha256}, found {found}; {self.remedy}")
 
 
-def check_request(request: Request) -> None:
+def check_options(options: MethodOptions) -> None:
     """Refuse a checkpoint that is not there, or that another option contradicts."""
-    if request.checkpoint is None:
+    if options.checkpoint is None:
         return
-    if request.untrained or request.retrain:
+    if options.untrained or options.retrain:
         raise CrossplaceError(
             "--checkpoint gives trained weights, --untrained and --retrain refuse them; leave one out"
         )
-    if not request.checkpoint.is_file():
-        raise CrossplaceError(f"--checkpoint {request.checkpoint}: no such file; crossplace train or convert makes one")
+    if not options.checkpoint.is_file():
+        raise CrossplaceError(f"--checkpoint {options.checkpoint}: no such file; crossplace train or convert makes one")
 
 
-def find_weights(method: type[Method], config: MethodConfig, request: Request, fingerprint: str) -> WeightSource:
-    """The source for ``method`` as configured on the dataset with this fingerprint.
+def find_weights(declared: Declared, options: MethodOptions, fingerprint: str) -> WeightSource:
+    """The source for a configured method on the dataset with this fingerprint.
 
     Shipped weights are for exactly one configuration, dataset and seed.
     """
-    if request.checkpoint:
-        words = f"given ({request.checkpoint.name})"
-        return WeightSource(origin="given", words=words, file=request.checkpoint, sha256=sha256_of(request.checkpoint))
-    if not method.is_trainable:
+    if options.checkpoint:
+        words = f"given ({options.checkpoint.name})"
+        return WeightSource(origin="given", words=words, file=options.checkpoint, sha256=sha256_of(options.checkpoint))
+    if not declared.is_trainable:
         return WeightSource(origin="nothing to train", words="nothing to train")
-    if request.untrained:
+    if options.untrained:
         return WeightSource(origin="untrained", words="untrained")
-    for weights in () if request.retrain else method.shipped:
-        is_same = method.presets[weights.preset] == config and weights.seed == request.seed
-        if is_same and weights.fingerprint == fingerprint:
+    shipped = () if options.retrain else declared.shipped
+    for weights in shipped:
+        if weights.seed == options.seed and weights.fingerprint == fingerprint:
             return WeightSource(
                 origin="shipped",
                 words=f"shipped with the suite ({weights.file.name}), made by: {weights.command}",

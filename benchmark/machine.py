@@ -1,0 +1,88 @@
+"""Which machine this is, found without importing torch: a plan names the device that a run will use."""
+
+import ctypes
+import os
+import platform
+import re
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from datasets.errors import CrossplaceError
+
+LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "spconv-cu126", "spconv-cu120")
+
+
+@cache
+def cuda_names() -> tuple[str, ...]:
+    """Names of the CUDA devices that the driver shows to this process; empty if torch is built without CUDA."""
+    if "+cpu" in (_version("torch") or ""):
+        return ()
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return ()
+    count = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return ()
+    return tuple(_cuda_name(driver, number) for number in range(count.value))
+
+
+def _cuda_name(driver: ctypes.CDLL, number: int) -> str:
+    device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
+    driver.cuDeviceGet(ctypes.byref(device), number)
+    driver.cuDeviceGetName(name, len(name), device)
+    return name.value.decode()
+
+
+def pick_device(name: str) -> str:
+    """``cpu``, ``cuda`` or ``cuda:N``; ``auto`` is CUDA if there is one, else the CPU.
+
+    Raises:
+        CrossplaceError: a name that is no device, or a device that the machine lacks.
+    """
+    if name == "auto":
+        return "cuda" if cuda_names() else "cpu"
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise CrossplaceError(f"unknown device {name!r}; choose auto, cpu, cuda or cuda:N")
+    if name != "cpu" and _number(name) >= len(cuda_names()):
+        raise CrossplaceError(f"device {name!r} is not there: this machine shows {len(cuda_names())} CUDA devices")
+    return name
+
+
+def describe(device: str) -> dict[str, Any]:
+    """Hardware and libraries that a number measured on ``device`` depends on."""
+    return {
+        "device": _processor() if device == "cpu" else cuda_names()[_number(device)],
+        "device_type": device.split(":")[0],
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        **{name: found for name in LIBRARIES if (found := _version(name))},
+    }
+
+
+def identity(device: str) -> dict[str, Any]:
+    """What tells measurements of one machine and setting apart from those of another."""
+    return describe(device) | {"omp_num_threads": os.environ.get("OMP_NUM_THREADS", "")}
+
+
+def _number(device: str) -> int:
+    return int(device.partition(":")[2] or 0)
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,249 @@
+"""What a run consists of: each step with its key, its folder, and whether its outcome is there. Needs no torch.
+
+Each step has a key made of everything that its outcome depends on and writes into a folder named by the key. So a
+second run does only what is missing, and a changed configuration never meets old files.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from numpy import ndarray
+
+import benchmark
+from benchmark import machine
+from benchmark.descriptors.parts import all_encoded
+from benchmark.frames.perturbations import Perturber
+from benchmark.frames.preparing import Location, check_protocol_name, find_protocol, locate, prepare
+from benchmark.keys import KEY_LENGTH, code_of, key_of
+from benchmark.protocol.leaks import leak_warnings
+from benchmark.protocol.selection import Selected, selected
+from benchmark.records.schema import Result
+from benchmark.request import Request
+from benchmark.training.declared import declare
+from benchmark.training.report import REPORT, WEIGHTS, TrainingReport
+from benchmark.training.weights import WeightSource, check_options, find_weights
+from datasets.base import Protocol
+from datasets.errors import CrossplaceError
+from datasets.prepared import PreparedDataset
+
+UNKNOWN = Path("(known once the data is prepared)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One line of the plan."""
+
+    name: str
+    key: str
+    folder: Path
+    is_done: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """One set of descriptors that a result is made from."""
+
+    name: str
+    key: str
+    folder: Path
+    perturber: Perturber | None
+
+
+class Plan:
+    """A request with everything resolved that can be resolved before work starts."""
+
+    def __init__(self, request: Request, *, measured: bool = True) -> None:
+        check_protocol_name(request.data.protocol)
+        check_options(request.method)
+        self.request, self.options, self.runs = request, request.method, request.machine.runs
+        self.perturber = Perturber.of(request.perturbation, request.method.seed)
+        self.measured = measured and self.perturber is None
+        """Whether cost is measured; the cost of perturbed frames is that of the clean ones."""
+        self.declared = declare(request.method, self.runs)
+        if self.perturber and self.perturber.kind.modality == "image" and self.declared.reads_depth_files:
+            raise CrossplaceError(
+                f"--perturb {self.perturber.name}: depth from files is that of the images as recorded; give --depth "
+                "network or a plug-in, which see what the camera sees"
+            )
+        self.code = code_of(request.method.name)
+        self.device = machine.pick_device(request.machine.device)
+        self.location: Location = locate(request.data.dataset, request.data.source, request.data.dataset_options)
+
+    # --- data ------------------------------------------------------------------------------------
+
+    @cached_property
+    def dataset(self) -> PreparedDataset:
+        """The prepared dataset; prepared now if need be."""
+        return prepare(self.location)
+
+    @cached_property
+    def _resolved(self) -> tuple[Protocol, list[str]]:
+        return find_protocol(self.request.data.protocol, self.dataset)
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol as it applies to this data."""
+        return self._resolved[0]
+
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What a reader of the result must be told."""
+        return [*self._resolved[1], *leak_warnings(self.dataset.frames, self.protocol)]
+
+    @cached_property
+    def selected(self) -> Selected:
+        """The frames that take part."""
+        return selected(self.dataset.frames, self.protocol)
+
+    @cached_property
+    def rows(self) -> ndarray:
+        """Frames that ask or are searched."""
+        rows = self.selected.needed
+        if not len(rows):
+            raise CrossplaceError(f"{self.dataset.folder}: protocol {self.protocol.name} selects none of its frames")
+        modality = self.perturber.kind.modality if self.perturber else None
+        if modality and not (self.dataset.frames.paths(modality)[rows] != "").any():
+            raise CrossplaceError(
+                f"{self.dataset.folder}: {self.request.perturbation.perturb} changes {modality}s, but no frame that "
+                f"protocol {self.protocol.name} selects has one; choose another (crossplace list perturbations)"
+            )
+        return rows
+
+    # --- keys and folders ------------------------------------------------------------------------
+
+    @cached_property
+    def weights(self) -> WeightSource:
+        """Where the weights come from."""
+        return find_weights(self.declared, self.options, self.dataset.fingerprint)
+
+    @cached_property
+    def weights_key(self) -> str:
+        """Identifies the weights before they exist."""
+        base = ("method", self.options.name, self.declared.identity, self.options.seed, self.code)
+        made_from = self._training_data if self.weights.is_to_train else filter(None, [self.weights.sha256])
+        return key_of(self.weights.origin, *base, benchmark.__version__, *made_from)
+
+    @property
+    def _training_data(self) -> tuple[Any, ...]:
+        return self.dataset.fingerprint, self.protocol.split, self.request.machine.precision
+
+    def stage_folders(self, stages: Mapping[str, tuple[tuple[str, ...], bool]]) -> dict[str, Path]:
+        """Where each stage keeps its checkpoints: one folder for all configurations that teach it the same.
+
+        ``stages`` maps the name of each, in order, to the fields that it ignores and whether all methods share it. The
+        key holds the method and its code, or what all methods share, the configuration without the ignored fields, and
+        the key of the stage before.
+        """
+        folders, before = {}, ""
+        for stage, (ignored, is_shared) in stages.items():
+            owner, code = ("shared", code_of()) if is_shared else (self.options.name, self.code)
+            read = {name: value for name, value in self.declared.identity.items() if name not in ignored}
+            base = (owner, self.options.seed, code, benchmark.__version__, before)
+            before = key_of(*base, stage, read, *self._training_data)
+            folders[stage] = (
+                self.runs / "stages" / f"{owner}-{stage}-{self.dataset.name}-s{self.options.seed}-{before}"
+            )
+        return folders
+
+    @property
+    def training_folder(self) -> Path:
+        """Final weights."""
+        return self.runs / "training" / self._name(self.dataset.name, self.weights_key)
+
+    @property
+    def weights_file(self) -> Path | None:
+        """Where the weights are, or will be; none if the network is taken as initialised."""
+        return self.training_folder / WEIGHTS if self.weights.is_to_train else self.weights.file
+
+    @property
+    def weights_sha256(self) -> str:
+        """Hash of the weights, which must be there."""
+        is_trained = self.weights.is_to_train
+        return TrainingReport.read(self.training_folder).weights_sha256 if is_trained else self.weights.sha256
+
+    @cached_property
+    def encodings(self) -> list[Encoding]:
+        """The descriptors that the result is made from: those of the frames as recorded, and of perturbed frames."""
+        key = key_of(self.weights_key, self.dataset.fingerprint)
+        clean = Encoding(name="encode", key=key, folder=self._descriptors(self.dataset.name, key), perturber=None)
+        if self.perturber is None:
+            return [clean]
+        key = key_of(key, self.perturber.identity)
+        folder = self._descriptors(self._perturbed(self.dataset.name), key)
+        return [clean, Encoding(name="encode perturbed", key=key, folder=folder, perturber=self.perturber)]
+
+    def _descriptors(self, where: str, key: str) -> Path:
+        return self.runs / "descriptors" / self._name(where, key)
+
+    def manifest(self, encoding: Encoding) -> dict[str, Any]:
+        """What the descriptors of an encoding depend on."""
+        perturbation = {"perturbation": encoding.perturber.identity} if encoding.perturber else {}
+        return {
+            "method": self.options.name,
+            "config": key_of(self.declared.identity),
+            "weights_key": self.weights_key,
+            "weights_sha256": self.weights_sha256,
+            "dataset": self.dataset.fingerprint,
+            **perturbation,
+        }
+
+    @cached_property
+    def result_key(self) -> str:
+        """Identifies the result, costs on this machine included."""
+        measured_on = (machine.identity(self.device), self.request.machine.sparse_backend, self.measured)
+        perturbation = [self.perturber.identity] if self.perturber else []
+        return key_of(self.encodings[0].key, self.protocol, *measured_on, *perturbation)
+
+    @property
+    def result_folder(self) -> Path:
+        """Where the result is, or will be."""
+        return self.runs / "results" / self._name(self._perturbed(self.protocol.name), self.result_key)
+
+    def _perturbed(self, where: str) -> str:
+        return f"{where}-{self.perturber.name}-{self.perturber.severity}" if self.perturber else where
+
+    def _name(self, where: str, key: str) -> str:
+        variant = f"+{self.options.variant}" if self.options.variant else ""
+        return f"{self.options.name}-{self.options.preset}{variant}-{where}-s{self.options.seed}-{key}"
+
+    # --- what is there ---------------------------------------------------------------------------
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the training that this run needs was finished."""
+        return (self.training_folder / REPORT).is_file()
+
+    def found(self) -> Result | None:
+        """The result if it is there; where trained weights still are, it must be theirs."""
+        result = Result.found(self.result_folder, self.result_key)
+        if result and self.weights.is_to_train and self.is_trained:
+            return result if result.method.weights_sha256 == self.weights_sha256 else None
+        return result
+
+    def steps(self) -> list[Step]:
+        """What a run would do, in order, as far as it is known now."""
+        folder, is_prepared = self.location.folder, self.location.is_prepared
+        is_own = self.location.dataset is None
+        key = self.dataset.fingerprint[:KEY_LENGTH] if is_own else folder.name.rpartition("-")[2]
+        steps = [Step(name="prepare", key=key, folder=folder, is_done=is_prepared)]
+        if not is_prepared:
+            encodings = ["encode", "encode perturbed"] if self.perturber else ["encode"]
+            later = ("train or load weights", *encodings, "evaluate and measure")
+            return steps + [Step(name=name, key="–", folder=UNKNOWN, is_done=False) for name in later]
+        finished = self.found() is not None
+        trained = finished or not self.weights.is_to_train or self.is_trained
+        name = "train" if self.weights.is_to_train else "load weights"
+        file = self.training_folder if self.weights.is_to_train else self.weights_file or Path("(as initialised)")
+        steps.append(Step(name=name, key=self.weights_key, folder=file, is_done=trained))
+        for encoding in self.encodings:
+            is_done = finished or (trained and self._is_encoded(encoding))
+            steps.append(Step(name=encoding.name, key=encoding.key, folder=encoding.folder, is_done=is_done))
+        last = Step(name="evaluate and measure", key=self.result_key, folder=self.result_folder, is_done=finished)
+        return [*steps, last]
+
+    def _is_encoded(self, encoding: Encoding) -> bool:
+        only = encoding.perturber.kind.modality if encoding.perturber else None
+        return all_encoded(self.dataset, self.rows, encoding.folder, self.manifest(encoding), only)

@@ -1,0 +1,127 @@
+"""Rows of a table: who is ranked under one protocol, evaluated together and written as results."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import benchmark
+from benchmark.descriptors.files import Descriptors
+from benchmark.evaluation.evaluate import Scorer, evaluate, from_descriptors, from_ranker
+from benchmark.evaluation.rankers import RANKERS
+from benchmark.frames.preparing import check_protocol_name, find_protocol, is_real, locate, prepare
+from benchmark.keys import key_of, plain
+from benchmark.protocol.directions import Direction
+from benchmark.protocol.leaks import leak_warnings
+from benchmark.records.environment import environment, harness
+from benchmark.records.recording import direction_records, rank_arrays
+from benchmark.records.schema import (
+    SCHEMA,
+    CostRecord,
+    DatasetRecord,
+    MethodRecord,
+    PerturbationRecord,
+    Result,
+)
+from benchmark.request import DataOptions
+from datasets.base import Protocol
+from datasets.files import sha256_of
+from datasets.prepared import PreparedDataset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Who is ranked, and where the result goes."""
+
+    folder: Path
+    key: str
+    method: MethodRecord
+    scorer: Scorer
+    seed: int = 0
+    environment: dict[str, Any] = field(default_factory=lambda: environment("cpu"))
+    cost: CostRecord | None = None
+    perturbation: PerturbationRecord | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arena:
+    """What all rows of one table share."""
+
+    dataset: PreparedDataset
+    protocol: Protocol
+    warnings: Sequence[str]
+    runs: Path
+
+    def results(self, rows: Sequence[Row]) -> list[Result]:
+        """The result of every row: found, or evaluated together with all others that are missing, and written."""
+        found = {row.key: Result.found(row.folder, row.key) for row in rows}
+        missing = {row.key: row for row in rows if found[row.key] is None}
+        if missing:
+            scorers = {key: row.scorer for key, row in missing.items()}
+            for key, evaluations in evaluate(self.dataset.frames, self.protocol, scorers).items():
+                result = self._result(missing[key], direction_records(evaluations, self.dataset, self.protocol))
+                result.write(missing[key].folder, rank_arrays(evaluations, self.dataset))
+                found[key] = result
+        return [result for row in rows if (result := found[row.key]) is not None]
+
+    def bounds(self, seed: int) -> list[Row]:
+        """The rankers that bound every table from below and above."""
+        rows = []
+        for name in RANKERS:
+            key = key_of(name, seed, self.dataset.fingerprint, self.protocol, benchmark.__version__)
+            folder = self.runs / "results" / f"{name}-{self.protocol.name}-s{seed}-{key}"
+            method, scorer = MethodRecord.unregistered(name, "ranker"), from_ranker(name, seed)
+            rows.append(Row(folder=folder, key=key, method=method, scorer=scorer, seed=seed))
+        return rows
+
+    def _result(self, row: Row, directions: dict[str, Any]) -> Result:
+        dataset = self.dataset
+        return Result(
+            schema_version=SCHEMA,
+            run_id=row.folder.name,
+            key=row.key,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            harness=harness(),
+            environment=row.environment,
+            method=row.method,
+            dataset=DatasetRecord(
+                name=dataset.name,
+                version=dataset.version,
+                options=dataset.options,
+                fingerprint=dataset.fingerprint,
+                counts=dataset.counts,
+                is_real=is_real(dataset),
+            ),
+            protocol=plain(self.protocol),
+            seed=row.seed,
+            directions=directions,
+            cost=row.cost,
+            warnings=list(self.warnings),
+            perturbation=row.perturbation,
+        )
+
+
+def score(folder: Path, data: DataOptions, runs: Path, seed: int = 0) -> list[Result]:
+    """Score the descriptors in ``folder``, with the bounds beside them; results go where all others do.
+
+    The files are read before any data is prepared, so that a wrong folder is said at once.
+    """
+    check_protocol_name(data.protocol)
+    descriptors = Descriptors.read(folder)
+    contents = {str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
+    dataset = prepare(locate(data.dataset, data.source, data.dataset_options))
+    protocol, warnings = find_protocol(data.protocol, dataset)
+    warnings = [*warnings, *leak_warnings(dataset.frames, protocol)]
+    key = key_of(contents, dataset.fingerprint, protocol)
+    name = re.sub(r"[^\w.+-]+", "_", descriptors.method)
+    arena = Arena(dataset=dataset, protocol=protocol, warnings=warnings, runs=runs)
+    scorer = from_descriptors(descriptors, dataset.frames, directions=Direction.among(descriptors.arrays))
+    row = Row(
+        folder=runs / "results" / f"{name}-{protocol.name}-{key}",
+        key=key,
+        method=MethodRecord.unregistered(descriptors.method, "foreign"),
+        scorer=scorer,
+    )
+    return arena.results([row, *arena.bounds(seed)])

@@ -1,0 +1,162 @@
+"""The steps of one run: prepare, train or load, encode, measure, evaluate, write."""
+
+import logging
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+
+import torch
+
+from benchmark.cost.measure import measure
+from benchmark.descriptors.encoding import encode
+from benchmark.descriptors.files import Descriptors
+from benchmark.evaluation.evaluate import Scorer, check_answerable, from_descriptors
+from benchmark.keys import key_of, plain
+from benchmark.protocol.directions import Direction
+from benchmark.records.environment import environment
+from benchmark.records.schema import MethodRecord, PerturbationRecord, Result
+from benchmark.registry import METHODS
+from benchmark.runs.plan import Plan
+from benchmark.runs.rows import Arena, Row
+from benchmark.training.checkpoint import load_weights
+from benchmark.training.configuring import configure, without_path
+from benchmark.training.loop import TrainingOptions
+from benchmark.training.loop import train as train_stages
+from benchmark.training.report import TrainingReport
+from datasets.errors import CrossplaceError
+from datasets.files import locked
+from methods.base import FROM_SCRATCH, Method
+from methods.layers import sparse_backend
+
+log = logging.getLogger(__name__)
+
+
+def run(plan: Plan) -> list[Result]:
+    """Do what is missing; returns the method's result and those of the rankers that bound the table."""
+    for warning in plan.warnings:
+        log.warning(warning)
+    arena = Arena(dataset=plan.dataset, protocol=plan.protocol, warnings=plan.warnings, runs=plan.runs)
+    bounds = arena.bounds(plan.options.seed)
+    if (result := plan.found()) is not None:
+        log.info("nothing to do: %s is up to date", plan.result_folder)
+        return [result, *arena.results(bounds)]
+    log.debug("%d frames ask or are searched", len(plan.rows))  # nothing at all is refused before training
+    check_answerable(plan.dataset.frames, plan.protocol, plan.selected)
+    device = torch_device(plan)
+    with sparse_backend.using(_sparse_backend(plan, device)):
+        return arena.results([_row(plan, device), *bounds])
+
+
+def train(plan: Plan) -> Method:
+    """The method with its weights: trained (now or before), shipped, or as initialised."""
+    torch.manual_seed(plan.options.seed)
+    plan.weights.check()
+    device, kind = torch_device(plan), METHODS.get(plan.options.name)
+    config = configure(kind, plan.options)
+    if plan.weights_file and (plan.weights.file or plan.is_trained):
+        # All weights are in the file: the pretrained backbone they began with is not needed any more.
+        method = kind(replace(config, weights=FROM_SCRATCH, weights_sha256=""))
+        load_weights(method, plan.weights_file, plan.weights.remedy)
+        return method.to(device)
+    method = kind(config)
+    if plan.weights.is_to_train:
+        options = TrainingOptions(
+            accelerator=device.type,
+            devices=1 if device.index is None else [device.index],
+            precision=plan.request.machine.precision,
+            workers=plan.request.machine.workers,
+        )
+        stages = method.stages(plan.protocol.split)
+        folders = plan.stage_folders({stage.name: (stage.ignores, stage.is_shared) for stage in stages})
+        with sparse_backend.using(_sparse_backend(plan, device)):
+            seed, folder = plan.options.seed, plan.training_folder
+            train_stages(method, plan.dataset, plan.protocol, folder, seed, options, folders)
+    return method.to(device)
+
+
+def torch_device(plan: Plan) -> torch.device:
+    """The device of a plan; raises :class:`CrossplaceError` where torch cannot use what the driver shows."""
+    device = torch.device(plan.device)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise CrossplaceError(
+            f"the driver shows a CUDA device, but torch {torch.__version__} cannot use it; update the driver, or give "
+            "--device cpu"
+        )
+    return device
+
+
+def _sparse_backend(plan: Plan, device: torch.device) -> sparse_backend.Backend:
+    return sparse_backend.resolve(plan.request.machine.sparse_backend, device)
+
+
+def _row(plan: Plan, device: torch.device) -> Row:
+    """Everything but the evaluation: weights, descriptors and cost of the method."""
+    method = train(plan)
+    log.info("weights: %s", plan.weights.words)
+    with ExitStack() as until_read:  # another protocol needs other frames
+        for encoding in plan.encodings:
+            until_read.enter_context(locked(encoding.folder))
+            manifest = plan.manifest(encoding)
+            n_new = encode(method, plan.dataset, plan.rows, encoding.folder, manifest, perturber=encoding.perturber)
+            log.info("encoded %d parts anew, %s", n_new, encoding.folder)
+        scorer = _scorer(plan)
+    return Row(
+        folder=plan.result_folder,
+        key=plan.result_key,
+        method=_method_record(plan),
+        scorer=scorer,
+        seed=plan.options.seed,
+        environment=environment(
+            plan.device,
+            threads=torch.get_num_threads(),
+            tf32=device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32,
+            sparse_backend=_sparse_backend(plan, device),
+        ),
+        cost=measure(method, plan.dataset, plan.rows) if plan.measured else None,
+        perturbation=_perturbation(plan),
+    )
+
+
+def _scorer(plan: Plan) -> Scorer:
+    """How far frames are apart, in the directions that a perturbation changes, or in all."""
+    frames, clean = plan.dataset.frames, Descriptors.read(plan.encodings[0].folder)
+    if plan.perturber is None:
+        return from_descriptors(clean, frames)
+    modality = plan.perturber.kind.modality
+    directions = [d for d in Direction if d.perturbed_side(modality)]
+    perturbed = Descriptors.read(plan.encodings[1].folder)
+    return from_descriptors(clean, frames, perturbed, modality, directions=directions)
+
+
+def _perturbation(plan: Plan) -> PerturbationRecord | None:
+    """What was done to the frames."""
+    if (perturber := plan.perturber) is None:
+        return None
+    return PerturbationRecord(
+        name=perturber.name,
+        version=perturber.kind.version,
+        severity=perturber.severity,
+        value=perturber.value,
+        unit=perturber.kind.unit,
+        modality=perturber.kind.modality,
+        sides={d.label: side for d in Direction if (side := d.perturbed_side(perturber.kind.modality))},
+        drawn=perturber.drawn(plan.dataset.frames.take(plan.rows).traversal_names()),
+    )
+
+
+def _method_record(plan: Plan) -> MethodRecord:
+    report = TrainingReport.read(plan.training_folder) if plan.weights.is_to_train else None
+    share = report.share_of_schedule * plan.declared.planned_share if report else plan.weights.share_of_schedule
+    config = without_path(configure(METHODS.get(plan.options.name), plan.options))
+    return MethodRecord(
+        name=plan.options.name,
+        preset=plan.options.preset,
+        variant=plan.options.variant,
+        config=plain(config),
+        config_key=key_of(config),
+        origin=plan.weights.origin,
+        weights=plan.weights.words,
+        weights_sha256=plan.weights_sha256,
+        backbone_weights=config.weights,
+        share_of_schedule=share,
+        training=plain(asdict(report)) | {"precision": plan.request.machine.precision} if report else {},
+    )
