@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from methods.base import MethodConfig, Variant
-from methods.layers.distillation import Augmentation, TeacherConfig
+from methods.base import ImageInput, MethodConfig, Variant
 from methods.layers.voxels import VoxelGrid
+from methods.learning.distillation import Augmentation, TeacherConfig
 from methods.recipe import Recipe
 
 
@@ -31,11 +31,8 @@ class CattaneoConfig(TeacherConfig):
     backbone: str = "vgg16"
     backbone_block: int = 4
     """Which feature map of the backbone: VGG16's conv5_3, 512 channels at stride 16."""
-    image_height: int = 240
-    image_width: int = 320
-    antialias: bool = False
-    normalise_per_image: bool = False
-    """Normalise each image by its own statistics instead of ImageNet's: for backbones trained from scratch."""
+    image: ImageInput = ImageInput(height=240, width=320, antialias=False)
+    """Network input made of camera images."""
     teacher_pooling: Literal["gem", "netvlad"] = "gem"
     """Of the image branch; the cloud branch always has NetVLAD."""
     gating: bool = False
@@ -68,10 +65,7 @@ _QUICK = replace(
     weights="none",
     backbone="resnet18",
     backbone_block=2,
-    image_height=96,
-    image_width=128,
-    antialias=True,
-    normalise_per_image=True,
+    image=ImageInput(height=96, width=128, per_image=True),
     clusters=16,
     descriptor_size=128,
     grid=VoxelGrid(lower_m=(0.0, -18.0, -4.0), upper_m=(36.0, 18.0, 14.0), size_m=(0.8, 0.8, 0.4)),
@@ -96,7 +90,13 @@ PRESETS: dict[str, MethodConfig] = {
         student=replace(_OXFORD.student, budget_s=240.0),
     ),
     "paper-oxford": _OXFORD,
-    "paper-kitti": replace(_OXFORD, image_width=720, growth_rate=1.2, growth_threshold=0.8, growth_limit=128),
+    "paper-kitti": replace(
+        _OXFORD,
+        image=replace(_OXFORD.image, width=720),
+        growth_rate=1.2,
+        growth_threshold=0.8,
+        growth_limit=128,
+    ),
     "paper-vivid": replace(_OXFORD, teacher_pooling="netvlad", gating=True),
 }
 """``paper-*``: as VXP's authors ran it, who follow the paper to the best of their understanding."""

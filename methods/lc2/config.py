@@ -3,14 +3,7 @@
 from dataclasses import dataclass, replace
 
 from methods.base import MethodConfig
-from methods.layers.depth import DepthSource
-from methods.layers.depth_network import (
-    DEPTH_RECIPE,
-    GPU_DEPTH_RECIPE,
-    QUICK_DEPTH,
-    QUICK_DEPTH_RECIPE,
-    DepthNetwork,
-)
+from methods.depth import GPU_DEPTH, QUICK_DEPTH, DepthConfig
 from methods.recipe import Recipe
 
 
@@ -21,7 +14,7 @@ class Lc2Config(MethodConfig):
     weights: str = "timm"
     """With pretrained weights only the last stage of each encoder is trained (conv5 of VGG16, as published); from
     scratch all of it is."""
-    depth: DepthSource = DepthNetwork()
+    depth: DepthConfig = DepthConfig()
     """Deviation: published with ManyDepth, later with other large networks; here whatever source is named, by default
     the suite's own light network."""
     backbone: str = "vgg16"
@@ -53,8 +46,6 @@ class Lc2Config(MethodConfig):
     """Of each anchor."""
     scale_augmentation: float = 0.2
     """Depth is scaled at random by factors in 1 ± this."""
-    depth_stage: Recipe = DEPTH_RECIPE
-    """Of the built-in depth network."""
     contrastive: Recipe = Recipe(
         epochs=20,
         batch_size=4,
@@ -97,7 +88,7 @@ class Lc2Config(MethodConfig):
 _PAPER = Lc2Config()
 _GPU = replace(
     _PAPER,
-    depth_stage=GPU_DEPTH_RECIPE,
+    depth=GPU_DEPTH,
     contrastive=replace(_PAPER.contrastive, batch_size=16, budget_s=240.0),
     vlad=replace(_PAPER.vlad, batch_size=28, budget_s=60.0),
     triplet=replace(_PAPER.triplet, batch_size=28, budget_s=180.0),
@@ -126,7 +117,6 @@ _QUICK = replace(
     fov_deg=None,
     range_columns=360,
     training_views=1,
-    depth_stage=QUICK_DEPTH_RECIPE,
     contrastive=_short(2, 1e-3),
     vlad=_short(0, 1e-3),
     triplet=_short(5, 5e-4),

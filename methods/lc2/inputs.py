@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from datasets.base import Lidar
-from methods.base import Batch
+from methods.batch import Batch
 from methods.layers.range_image import RangeView, camera_window, nearest_ranges
 from methods.lc2.config import Lc2Config
 

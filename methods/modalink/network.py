@@ -22,9 +22,8 @@ class SharedNetwork(nn.Module):
     def __init__(self, config: ModaLinkConfig) -> None:
         super().__init__()
         self.config = config
-        size = (config.image_height, config.image_width)
         self.backbone = ImageBackbone(
-            config.backbone, config.backbone_block, size, config.weights, config.weights_sha256
+            config.backbone, config.backbone_block, config.image.size, config.weights, config.weights_sha256
         )
         channels = self.backbone.channels
         self.pool = NetVLAD(channels, config.clusters)

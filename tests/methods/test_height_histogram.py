@@ -2,12 +2,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.loading import load_sample
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, collate
+from methods.base import ImageInput
+from methods.batch import Batch, collate, load_sample
 from methods.height_histogram import HeightHistogram, HeightHistogramConfig
 
-METHOD = HeightHistogram(HeightHistogramConfig(rows=8, columns=4, bins=4))
+IMAGE = ImageInput(height=8, width=4, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+METHOD = HeightHistogram(HeightHistogramConfig(image=IMAGE, bins=4))
 
 
 def skyline_picture(heights: list[int]) -> Tensor:

@@ -3,16 +3,20 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmark.loading import load_sample
 from benchmark.memorising import SPLIT
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, collate
-from methods.layers.cross_modal import TripletTraining
+from methods.base import ImageInput
+from methods.batch import Batch, collate, load_sample
 from methods.layers.range_image import RangeView
+from methods.learning.cross_modal import TripletTraining
 from methods.range_plain import PRESETS, RangePlain
 
 SMALL = replace(
-    PRESETS["quick"], backbone_block=1, image_size=(24, 32), view=RangeView(rows=16, columns=16), range_size=(16, 32)
+    PRESETS["quick"],
+    backbone_block=1,
+    image=ImageInput(height=24, width=32, per_image=True),
+    view=RangeView(rows=16, columns=16),
+    range_size=(16, 32),
 )
 
 

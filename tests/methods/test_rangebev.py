@@ -8,23 +8,23 @@ from torch import Tensor, nn
 
 from benchmark.descriptors import Descriptors
 from benchmark.encoding import encode
-from benchmark.loading import load_sample
 from benchmark.memorising import SPLIT, learn_by_heart, own_cloud_recall, places_apart
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Fusion, collate
+from methods.base import Fusion, ImageInput
+from methods.batch import Batch, collate, load_sample
+from methods.depth import QUICK_DEPTH, DepthNetwork
 from methods.layers.bev import BevGrid
-from methods.layers.depth_network import DepthNetwork
 from methods.layers.range_image import RangeView
 from methods.rangebev import PRESETS, RangeBev
 
 SMALL = replace(
     PRESETS["quick"],
     backbone_block=1,
-    image_size=(24, 32),
+    image=ImageInput(height=24, width=32, per_image=True),
     view=RangeView(rows=16, columns=16, azimuth_deg="camera"),
     range_size=(16, 32),
     grid=BevGrid(rows=32, columns=24, forward_m=(0.0, 24.0), left_m=(-9.0, 9.0)),
-    depth=DepthNetwork(height=24, width=32, channels=(8, 12)),
+    depth=replace(QUICK_DEPTH, source=DepthNetwork(height=24, width=32, channels=(8, 12))),
     depth_size=(12, 16),
 )
 
@@ -141,7 +141,14 @@ def test_each_variant_changes_every_preset_but_those_that_are_so(name: str) -> N
 
 def test_places_are_learnt_by_heart_with_both_descriptors(tiny_town: PreparedDataset) -> None:
     torch.manual_seed(0)
-    method = RangeBev(replace(PRESETS["quick"], backbone_block=2, image_size=(48, 64), range_size=(32, 64)))
+    method = RangeBev(
+        replace(
+            PRESETS["quick"],
+            backbone_block=2,
+            image=ImageInput(height=48, width=64, per_image=True),
+            range_size=(32, 64),
+        )
+    )
     memory = learn_by_heart(method, tiny_town, n_places=4, early_steps=20, most_steps=40, budget_s=600.0)
     assert memory.before < 1
     rows = [row for row, _ in places_apart(tiny_town.frames, 4, 50.0)]

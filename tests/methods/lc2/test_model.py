@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.loading import load_sample
 from datasets.base import Lidar
 from datasets.errors import CrossplaceError
 from datasets.kitti.recording import HDL_64E
@@ -14,18 +13,17 @@ from datasets.oxford.oxford import SUBMAP
 from datasets.prepared import PreparedDataset
 from datasets.town.lidar import LIDARS
 from datasets.vivid.vivid import OS1_64
-from methods.base import Batch, collate
-from methods.layers.depth import DepthPlugin
-from methods.layers.depth_network import DepthNetwork
+from methods.batch import Batch, collate, load_sample
+from methods.depth import QUICK_DEPTH, DepthConfig, DepthNetwork, DepthPlugin
 from methods.lc2 import Lc2
 from methods.lc2.config import PRESETS, Lc2Config
 from methods.lc2.inputs import around, camera_headings, cloud_views, columns_of, disparity
 
-NO_WEIGHTS = DepthPlugin(function="math:sqrt")
+NO_WEIGHTS = DepthConfig(source=DepthPlugin(function="math:sqrt"))
 """A source of depth without parameters; never asked."""
 SMALL = Lc2Config(
     weights="none",
-    depth=DepthNetwork(height=24, width=32, channels=(4, 8)),
+    depth=replace(QUICK_DEPTH, source=DepthNetwork(height=24, width=32, channels=(4, 8))),
     backbone="resnet18",
     backbone_block=1,
     image_size=(16, 32),

@@ -4,12 +4,11 @@ import pytest
 import torch
 
 from benchmark.checkpoint import load_weights
-from benchmark.loading import load_sample
 from datasets.base import Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, collate
-from methods.layers import sparse_backend
+from methods.batch import Batch, collate, load_sample
+from methods.layers.sparse import backend as sparse_backend
 from methods.vxp import Vxp
 
 SPLIT = Split(train=Selection(), validation=Selection())

@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.loading import load_sample
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, collate
+from methods.base import ImageInput
+from methods.batch import Batch, collate, load_sample
 from methods.layers.projection import network_from_lidar
-from methods.layers.sparse import Sites, SparseTensor
+from methods.layers.sparse.modules import SparseTensor
+from methods.layers.sparse.sites import Sites
 from methods.layers.voxels import VoxelGrid
 from methods.vxp import Vxp
 from methods.vxp.cloud_branch import CloudBranch
@@ -20,7 +21,7 @@ SMALL = VxpConfig(
     weights="none",
     backbone="resnet18",
     backbone_block=1,
-    image_size=64,
+    image=ImageInput(height=64, width=64, antialias=False),
     descriptor_size=12,
     grid=VoxelGrid(size_m=(1.0, 1.0, 0.5)),
     feature_channels=(8, 16),

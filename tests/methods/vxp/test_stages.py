@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.loading import load_sample
 from datasets.base import Selection, Split
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Sample, Stage, collate
-from methods.layers.losses import batch_hard_triplet, pair_masks
+from methods.base import ImageInput, Stage
+from methods.batch import Batch, Sample, collate, load_sample
 from methods.layers.voxels import VoxelGrid
+from methods.learning.losses import batch_hard_triplet, pair_masks
 from methods.vxp import Vxp
 from methods.vxp.cloud_branch import InViewVoxels
 from methods.vxp.config import Augmentation, EncoderWidths, VxpConfig
@@ -21,7 +21,7 @@ CONFIG = VxpConfig(
     weights="none",
     backbone="resnet18",
     backbone_block=1,
-    image_size=32,
+    image=ImageInput(height=32, width=32, antialias=False),
     descriptor_size=12,
     grid=VoxelGrid(size_m=(1.0, 1.0, 0.5)),
     feature_channels=(8, 16),

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from datasets.errors import CrossplaceError
-from methods.layers import sparse_torch
-from methods.layers.sparse_sites import Shape, Sites, Triple, cells_fed, each_axis, output_shape, site_keys
+from methods.layers.sparse import torch_backend
+from methods.layers.sparse.sites import Shape, Sites, Triple, cells_fed, each_axis, output_shape, site_keys
 
 _ADVICE = "install crossplace[gpu] (spconv-cu126) in its place or choose --sparse-backend torch"
 _MOST_CELLS = 2**31
@@ -114,21 +114,21 @@ class Convolution:
             return output.to(weight.dtype)
 
 
-def submanifold(sites: Sites, kernel_size: int) -> Convolution | sparse_torch.Rulebook:
+def submanifold(sites: Sites, kernel_size: int) -> Convolution | torch_backend.Rulebook:
     """Rules of a convolution whose output sites are the input sites."""
     if not len(sites.indices):
-        return sparse_torch.submanifold(sites, kernel_size)
+        return torch_backend.submanifold(sites, kernel_size)
     _, kernel = _rules(sites, sites.shape, kernel_size, 1, kernel_size // 2, is_submanifold=True)
     return Convolution(kernel, order=None)
 
 
 def reach(
     sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple
-) -> tuple[Sites, Convolution | sparse_torch.Rulebook]:
+) -> tuple[Sites, Convolution | torch_backend.Rulebook]:
     """All sites that a regular convolution can reach from these, and its rules."""
     shape = output_shape(sites, kernel_size, stride, padding)
     if not _reaches_any(sites, shape, kernel_size, stride, padding):
-        return sparse_torch.reach(sites, kernel_size, stride, padding)
+        return torch_backend.reach(sites, kernel_size, stride, padding)
     indices, kernel = _rules(sites, shape, kernel_size, stride, padding, is_submanifold=False)
     keys, order = site_keys(indices.long(), shape, sites.batch_size).sort()
     return Sites.from_keys(keys, shape, sites.batch_size), Convolution(kernel, order)

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from methods.layers.sparse_sites import Shape, Sites, Triple, cells_fed, check_addressable, each_axis, output_shape
+from methods.layers.sparse.sites import Shape, Sites, Triple, cells_fed, check_addressable, each_axis, output_shape
 
 _PORTION = 2**19
 """Numbers gathered at a time (2 MiB in float32): fits a cache, yet few calls, each of which wakes threads."""

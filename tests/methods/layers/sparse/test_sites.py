@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from datasets.errors import CrossplaceError
-from methods.layers import sparse_torch
-from methods.layers.sparse_sites import Shape, Sites
+from methods.layers.sparse import torch_backend as sparse_torch
+from methods.layers.sparse.sites import Shape, Sites
 
 
 @pytest.mark.parametrize(

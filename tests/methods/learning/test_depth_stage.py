@@ -1,15 +1,20 @@
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from benchmark.loading import load_sample
-from datasets.base import Lidar
+from benchmark.registry import METHODS
+from datasets.base import Lidar, Selection, Split
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Clouds, collate
-from methods.layers.depth_network import DepthCnn, DepthNetwork, DepthStage, NetworkDepth, is_swept, lidar_depth
+from methods.base import MethodConfig
+from methods.batch import Batch, Clouds, collate, load_sample
+from methods.depth import DepthConfig, DepthNetwork, DepthPlugin
+from methods.layers.depth.network import NetworkDepth
+from methods.layers.depth.sources import depth_provider
+from methods.learning.depth_stage import DepthStage, depth_stages, is_swept, lidar_depth
 from methods.recipe import Recipe
 
 RECIPE = Recipe(epochs=1, batch_size=2, learning_rate=1e-3, learning_rate_floor=0.0)
@@ -33,20 +38,6 @@ def batch_of(small_world: PreparedDataset, clouds: list[Tensor], images: list[Te
     batch.clouds = Clouds(points=torch.cat(clouds), batch_index=index, lidars=(lidar,) * len(clouds))
     batch.intrinsics, batch.camera_from_lidar = SQUARE.repeat(len(clouds), 1), AHEAD.repeat(len(clouds), 1, 1)
     return batch
-
-
-@pytest.mark.parametrize("size", [(96, 128), (50, 70), (33, 17)])
-def test_depth_has_half_the_size_of_the_input_and_the_size_that_is_asked_for(
-    small_world: PreparedDataset, size: tuple[int, int]
-) -> None:
-    source = DepthNetwork(height=size[0], width=size[1], channels=(4, 6, 8))
-    provider = NetworkDepth(source, 20, 30).eval()
-    batch = collate([load_sample(small_world, small_world.frame(row), ("image",)) for row in (0, 1)])
-    assert provider.log_depth(batch).shape == (2, 1, math.ceil(size[0] / 2), math.ceil(size[1] / 2))
-    found = provider(batch)
-    assert found.shape == (2, 1, 20, 30)
-    assert (found > 0.5 - 1e-5).all()
-    assert (found < 300 + 1e-2).all()
 
 
 def test_pixels_know_the_nearest_point_and_the_open_sky(small_world: PreparedDataset) -> None:
@@ -138,8 +129,36 @@ def test_the_network_learns_how_far_a_road_is(small_world: PreparedDataset) -> N
     torch.testing.assert_close(found[:, 12, 8], below, rtol=0.15, atol=0)
 
 
-def test_each_pixel_is_told_where_it_is() -> None:
-    torch.manual_seed(0)
-    network = DepthCnn((4, 4)).eval()
-    found = network(torch.zeros(1, 3, 16, 16))[0, 0]
-    assert found[2:-2, 2:-2].std() > 0  # a blank image, yet not one depth
+@dataclass(frozen=True, kw_only=True)
+class Config(MethodConfig):
+    depth: DepthConfig = DepthConfig(recipe=RECIPE)
+    other: int = 0
+
+
+def test_only_the_network_is_trained_and_reads_nothing_else() -> None:
+    config = Config()
+    [stage] = depth_stages(depth_provider(config.depth.source, 8, 8), config)
+    assert set(stage.ignores) == {"weights", "weights_sha256", "image", "other"}
+    plugin = depth_provider(DepthPlugin(function="math:sqrt"), 8, 8)
+    assert depth_stages(plugin, config) == []
+    untrained = Config(depth=DepthConfig(recipe=replace(RECIPE, epochs=0)))
+    assert depth_stages(NetworkDepth(DepthNetwork(), 8, 8), untrained) == []
+    assert depth_stages(NetworkDepth(DepthNetwork(), 8, 8), MethodConfig()) == []
+
+
+def test_methods_start_one_depth_network_alike_under_one_name() -> None:
+    """What lets them share the stage that trains it: presets that agree, names that agree, weights that agree."""
+    found = []
+    for name in ("i2prec", "lc2", "rangebev"):
+        torch.manual_seed(3)
+        kind = METHODS.get(name)
+        method = kind(kind.presets["quick"])
+        first = method.stages(Split(train=Selection(), validation=Selection()))[0]
+        assert (first.name, first.is_shared) == ("depth", True)
+        [network] = first.trainable()
+        assert network is method.depth.network
+        found.append((method.config.depth, network.state_dict()))
+    for config, state in found[1:]:
+        assert config == found[0][0]
+        assert all(torch.equal(state[key], value) for key, value in found[0][1].items())
+        assert state.keys() == found[0][1].keys()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from datasets.base import Frame, Selection, Split
-from methods.layers.losses import (
+from methods.learning.losses import (
     batch_all_triplet,
     batch_hard_triplet,
     cross_modal_masks,

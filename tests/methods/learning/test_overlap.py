@@ -3,7 +3,7 @@ import pytest
 import torch
 from numpy import ndarray
 
-from methods.layers.overlap import Views, overlap_contrastive, overlaps
+from methods.learning.overlap import Views, overlap_contrastive, overlaps
 
 
 def views(*rows: tuple[float, float, float], width_deg: float = 90.0, reach_m: float = 50.0, world: str = "w") -> Views:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as image_ops
 
-from methods.base import Sample
+from methods.batch import Sample
 
 
 def colour_jitter(

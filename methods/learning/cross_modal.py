@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from datasets.base import Frames, Split
-from methods.base import Batch, Method, Sample, Sampler, Stage, StageOutput
-from methods.layers.augment import colour_jitter, mirror
-from methods.layers.losses import TRIPLET_LOSSES, cross_modal_masks, mean_over_triplets
-from methods.layers.samplers import ShuffleSampler
+from methods.base import Method, Sampler, Stage, StageOutput
+from methods.batch import Batch, Sample
+from methods.learning.augment import colour_jitter, mirror
+from methods.learning.losses import TRIPLET_LOSSES, cross_modal_masks, mean_over_triplets
+from methods.learning.samplers import ShuffleSampler
 from methods.recipe import Recipe
 
 

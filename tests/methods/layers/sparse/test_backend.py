@@ -5,9 +5,12 @@ import pytest
 import torch
 
 from datasets.errors import CrossplaceError
-from methods.layers import sparse_backend, sparse_spconv, sparse_torch
-from methods.layers.sparse import Sites, SparseTensor, SubmanifoldConv3d
-from methods.layers.sparse_backend import resolve, using
+from methods.layers.sparse import backend as sparse_backend
+from methods.layers.sparse import spconv_backend as sparse_spconv
+from methods.layers.sparse import torch_backend as sparse_torch
+from methods.layers.sparse.backend import resolve, using
+from methods.layers.sparse.modules import SparseTensor, SubmanifoldConv3d
+from methods.layers.sparse.sites import Sites
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda:1")
 X = SparseTensor(torch.ones(1, 2), Sites(torch.zeros(1, 4, dtype=torch.long), (1, 1, 1), 1))
@@ -63,7 +66,8 @@ def test_a_layer_of_a_demanded_backend_that_is_not_there_says_so(monkeypatch: py
 
 def test_spconv_is_not_imported_before_it_is_used() -> None:
     code = (
-        "import sys, torch; from methods.layers.sparse import *; from methods.layers.sparse_backend import resolve; "
+        "import sys, torch; from methods.layers.sparse.modules import *; "
+        "from methods.layers.sparse.backend import resolve; "
         "x = SparseTensor(torch.ones(1, 2), Sites(torch.zeros(1, 4, dtype=torch.long), (1, 1, 1), 1)); "
         "SubmanifoldConv3d(2, 3)(x); resolve('auto', torch.device('cuda')); assert 'spconv' not in sys.modules"
     )

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from datasets.errors import CrossplaceError
-from methods.layers import sparse_spconv
-from methods.layers.sparse_sites import Sites
-from methods.layers.sparse_spconv import refusal
+from methods.layers.sparse import spconv_backend as sparse_spconv
+from methods.layers.sparse.sites import Sites
+from methods.layers.sparse.spconv_backend import refusal
 
 CORNER = torch.tensor([[0, 0, 0, 0]])
 

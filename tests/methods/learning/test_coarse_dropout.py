@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from methods.layers.coarse_dropout import CoarseDropout
+from methods.learning.coarse_dropout import CoarseDropout
 
 
 def test_images_are_whole_outside_training_and_with_probability_zero() -> None:

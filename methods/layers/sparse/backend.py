@@ -13,8 +13,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from methods.layers import sparse_spconv, sparse_torch
-from methods.layers.sparse_sites import Sites, Triple
+from methods.layers.sparse import spconv_backend, torch_backend
+from methods.layers.sparse.sites import Sites, Triple
 
 Choice = Literal["auto", "torch", "spconv"]
 """``auto`` is spconv on CUDA where it can be imported, else torch."""
@@ -22,7 +22,7 @@ Backend = Literal["torch", "spconv"]
 Convolve = Callable[[Tensor, Tensor], Tensor]
 """From input features (n, c) and a weight (d, kz, ky, kx, c) to output features (m, d) in the weight's dtype."""
 
-_MODULES: dict[Backend, Any] = {"torch": sparse_torch, "spconv": sparse_spconv}
+_MODULES: dict[Backend, Any] = {"torch": torch_backend, "spconv": spconv_backend}
 _choice: ContextVar[Choice] = ContextVar("sparse_backend", default="auto")
 
 
@@ -39,9 +39,9 @@ def using(choice: Choice) -> Iterator[None]:
 def resolve(choice: Choice, device: torch.device) -> Backend:
     """The backend for tensors on ``device``; raises :class:`CrossplaceError` if it was demanded and cannot be had."""
     if choice == "auto":
-        return "spconv" if device.type == "cuda" and sparse_spconv.is_usable() else "torch"
+        return "spconv" if device.type == "cuda" and spconv_backend.is_usable() else "torch"
     if choice == "spconv":
-        sparse_spconv.check_usable()
+        spconv_backend.check_usable()
     return choice
 
 

@@ -12,17 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datasets.errors import CrossplaceError
-from methods.layers import sparse_backend, sparse_torch
-from methods.layers.sparse import (
-    RowNorm,
-    Sites,
-    SparseConv3d,
-    SparseTensor,
-    SparseUnit,
-    SubmanifoldConv3d,
-    Triple,
-)
-from methods.layers.sparse_backend import Backend
+from methods.layers.sparse import backend as sparse_backend
+from methods.layers.sparse import torch_backend as sparse_torch
+from methods.layers.sparse.backend import Backend
+from methods.layers.sparse.modules import RowNorm, SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
+from methods.layers.sparse.sites import Sites, Triple
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from torch.nn import functional
 
 from datasets.base import Frames, Split
 from datasets.places import neighbours
-from methods.base import Batch, Method, MethodConfig, Sample, Sampler, Stage, StageOutput
-from methods.layers.augment import colour_jitter, mirror, random_affine, random_rigid
+from methods.base import Method, MethodConfig, Sampler, Stage, StageOutput
+from methods.batch import Batch, Sample
 from methods.layers.backbone import ImageBackbone
-from methods.layers.losses import TRIPLET_LOSSES, mean_over_triplets, pair_masks
 from methods.layers.netvlad import initialise_clusters
-from methods.layers.samplers import PairSampler, ShuffleSampler
+from methods.learning.augment import colour_jitter, mirror, random_affine, random_rigid
+from methods.learning.losses import TRIPLET_LOSSES, mean_over_triplets, pair_masks
+from methods.learning.samplers import PairSampler, ShuffleSampler
 from methods.recipe import Recipe
 
 

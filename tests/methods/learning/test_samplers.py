@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from methods.layers.samplers import PairSampler, ShuffleSampler
+from methods.learning.samplers import PairSampler, ShuffleSampler
 
 FEW_ACTIVE = {"active": 1.0, "triplets": 10.0}
 

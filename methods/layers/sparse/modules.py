@@ -1,7 +1,7 @@
 """Sparse 3-D convolution: a sparse grid is a list of active sites and one row of features per site.
 
 Weights are laid out (out, kz, ky, kx, in) as in spconv 2, so its checkpoints load unchanged. What computes is
-chosen at run time and changes no weight: see :mod:`methods.layers.sparse_backend`.
+chosen at run time and changes no weight: see :mod:`methods.layers.sparse.backend`.
 """
 
 import math
@@ -13,20 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from datasets.errors import CrossplaceError
-from methods.layers import sparse_backend
-from methods.layers.sparse_sites import Shape, Sites, Triple, each_axis, site_keys
-
-__all__ = [
-    "RowNorm",
-    "Shape",
-    "Sites",
-    "SparseConv3d",
-    "SparseTensor",
-    "SparseUnit",
-    "SubmanifoldConv3d",
-    "Triple",
-    "site_keys",
-]
+from methods.layers.sparse import backend
+from methods.layers.sparse.sites import Sites, Triple, each_axis
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +65,7 @@ class SubmanifoldConv3d(_Conv3d):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """Same sites, new features."""
-        convolve = sparse_backend.submanifold(x.sites, self.kernel_size)
+        convolve = backend.submanifold(x.sites, self.kernel_size)
         return x.replace(convolve(x.features, self.weight))
 
 
@@ -100,7 +88,7 @@ class SparseConv3d(_Conv3d):
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """New sites on the output grid, new features."""
-        sites, convolve = sparse_backend.reach(x.sites, self.kernel_size, self.stride, self.padding)
+        sites, convolve = backend.reach(x.sites, self.kernel_size, self.stride, self.padding)
         return SparseTensor(convolve(x.features, self.weight), sites)
 
 

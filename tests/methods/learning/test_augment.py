@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from benchmark.loading import load_sample
 from datasets.prepared import PreparedDataset
-from methods.base import Sample
-from methods.layers.augment import colour_jitter, mirror, random_affine, random_rigid
+from methods.batch import Sample, load_sample
 from methods.layers.projection import Projection, network_from_lidar, project, transform_points
 from methods.layers.voxels import VoxelGrid, voxelize
+from methods.learning.augment import colour_jitter, mirror, random_affine, random_rigid
 
 SEEDS = range(20)
 
