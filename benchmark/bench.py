@@ -38,8 +38,8 @@ from datasets.errors import CrossplaceError
 from datasets.files import locked
 from datasets.prepared import PreparedDataset
 from methods.base import FROM_SCRATCH, Method, Stage
-from methods.layers import sparse_backend
-from methods.layers.depth import has_depth_files
+from methods.layers.depth.sources import has_depth_files
+from methods.layers.sparse import backend as sparse_backend
 
 log = logging.getLogger(__name__)
 

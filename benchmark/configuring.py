@@ -9,7 +9,7 @@ from benchmark.request import Request
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
 from methods.base import Method, MethodConfig
-from methods.layers.depth import with_depth, without_folder
+from methods.layers.depth.sources import with_depth, without_folder
 from methods.recipe import Recipe
 
 

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from benchmark.checkpoint import load_weights, save_weights
 from benchmark.encoding import encode_batch
-from benchmark.loading import load_sample
 from benchmark.memorising import SPLIT, learn_by_heart, places_apart
 from benchmark.registry import METHODS
 from benchmark.training import set_training_mode
 from datasets.base import Modality
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Method, Sample, collate
+from methods.base import Method
+from methods.batch import Batch, Sample, collate, load_sample
 
 TOLERANCE = 1e-5
 """Absolute and relative, between descriptors that should be the same."""

@@ -20,7 +20,8 @@ from datasets.base import Modality
 from datasets.errors import CrossplaceError
 from datasets.files import npy, sealed, sha256_of, write_atomically
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Method
+from methods.base import Method
+from methods.batch import Batch
 
 _GROUPS: dict[str, tuple[Modality, ...]] = {"both": ("image", "cloud"), "image": ("image",), "cloud": ("cloud",)}
 

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from datasets.base import Frame, Modality
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Sample, collate
+from methods.batch import Batch, Sample, collate
 
 
 def load_sample(dataset: PreparedDataset, frame: Frame, modalities: Sequence[Modality]) -> Sample:

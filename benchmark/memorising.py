@@ -8,14 +8,14 @@ import numpy as np
 import torch
 
 from benchmark.encoding import encode_batch
-from benchmark.loading import load_sample
 from benchmark.ranking import distances
 from benchmark.training import optimizer_of, set_training_mode
 from datasets.base import Frames, Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.places import neighbours
 from datasets.prepared import PreparedDataset
-from methods.base import Method, Sample, Stage, collate
+from methods.base import Method, Stage
+from methods.batch import Sample, collate, load_sample
 
 SPLIT = Split(train=Selection(), validation=Selection())
 N_PLACES = 16

@@ -20,7 +20,7 @@ from benchmark.result import PerturbationRecord
 from benchmark.trivial import generator
 from datasets.base import Modality
 from datasets.errors import CrossplaceError
-from methods.base import Sample
+from methods.batch import Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

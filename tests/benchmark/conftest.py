@@ -15,19 +15,9 @@ from torch import Tensor, nn
 from benchmark.registry import METHODS
 from datasets.base import Frames, Protocol, Selection, Split
 from datasets.places import neighbours
-from methods.base import (
-    Batch,
-    DescriptorSpec,
-    ImageInput,
-    Method,
-    MethodCard,
-    MethodConfig,
-    Sample,
-    Sampler,
-    Stage,
-    StageOutput,
-)
-from methods.layers.samplers import PairSampler, ShuffleSampler
+from methods.base import DescriptorSpec, ImageInput, Method, MethodCard, MethodConfig, Sampler, Stage, StageOutput
+from methods.batch import Batch, Sample
+from methods.learning.samplers import PairSampler, ShuffleSampler
 from methods.recipe import Recipe
 
 SIZE = 4

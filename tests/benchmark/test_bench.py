@@ -30,7 +30,8 @@ from datasets.errors import CrossplaceError
 from datasets.files import sealed, sha256_of, unsealed
 from datasets.prepared import PreparedDataset
 from methods.base import ShippedWeights
-from methods.layers import sparse_backend, sparse_spconv
+from methods.layers.sparse import backend as sparse_backend
+from methods.layers.sparse import spconv_backend as sparse_spconv
 from methods.recipe import Recipe
 
 

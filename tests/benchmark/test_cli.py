@@ -21,7 +21,7 @@ from benchmark.registry import DATASETS, METHODS
 from benchmark.result import Result
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
-from methods.layers import sparse_spconv
+from methods.layers.sparse import spconv_backend as sparse_spconv
 from methods.recipe import Recipe
 
 REPOSITORY = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmark.contract import run_checks
 from datasets.prepared import PreparedDataset
-from methods.base import Batch
+from methods.batch import Batch
 
 
 def moments(self: Any, batch: Batch) -> Tensor:

@@ -3,9 +3,9 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from benchmark.loading import batch_loader, load_sample
+from benchmark.loading import batch_loader
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Sample
+from methods.batch import Batch, Sample, load_sample
 
 BATCHES = [[0, 12], [5], [30, 2, 7]]
 
