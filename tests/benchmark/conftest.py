@@ -27,6 +27,7 @@ SIZE = 4
 class ToyConfig(MethodConfig):
     """Two short stages."""
 
+    image: ImageInput = ImageInput(height=4, width=4)
     teach: Recipe = Recipe(epochs=3, batch_size=4, learning_rate=0.01, learning_rate_floor=0.001)
     align: Recipe = Recipe(epochs=2, batch_size=8, learning_rate=0.01, learning_rate_floor=0.001)
 
@@ -52,7 +53,6 @@ class Toy(Method):
     def __init__(self, config: ToyConfig | None = None) -> None:
         super().__init__()
         self.config: ToyConfig = config or ToyConfig()
-        self.image_input = ImageInput(height=4, width=4)
         self.descriptors = (DescriptorSpec(size=SIZE),)
         self.image_branch = nn.Sequential(nn.Linear(48, SIZE), nn.BatchNorm1d(SIZE))
         self.cloud_branch = nn.Sequential(nn.Linear(6, SIZE), nn.BatchNorm1d(SIZE), nn.Dropout(0.3))

@@ -104,7 +104,7 @@ def test_the_descriptors_are_those_of_the_trained_weights(job: Callable[..., Ben
     method.load_state_dict(load_file(row.training_folder / "weights.safetensors"))
     pixels = torch.tensor(row.dataset.load_image(row.dataset.frame(12)).tolist(), dtype=torch.uint8).permute(2, 0, 1)
     with torch.inference_mode():
-        expected = method.eval().encode_images(method.image_input([pixels]))["main"][0]
+        expected = method.eval().encode_images(method.config.image([pixels]))["main"][0]
     found = np.load(row.descriptor_folder / "evening" / "both" / "images.npy")[0]
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
 

@@ -435,7 +435,7 @@ def short_vxp(monkeypatch: pytest.MonkeyPatch) -> None:
         teacher=short(quick.teacher),
         local_stage=short(quick.local_stage),
         global_stage=short(quick.global_stage),
-        image_size=32,
+        image=replace(quick.image, height=32, width=32),
     )
     monkeypatch.setitem(Vxp.presets, "quick", changed)
 

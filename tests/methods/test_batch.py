@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -15,6 +16,26 @@ def samples_of(dataset: PreparedDataset, *rows: int) -> list[Sample]:
 
 def random_image(height: int, width: int) -> Tensor:
     return torch.randint(0, 256, (3, height, width), dtype=torch.uint8)
+
+
+def test_a_sample_holds_the_files_as_stored(small_world: PreparedDataset) -> None:
+    frame = small_world.frame(13)
+    sample = load_sample(small_world, frame, ("image", "cloud"))
+    assert sample.image is not None
+    assert sample.points is not None
+    np.testing.assert_array_equal(sample.image.permute(1, 2, 0).numpy(), small_world.load_image(frame))
+    np.testing.assert_array_equal(sample.points.numpy(), small_world.load_cloud(frame))
+    assert sample.intrinsics is not None
+    assert sample.intrinsics.tolist() == [0.5, np.float32(16 / 24), 0.5, 0.5]
+
+
+def test_what_is_not_asked_for_or_not_there_is_none(small_world: PreparedDataset) -> None:
+    frame = small_world.frame(0)
+    assert load_sample(small_world, frame, ("image",)).points is None
+    assert load_sample(small_world, frame, ("cloud",)).image is None
+    bare = replace(frame, image="", cloud="", intrinsics=None, camera_from_lidar=None)
+    sample = load_sample(small_world, bare, ("image", "cloud"))
+    assert (sample.image, sample.points, sample.intrinsics, sample.camera_from_lidar) == (None, None, None, None)
 
 
 def test_each_point_keeps_its_sample_also_beside_an_empty_cloud(small_world: PreparedDataset) -> None:
