@@ -74,7 +74,7 @@ class Bench:
                 "network or a plug-in, which see what the camera sees"
             )
         self.identity = without_path(self.config)
-        self.code = code_of(self.method_class)
+        self.code = code_of(METHODS.entries[request.method])
         self.device = pick_device(request.device)
         self.sparse_backend = sparse_backend.resolve(request.sparse_backend, self.device)
         self.location: Location = locate(request.dataset, request.source, request.dataset_options)
@@ -131,12 +131,14 @@ class Bench:
     def stage_folders(self, stages: Sequence[Stage]) -> dict[str, Path]:
         """Where each stage keeps its checkpoints: one folder for all configurations that teach it the same.
 
-        Its key holds the method and its code, or what all methods share, the configuration without the fields that the
-        stage ignores, and the key of the stage before.
+        Its key holds the method and its code (of a shared stage: its own code alone), the configuration without the
+        fields that the stage ignores, and the key of the stage before.
         """
         folders, before = {}, ""
         for stage in stages:
-            owner, code = ("shared", code_of()) if stage.is_shared else (self.request.method, self.code)
+            owner, code = self.request.method, self.code
+            if stage.is_shared:
+                owner, code = "shared", code_of(type(stage).__module__)
             read = {name: value for name, value in plain(self.identity).items() if name not in stage.ignores}
             base = (owner, self.request.seed, code, benchmark.__version__, before)
             before = key_of(*base, stage.name, read, *self._training_data)

@@ -139,7 +139,7 @@ def logging_as_before() -> Iterator[None]:
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The toy's module (``Toy``, ``ToyConfig``, ``Teach``, ``Align``), registered as method ``toy`` for this test."""
-    module = SimpleNamespace(Toy=Toy, ToyConfig=ToyConfig, Teach=Teach, Align=Align)
+    module = SimpleNamespace(Toy=Toy, ToyConfig=ToyConfig, Teach=Teach, Align=Align, __file__=__file__)
     monkeypatch.setitem(sys.modules, "toy", module)
     monkeypatch.setitem(METHODS.entries, "toy", "toy:Toy")
     return module

@@ -534,7 +534,7 @@ def test_a_shared_stage_is_trained_by_the_first_method_that_has_it(
 
 def test_changed_code_is_another_run(job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
     before = keys(job())
-    monkeypatch.setattr(bench, "code_of", lambda kind=None: "edited")
+    monkeypatch.setattr(bench, "code_of", lambda *entries: "edited")
     assert changed(before, job()) == set(KEYS)
 
 
