@@ -55,12 +55,18 @@ class ImageInput:
     """How stored images become network input."""
 
     height: int
+    """Rows of the network input, pixels."""
     width: int
+    """Columns of the network input, pixels."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Mean of each channel that is taken off; by default ImageNet's."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Deviation of each channel that is divided by; by default ImageNet's."""
     antialias: bool = True
+    """Whether pixels are averaged over where an image shrinks."""
     per_image: bool = False
-    """Normalise each image by its own mean and deviation per channel: exposure and colour cast drop out."""
+    """Whether each image is normalised by its own mean and deviation per channel, so that exposure and colour cast drop
+    out. It suits backbones trained from scratch."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -146,13 +152,14 @@ class ShippedWeights:
 
     preset: str
     fingerprint: str
-    """Of the prepared dataset they were trained on; they are used on no other."""
+    """Fingerprint of the prepared dataset they were trained on; they are used on no other."""
     seed: int
     file: Path
     sha256: str
     command: str
-    """How they were made."""
+    """Command that made them."""
     share_of_schedule: float = 1.0
+    """Share of the preset's epochs that they were trained for."""
 
 
 # --- how a method is trained ---------------------------------------------------------------------

@@ -39,29 +39,30 @@ class I2pRecConfig(MethodConfig):
 
     weights: str = "timm"
     depth: DepthConfig = DepthConfig()
-    """Deviation: published with MIM (one image), PSM and LEA (two); here whatever source is named, by default the
-    suite's own light network."""
+    """Depth of images. Deviation: published with MIM (one image), PSM and LEA (two); here from any source that is named, by
+    default the suite's own light network."""
     depth_size: tuple[int, int] = (96, 192)
     """Height and width of the depth image whose pixels become points; that of the default network's output, so that
     no point lies between what is near and what is far."""
     grid: BevGrid = BevGrid(rows=200, columns=200, forward_m=(0.0, 40.0), left_m=(-20.0, 20.0), height_m=(-3.0, 9.0))
-    """At the camera. Cells of 0.2 m up to 40 m ahead."""
+    """Cells of the bird's-eye view at the camera: 0.2 m, up to 40 m ahead."""
     slice_m: float = 0.4
-    """Of all points of a cell within a slice of this height one counts, so that a picture's many near pixels and a
-    LiDAR's rings fill a bird's-eye view alike; zero counts all."""
+    """Height of a slice. One point of each cell and slice counts, so that a picture's many near pixels and a LiDAR's
+    rings fill a bird's-eye view alike. Zero: all points count."""
     saturation: float = 6.0
-    """So many points in a cell make it white."""
+    """Points in a cell that make it white."""
     backbone: str = "resnet34"
     backbone_block: int = 2
     """Deviation: the paper says a convolutional network; this is the one of BEVPlace, by one of its authors
     (128 channels at an eighth)."""
     clusters: int = 64
-    """NetVLAD's, without bias, as in BEVPlace: 64 × 128 = 8192 numbers a descriptor."""
+    """Clusters of NetVLAD (without bias, as in BEVPlace): 64 × 128 = 8192 numbers a descriptor."""
     margin: float = 0.3
+    """Margin of the triplets."""
     hardest: bool = True
-    """Of each anchor the hardest triplet in the batch counts, or all do."""
+    """Whether only the hardest triplet of each anchor in the batch counts, or all do."""
     scale_augmentation: float = 0.1
-    """Depth is scaled at random by factors in 1 ± this: depth networks err in scale."""
+    """How far random factors that scale depth are from 1: depth networks err in scale."""
     retrieval: Recipe = Recipe(
         epochs=40, batch_size=16, learning_rate=1e-4, learning_rate_floor=1e-6, decay=0.5, decay_every=10
     )

@@ -56,26 +56,26 @@ class LipLocConfig(MethodConfig):
     """Network input made of the whole camera image; range images have the same size."""
     view: RangeView = HDL64_AHEAD
     embedding_size: int = 2048
-    """What the heads take; an encoder with fewer channels (ViT-S: 384) gets a linear layer up to it."""
+    """Numbers that the heads take. An encoder with fewer channels (ViT-S: 384) gets a linear layer up to them."""
     descriptor_size: int = 256
     dropout: float = 0.1
-    """In the heads."""
+    """Dropout in the heads."""
     loss: Literal["soft", "diagonal", "triplet"] = "soft"
     """Soft targets (the authors' code), the diagonal alone (the text of the paper, CLIP), or random triplets (their
     ablation)."""
     temperature: float = 1.0
     holes_probability: float = 0.9
-    """Of cutting holes into both inputs of a training frame."""
+    """Probability of cutting holes into both inputs of a training frame."""
     jitter: float = 0.0
     """Colour jitter of training images (as published: none)."""
     mirror_probability: float = 0.0
-    """Of mirroring a training image and its cloud together (as published: never)."""
+    """Probability of mirroring a training image and its cloud together (as published: never)."""
     image_rate: float = 0.01
     """Learning rate of the camera encoder, in units of the heads' (as published 1e-5 to 1e-3)."""
     cloud_rate: float = 0.1
-    """The same of the range encoder (1e-4)."""
+    """Learning rate of the range encoder, in units of the heads' (as published 1e-4)."""
     head_weight_decay: float = 1e-3
-    """Of the heads; the encoders have none."""
+    """Weight decay of the heads; the encoders have none."""
     recipe: Recipe = Recipe(
         optimizer="adamw",
         epochs=100,

@@ -52,11 +52,12 @@ class RangeBevConfig(MethodConfig):
 
     Deviation: the ground is left out by height; published with Patchwork++, a package of its own."""
     slice_m: float = 0.4
-    """Of all points of a cell within a slice of this height one counts."""
+    """Height of a slice. One point of each cell and slice counts."""
     saturation: float = 10.0
-    """So many points in a cell make it white."""
+    """Points in a cell that make it white."""
     depth: DepthConfig = DepthConfig()
-    """Deviation: published with Depth Anything V2; here whatever is named, by default without outside weights."""
+    """Depth of images. Deviation: published with Depth Anything V2; here from whatever source is named, by default
+    without outside weights."""
     depth_size: tuple[int, int] = (96, 192)
     """Height and width of the depth image whose pixels become points."""
     retrieved_by: View = "bev"
@@ -64,7 +65,7 @@ class RangeBevConfig(MethodConfig):
     top: int = 60
     """How many places are ordered anew."""
     descriptor_size: int = 256
-    """Of each of the two."""
+    """Numbers of each of the two descriptors."""
     training: TripletTraining = TripletTraining(margin=0.2)
     """Deviation: one margin, 0.2, and the protocol's radii; published 0.6 times a factor of how alike the clouds are,
     which is part of how their training data was prepared. 0.2 is our guess of a typical product."""

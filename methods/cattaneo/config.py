@@ -34,21 +34,21 @@ class CattaneoConfig(TeacherConfig):
     image: ImageInput = ImageInput(height=240, width=320, antialias=False)
     """Network input made of camera images."""
     teacher_pooling: Literal["gem", "netvlad"] = "gem"
-    """Of the image branch; the cloud branch always has NetVLAD."""
+    """Pooling of the image branch; the cloud branch always has NetVLAD."""
     gating: bool = False
     """Context gating behind the teacher's NetVLAD."""
     clusters: int = 64
-    """Of every NetVLAD."""
+    """Clusters of every NetVLAD."""
     descriptor_size: int = 256
     grid: VoxelGrid = VoxelGrid(lower_m=(0.0, -25.0, -25.0), upper_m=(50.0, 25.0, 25.0), size_m=(0.75, 0.75, 0.75))
     max_voxels: int = 10_000
     feature_channels: tuple[int, ...] = (32, 128)
-    """Voxel feature encoder."""
+    """Channels of the layers of the voxel feature encoder."""
     widths: EncoderWidths = EncoderWidths()
     aspp_channels: int = 512
     aspp_rates: tuple[int, ...] = (6, 12, 18)
     dropout: float = 0.1
-    """Behind the atrous pyramid."""
+    """Dropout behind the atrous pyramid."""
     scale_from_teacher: bool = False
     """Start the student's last normalisation at the spread and the mean of the teacher's descriptors (as published: at
     1 and 0, which takes as many steps as the learning rate is small)."""

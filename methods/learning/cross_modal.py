@@ -24,10 +24,11 @@ class TripletTraining:
     mining: Literal["hardest", "all"] = "hardest"
     """The hardest triplet of each anchor in the batch counts, or all do."""
     margin: float = 0.3
+    """Margin of the triplets."""
     jitter: float = 0.1
     """Strength of the colour jitter of images."""
     mirror_probability: float = 0.5
-    """Of mirroring an image and its cloud together."""
+    """Probability of mirroring an image and its cloud together."""
 
 
 class CrossModalTriplets(Stage):

@@ -27,16 +27,16 @@ class Augmentation:
     """Random changes of training samples (probability or strength 0 turns one off)."""
 
     jitter: float = 0.1
-    """Colour jitter, all stages."""
+    """Strength of the colour jitter, in all stages."""
     mirror_probability: float = 0.5
-    """Joint mirroring of image and cloud, in all stages of the student."""
+    """Probability of mirroring image and cloud together, in all stages of the student."""
     teacher_affine: bool = True
     """Random affine of the image in the teacher stage."""
     affine: bool = False
     """Random affine of the image in the stage that aligns descriptors (as published for VXP on KITTI and ViViD++, not
     on Oxford)."""
     rigid: bool = True
-    """Random rigid motion of the cloud in that stage."""
+    """Random rigid motion of the cloud in the stage that aligns descriptors."""
 
     def jittered(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Colour jitter of the image."""
@@ -75,15 +75,17 @@ class TeacherConfig(MethodConfig):
     """How an image teacher is trained; part of the configuration of a method that has one."""
 
     augmentation: Augmentation = Augmentation()
+    """Random changes of training samples."""
     mining: Literal["hardest", "all"] = "hardest"
     """Triplets of the teacher: the hardest of each anchor (as published), or all in the batch."""
     margin: float = 0.3
     """Triplet margin of the teacher."""
     growth_rate: float = 1.4
-    """Teacher: batch growth when fewer than ``growth_threshold`` of the triplets are active …"""
+    """Factor by which the teacher's batches grow after an epoch with few active triplets."""
     growth_threshold: float = 0.7
+    """Share of active triplets below which the teacher's batches grow."""
     growth_limit: int = 80
-    """… up to this batch size."""
+    """Largest batch that the teacher's batches grow to."""
     teacher: Recipe = Recipe(epochs=100, batch_size=16, learning_rate=1e-5, learning_rate_floor=1e-6)
 
 

@@ -73,7 +73,7 @@ def batch_all_triplet(
 
 
 TRIPLET_LOSSES = {"hardest": batch_hard_triplet, "all": batch_all_triplet}
-"""By how triplets are mined."""
+"""Triplet losses by how triplets are mined."""
 
 
 def mean_over_triplets(statistics: dict[str, float]) -> float:

@@ -12,7 +12,7 @@ from numpy import ndarray
 from torch import Tensor
 
 CELLS = 24
-"""Of a sector, along its radius and along its arc."""
+"""Cells of a sector along its radius, and along its arc."""
 
 
 class Views(NamedTuple):
@@ -21,7 +21,7 @@ class Views(NamedTuple):
     position_m: Float[ndarray, "n 2"]
     """East, north."""
     heading_rad: Float[ndarray, " n"]
-    """Of the middle of the view, counter-clockwise from east."""
+    """Heading of the middle of the view, counter-clockwise from east."""
     width_rad: Float[ndarray, " n"]
     """Field of view, at most a full turn."""
     reach_m: float

@@ -23,13 +23,15 @@ class ModaLinkConfig(MethodConfig):
     far_m: float = 80.0
     """Depth that is as bright as a depth image gets."""
     fill_radius: int = 4
-    """Of the densification, pixels."""
+    """Radius of the densification's window, pixels."""
     fill_passes: int = 2
+    """Passes of the densification."""
     clusters: int = 64
-    """Of every NetVLAD."""
+    """Clusters of every NetVLAD."""
     factors: int = 16
-    """Of the non-negative factorisation."""
+    """Factors of the non-negative factorisation."""
     updates: int = 50
+    """Updates of the non-negative factorisation."""
     nmf: Literal["sample", "batch", "none"] = "sample"
     """Factorise the features of each frame by themselves, of the whole batch together, or leave the branch out.
 

@@ -11,7 +11,7 @@ from methods.layers.nmf import heat_maps
 from methods.modalink.config import ModaLinkConfig
 
 _SEED = 0
-"""Of the parts that every factorisation starts from."""
+"""Seed of the parts that every factorisation starts from."""
 
 
 class SharedNetwork(nn.Module):

@@ -31,12 +31,12 @@ class VxpConfig(TeacherConfig):
     image: ImageInput = ImageInput(height=224, width=224, antialias=False)
     """Square network input. Published features used a resize without antialiasing."""
     pooling: Literal["gem", "mean", "netvlad", "class-token"] = "gem"
-    """Of both branches; clouds have no class token, so with it theirs is GeM."""
+    """Pooling of both branches. Clouds have no class token: with it, theirs is GeM."""
     descriptor_size: int = 256
     grid: VoxelGrid = VoxelGrid()
     max_voxels: int = 10_000
     feature_channels: tuple[int, ...] = (16, 64, 128)
-    """Voxel feature encoder."""
+    """Channels of the layers of the voxel feature encoder."""
     widths: EncoderWidths = EncoderWidths()
     collisions: Literal["keep-all", "nearest-wins", "inverse-depth"] = "keep-all"
     """Voxels that share a cell of the image's feature map: all count alike (as published), only the nearest counts,
