@@ -39,8 +39,8 @@ class I2pRecConfig(MethodConfig):
 
     weights: str = "timm"
     depth: DepthConfig = DepthConfig()
-    """Depth of images. Deviation: published with MIM (one image), PSM and LEA (two); here from any source that is named, by
-    default the suite's own light network."""
+    """Depth of images. Deviation: published with MIM (one image), PSM and LEA (two); here from any source that is
+    named, by default the suite's own light network."""
     depth_size: tuple[int, int] = (96, 192)
     """Height and width of the depth image whose pixels become points; that of the default network's output, so that
     no point lies between what is near and what is far."""
