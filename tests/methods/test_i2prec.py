@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from batches import batch_of, count
 from torch import Tensor, nn
 
 from datasets.base import Frame, Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.base import Stage
-from methods.batch import Batch, collate, load_sample
+from methods.batch import Batch
 from methods.depth import QUICK_DEPTH, DepthConfig, DepthNetwork, DepthPlugin
 from methods.i2prec import I2pRec, I2pRecConfig, pseudo_points, thinned
 from methods.layers.bev import BevGrid
@@ -34,7 +35,7 @@ SMALL = I2pRecConfig(
 
 @pytest.fixture
 def batch(small_world: PreparedDataset) -> Batch:
-    return collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in (0, 5, 9)])
+    return batch_of(small_world, 0, 5, 9)
 
 
 @pytest.fixture
@@ -178,7 +179,7 @@ def test_descriptors_and_parameters_of_the_paper_preset() -> None:
         method = I2pRec(config)
     stem, layer1 = 9408 + 128, 3 * (2 * (36864 + 128))
     layer2 = (73728 + 256) + (147456 + 256) + (8192 + 256) + 3 * 2 * (147456 + 256)
-    assert sum(p.numel() for p in method.parameters()) == stem + layer1 + layer2 + 2 * 64 * 128
+    assert count(method) == stem + layer1 + layer2 + 2 * 64 * 128
     assert method.descriptors[0].size == 8192
 
 
@@ -241,7 +242,7 @@ def test_it_learns_which_image_belongs_to_which_cloud(small_world: PreparedDatas
     for norm in (m for m in method.modules() if isinstance(m, nn.BatchNorm2d)):
         norm.momentum = 0.5  # so few steps: statistics must keep up
     rows = (0, 2, 4, 6, 9, 11)
-    batch = collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in rows])
+    batch = batch_of(small_world, *rows)
     stage = stage_of(method, "retrieval")
     with torch.no_grad():
         stage.before([batch])

@@ -3,13 +3,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from batches import batch_of, count
 from torch import Tensor
 from torch.nn import functional
 
 from datasets.base import Selection, Split
 from datasets.prepared import PreparedDataset
 from methods.base import ImageInput
-from methods.batch import Batch, collate, load_sample
+from methods.batch import Batch
 from methods.layers.range_image import RangeView, range_image
 from methods.learning.losses import soft_target_cross_entropy, symmetric_info_nce
 from methods.liploc import EMPTY, HDL64_AHEAD, PRESETS, LipLoc, ProjectionHead, random_triplet
@@ -25,7 +26,7 @@ SMALL = replace(
 
 @pytest.fixture
 def batch(small_world: PreparedDataset) -> Batch:
-    return collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in (0, 12, 5, 10)])
+    return batch_of(small_world, 0, 12, 5, 10)
 
 
 # --- architecture --------------------------------------------------------------------------------
@@ -34,7 +35,7 @@ def batch(small_world: PreparedDataset) -> Batch:
 @pytest.mark.parametrize(("preset", "millions"), [("paper", 48.20), ("paper-vit", 46.09)])
 def test_parameters_are_as_many_as_published(preset: str, millions: float) -> None:
     method = LipLoc(replace(PRESETS[preset], weights="none"))
-    assert round(sum(p.numel() for p in method.parameters()) / 1e6, 2) == millions
+    assert round(count(method) / 1e6, 2) == millions
     assert 4 * method.descriptors[0].size == 1024
     assert method.descriptors[0].distance == "dot"
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from batches import batch_of
 from torch import Tensor, nn
 
 from benchmark.descriptors import Descriptors
@@ -11,7 +12,7 @@ from benchmark.encoding import encode
 from benchmark.memorising import SPLIT, learn_by_heart, own_cloud_recall, places_apart
 from datasets.prepared import PreparedDataset
 from methods.base import Fusion, ImageInput
-from methods.batch import Batch, collate, load_sample
+from methods.batch import Batch, load_sample
 from methods.depth import QUICK_DEPTH, DepthNetwork
 from methods.layers.bev import BevGrid
 from methods.layers.range_image import RangeView
@@ -37,7 +38,7 @@ def method() -> RangeBev:
 
 @pytest.fixture
 def batch(small_world: PreparedDataset) -> Batch:
-    return collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in (0, 5, 10)])
+    return batch_of(small_world, 0, 5, 10)
 
 
 def test_two_descriptors_of_a_kibibyte_each_and_what_fuses_them() -> None:
@@ -112,7 +113,7 @@ def test_what_is_encoded_says_how_it_is_fused(method: RangeBev, small_world: Pre
     found = Descriptors.read(tmp_path)
     assert (found.distance, found.top, found.second.distance) == ("l2", 60, "l2")
     ids = small_world.frames.frame_id[rows].tolist()
-    batch = collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in rows.tolist()])
+    batch = batch_of(small_world, *rows.tolist())
     with torch.inference_mode():
         expected = method.encode_clouds(method.cloud_inputs(batch))
     np.testing.assert_allclose(found.of("cloud", ids), expected["main"], atol=1e-5)

@@ -4,13 +4,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from batches import count, sample_of
 from torch import Tensor, nn
 
 from datasets.base import Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.base import ImageInput, Stage
-from methods.batch import Batch, Sample, collate, load_sample
+from methods.batch import Batch, collate
 from methods.cattaneo import Cattaneo
 from methods.cattaneo.config import PRESETS, VARIANTS, CattaneoConfig, EncoderWidths
 from methods.cattaneo.networks import CloudBranch, FrontViewEncoder, ImageBranch, VladHead
@@ -34,16 +35,6 @@ SMALL = CattaneoConfig(
 SPLIT = Split(train=Selection(), validation=Selection())
 
 
-def sample_of(dataset: PreparedDataset, row: int) -> Sample:
-    return load_sample(dataset, dataset.frame(row), ("image", "cloud"))
-
-
-@pytest.fixture
-def batch(small_world: PreparedDataset) -> Batch:
-    """Three places, each in the morning and in the evening."""
-    return collate([sample_of(small_world, row) for row in (0, 12, 5, 17, 10, 22)])
-
-
 def new_method(config: CattaneoConfig = SMALL) -> Cattaneo:
     torch.manual_seed(0)
     return Cattaneo(config)
@@ -57,10 +48,6 @@ def stage_of(method: Cattaneo, name: str) -> Stage:
     for module in stage.trainable():
         module.requires_grad_(True).train()
     return stage
-
-
-def count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ import huggingface_hub.constants
 import pytest
 import timm
 import torch
+from batches import count
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -61,7 +62,7 @@ def test_resnet18_gives_the_output_of_a_stage_and_loses_the_later_ones(block: in
     assert found.shape == (1, *shape)
     assert backbone.channels == shape[0]
     torch.testing.assert_close(found, expected)
-    n_parameters = sum(p.numel() for p in backbone.parameters())
+    n_parameters = count(backbone)
     used = [whole.conv1, whole.bn1, whole.layer1, whole.layer2][: 2 + block]
     assert n_parameters == sum(p.numel() for module in used for p in module.parameters())
 

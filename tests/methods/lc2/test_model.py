@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from batches import batch_of, count
 from torch import Tensor, nn
 
 from datasets.base import Lidar
@@ -13,7 +14,7 @@ from datasets.oxford.oxford import SUBMAP
 from datasets.prepared import PreparedDataset
 from datasets.town.lidar import LIDARS
 from datasets.vivid.vivid import OS1_64
-from methods.batch import Batch, collate, load_sample
+from methods.batch import Batch
 from methods.depth import QUICK_DEPTH, DepthConfig, DepthNetwork, DepthPlugin
 from methods.lc2 import Lc2
 from methods.lc2.config import PRESETS, Lc2Config
@@ -34,7 +35,7 @@ SMALL = Lc2Config(
 
 @pytest.fixture
 def batch(small_world: PreparedDataset) -> Batch:
-    return collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in (0, 5, 9)])
+    return batch_of(small_world, 0, 5, 9)
 
 
 def paper(**changes: object) -> Lc2:
@@ -50,7 +51,7 @@ def paper(**changes: object) -> Lc2:
 def test_the_published_model_has_the_computed_number_of_parameters() -> None:
     """Two VGG16 up to conv5_3, one NetVLAD of 16 clusters without bias, GeM's exponent: 29.45 M."""
     vgg, netvlad = 14_714_688, 2 * 16 * 512
-    assert sum(p.numel() for p in paper().parameters()) == 2 * vgg + netvlad + 1
+    assert count(paper()) == 2 * vgg + netvlad + 1
     assert round((2 * vgg + netvlad) / 1e6, 2) == 29.45
 
 

@@ -6,12 +6,13 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from batches import batch_of
 from torch import Tensor, nn
 
 from datasets.base import Frame, Selection, Split
 from datasets.prepared import PreparedDataset
 from methods.base import ImageInput, Stage
-from methods.batch import Batch, collate, load_sample
+from methods.batch import Batch
 from methods.depth import QUICK_DEPTH, DepthConfig, DepthNetwork, DepthPlugin
 from methods.lc2 import Lc2
 from methods.lc2.config import Lc2Config
@@ -30,19 +31,12 @@ SMALL = Lc2Config(
     training_views=1,
 )
 SPLIT = Split(train=Selection(), validation=Selection())
-PLACES = (0, 12, 5, 17, 10, 22)
-"""Rows of the small world: three places, each in the morning and in the evening."""
 
 
 @pytest.fixture
 def method() -> Lc2:
     torch.manual_seed(0)
     return Lc2(SMALL)
-
-
-@pytest.fixture
-def batch(small_world: PreparedDataset) -> Batch:
-    return collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in PLACES])
 
 
 def stage_of(method: Lc2, name: str) -> Stage:
@@ -248,7 +242,7 @@ def test_triplets_bring_images_to_their_own_clouds(
     for norm in (m for m in method.modules() if isinstance(m, nn.BatchNorm2d)):
         norm.momentum = 0.5  # so few steps: statistics must keep up
     rows = (0, 2, 4, 6, 9, 11)
-    batch = collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in rows])
+    batch = batch_of(small_world, *rows)
     with torch.no_grad():
         stage_of(method, "vlad").before([batch])
     stage = stage_of(method, "triplet")

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from batches import batch_of, count, sample_of
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
 from methods.base import ImageInput
-from methods.batch import Batch, Sample, collate, load_sample
+from methods.batch import collate
 from methods.layers.camera_plane import densified, depth_image
 from methods.modalink import ModaLink
 from methods.modalink.config import PRESETS, VARIANTS, ModaLinkConfig
@@ -28,14 +29,6 @@ SMALL = ModaLinkConfig(
     updates=10,
 )
 SPLIT = Split(train=Selection(), validation=Selection())
-
-
-def sample_of(dataset: PreparedDataset, row: int) -> Sample:
-    return load_sample(dataset, dataset.frame(row), ("image", "cloud"))
-
-
-def batch_of(dataset: PreparedDataset, *rows: int) -> Batch:
-    return collate([sample_of(dataset, row) for row in rows])
 
 
 def new_method(config: ModaLinkConfig = SMALL) -> ModaLink:
@@ -59,7 +52,7 @@ def published() -> ModaLink:
 
 
 def test_the_resnet34_part_has_8_17_million_parameters(published: ModaLink) -> None:
-    assert sum(p.numel() for p in published.network.backbone.parameters()) == 8_170_304
+    assert count(published.network.backbone) == 8_170_304
 
 
 def test_descriptors_are_as_long_as_published(published: ModaLink) -> None:

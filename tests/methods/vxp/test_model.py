@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from batches import batch_of, count
 from torch import Tensor, nn
 
 from datasets.prepared import PreparedDataset
 from methods.base import ImageInput
-from methods.batch import Batch, collate, load_sample
 from methods.layers.projection import network_from_lidar
 from methods.layers.sparse.modules import SparseTensor
 from methods.layers.sparse.sites import Sites
@@ -27,14 +27,6 @@ SMALL = VxpConfig(
     feature_channels=(8, 16),
     widths=EncoderWidths(entry=8, full=(8,), half=(8, 8), deep=(16,)),
 )
-
-
-def count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def batch_of(dataset: PreparedDataset, *rows: int) -> Batch:
-    return collate([load_sample(dataset, dataset.frame(row), ("image", "cloud")) for row in rows])
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from batches import sample_of
 from torch import Tensor, nn
 
 from datasets.base import Selection, Split
 from datasets.prepared import PreparedDataset
 from methods.base import ImageInput, Stage
-from methods.batch import Batch, Sample, collate, load_sample
+from methods.batch import Batch, Sample, collate
 from methods.layers.voxels import VoxelGrid
 from methods.learning.losses import batch_hard_triplet, pair_masks
 from methods.vxp import Vxp
@@ -37,15 +38,6 @@ STAGES = ("teacher", "local", "global")
 def method() -> Vxp:
     torch.manual_seed(0)
     return Vxp(CONFIG)
-
-
-@pytest.fixture
-def batch(small_world: PreparedDataset) -> Batch:
-    return collate([sample_of(small_world, row) for row in PLACES])
-
-
-def sample_of(dataset: PreparedDataset, row: int) -> Sample:
-    return load_sample(dataset, dataset.frame(row), ("image", "cloud"))
 
 
 def stage_of(method: Vxp, name: str) -> Stage:
