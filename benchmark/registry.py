@@ -3,7 +3,6 @@
 Third parties add entries through the entry points ``crossplace.methods`` and ``crossplace.datasets``.
 """
 
-import difflib
 import importlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import datasets
 import methods
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, unknown
 
 if TYPE_CHECKING:
     from datasets.base import Dataset
@@ -54,13 +53,6 @@ class Registry(Generic[T]):
         module, _, attribute = self.entries[name].partition(":")
         found: type[T] = getattr(importlib.import_module(module), attribute)
         return found
-
-
-def unknown(kind: str, name: str, known: list[str]) -> str:
-    """The sentence for a name that does not exist."""
-    near = [k for k in known if name and name in k] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(near)}?" if near else ""
-    return f"unknown {kind} {name!r}.{hint} Available: {', '.join(known)}"
 
 
 METHODS: Registry["Method"] = Registry("method", methods.METHODS, "crossplace.methods")

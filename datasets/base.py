@@ -16,6 +16,8 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 Modality = Literal["image", "cloud"]
+DistanceKind = Literal["l2", "cosine", "dot"]
+"""How two descriptors compare: Euclidean distance, 1 − cosine, or minus the inner product."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.preparing import locate, prepare
+from benchmark.frames.preparing import locate, prepare
 from datasets.base import Frames, Intrinsics, Lidar, Traversal
 from datasets.prepared import PreparedDataset, make_fingerprint, quaternion_wxyz, write_prepared
 

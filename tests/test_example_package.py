@@ -43,7 +43,7 @@ class Crossplace:
         self.python, self.folder = python, folder
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        code = "from benchmark.cli import entry_point; entry_point()"
+        code = "from benchmark.cli.main import entry_point; entry_point()"
         environment = os.environ | {"CROSSPLACE_DATA": str(self.folder / "data"), "PYTHONPATH": ""}
         return subprocess.run(
             [self.python, "-c", code, *arguments], capture_output=True, text=True, env=environment, cwd=self.folder

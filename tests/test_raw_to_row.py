@@ -10,9 +10,9 @@ from raw_kitti import RawKitti
 from raw_oxford import RawRun
 from raw_vivid import Car, SmallVivid, write_bag
 
-from benchmark.cli import main
+from benchmark.cli.main import main
+from benchmark.records.schema import Result
 from benchmark.registry import DATASETS
-from benchmark.result import Result
 from datasets.protocols import PROTOCOLS
 from datasets.town import Town
 

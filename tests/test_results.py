@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.metrics import DEPTHS
+from benchmark.evaluation.metrics import DEPTHS
+from benchmark.records.schema import RANKS, RESULT, Result
+from benchmark.records.study import write_study_tables
 from benchmark.registry import METHODS
-from benchmark.result import RANKS, RESULT, Result
-from benchmark.study_record import write_study_tables
-from benchmark.tables import write_tables
+from benchmark.report.tables import write_tables
 from datasets.files import sha256_of
 
 REPOSITORY = Path(__file__).parents[1]

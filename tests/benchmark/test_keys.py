@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import methods
+from benchmark.frames.preparing import prepare
 from benchmark.keys import KEY_LENGTH, code_of, key_of, plain, source_files
-from benchmark.preparing import prepare
 from benchmark.registry import Registry
 from datasets.base import ADDED, Selection
 from datasets.errors import CrossplaceError

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from benchmark import registry
-from benchmark.registry import DATASETS, METHODS, Registry, unknown
+from benchmark.registry import DATASETS, METHODS, Registry
 from datasets.base import Dataset
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, unknown
 from datasets.protocols import PROTOCOLS
 from methods.base import Method
 

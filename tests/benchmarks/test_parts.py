@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.ground_truth import Relation
-from benchmark.ranking import distances, rank_queries
+from benchmark.evaluation.distances import distances
+from benchmark.evaluation.ranks import rank_queries
+from benchmark.protocol.ground_truth import Relation
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from datasets.town import Town

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.protocol.selection import select
 from benchmark.registry import DATASETS
-from benchmark.selection import select
 from datasets.base import Frames, Protocol, Region, Selection
 from datasets.protocols import OTHER_SPLITS, PROTOCOLS
 

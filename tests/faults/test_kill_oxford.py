@@ -12,7 +12,14 @@ import pytest
 from folders import contents, differences
 from raw_oxford import write_street
 
-COMMAND = [sys.executable, "-c", "from benchmark.cli import entry_point; entry_point()", "data", "prepare", "oxford"]
+COMMAND = [
+    sys.executable,
+    "-c",
+    "from benchmark.cli.main import entry_point; entry_point()",
+    "data",
+    "prepare",
+    "oxford",
+]
 OPTIONS = ["--workers", "2", "--dataset-options", "image_size=[8, 6]", "ahead_s=6"]
 JOBS = 200
 

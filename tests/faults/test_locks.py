@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from benchmark.preparing import locate, prepare
-from benchmark.result import Result
+from benchmark.frames.preparing import locate, prepare
+from benchmark.records.schema import Result
 from datasets.errors import CrossplaceError
 from datasets.files import locked
 from datasets.prepared import PreparedDataset
@@ -126,6 +126,6 @@ def test_a_dataset_that_another_process_prepared_meanwhile_is_taken(
 
         def __exit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr("benchmark.preparing.locked", Meanwhile)
+    monkeypatch.setattr("benchmark.frames.preparing.locked", Meanwhile)
     assert prepare(location).fingerprint == tiny_town.fingerprint
     assert location.folder.is_symlink(), "nothing was deleted or prepared anew"

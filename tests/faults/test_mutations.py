@@ -19,14 +19,14 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from benchmark.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
-from benchmark.comparison import recall_difference
-from benchmark.descriptors import Descriptors
-from benchmark.encoding import encode
-from benchmark.evaluation import from_ranker
-from benchmark.result import Result
-from benchmark.scoring import unregistered, write_result
-from benchmark.training_report import StageReport, TrainingReport
+from benchmark.descriptors.encoding import encode
+from benchmark.descriptors.files import Descriptors
+from benchmark.evaluation.evaluate import from_ranker
+from benchmark.records.comparison import recall_difference
+from benchmark.records.schema import Result
+from benchmark.runs.scoring import unregistered, write_result
+from benchmark.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+from benchmark.training.report import StageReport, TrainingReport
 from datasets.base import Protocol
 from datasets.files import sealed
 from datasets.kitti import Kitti

@@ -17,9 +17,11 @@ from typing import Any
 
 import torch
 
-from benchmark import bench, encoding, training
+from benchmark.descriptors import encoding
 from benchmark.registry import METHODS
 from benchmark.request import Request
+from benchmark.runs import bench
+from benchmark.training import loop as training
 from methods.base import ImageInput
 from methods.layers.voxels import VoxelGrid
 from methods.recipe import Recipe
@@ -108,6 +110,6 @@ def _watch(happened: Callable[[str], None]) -> None:
 
 if __name__ == "__main__":  # the real command line, with the methods above
     register()
-    from benchmark.cli import entry_point
+    from benchmark.cli.main import entry_point
 
     entry_point()

@@ -7,20 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.contract import (
+from benchmark.contract.checks import (
     CHECKS,
-    Subject,
     is_alone_in_a_batch,
     is_deterministic,
     is_what_is_declared,
     names_frames_without_calibration,
-    new_method,
     survives_a_file,
     takes_a_batch_of_empty_clouds,
     takes_sparse_clouds,
     works_on_a_gpu,
 )
-from benchmark.memorising import learn_by_heart
+from benchmark.contract.overfitting import learn_by_heart
+from benchmark.contract.subject import Subject, new_method
 from benchmark.registry import DATASETS, METHODS
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti

@@ -4,7 +4,7 @@ import pytest
 import torch
 from batches import count
 
-from benchmark.memorising import SPLIT
+from benchmark.contract.overfitting import SPLIT
 from methods.base import ImageInput
 from methods.batch import Batch
 from methods.layers.range_image import RangeView

@@ -7,9 +7,9 @@ import torch
 from batches import batch_of
 from torch import Tensor, nn
 
-from benchmark.descriptors import Descriptors
-from benchmark.encoding import encode
-from benchmark.memorising import SPLIT, learn_by_heart, own_cloud_recall, places_apart
+from benchmark.contract.overfitting import SPLIT, learn_by_heart, own_cloud_recall, places_apart
+from benchmark.descriptors.encoding import encode
+from benchmark.descriptors.files import Descriptors
 from datasets.prepared import PreparedDataset
 from methods.base import Fusion, ImageInput
 from methods.batch import Batch, load_sample

@@ -10,7 +10,7 @@ import pytest
 from scipy.ndimage import gaussian_gradient_magnitude
 from scipy.spatial.transform import Rotation
 
-from benchmark.contact_sheet import project
+from benchmark.report.figures.contact_sheet import project
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
 

@@ -12,7 +12,7 @@ from pyproj import Proj
 from raw_kitti import LIDAR_FROM_IMU, START, RawKitti
 from scipy.spatial.transform import Rotation
 
-from benchmark.contact_sheet import project
+from benchmark.report.figures.contact_sheet import project
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
 from datasets.kitti.layout import DRIVES

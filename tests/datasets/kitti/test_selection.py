@@ -12,7 +12,7 @@ pytest.importorskip("pyproj")
 from PIL import Image
 from raw_kitti import RawKitti
 
-from benchmark.preparing import make_dataset
+from benchmark.frames.preparing import make_dataset
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
 from datasets.kitti.layout import DRIVES, N_FRAMES

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmark.ground_truth import relations
-from benchmark.selection import select
+from benchmark.protocol.ground_truth import relations
+from benchmark.protocol.selection import select
 from datasets.places import heading_difference_rad
 from datasets.protocols import PROTOCOLS
 from datasets.town.town import Town, frames_of

@@ -19,7 +19,7 @@ from raw_vivid import (
     write_bag,
 )
 
-from benchmark.preparing import make_dataset
+from benchmark.frames.preparing import make_dataset
 from benchmark.registry import DATASETS
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset

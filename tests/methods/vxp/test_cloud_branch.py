@@ -4,7 +4,7 @@ import pytest
 import torch
 from batches import batch_of
 
-from benchmark.checkpoint import load_weights
+from benchmark.training.checkpoint import load_weights
 from datasets.base import Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from depth_files import describe, write
 
-from benchmark.bench import Bench
-from benchmark.configuring import configure, without_path
 from benchmark.keys import plain
 from benchmark.registry import METHODS
 from benchmark.request import Request
+from benchmark.runs.bench import Bench
+from benchmark.training.configuring import configure, without_path
 from datasets.errors import CrossplaceError
 from methods.base import MethodConfig
 from methods.batch import Batch

@@ -1,0 +1,92 @@
+"""``crossplace data``: prepare, check and look at data."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import OmitArgPrefixes, Positional, subcommand
+
+from benchmark.console import say
+
+
+@dataclass(frozen=True, kw_only=True)
+class _OfDataset:
+    """Which raw data."""
+
+    dataset: Positional[str]
+    """Registered dataset (crossplace list datasets)."""
+    source: Path | None = None
+    """Folder of the raw download; the town needs none."""
+    dataset_options: tuple[str, ...] = ()
+    """Options of the dataset as key=value, such as preset=tiny."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepare(_OfDataset):
+    """Bring a raw download (or the town) into the prepared form below $CROSSPLACE_DATA (default: data)."""
+
+    workers: int | None = None
+    """Processes; default: one per processor, at most 16."""
+
+    def __call__(self) -> None:
+        """Prepare, or find it prepared, and say what was kept and what was dropped for which reason."""
+        from benchmark.frames.preparing import locate, prepare
+        from datasets.summary import in_a_line
+
+        dataset = prepare(locate(self.dataset, self.source, self.dataset_options), self.workers)
+        say(f"{dataset.folder}: {in_a_line(dataset)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check(_OfDataset):
+    """List everything missing or broken in a raw download; fails if prepare would not work."""
+
+    def __call__(self) -> None:
+        """Print the findings."""
+        from benchmark.frames.preparing import check, command, make_dataset
+        from datasets.errors import CrossplaceError
+
+        dataset = make_dataset(self.dataset, self.dataset_options)
+        findings = check(dataset, self.source)
+        for finding in findings:
+            say(f"{'ok     ' if finding.ok else 'MISSING'} {finding.what}")
+        if not all(finding.ok for finding in findings):
+            raise CrossplaceError(f"{self.dataset} cannot be prepared; where to get the data: {dataset.card.source}")
+        say(f"next: {command('prepare', self.dataset, self.source, self.dataset_options)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stats(_OfDataset):
+    """Frames, metres and minutes per traversal, and a contact sheet of images beside clouds."""
+
+    sheet: Path | None = None
+    """PNG file of the contact sheet; default: contact-sheet.png in the prepared folder."""
+
+    def __call__(self) -> None:
+        """Print the table and draw the sheet."""
+        from benchmark.frames.preparing import locate, prepare
+        from benchmark.report.figures.contact_sheet import draw
+        from benchmark.report.tables import print_summary
+        from datasets.files import writing
+
+        dataset = prepare(locate(self.dataset, self.source, self.dataset_options))
+        print_summary(dataset)
+        sheet = self.sheet or dataset.folder / "contact-sheet.png"
+        with writing(sheet):
+            draw(dataset, sheet)
+        say(f"contact sheet: {sheet}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Prepare, check and look at data."""
+
+    command: OmitArgPrefixes[
+        Annotated[Prepare, subcommand("prepare", prefix_name=False)]
+        | Annotated[Check, subcommand("check", prefix_name=False)]
+        | Annotated[Stats, subcommand("stats", prefix_name=False)]
+    ]
+
+    def __call__(self) -> None:
+        """Run the subcommand."""
+        self.command()

@@ -1,0 +1,291 @@
+"""What every method must do, whatever it is: the contract, as checks that run on any registered method from anywhere.
+
+``crossplace check-method NAME`` runs them; so do the tests, on every entry of the registry.
+"""
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmark.contract.overfitting import SPLIT, learn_by_heart, places_apart
+from benchmark.contract.subject import (
+    GPU_TOLERANCE,
+    NO_POINTS,
+    SPARSE_CLOUDS,
+    TOLERANCE,
+    BrokenContractError,
+    Subject,
+    encode,
+    new_method,
+    require,
+    require_same,
+)
+from benchmark.descriptors.encoding import encode_batch
+from benchmark.training.checkpoint import load_weights, save_weights
+from benchmark.training.optimising import set_training_mode
+from datasets.base import Modality
+from datasets.errors import CrossplaceError
+from datasets.prepared import PreparedDataset
+from methods.base import Method
+from methods.batch import Batch, Sample, collate, load_sample
+
+# --- descriptors ---------------------------------------------------------------------------------
+
+
+def is_what_is_declared(subject: Subject) -> None:
+    """Descriptors have the declared names, views and sizes, are finite, and differ between frames."""
+    method, samples = subject.method, subject.samples()
+    encoded = encode(method, samples)
+    require(method.descriptors[0].name == "main", "the first descriptor must be called 'main'")
+    declared = {(m, spec.name) for m in ("image", "cloud") for spec in method.descriptors}
+    require(set(encoded) == declared, f"declared descriptors: {sorted(declared)}; returned: {sorted(encoded)}")
+    specs = {spec.name: spec for spec in method.descriptors}
+    for (modality, name), found in encoded.items():
+        what = f"the {modality} descriptor {name!r}"
+        expected = (len(samples), specs[name].views(modality), specs[name].size)
+        shape = tuple(found.shape)
+        require(shape == expected, f"{what} has shape {shape}, expected {expected}: frames, views, numbers")
+        require(found.isfinite().all(), f"{what} is not finite")
+        require((found[0] - found[-1]).abs().max() > 1e-3, f"{what} hardly differs between places")
+
+
+def is_deterministic(subject: Subject) -> None:
+    """Encoding twice gives the same bits, whatever torch's generator is at."""
+    samples, found = subject.samples(), []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        found.append(encode(subject.method, samples))
+    for (modality, name), tensor in found[0].items():
+        require(torch.equal(tensor, found[1][modality, name]), f"the {modality} descriptor {name!r} varies by chance")
+
+
+def is_alone_in_a_batch(subject: Subject) -> None:
+    """A frame's descriptor does not depend on what else is in the batch."""
+    samples = subject.samples()
+    alone = [encode(subject.method, [sample]) for sample in samples]
+    for order in ([0, 1, 2, 3], [3, 0, 2], [1, 2, 0, 1]):
+        together = encode(subject.method, [samples[i] for i in order])
+        for position, i in enumerate(order):
+            require_same(alone[i], together, f"frame {samples[i].frame.frame_id} alone and in a batch", position)
+
+
+def is_careful_with_its_input(subject: Subject) -> None:
+    """Encoding leaves the batch as it was."""
+    batch, untouched = collate(subject.samples()), collate(subject.samples())
+    with torch.inference_mode():
+        encode_batch(subject.method, batch)
+    pairs = [*zip(batch.images or [], untouched.images or [], strict=True)]
+    pairs += [(b.clouds.points, u.clouds.points) for b, u in [(batch, untouched)] if b.clouds and u.clouds]
+    if batch.camera_from_lidar is not None and untouched.camera_from_lidar is not None:
+        pairs.append((batch.camera_from_lidar, untouched.camera_from_lidar))
+    require(all(torch.equal(a, b) for a, b in pairs), "encoding changes the batch that it is given")
+
+
+def takes_sparse_clouds(subject: Subject) -> None:
+    """Clouds with one point or none have a finite descriptor, the same anywhere in a batch, and disturb no other."""
+    samples = subject.samples()
+    alone = [encode(subject.method, [sample]) for sample in samples]
+    for what, points in SPARSE_CLOUDS.items():
+        for position in range(len(samples)):
+            batch = [*samples]
+            batch[position] = replace(samples[position], points=points)
+            found, sparse = encode(subject.method, batch), encode(subject.method, [batch[position]])
+            finite = all(d.isfinite().all() for d in found.values())
+            require(finite, f"a cloud with {what} gives a descriptor that is not finite")
+            for row in range(len(samples)):
+                expected = sparse if row == position else alone[row]
+                require_same(expected, found, f"a cloud with {what} at place {position}, seen at {row}", row)
+
+
+def takes_a_batch_of_empty_clouds(subject: Subject) -> None:
+    """All of them have the same finite descriptor."""
+    found = encode(subject.method, [replace(sample, points=NO_POINTS) for sample in subject.samples()])
+    for (modality, name), tensor in found.items():
+        if modality == "cloud":
+            require(tensor.isfinite().all(), f"descriptor {name!r} of empty clouds is not finite")
+            same = torch.allclose(tensor, tensor[:1].expand_as(tensor), atol=TOLERANCE, rtol=TOLERANCE)
+            require(same, f"descriptors {name!r} of empty clouds differ")
+
+
+def names_frames_without_calibration(subject: Subject) -> None:
+    """Missing calibration is no obstacle, or one sentence that names the frame."""
+    samples = subject.samples()
+    bare = replace(samples[2].frame, intrinsics=None, camera_from_lidar=None)
+    samples[2] = replace(samples[2], frame=bare, intrinsics=None, camera_from_lidar=None)
+    for encoded in _encoders(subject.method, collate(samples)).values():
+        try:
+            found = encoded()
+        except CrossplaceError as error:
+            require(bare.frame_id in str(error), f"the error does not name frame {bare.frame_id}: {error}")
+        else:
+            require(all(d.isfinite().all() for d in found.values()), "no calibration gives what is not finite")
+
+
+def names_frames_without_a_modality(subject: Subject) -> None:
+    """A missing image or cloud is one sentence that names the frame."""
+    full = subject.samples()
+    frame = full[1].frame
+    lacking: dict[Modality, Sample] = {
+        "image": replace(full[1], frame=replace(frame, image=""), image=None),
+        "cloud": replace(full[1], frame=replace(frame, cloud=""), points=None),
+    }
+    for modality, bare in lacking.items():
+        try:
+            _encoders(subject.method, collate([full[0], bare, *full[2:]]))[modality]()
+        except CrossplaceError as error:
+            require(frame.frame_id in str(error), f"the error does not name frame {frame.frame_id}: {error}")
+        else:
+            raise BrokenContractError(f"a frame without {modality} is encoded as if it had one")
+
+
+def _encoders(method: Method, batch: Batch) -> dict[Modality, Callable[[], dict[str, Tensor]]]:
+    return {
+        "image": lambda: method.encode_images(method.image_inputs(batch)),
+        "cloud": lambda: method.encode_clouds(method.cloud_inputs(batch)),
+    }
+
+
+def survives_a_file(subject: Subject) -> None:
+    """Weights written and read by another instance give the same descriptors."""
+    samples, other = subject.samples(), new_method(subject.name, seed=1)
+    expected = encode(subject.method, samples)
+    if subject.method.is_trainable:
+        before = encode(other, samples)
+        learnt = any(not torch.equal(before[key], tensor) for key, tensor in expected.items())
+        require(learnt, "two seeds give the same descriptors: is_trainable should be False, or weights are not used")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "weights.safetensors"
+        save_weights(subject.method, path)
+        load_weights(other, path)
+    require_same(encode(other, samples), expected, "before and after a weights file")
+
+
+def works_on_a_gpu(subject: Subject) -> None:
+    """Descriptors on the first CUDA device are those of the CPU, and the method comes back unchanged."""
+    samples, method = subject.samples(), subject.method
+    expected = encode(method, samples)
+    try:
+        with torch.inference_mode():
+            encoded = encode_batch(method.to("cuda"), collate(samples).to("cuda"))
+    finally:
+        method.to("cpu")
+    for (modality, name), tensor in expected.items():
+        found = encoded[modality][name]
+        require(found.device.type == "cuda", f"the {modality} descriptor {name!r} left the GPU")
+        same = torch.allclose(found.cpu(), tensor, atol=GPU_TOLERANCE, rtol=GPU_TOLERANCE)
+        require(same, f"the {modality} descriptor {name!r} differs between CPU and GPU")
+    require_same(encode(method, samples), expected, "before and after the way to the GPU")
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+def trains(subject: Subject) -> None:
+    """Each stage has a finite loss on a batch of its sampler, and gradients for exactly what it says it trains."""
+    trained = new_method(subject.name)
+    stages = trained.stages(SPLIT)
+    require(bool(stages) == trained.is_trainable, "a method has stages if, and only if, is_trainable")
+    require(len({stage.name for stage in stages}) == len(stages), "two stages have one name")
+    for number, stage in enumerate(stages):
+        fault = f"stage {stage.name} is shared: it must be the first and ignore what is the method's own"
+        require(not stage.is_shared or (number == 0 and bool(stage.ignores)), fault)
+        trained.requires_grad_(False)
+        set_training_mode(stage)
+        for module in stage.trainable():
+            module.requires_grad_(True)
+        rng = np.random.default_rng(0)
+        sampler = stage.sampler(subject.dataset.frames, training=True)
+        batches = sampler.batches(rng)
+        require(
+            bool(batches), f"stage {stage.name}: its sampler finds no batch among {len(subject.dataset.frames)} frames"
+        )
+        loaded = [load_sample(subject.dataset, subject.dataset.frame(row), stage.modalities) for row in batches[0]]
+        output = stage(collate([stage.augment(sample, rng) for sample in loaded]))
+        require(output.loss.isfinite(), f"stage {stage.name}: the loss is not finite")
+        output.loss_sum.backward()
+        gradients = {name for name, p in trained.named_parameters() if p.grad is not None}
+        wanted = {name for name, p in trained.named_parameters() if p.requires_grad}
+        fault = (
+            f"stage {stage.name}: no gradient for {sorted(wanted - gradients)[:3]}, or some for what it does not train"
+        )
+        require(gradients == wanted, fault)
+        trained.zero_grad()
+        sampler.load_state(sampler.state())
+        score = stage.score({"loss": 1.0, **{name: float(value) for name, value in output.statistics.items()}})
+        require(math.isfinite(score), f"stage {stage.name}: its score is {score}")
+
+
+def learns_by_heart(subject: Subject) -> str:
+    """Trained for up to five minutes, the quick preset finds the cloud of each of 16 images that lie 50 m apart."""
+    if not subject.method.is_trainable:
+        return "nothing to train"
+    memory = learn_by_heart(new_method(subject.name), subject.dataset)
+    require(memory.recall == 1, str(memory))
+    return str(memory)
+
+
+def has_a_complete_card(subject: Subject) -> None:
+    """Every field of the card says something, under the registered name; there is a quick preset."""
+    card = subject.method.card
+    require(card.name == subject.name, f"registered as {subject.name!r}, but the card is of {card.name!r}")
+    require(2000 < card.year < 2100, f"the card's year is {card.year}")
+    empty = [f.name for f in fields(card) if getattr(card, f.name) == ""]
+    require(not empty, f"{', '.join(empty)} of the card is empty")
+    require("quick" in subject.method.presets, "there is no preset 'quick'")
+
+
+CHECKS: tuple[Callable[[Subject], str | None], ...] = (
+    has_a_complete_card,
+    is_what_is_declared,
+    is_deterministic,
+    is_alone_in_a_batch,
+    is_careful_with_its_input,
+    takes_sparse_clouds,
+    takes_a_batch_of_empty_clouds,
+    names_frames_without_calibration,
+    names_frames_without_a_modality,
+    survives_a_file,
+    works_on_a_gpu,
+    trains,
+)
+"""Everything that is asked of a method; the first line of each docstring says what. A check may return a remark."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What came of one check."""
+
+    what: str
+    outcome: str
+    """``ok``, ``skipped`` or ``BROKEN``."""
+    reason: str = ""
+
+
+def run_checks(name: str, dataset: PreparedDataset, *, by_heart: bool = False) -> Iterator[Verdict]:
+    """Every check on the registered method ``name``, on frames of ``dataset``; ``learns_by_heart`` if wanted.
+
+    Raises:
+        CrossplaceError: ``dataset`` is too small for what is wanted.
+    """
+    if by_heart:
+        places_apart(dataset.frames)
+    subject = Subject.of(name, dataset)
+    for check in (*CHECKS, learns_by_heart) if by_heart else CHECKS:
+        what = (check.__doc__ or check.__name__).splitlines()[0]
+        if check is works_on_a_gpu and not torch.cuda.is_available():
+            yield Verdict(what=what, outcome="skipped", reason="no CUDA device")
+            continue
+        try:
+            note = check(subject)
+        except BrokenContractError as error:
+            yield Verdict(what=what, outcome="BROKEN", reason=str(error))
+        except Exception as error:  # whatever a method raises is its fault
+            yield Verdict(what=what, outcome="BROKEN", reason=f"{type(error).__name__}: {' '.join(str(error).split())}")
+        else:
+            yield Verdict(what=what, outcome="ok", reason=note or "")

@@ -1,0 +1,98 @@
+"""A method under test: the frames that it is tried on, and what is asked of its descriptors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from benchmark.descriptors.encoding import encode_batch
+from benchmark.registry import METHODS
+from datasets.base import Modality
+from datasets.prepared import PreparedDataset
+from methods.base import Method
+from methods.batch import Sample, collate, load_sample
+
+TOLERANCE = 1e-5
+"""Absolute and relative, between descriptors that should be the same."""
+GPU_TOLERANCE = 1e-2
+"""TensorFloat-32 against float32."""
+NO_POINTS = torch.zeros(0, 3)
+SPARSE_CLOUDS = {
+    "no point": NO_POINTS,
+    "one point": torch.tensor([[10.0, 0.5, 0.2]]),
+    "one point out of view": torch.tensor([[-10.0, 0.0, 0.0]]),
+}
+
+Descriptors = dict[tuple[Modality, str], Tensor]
+"""By modality and descriptor name, (batch, views, size)."""
+
+
+class BrokenContractError(Exception):
+    """What a method does and should not do, in a sentence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A method and the frames that it is tried on."""
+
+    name: str
+    method: Method
+    """The quick preset, untrained, in evaluation mode."""
+    dataset: PreparedDataset
+
+    @classmethod
+    def of(cls, name: str, dataset: PreparedDataset) -> "Subject":
+        """Batch-norm statistics are those of some frames: untrained ones make all descriptors equal."""
+        method = new_method(name)
+        norms = [m for m in method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = None  # take the next batch's statistics as they are
+        subject = cls(name=name, method=method, dataset=dataset)
+        encode(method.train(), subject.samples())
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        method.eval()
+        return subject
+
+    def samples(self) -> list[Sample]:
+        """Four frames, evenly spread; one with an image of another size."""
+        rows = np.linspace(0, len(self.dataset.frames) - 1, 4).astype(int).tolist()
+        found = [load_sample(self.dataset, self.dataset.frame(row), ("image", "cloud")) for row in rows]
+        found[1].image = torch.randint(
+            0, 256, (3, 30, 20), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+        )
+        return found
+
+
+def new_method(name: str, seed: int = 0) -> Method:
+    """The quick preset of a method, untrained."""
+    torch.manual_seed(seed)
+    kind = METHODS.get(name)
+    return kind(replace(kind.presets["quick"], weights="none")).eval()
+
+
+def encode(method: Method, samples: Sequence[Sample]) -> Descriptors:
+    """All descriptors of some samples in one batch."""
+    with torch.inference_mode():
+        encoded = encode_batch(method, collate(samples))
+    return {(modality, name): d for modality, named in encoded.items() for name, d in named.items()}
+
+
+def require(holds: bool | Tensor, fault: str) -> None:
+    """Raise :class:`BrokenContractError` with ``fault`` unless something holds."""
+    if not holds:
+        raise BrokenContractError(fault)
+
+
+def require_same(found: Descriptors, expected: Descriptors, fault: str, row: int | None = None) -> None:
+    """``found`` equals ``expected``, or its one ``row`` (if ``expected`` has more rows than one)."""
+    require(found.keys() == expected.keys(), f"{fault}: other descriptors come back")
+    for (modality, name), tensor in found.items():
+        other = expected[modality, name] if row is None else expected[modality, name][[row]]
+        require(tensor.shape == other.shape, f"{fault}: the {modality} descriptor {name!r} has another shape")
+        off = (tensor - other).abs().max().item()
+        same = torch.allclose(tensor, other, atol=TOLERANCE, rtol=TOLERANCE)
+        require(same, f"{fault}: the {modality} descriptor {name!r} differs by {off:.2g}")

@@ -1,0 +1,1 @@
+"""Frames to descriptors, which are files: the only thing that evaluation reads."""

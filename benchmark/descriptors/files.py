@@ -1,0 +1,164 @@
+"""Descriptors as files: the only thing that evaluation reads, whoever wrote them.
+
+A folder, anywhere below which each subfolder (or the folder itself) holds ``frame_ids.txt`` with one frame id a line
+and, row for row, ``images.npy`` and/or ``clouds.npy`` of shape (n, size) or (n, views, size). An optional
+``descriptors.json`` at the top may say ``{"method": "…", "distance": "l2" | "cosine" | "dot"}``.
+Further named descriptors lie beside the main one as ``images.<name>.npy``; one of them may re-rank what the main one
+finds: ``"fusion": {"descriptor": "<name>", "top": 60, "distance": "l2"}``.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from datasets.base import DistanceKind, Modality
+from datasets.errors import CrossplaceError
+from datasets.files import read_json, read_npy, read_text, sha256_of, unsealed
+
+IDS, DESCRIPTION, MANIFEST = "frame_ids.txt", "descriptors.json", "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descriptors:
+    """Descriptors of some frames, by modality."""
+
+    rows: dict[Modality, dict[str, int]]
+    """Frame id → row of the array, for the frames that have this modality."""
+    arrays: dict[Modality, Float[ndarray, "n views size"]]
+    distance: DistanceKind
+    method: str
+    name: str = "main"
+    top: int = 0
+    """How many of the nearest frames are re-ranked …"""
+    second: "Descriptors | None" = None
+    """… by these, which hold the same frames."""
+
+    @classmethod
+    def read(cls, folder: Path, name: str = "main") -> "Descriptors":
+        """Read every part below ``folder``; a frame id that occurs twice is an error."""
+        described = _read_description(folder / DESCRIPTION)
+        found = cls._read(folder, name, described.distance, described.method)
+        if described.fusion is None or name != "main":
+            return found
+        second, distance, top = described.fusion
+        return replace(found, top=top, second=cls._read(folder, second, distance, described.method))
+
+    @classmethod
+    def _read(cls, folder: Path, name: str, distance: DistanceKind, method: str) -> "Descriptors":
+        """The descriptors of one name."""
+        listed = sorted(folder.rglob(IDS))
+        if not listed:
+            raise CrossplaceError(f"{folder}: no {IDS} here or below; see docs/descriptors.md for the expected files")
+        parts: dict[Modality, list[ndarray]] = {"image": [], "cloud": []}
+        rows: dict[Modality, dict[str, int]] = {"image": {}, "cloud": {}}
+        for path in listed:
+            if (path.parent / MANIFEST).is_file():
+                read_manifest(path.parent)
+            ids = _read_ids(path)
+            for modality in parts:
+                file = path.parent / file_name(modality, name)
+                if file.is_file():
+                    parts[modality].append(_read_array(file, len(ids)))
+                    _add_rows(rows[modality], ids, path)
+        try:
+            arrays = {modality: np.concatenate(arrays) for modality, arrays in parts.items() if arrays}
+        except ValueError as error:
+            raise CrossplaceError(f"{folder}: descriptors of different sizes do not fit together ({error})") from error
+        return cls(rows=rows, arrays=arrays, distance=distance, method=method, name=name)
+
+    def of(self, modality: Modality, frame_ids: list[str]) -> Float[ndarray, "n views size"]:
+        """The descriptors of ``frame_ids``, in that order; a missing one is an error."""
+        if modality not in self.arrays:
+            raise CrossplaceError(f"these descriptors hold no {modality}s; add {file_name(modality, self.name)}")
+        rows = self.rows[modality]
+        missing = [i for i in frame_ids if i not in rows]
+        if missing:
+            raise CrossplaceError(
+                f"no {modality} descriptor for {len(missing)} of {len(frame_ids)} frames that the protocol needs, "
+                f"first {missing[0]!r}; every selected frame of the dataset must be in a {IDS}"
+            )
+        return self.arrays[modality][[rows[i] for i in frame_ids]]
+
+
+def read_manifest(part: Path) -> dict[str, Any]:
+    """What the suite noted of the part that it wrote; raises :class:`CrossplaceError` if a file is not as written."""
+    path = part / MANIFEST
+    found = read_json(path)
+    if not isinstance(found, dict):
+        raise CrossplaceError(f"{path}: expected an object; delete {part} and run the same command again")
+    manifest = unsealed(found, path)
+    for name, expected in manifest.get("files", {}).items():
+        file = part / name
+        if not file.is_file() or sha256_of(file) != expected:
+            raise CrossplaceError(
+                f"{file}: missing or damaged since it was written; delete {part} and run the same command again"
+            )
+    return manifest
+
+
+def file_name(modality: Modality, descriptor: str = "main") -> str:
+    """Name of the array of one modality and descriptor."""
+    return f"{modality}s.npy" if descriptor == "main" else f"{modality}s.{descriptor}.npy"
+
+
+def _add_rows(rows: dict[str, int], ids: list[str], path: Path) -> None:
+    for frame_id in ids:
+        if frame_id in rows:
+            raise CrossplaceError(f"{path}: frame id {frame_id!r} occurs twice")
+        rows[frame_id] = len(rows)
+
+
+def _read_ids(path: Path) -> list[str]:
+    ids = read_text(path).split("\n")
+    return ids[:-1] if ids[-1] == "" else ids
+
+
+def _read_array(path: Path, n_ids: int) -> Float[ndarray, "n views size"]:
+    array = read_npy(path)
+    if array.ndim not in (2, 3) or array.dtype.kind != "f" or len(array) != n_ids:
+        raise CrossplaceError(
+            f"{path}: expected floats of shape ({n_ids}, size) or ({n_ids}, views, size) as {IDS} has {n_ids} lines, "
+            f"found {array.dtype} {array.shape}"
+        )
+    bad = np.flatnonzero(~np.isfinite(array).all(axis=tuple(range(1, array.ndim))))
+    if len(bad):
+        raise CrossplaceError(f"{path}: row {int(bad[0])} is not finite ({len(bad)} such rows)")
+    return array[:, None] if array.ndim == 2 else array
+
+
+class _Description(NamedTuple):
+    method: str
+    distance: DistanceKind
+    fusion: tuple[str, DistanceKind, int] | None
+    """Name and distance of the second descriptor, and how many frames it re-ranks."""
+
+
+def _read_description(path: Path) -> _Description:
+    described = read_json(path) if path.is_file() else {}
+    if not isinstance(described, dict):
+        raise CrossplaceError(f'{path}: expected an object such as {{"method": "…", "distance": "l2"}}')
+    described = unsealed(described, path)
+    method, fusion = str(described.get("method", path.parent.resolve().name)), described.get("fusion")
+    if fusion is None:
+        return _Description(method, _distance(described, path), None)
+    is_whole = isinstance(fusion, dict) and isinstance(fusion.get("descriptor"), str)
+    if not is_whole or type(fusion.get("top")) is not int or fusion["top"] < 1:
+        raise CrossplaceError(
+            f"{path}: fusion {fusion!r} is not understood; expected an object such as "
+            '{"descriptor": "name", "top": 60, "distance": "l2"}'
+        )
+    return _Description(
+        method, _distance(described, path), (fusion["descriptor"], _distance(fusion, path), fusion["top"])
+    )
+
+
+def _distance(described: dict[str, Any], path: Path) -> DistanceKind:
+    distance = described.get("distance", "l2")
+    if distance not in ["l2", "cosine", "dot"]:
+        raise CrossplaceError(f"{path}: distance {distance!r} is none of l2, cosine, dot")
+    found: DistanceKind = distance
+    return found

@@ -1,0 +1,1 @@
+"""Descriptors to numbers: distances, ranks, recall and intervals. Needs no torch."""

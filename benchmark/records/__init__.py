@@ -1,0 +1,1 @@
+"""What remains of a run, as files. Needs neither torch nor matplotlib."""

@@ -1,0 +1,120 @@
+"""From evaluations to records: aggregates, intervals, and the arrays of every query."""
+
+import math
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from benchmark.evaluation.evaluate import PairEvaluation
+from benchmark.evaluation.intervals import Interval, headline_weights, map_blocks, mean_interval
+from benchmark.evaluation.metrics import is_counted, is_hit, mean_over_pairs, one_percent_depth, pooled
+from benchmark.protocol.ground_truth import Pair
+from benchmark.records.schema import INTERVAL_DEPTHS, DirectionRecord, PairRecord, RecallRecord
+from datasets.base import Frames, Protocol
+from datasets.prepared import PreparedDataset
+
+
+def direction_records(
+    evaluations: list[PairEvaluation], dataset: PreparedDataset, protocol: Protocol
+) -> dict[str, DirectionRecord]:
+    """Aggregates and intervals of each direction."""
+    grouped: dict[str, list[PairEvaluation]] = {}
+    for evaluation in evaluations:
+        grouped.setdefault(evaluation.direction.label, []).append(evaluation)
+    return {
+        label: DirectionRecord(
+            mean=RecallRecord.of(mean_over_pairs([e.recall for e in group])),
+            pooled=RecallRecord.of(pooled([e.recall for e in group])),
+            pairs=[_pair_record(e) for e in group],
+            intervals={
+                name: _ends(_interval(group, dataset, protocol, depth)) for name, depth in INTERVAL_DEPTHS.items()
+            },
+        )
+        for label, group in grouped.items()
+    }
+
+
+def rank_arrays(evaluations: list[PairEvaluation], dataset: PreparedDataset) -> dict[str, ndarray]:
+    """The per-query arrays of ``ranks.npz`` and the poses of every frame they mention."""
+    frames = dataset.frames
+    rows = np.unique(np.concatenate([np.concatenate([e.query_rows, e.database_rows]) for e in evaluations]))
+    local = np.full(len(frames) + 1, -1)
+    local[rows] = np.arange(len(rows))
+    directions = list(dict.fromkeys(e.direction.label for e in evaluations))
+    pairs = list(dict.fromkeys(e.pair for e in evaluations))
+    columns: dict[str, list[ndarray]] = {}
+    for e in evaluations:
+        n, found = len(e.query_rows), e.ranking
+        top = _frames_at(e.database_rows, found.top_index)
+        for name, column in {
+            "direction": np.full(n, directions.index(e.direction.label), dtype=np.int8),
+            "pair": np.full(n, pairs.index(e.pair), dtype=np.int32),
+            "frame": local[e.query_rows].astype(np.int32),
+            "n_positives": found.n_positives.astype(np.int32),
+            "n_candidates": found.n_candidates.astype(np.int32),
+            "first_positive_rank": found.first_positive_rank.astype(np.int32),
+            "retrieved_m": _metres(frames, e.query_rows, top[:, 0]).astype(np.float32),
+            "top_frame": local[top].astype(np.int32),
+            "top_distance": found.top_distance.astype(np.float32),
+            "best_positive_distance": found.best_positive_distance.astype(np.float32),
+            "best_negative_distance": found.best_negative_distance.astype(np.float32),
+        }.items():
+            columns.setdefault(f"query_{name}", []).append(column)
+    used = frames.take(rows)
+    conditions = [dataset.traversals[name].condition for name in used.traversal]
+    return {
+        "directions": np.array(directions),
+        "pairs": np.array([(p.query_traversal, p.database_traversal) for p in pairs]),
+        "frame_id": used.frame_id.astype(str),
+        "frame_traversal": used.traversal.astype(str),
+        "frame_condition": np.array(conditions),
+        "frame_world": used.world.astype(str),
+        "frame_east_m": used.position_m[:, 0],
+        "frame_north_m": used.position_m[:, 1],
+        "frame_yaw_rad": used.yaw_rad,
+        **{name: np.concatenate(parts) for name, parts in columns.items()},
+    }
+
+
+def _pair_record(evaluation: PairEvaluation) -> PairRecord:
+    pair: Pair = evaluation.pair
+    return PairRecord(
+        **RecallRecord.of(evaluation.recall).model_dump(),
+        query=pair.query_traversal,
+        database=pair.database_traversal,
+        n_database=len(evaluation.database_rows),
+    )
+
+
+def _interval(group: list[PairEvaluation], dataset: PreparedDataset, protocol: Protocol, depth: int | None) -> Interval:
+    """Interval of the headline recall at ``depth`` over all counted queries of a direction."""
+    hits, rows, pairs = [], [], []
+    for number, e in enumerate(group):
+        ranks = e.ranking.first_positive_rank
+        counted = is_counted(ranks, protocol.no_positive)
+        limit = one_percent_depth(len(e.database_rows), protocol.one_percent) if depth is None else depth
+        hits.append(is_hit(ranks[counted], limit))
+        rows.append(e.query_rows[counted])
+        pairs.append(np.full(int(counted.sum()), number))
+    queries = dataset.frames.take(np.concatenate(rows))
+    if not len(queries):
+        return Interval(low=math.nan, high=math.nan)
+    weights = headline_weights(np.concatenate(pairs), protocol.averaging)
+    return mean_interval(np.concatenate(hits), map_blocks(queries.world, queries.position_m), weights)
+
+
+def _frames_at(database_rows: Int[ndarray, " nd"], index: Int[ndarray, "nq k"]) -> Int[ndarray, "nq k"]:
+    """Dataset rows of database indices; -1 stays -1."""
+    return np.where(index >= 0, database_rows[np.maximum(index, 0)], -1)
+
+
+def _metres(frames: Frames, query_rows: Int[ndarray, " nq"], found_rows: Int[ndarray, " nq"]) -> Float[ndarray, " nq"]:
+    """Distance in the plane to what was found; nan where nothing was, or a place of another world."""
+    offset = frames.position_m[query_rows, :2] - frames.position_m[found_rows, :2]
+    is_measurable = (found_rows >= 0) & (frames.world[query_rows] == frames.world[found_rows])
+    return np.where(is_measurable, np.hypot(offset[:, 0], offset[:, 1]), np.nan)
+
+
+def _ends(interval: Interval) -> tuple[float, float] | None:
+    return None if math.isnan(interval.low) else (interval.low, interval.high)

@@ -1,0 +1,1 @@
+"""From a request to records: the plan, the steps, studies and sweeps."""

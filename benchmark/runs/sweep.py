@@ -1,0 +1,81 @@
+"""``--method all``: every registered method, each in a process of its own.
+
+A method that fails, or whose process the system ends, is a hole in the table with its reason; all others go on. Memory
+is measured per process, so that no method's peak holds what another has left behind. Finished rows are found done.
+"""
+
+import logging
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+from benchmark.console import configure_logging
+from benchmark.records.schema import Result
+from benchmark.registry import METHODS
+from benchmark.request import Request
+from benchmark.runs.bench import Bench
+from datasets.errors import CrossplaceError
+
+log = logging.getLogger(__name__)
+
+ALL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sweep:
+    """What came of several methods under one request."""
+
+    results: list[Result]
+    """Of the methods, then those of the trivial rankers."""
+    holes: dict[str, str]
+    """Why there is no result, by method."""
+
+
+def run_sweep(request: Request, names: Sequence[str] = ()) -> Sweep:
+    """The rows of ``names`` (default: all registered methods), one after the other."""
+    rows: list[Result] = []
+    trivial: list[Result] = []
+    holes = {}
+    for name in names or METHODS.names():
+        log.info("method %s", name)
+        found = _in_its_own_process(replace(request, method=name))
+        if isinstance(found, str):
+            log.warning("%s: %s", name, found)
+            holes[name] = found
+        else:
+            first, *trivial = found
+            rows.append(first)
+    if not rows:
+        raise CrossplaceError("no method has a result: " + "; ".join(f"{name}: {why}" for name, why in holes.items()))
+    return Sweep(results=[*rows, *trivial], holes=holes)
+
+
+def _in_its_own_process(request: Request) -> list[Result] | str:
+    """The results of a request, or why there are none."""
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_run, args=(request, sender))
+    process.start()
+    sender.close()
+    try:
+        found: list[Result] | str = receiver.recv()
+    except EOFError:
+        process.join()
+        return f"its process ended with exit code {process.exitcode} (-9 is most often lack of memory)"
+    finally:
+        receiver.close()
+    process.join()
+    return found
+
+
+def _run(request: Request, sender: Connection) -> None:
+    configure_logging()
+    try:
+        sender.send(Bench(request).run())
+    except CrossplaceError as error:
+        sender.send(str(error))
+    except Exception as error:  # a method's own fault must not take the others with it
+        log.warning(traceback.format_exc())
+        sender.send(f"{type(error).__name__}: {' '.join(str(error).split())}")

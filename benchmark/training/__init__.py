@@ -1,0 +1,1 @@
+"""Configuration and weights: presets, the training loop, checkpoints."""

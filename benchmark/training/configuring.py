@@ -1,0 +1,51 @@
+"""From a request to a method's configuration: preset, variant, share of the schedule, backbone weights."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from benchmark.request import Request
+from datasets.errors import CrossplaceError, unknown
+from datasets.files import sha256_of
+from methods.base import Method, MethodConfig
+from methods.layers.depth.sources import with_depth, without_folder
+from methods.recipe import recipes_in, shortened
+
+
+def configure(method: type[Method], request: Request) -> MethodConfig:
+    """The preset with the command line's variant, share of the schedule, backbone weights and source of depth."""
+    if not 0 < request.share <= 1:
+        raise CrossplaceError(f"share of the schedule: expected a number above 0 and up to 1, found {request.share}")
+    config = _whole_schedule(method, request)
+    config = config if request.depth is None else with_depth(config, request.depth)
+    weights = config.weights if request.weights is None else request.weights
+    # A file is identified by what it holds, so that another file at the same path never meets old results.
+    file = Path(weights).expanduser()
+    found = sha256_of(file) if file.is_file() else ""
+    sha256 = request.weights_sha256 or found or config.weights_sha256
+    return replace(shortened(config, request.share), weights=weights, weights_sha256=sha256)
+
+
+def planned_share(method: type[Method], request: Request) -> float:
+    """Training epochs that ``request`` plans of those of its preset and variant."""
+    whole = _n_epochs(_whole_schedule(method, request))
+    return _n_epochs(configure(method, request)) / whole if whole else 1.0
+
+
+def without_path(config: MethodConfig) -> MethodConfig:
+    """What identifies a configuration: files of weights and of depth by name and hash, wherever they lie."""
+    return without_folder(replace(config, weights=Path(config.weights).name))
+
+
+def _whole_schedule(method: type[Method], request: Request) -> MethodConfig:
+    if request.preset not in method.presets:
+        raise CrossplaceError(unknown(f"preset of {request.method}", request.preset, sorted(method.presets)))
+    config = method.presets[request.preset]
+    for name in filter(None, request.variant.split("+")):
+        if name not in method.variants:
+            raise CrossplaceError(unknown(f"variant of {request.method}", name, list(method.variants)))
+        config = method.variants[name].change(config)
+    return config
+
+
+def _n_epochs(config: MethodConfig) -> int:
+    return sum(recipe.epochs for recipe in recipes_in(config))

@@ -1,0 +1,52 @@
+"""What a reader learns of the methods before running one."""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from benchmark.cli import listing
+from benchmark.registry import METHODS
+from methods.base import FROM_SCRATCH
+
+KIB = {"vxp": 1, "liploc": 1, "rangebev": 2, "lc2": 32, "modalink": 68}
+"""Per place, of the published networks with one view."""
+
+
+@pytest.fixture(scope="module")
+def cards() -> dict[str, str]:
+    return {card.splitlines()[0]: card for card in listing.methods().split("\n\n")}
+
+
+@pytest.mark.parametrize("name", KIB)
+def test_bytes_per_place_are_the_published_ones(name: str, cards: dict[str, str]) -> None:
+    found = dict(re.findall(r"preset (\S+): .* numbers, (\S+) bytes per place", cards[name]))
+    assert found.keys() == METHODS.get(name).presets.keys()
+    papers = {preset: stored for preset, stored in found.items() if preset.startswith(("paper", "published"))}
+    assert set(papers.values()) == {f"{1024 * KIB[name]:,}"}
+
+
+def test_every_card_says_where_it_was_published_and_what_it_began_with(cards: dict[str, str]) -> None:
+    for card in cards.values():
+        assert re.search(r"^  venue: .", card, re.MULTILINE)
+        assert re.search(r"^  pretrained: .", card, re.MULTILINE)
+        assert not re.search(r"\d numbers, 0 bytes|unknown", card)
+
+
+def test_a_panorama_counts_all_its_views() -> None:
+    lc2 = METHODS.get("lc2")
+    with torch.device("meta"):
+        method = lc2(replace(lc2.variants["panorama"].change(lc2.presets["paper"]), weights=FROM_SCRATCH))
+    assert [method.bytes_per_place(modality) for modality in ("image", "cloud")] == [32 * 1024, 8 * 32 * 1024]
+
+
+def test_a_method_that_computes_while_it_is_built_does_not_end_the_list(toy: Any) -> None:
+    class Computing(toy.Toy):
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            self.steps = torch.arange(3).tolist()
+
+    toy.Toy = Computing
+    assert "preset quick: unknown before it is built (" in listing.methods()

@@ -1,0 +1,199 @@
+"""The protocols on real trajectories: exact counts, against published sets and against a script that shares no code."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from brute_force_kitti import CALIBRATION, RULES, SEQUENCES, count_all
+
+from benchmark.protocol.ground_truth import relations
+from benchmark.protocol.leaks import find_leaks
+from benchmark.protocol.selection import select
+from datasets.base import Frames, Protocol, Selection
+from datasets.kitti.recording import WORLD_FROM_FIRST_CAMERA
+from datasets.prepared import quaternion_wxyz
+from datasets.protocols import PROTOCOLS
+
+pytestmark = pytest.mark.data
+Counts = dict[str, int]
+DOCS = Path(__file__).parents[3] / "docs" / "protocols.md"
+
+
+def frames_of(
+    traversal: str, world: str, names: list[str], time_ns: np.ndarray, world_from_lidar: np.ndarray
+) -> Frames:
+    """Frames of one traversal at these poses (n, 4, 4), without files."""
+
+    def column(value: str) -> np.ndarray:
+        return np.full(len(names), value, dtype=object)
+
+    return Frames(
+        frame_id=np.array([f"{traversal}/{name}" for name in names], dtype=object),
+        traversal=column(traversal),
+        world=column(world),
+        timestamp_ns=time_ns,
+        position_m=world_from_lidar[:, :3, 3],
+        quaternion_wxyz=quaternion_wxyz(world_from_lidar[:, :3, :3]),
+        yaw_rad=np.arctan2(world_from_lidar[:, 1, 0], world_from_lidar[:, 0, 0]),
+        image=column("image"),
+        cloud=column("cloud"),
+    )
+
+
+def counts_by_pair(frames: Frames, protocol: Protocol) -> dict[tuple[str, str], Counts]:
+    found = {}
+    for asked in relations(frames, protocol, select(frames, protocol.query), select(frames, protocol.database)):
+        found[asked.pair.query_traversal, asked.pair.database_traversal] = {
+            "queries": len(asked.query_rows),
+            "database": len(asked.database_rows),
+            "with_positive": int(asked.relation.is_positive.any(axis=1).sum()),
+            "positives": int(asked.relation.is_positive.sum()),
+        }
+    return found
+
+
+# --- Oxford --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pointnetvlad(real_data: Callable[[str], Path]) -> tuple[Frames, np.ndarray]:
+    """The places of PointNetVLAD's evaluation set, one every 20 m already, and which of them ask."""
+    parts, is_query = [], []
+    for path in sorted(real_data("oxford-pointnetvlad-eval").glob("*.csv")):
+        stamp, north, east, flag = zip(*(line.split(",") for line in path.read_text().splitlines()[1:]), strict=True)
+        poses = np.tile(np.eye(4), (len(stamp), 1, 1))
+        poses[:, 0, 3], poses[:, 1, 3] = np.array(east, dtype=float), np.array(north, dtype=float)
+        parts.append(frames_of(path.stem, "oxford", list(stamp), np.array(stamp, dtype=np.int64) * 1000, poses))
+        is_query += [f == "1" for f in flag]
+    return Frames.concatenate(parts), np.array(is_query)
+
+
+@pytest.fixture(scope="module")
+def every_place() -> Protocol:
+    """PointNetVLAD's protocol on places that are thinned already: all else is its own."""
+    protocol = PROTOCOLS["oxford-pointnetvlad"]
+    query, database = (replace(part, spacing_m=None) for part in (protocol.query, protocol.database))
+    return replace(protocol, query=query, database=database)
+
+
+def test_oxford_counts_are_those_of_the_published_evaluation_set(
+    pointnetvlad: tuple[Frames, np.ndarray], every_place: Protocol
+) -> None:
+    frames, is_query = pointnetvlad
+    queries = select(frames, every_place.query)
+    assert queries.tolist() == np.flatnonzero(is_query).tolist()
+    assert (len(queries), len(select(frames, every_place.database))) == (3_030, 9_492)
+    counts = counts_by_pair(frames, every_place)
+    asked, answered = (sum(c[what] for c in counts.values()) for what in ("queries", "with_positive"))
+    assert (len(counts), asked, answered, asked - answered) == (23 * 22, 66_660, 64_798, 1_862)
+    assert all(a != b for a, b in counts)
+
+
+def test_oxford_validation_is_crossed_by_every_run_and_clear_of_the_test(
+    pointnetvlad: tuple[Frames, np.ndarray], every_place: Protocol
+) -> None:
+    frames, _ = pointnetvlad
+    rows = select(frames, replace(every_place.split.validation, spacing_m=None))
+    per_run = [int((frames.traversal[rows] == name).sum()) for name in frames.traversal_names()]
+    assert (len(rows), min(per_run), len(per_run)) == (1_110, 45, 23)
+    (ours,) = every_place.split.validation.regions
+    for test in every_place.query.regions:
+        apart_m = max(abs(ours.east_m - test.east_m), abs(ours.north_m - test.north_m))
+        assert apart_m - ours.half_side_m - test.half_side_m >= 100
+    leaks = {(leak.test, leak.other): leak for leak in find_leaks(frames, every_place)}
+    assert leaks["queries", "validation"].quantiles_m[0] > 100
+    assert leaks["queries", "training"].n_shared == 0
+    assert leaks["queries", "training"].n_within_positive > 0, "the published squares have no guard band"
+    assert leaks["database frames", "training"].n_shared > 0, "the whole run is searched, so most of it was trained on"
+
+
+def test_oxford_as_published_selects_the_model_on_the_very_queries(
+    pointnetvlad: tuple[Frames, np.ndarray], every_place: Protocol
+) -> None:
+    published = PROTOCOLS["oxford-pointnetvlad-as-published"]
+    validation = replace(published.split.validation, spacing_m=None)
+    as_published = replace(every_place, split=replace(published.split, validation=validation))
+    leaks = {(leak.test, leak.other): leak for leak in find_leaks(pointnetvlad[0], as_published)}
+    assert leaks["queries", "validation"].n_shared == 3_030
+    assert leaks["queries", "training"].n_shared == 0
+
+
+# --- KITTI ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def kitti_folder(real_data: Callable[[str], Path]) -> Path:
+    return real_data("kitti-odometry-poses")
+
+
+@pytest.fixture(scope="module")
+def kitti(kitti_folder: Path) -> Frames:
+    """All frames of 00 to 10, each sequence a world of its own."""
+    parts = []
+    for name in SEQUENCES:
+        calibration = (kitti_folder / f"{CALIBRATION.get(name, 'calib_04-10')}.txt").read_text()
+        (tr,) = [line.split()[1:] for line in calibration.splitlines() if line.startswith("Tr:")]
+        rows = np.concatenate([np.loadtxt(kitti_folder / f"{name}.txt"), np.array(tr, dtype=float)[None]])
+        poses = np.tile(np.eye(4), (len(rows), 1, 1))
+        poses[:, :3] = rows.reshape(-1, 3, 4)
+        time_ns = np.round(np.loadtxt(kitti_folder / f"times_{name}.txt") * 1e9).astype(np.int64)
+        stems = [f"{i:06d}" for i in range(len(time_ns))]
+        parts.append(frames_of(name, f"kitti-{name}", stems, time_ns, WORLD_FROM_FIRST_CAMERA @ poses[:-1] @ poses[-1]))
+    return Frames.concatenate(parts)
+
+
+@pytest.fixture(scope="module")
+def brute_force(kitti_folder: Path) -> dict[str, dict[str, Counts]]:
+    return count_all(kitti_folder)
+
+
+def anywhere(selection: Selection) -> Selection:
+    """The rules of ``selection`` for sequences that it does not name, and without regions."""
+    own = [part for part in selection.alternatives() if part.rows != (0, None)]
+    left = tuple(f"!{name}" for part in own for name in part.traversals)
+    return Selection(traversals=("*", *left), spacing_m=selection.spacing_m, also=tuple(own))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RULES)
+def test_kitti_counts_are_those_of_the_brute_force(
+    kitti: Frames, brute_force: dict[str, dict[str, Counts]], name: str
+) -> None:
+    protocol = PROTOCOLS[name]
+    everywhere = replace(protocol, query=anywhere(protocol.query), database=anywhere(protocol.database))
+    found = counts_by_pair(kitti, everywhere)
+    assert {a: counts for (a, b), counts in found.items() if a == b} == brute_force[name]
+    assert len(found) == len(SEQUENCES)
+    if not any(part.regions for part in protocol.query.alternatives()):  # each pair counts for itself
+        for own, counted in ((protocol.query, everywhere.query), (protocol.database, everywhere.database)):
+            rows = select(kitti, counted)
+            assert select(kitti, own).tolist() == [r for r in rows if protocol.query.includes(kitti.traversal[r])]
+
+
+def test_every_kitti_protocol_without_a_map_is_counted() -> None:
+    of_kitti = [p for p in PROTOCOLS.values() if p.dataset == "kitti"]
+    assert {p.name for p in of_kitti} == {*RULES, "kitti-vxp-as-published"}
+
+
+def test_revisits_are_asked_where_there_are_any(brute_force: dict[str, dict[str, Counts]]) -> None:
+    coming_back = [s for s, counts in brute_force["kitti-revisit"].items() if counts["with_positive"]]
+    assert coming_back == [s for s in SEQUENCES if PROTOCOLS["kitti-revisit"].query.includes(s)]
+
+
+def test_the_documented_counts_are_these(brute_force: dict[str, dict[str, Counts]]) -> None:
+    rows = [
+        [cell.strip(" *") for cell in line.strip("|\n").split("|")]
+        for line in DOCS.read_text().splitlines()
+        if "|" in line
+    ]
+    (header,) = [row for row in rows if row[0] == "sequence"]
+    table = {
+        row[0]: dict(zip(header, row, strict=True)) for row in rows if row[0] in SEQUENCES and len(row) == len(header)
+    }
+    for sequence in SEQUENCES:
+        expected = {name: f"{counts[sequence]['with_positive']:,}" for name, counts in brute_force.items()}
+        expected |= {"frames": f"{brute_force['liploc'][sequence]['queries']:,}"}
+        expected |= {"every 20 m": f"{brute_force['kitti-vxp'][sequence]['queries']:,}"}
+        assert {name: table[sequence][name] for name in expected} == expected
