@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as image_ops
 
-from datasets.base import ADDED, Frames, Modality, Split
+from datasets.base import ADDED, DistanceKind, Frames, Modality, Split
 from datasets.errors import CrossplaceError
 from methods.batch import Batch, Sample
 from methods.depth import DepthConfig
@@ -89,11 +89,15 @@ class DescriptorSpec:
     """One descriptor that a method returns, and how two of them compare."""
 
     name: str = "main"
+    """Name under which the encoders return it."""
     size: int
-    distance: Literal["l2", "cosine", "dot"] = "l2"
+    """Numbers of one view."""
+    distance: DistanceKind = "l2"
+    """How two descriptors compare."""
     image_views: int = 1
-    """Descriptors that an image has, of which the nearest counts."""
+    """Views that an image has, of which the nearest counts."""
     cloud_views: int = 1
+    """Views that a cloud has, of which the nearest counts."""
 
     def views(self, modality: Modality) -> int:
         """How many descriptors an image or a cloud has."""
