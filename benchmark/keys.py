@@ -1,17 +1,23 @@
 """Keys of cached work: equal exactly if everything that the work depends on is equal."""
 
+import ast
 import dataclasses
 import hashlib
-import inspect
+import importlib.util
 import json
+import sys
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import methods.base
+from datasets.errors import CrossplaceError
 
 KEY_LENGTH = 12
+INTERFACE = "methods"
+"""The package that every method is written with. Its own ``__init__`` is no more than the table of methods."""
 
 
 def plain(value: Any, *, with_defaults: bool = True) -> Any:
@@ -40,14 +46,72 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
 
-def code_of(kind: type | None = None) -> str:
-    """Hash of the source that a method's numbers come from: its file or package, the interface, recipes, shared layers.
+# --- code ----------------------------------------------------------------------------------------
 
-    Of no method, of what all share.
+
+@cache
+def code_of(*entries: str) -> str:
+    """Hash of the source that numbers of these ``module`` or ``module:Class`` come from: :func:`source_files`."""
+    files = source_files(*entries)
+    return key_of({module: hashlib.sha256(file.read_bytes()).hexdigest() for module, file in files.items()})
+
+
+def source_files(*entries: str) -> dict[str, Path]:
+    """Files by name of the modules of ``entries``, and of all that these import, directly or not.
+
+    Imports are followed within ``methods`` and the entries' own packages, also those that run later. Nothing is
+    imported to find them. Left out are the table of methods, which no number depends on, and what enters keys in
+    another way: the harness by its version, datasets by the fingerprint of the data.
     """
-    shared = Path(inspect.getfile(methods.base)).parent
-    files = [shared / "base.py", shared / "recipe.py", *(shared / "layers").glob("*.py")]
-    if kind:
-        own = Path(inspect.getfile(kind))
-        files += own.parent.glob("*.py") if own.name == "__init__.py" else [own]
-    return key_of([(f.name, hashlib.sha256(f.read_bytes()).hexdigest()) for f in sorted(files)])
+    names = [entry.partition(":")[0] for entry in entries]
+    packages = {INTERFACE, *(_package(name) for name in names)}
+    found: dict[str, Path] = {}
+    waiting = [*names]
+    while waiting:
+        module = waiting.pop()
+        if module in found or module == INTERFACE or _package(module) not in packages:
+            continue
+        file = _source_file(module)
+        if file:
+            found[module] = file
+            waiting += [*_parents(module), *_imported(module, file)]
+        elif module in names:
+            raise CrossplaceError(f"module {module}: no source file found; expected it as Python code on the path")
+    return found
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _parents(module: str) -> list[str]:
+    """The packages around a module: they are imported before it."""
+    parts = module.split(".")
+    return [".".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def _source_file(module: str) -> Path | None:
+    """Where the source of a module is; none for a name that is no module."""
+    package, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # a module that was made by hand
+        spec = None
+    files = [Path(getattr(sys.modules.get(module), "__file__", None) or "")]
+    if spec and spec.submodule_search_locations:
+        folders = [Path(folder, *rest) for folder in spec.submodule_search_locations]
+        files = [file for folder in folders for file in (folder / "__init__.py", folder.with_suffix(".py"))] + files
+    elif spec and spec.origin and not rest:
+        files = [Path(spec.origin)]
+    return next((file for file in files if file.suffix == ".py" and file.is_file()), None)
+
+
+def _imported(module: str, file: Path) -> Iterator[str]:
+    """What a module imports, wherever it does, in absolute names; some of them are names within a module."""
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            source = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            yield from (source, *(f"{source}.{alias.name}" for alias in node.names))

@@ -1,4 +1,4 @@
-"""What exists: one visible table a kind, resolved on first use.
+"""What exists: the tables of methods and datasets, resolved on first use.
 
 Third parties add entries through the entry points ``crossplace.methods`` and ``crossplace.datasets``.
 """
@@ -7,11 +7,15 @@ import importlib
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from datasets.base import Dataset
+import datasets
+import methods
 from datasets.errors import CrossplaceError, unknown
-from methods.base import Method
+
+if TYPE_CHECKING:
+    from datasets.base import Dataset
+    from methods.base import Method
 
 T = TypeVar("T")
 
@@ -55,29 +59,5 @@ class Registry(Generic[T]):
         return found
 
 
-METHODS: Registry[Method] = Registry(
-    "method",
-    {
-        "vxp": "methods.vxp:Vxp",
-        "cattaneo": "methods.cattaneo:Cattaneo",
-        "lc2": "methods.lc2:Lc2",
-        "liploc": "methods.liploc:LipLoc",
-        "modalink": "methods.modalink:ModaLink",
-        "i2prec": "methods.i2prec:I2pRec",
-        "rangebev": "methods.rangebev:RangeBev",
-        "range_plain": "methods.range_plain:RangePlain",
-        "height_histogram": "methods.height_histogram:HeightHistogram",
-    },
-    "crossplace.methods",
-)
-
-DATASETS: Registry[Dataset] = Registry(
-    "dataset",
-    {
-        "town": "datasets.town:Town",
-        "kitti": "datasets.kitti:Kitti",
-        "oxford": "datasets.oxford:Oxford",
-        "vivid": "datasets.vivid:Vivid",
-    },
-    "crossplace.datasets",
-)
+METHODS: Registry["Method"] = Registry("method", methods.METHODS, "crossplace.methods")
+DATASETS: Registry["Dataset"] = Registry("dataset", datasets.DATASETS, "crossplace.datasets")

@@ -1,1 +1,14 @@
 """Place-recognition methods behind one interface (see ``methods.base``)."""
+
+METHODS = {
+    "vxp": "methods.vxp:Vxp",
+    "cattaneo": "methods.cattaneo:Cattaneo",
+    "lc2": "methods.lc2:Lc2",
+    "liploc": "methods.liploc:LipLoc",
+    "modalink": "methods.modalink:ModaLink",
+    "i2prec": "methods.i2prec:I2pRec",
+    "rangebev": "methods.rangebev:RangeBev",
+    "range_plain": "methods.range_plain:RangePlain",
+    "height_histogram": "methods.height_histogram:HeightHistogram",
+}
+"""Every method of the suite: name → ``"module:Class"``. Another package adds its own by ``crossplace.methods``."""

@@ -7,155 +7,23 @@ apart: preprocessing on the device (``image_inputs``, ``cloud_inputs``) and the 
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as image_ops
 
-from datasets.base import Frame, Frames, Lidar, Modality, Split
+from datasets.base import ADDED, DistanceKind, Frames, Modality, Split
 from datasets.errors import CrossplaceError
+from methods.batch import Batch, Sample
+from methods.card import MethodCard, ShippedWeights
+from methods.depth import DepthConfig
 from methods.recipe import ParameterGroup, Recipe
 
-# --- what a method is given ----------------------------------------------------------------------
-
-
-@dataclass(kw_only=True)
-class Sample:
-    """One frame as loaded; augmentations map samples to samples."""
-
-    frame: Frame
-    image: UInt8[Tensor, "3 h w"] | None
-    points: Float[Tensor, "n 3"] | None
-    """LiDAR frame, metres."""
-    intrinsics: Float[Tensor, "4"] | None
-    """fx, fy, cx, cy in units of image width and height."""
-    camera_from_lidar: Float[Tensor, "4 4"] | None
-
-
-@dataclass(kw_only=True)
-class Clouds:
-    """The clouds of a batch, points of all samples one after another."""
-
-    points: Float[Tensor, "n 3"]
-    """LiDAR frame, metres."""
-    batch_index: Int[Tensor, " n"]
-    """Which sample each point belongs to, ascending."""
-    lidars: tuple[Lidar | None, ...]
-
-
-@dataclass(kw_only=True)
-class Batch:
-    """Some frames together: images, clouds, calibration, and the frames themselves."""
-
-    frames: tuple[Frame, ...]
-    images: list[UInt8[Tensor, "3 _ _"]] | None
-    """RGB as stored; sizes may differ between frames."""
-    clouds: Clouds | None
-    intrinsics: Float[Tensor, "b 4"] | None
-    """fx, fy, cx, cy in units of image width and height; none if any frame lacks them."""
-    camera_from_lidar: Float[Tensor, "b 4 4"] | None
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def require_images(self) -> list[UInt8[Tensor, "3 _ _"]]:
-        """The images; an error naming the first frame that has none."""
-        if self.images is None:
-            raise self._lacking("image")
-        return self.images
-
-    def require_clouds(self) -> Clouds:
-        """The clouds; an error naming the first frame that has none."""
-        if self.clouds is None:
-            raise self._lacking("cloud")
-        return self.clouds
-
-    def _lacking(self, modality: Modality) -> CrossplaceError:
-        bad = next((f for f in self.frames if not getattr(f, modality)), self.frames[0])
-        return CrossplaceError(
-            f"frame {bad.frame_id}: no {modality} to encode; leave the frame out or load its {modality}"
-        )
-
-    def calibration(self) -> tuple[Float[Tensor, "b 4"], Float[Tensor, "b 4 4"]]:
-        """Intrinsics and ``camera_from_lidar``; an error naming the first frame that lacks them."""
-        if self.intrinsics is None or self.camera_from_lidar is None:
-            bad = next(f for f in self.frames if f.intrinsics is None or f.camera_from_lidar is None)
-            raise CrossplaceError(
-                f"frame {bad.frame_id}: this method needs intrinsics and camera_from_lidar, but traversal "
-                f"{bad.traversal!r} has none in dataset.json; add them or choose a method that needs no calibration"
-            )
-        return self.intrinsics, self.camera_from_lidar
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """The same batch with its tensors on ``device``."""
-
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
-
-        images, clouds, k, matrix = self.images, self.clouds, self.intrinsics, self.camera_from_lidar
-        return replace(
-            self,
-            images=images and [move(image) for image in images],
-            clouds=clouds and replace(clouds, points=move(clouds.points), batch_index=move(clouds.batch_index)),
-            intrinsics=None if k is None else move(k),
-            camera_from_lidar=None if matrix is None else move(matrix),
-        )
-
-
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples as one batch. A modality is present only if every sample has it."""
-    points = [s.points for s in samples if s.points is not None]
-    images = [s.image for s in samples if s.image is not None]
-    return Batch(
-        frames=tuple(s.frame for s in samples),
-        images=images if len(images) == len(samples) else None,
-        clouds=Clouds(
-            points=torch.cat(points),
-            batch_index=torch.repeat_interleave(torch.tensor([len(p) for p in points])),
-            lidars=tuple(s.frame.lidar for s in samples),
-        )
-        if len(points) == len(samples)
-        else None,
-        intrinsics=_stack([s.intrinsics for s in samples]),
-        camera_from_lidar=_stack([s.camera_from_lidar for s in samples]),
-    )
-
-
-def _stack(tensors: list[Tensor | None]) -> Tensor | None:
-    present = [t for t in tensors if t is not None]
-    return torch.stack(present) if len(present) == len(tensors) else None
-
-
 # --- what a method declares ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MethodCard:
-    """What a reader must know about a method before believing its row."""
-
-    name: str
-    title: str
-    paper: str
-    """Authors and preprint."""
-    venue: str
-    """Where it was published."""
-    year: int
-    code: str
-    """The authors' code, if public."""
-    code_licence: str
-    modalities: str
-    trained_on: str
-    """What the published numbers were trained on."""
-    pretrained: str
-    """Weights that the published training began with."""
-    sources: str
-    """Where the facts of this implementation come from."""
-    deviations: str = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,12 +31,23 @@ class ImageInput:
     """How stored images become network input."""
 
     height: int
+    """Rows of the network input, pixels."""
     width: int
+    """Columns of the network input, pixels."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Mean of each channel that is taken off; by default ImageNet's."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    """Deviation of each channel that is divided by; by default ImageNet's."""
     antialias: bool = True
+    """Whether pixels are averaged over where an image shrinks."""
     per_image: bool = False
-    """Normalise each image by its own mean and deviation per channel: exposure and colour cast drop out."""
+    """Whether each image is normalised by its own mean and deviation per channel, so that exposure and colour cast drop
+    out. It suits backbones trained from scratch."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.height, self.width
 
     def __call__(self, images: Sequence[UInt8[Tensor, "3 _ _"]]) -> Float[Tensor, "b 3 height width"]:
         """Scale to ``[0, 1]``, resize (bilinear, aspect ratio not kept), normalise."""
@@ -186,11 +65,15 @@ class DescriptorSpec:
     """One descriptor that a method returns, and how two of them compare."""
 
     name: str = "main"
+    """Name under which the encoders return it."""
     size: int
-    distance: Literal["l2", "cosine", "dot"] = "l2"
+    """Numbers of one view."""
+    distance: DistanceKind = "l2"
+    """How two descriptors compare."""
     image_views: int = 1
-    """Descriptors that an image has, of which the nearest counts."""
+    """Views that an image has, of which the nearest counts."""
     cloud_views: int = 1
+    """Views that a cloud has, of which the nearest counts."""
 
     def views(self, modality: Modality) -> int:
         """How many descriptors an image or a cloud has."""
@@ -219,6 +102,10 @@ class MethodConfig:
     """Pretrained backbone: ``none`` (from scratch), ``timm`` (download) or a local file."""
     weights_sha256: str = ""
     """Expected SHA-256 of the backbone file, or at least its first 8 digits; checked if given."""
+    image: ImageInput | None = field(default=None, metadata=ADDED)
+    """How camera images become network input; none where a method makes its input of them in another way."""
+    depth: DepthConfig | None = field(default=None, metadata=ADDED)
+    """Depth of camera images, for methods that need it: its source, and the training of that."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"([0-9a-f]{8,64})?", self.weights_sha256):
@@ -237,21 +124,6 @@ class Variant:
     """From a preset's configuration to the variant's."""
     is_cheap: bool = True
     """Affordable on a CPU with the ``quick`` preset."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShippedWeights:
-    """Small trained weights that come with the suite, for one preset on one exact dataset."""
-
-    preset: str
-    fingerprint: str
-    """Of the prepared dataset they were trained on; they are used on no other."""
-    seed: int
-    file: Path
-    sha256: str
-    command: str
-    """How they were made."""
-    share_of_schedule: float = 1.0
 
 
 # --- how a method is trained ---------------------------------------------------------------------
@@ -349,7 +221,6 @@ class Method(nn.Module):
     """False for a method without anything to learn."""
     shipped: ClassVar[tuple[ShippedWeights, ...]] = ()
     config: MethodConfig
-    image_input: ImageInput
     descriptors: tuple[DescriptorSpec, ...]
     """The first is the main one, by which frames are ranked."""
     fusion: Fusion | None = None
@@ -360,8 +231,10 @@ class Method(nn.Module):
         return sum(4 * spec.size * spec.views(modality) for spec in self.descriptors)
 
     def image_inputs(self, batch: Batch) -> Any:
-        """Network input for the images of a batch, on the batch's device."""
-        return self.image_input(batch.require_images())
+        """Network input for the images of a batch, on the batch's device: as the configuration's ``image`` says."""
+        if self.config.image is None:
+            raise NotImplementedError(f"{type(self).__name__}: give the configuration an image, or write image_inputs")
+        return self.config.image(batch.require_images())
 
     def cloud_inputs(self, batch: Batch) -> Any:
         """Network input for the clouds of a batch, on the batch's device."""

@@ -10,7 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from methods.base import Batch, DescriptorSpec, ImageInput, Method, MethodCard, MethodConfig
+from methods.base import DescriptorSpec, ImageInput, Method, MethodConfig
+from methods.batch import Batch
+from methods.card import MethodCard
 from methods.layers.projection import network_from_lidar, project, transform_points
 
 
@@ -18,9 +20,10 @@ from methods.layers.projection import network_from_lidar, project, transform_poi
 class HeightHistogramConfig(MethodConfig):
     """Resolution of the skyline and of its histogram."""
 
-    rows: int = 96
-    columns: int = 128
+    image: ImageInput = ImageInput(height=96, width=128, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    """Colours from 0 to 1 in rows and columns; the clouds' skyline has the same columns."""
     bins: int = 16
+    """Numbers of the descriptor."""
     sky_contrast: float = 0.15
     """A column's skyline is the first row that differs from the top row by this much (grey value 0 to 1)."""
 
@@ -47,27 +50,24 @@ class HeightHistogram(Method):
     def __init__(self, config: HeightHistogramConfig | None = None) -> None:
         super().__init__()
         self.config: HeightHistogramConfig = config or HeightHistogramConfig()
-        self.image_input = ImageInput(
-            height=self.config.rows, width=self.config.columns, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)
-        )
         self.descriptors = (DescriptorSpec(size=self.config.bins, distance="l2"),)
 
     def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b columns"]:
         """Skyline of the points in view: the highest return of each image column, 1 (the lowest row) without any."""
-        clouds = batch.require_clouds()
+        clouds, columns = batch.require_clouds(), self.config.image.width
         intrinsics, camera_from_lidar = batch.calibration()
         index = clouds.batch_index
         points = transform_points(network_from_lidar(camera_from_lidar), clouds.points, index)
         uv, _, visible = project(points, index, intrinsics)
-        cell = index[visible] * self.config.columns + (uv[visible, 0] * self.config.columns).long()
-        skyline = uv.new_ones(len(batch) * self.config.columns)
-        return skyline.scatter_reduce(0, cell, uv[visible, 1], "amin").view(len(batch), self.config.columns)
+        cell = index[visible] * columns + (uv[visible, 0] * columns).long()
+        skyline = uv.new_ones(len(batch) * columns)
+        return skyline.scatter_reduce(0, cell, uv[visible, 1], "amin").view(len(batch), columns)
 
     def encode_images(self, inputs: Float[Tensor, "b 3 rows columns"]) -> dict[str, Float[Tensor, "b 1 bins"]]:
         """Descriptors from the first row of each column that is no longer sky."""
         grey = inputs.mean(1)
         solid = (grey - grey[:, :1]).abs() > self.config.sky_contrast
-        skyline = torch.where(solid.any(1), solid.float().argmax(1) / self.config.rows, 1.0)
+        skyline = torch.where(solid.any(1), solid.float().argmax(1) / self.config.image.height, 1.0)
         return self._histogram(skyline)
 
     def encode_clouds(self, inputs: Float[Tensor, "b columns"]) -> dict[str, Float[Tensor, "b 1 bins"]]:

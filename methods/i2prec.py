@@ -10,32 +10,18 @@ from torch import Tensor, nn
 
 from datasets.base import Frames, Split
 from datasets.places import neighbours
-from methods.base import (
-    Batch,
-    DescriptorSpec,
-    ImageInput,
-    Method,
-    MethodCard,
-    MethodConfig,
-    Sampler,
-    Stage,
-    StageOutput,
-    Variant,
-)
+from methods.base import DescriptorSpec, Method, MethodConfig, Sampler, Stage, StageOutput, Variant
+from methods.batch import Batch
+from methods.card import MethodCard
+from methods.depth import GPU_DEPTH, QUICK_DEPTH, DepthConfig
 from methods.layers.backbone import ImageBackbone
 from methods.layers.bev import BevGrid, bev_image, pseudo_points, thinned
-from methods.layers.depth import DepthSource, depth_provider, depth_stages
-from methods.layers.depth_network import (
-    DEPTH_RECIPE,
-    GPU_DEPTH_RECIPE,
-    QUICK_DEPTH,
-    QUICK_DEPTH_RECIPE,
-    DepthNetwork,
-)
-from methods.layers.losses import batch_all_triplet, batch_hard_triplet, cross_modal_masks, mean_over_triplets
+from methods.layers.depth.sources import depth_provider
 from methods.layers.netvlad import NetVLAD, initialise_clusters
 from methods.layers.projection import network_from_lidar, project, transform_points
-from methods.layers.samplers import PairSampler
+from methods.learning.depth_stage import depth_stages
+from methods.learning.losses import batch_all_triplet, batch_hard_triplet, cross_modal_masks, mean_over_triplets
+from methods.learning.samplers import PairSampler
 from methods.recipe import Recipe
 
 
@@ -44,32 +30,31 @@ class I2pRecConfig(MethodConfig):
     """Architecture and training. The paper's first page says no more than its idea: what it leaves open is ours."""
 
     weights: str = "timm"
-    depth: DepthSource = DepthNetwork()
-    """Deviation: published with MIM (one image), PSM and LEA (two); here whatever source is named, by default the
-    suite's own light network."""
+    depth: DepthConfig = DepthConfig()
+    """Depth of images. Deviation: published with MIM (one image), PSM and LEA (two); here from any source that is
+    named, by default the suite's own light network."""
     depth_size: tuple[int, int] = (96, 192)
     """Height and width of the depth image whose pixels become points; that of the default network's output, so that
     no point lies between what is near and what is far."""
     grid: BevGrid = BevGrid(rows=200, columns=200, forward_m=(0.0, 40.0), left_m=(-20.0, 20.0), height_m=(-3.0, 9.0))
-    """At the camera. Cells of 0.2 m up to 40 m ahead."""
+    """Cells of the bird's-eye view at the camera: 0.2 m, up to 40 m ahead."""
     slice_m: float = 0.4
-    """Of all points of a cell within a slice of this height one counts, so that a picture's many near pixels and a
-    LiDAR's rings fill a bird's-eye view alike; zero counts all."""
+    """Height of a slice. One point of each cell and slice counts, so that a picture's many near pixels and a LiDAR's
+    rings fill a bird's-eye view alike. Zero: all points count."""
     saturation: float = 6.0
-    """So many points in a cell make it white."""
+    """Points in a cell that make it white."""
     backbone: str = "resnet34"
     backbone_block: int = 2
     """Deviation: the paper says a convolutional network; this is the one of BEVPlace, by one of its authors
     (128 channels at an eighth)."""
     clusters: int = 64
-    """NetVLAD's, without bias, as in BEVPlace: 64 × 128 = 8192 numbers a descriptor."""
+    """Clusters of NetVLAD (without bias, as in BEVPlace): 64 × 128 = 8192 numbers a descriptor."""
     margin: float = 0.3
+    """Margin of the triplets."""
     hardest: bool = True
-    """Of each anchor the hardest triplet in the batch counts, or all do."""
+    """Whether only the hardest triplet of each anchor in the batch counts, or all do."""
     scale_augmentation: float = 0.1
-    """Depth is scaled at random by factors in 1 ± this: depth networks err in scale."""
-    depth_stage: Recipe = DEPTH_RECIPE
-    """Of the built-in depth network."""
+    """How far random factors that scale depth are from 1: depth networks err in scale."""
     retrieval: Recipe = Recipe(
         epochs=40, batch_size=16, learning_rate=1e-4, learning_rate_floor=1e-6, decay=0.5, decay_every=10
     )
@@ -78,7 +63,7 @@ class I2pRecConfig(MethodConfig):
 _PAPER = I2pRecConfig()
 _GPU = replace(
     _PAPER,
-    depth_stage=GPU_DEPTH_RECIPE,
+    depth=GPU_DEPTH,
     retrieval=replace(_PAPER.retrieval, batch_size=32, budget_s=420.0),
 )
 _QUICK = replace(
@@ -90,7 +75,6 @@ _QUICK = replace(
     backbone="resnet18",
     clusters=16,
     hardest=False,
-    depth_stage=QUICK_DEPTH_RECIPE,
     retrieval=Recipe(epochs=7, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.6, decay_every=1),
 )
 """For two CPU cores: ResNet-18 from scratch, cells of 0.4 m, ten minutes. All triplets: the hardest collapse from
@@ -134,10 +118,8 @@ class I2pRec(Method):
     def __init__(self, config: I2pRecConfig | None = None) -> None:
         super().__init__()
         self.config: I2pRecConfig = config or I2pRecConfig()
-        height, width = self.config.depth_size
-        self.image_input = ImageInput(height=height, width=width)
         # First, so that what it learns does not depend on the rest.
-        self.depth = depth_provider(self.config.depth, height, width)
+        self.depth = depth_provider(self.config.depth.source, *self.config.depth_size)
         size = (self.config.grid.rows, self.config.grid.columns)
         self.encoder = ImageBackbone(
             self.config.backbone, self.config.backbone_block, size, self.config.weights, self.config.weights_sha256
@@ -185,7 +167,7 @@ class I2pRec(Method):
 
     def stages(self, split: Split) -> Sequence[Stage]:
         """Depth, if its source is to be trained; then retrieval."""
-        depth = depth_stages(self.depth, self.config, self.config.depth_stage)
+        depth = depth_stages(self.depth, self.config)
         return [*depth, RetrievalStage(self, split)] if self.config.retrieval.epochs else depth
 
 

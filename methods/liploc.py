@@ -14,25 +14,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from datasets.base import Frames, Split
-from methods.base import (
-    Batch,
-    DescriptorSpec,
-    ImageInput,
-    Method,
-    MethodCard,
-    MethodConfig,
-    Sample,
-    Sampler,
-    Stage,
-    StageOutput,
-    Variant,
-)
-from methods.layers.augment import colour_jitter, mirror
+from methods.base import DescriptorSpec, ImageInput, Method, MethodConfig, Sampler, Stage, StageOutput, Variant
+from methods.batch import Batch, Sample
+from methods.card import MethodCard
 from methods.layers.backbone import PooledBackbone
-from methods.layers.coarse_dropout import CoarseDropout
-from methods.layers.losses import soft_target_cross_entropy, symmetric_info_nce
 from methods.layers.range_image import RangeView, as_pixels, range_shares
-from methods.layers.samplers import ShuffleSampler
+from methods.learning.augment import colour_jitter, mirror
+from methods.learning.coarse_dropout import CoarseDropout
+from methods.learning.losses import soft_target_cross_entropy, symmetric_info_nce
+from methods.learning.samplers import ShuffleSampler
 from methods.recipe import ParameterGroup, Recipe
 
 HDL64_AHEAD = RangeView(
@@ -53,33 +43,30 @@ class LipLocConfig(MethodConfig):
     weights: str = "timm"
     backbone: str = "resnet50"
     """``vit_small_patch16_224`` in the other published model."""
-    image_size: tuple[int, int] = (224, 224)
-    """Height and width of both encoders' input; the whole camera image is squeezed into it."""
-    antialias: bool = False
-    normalise_per_image: bool = False
-    """Normalise each camera image by its own statistics instead of ImageNet's: for encoders trained from scratch."""
+    image: ImageInput = ImageInput(height=224, width=224, antialias=False)
+    """Network input made of the whole camera image; range images have the same size."""
     view: RangeView = HDL64_AHEAD
     embedding_size: int = 2048
-    """What the heads take; an encoder with fewer channels (ViT-S: 384) gets a linear layer up to it."""
+    """Numbers that the heads take. An encoder with fewer channels (ViT-S: 384) gets a linear layer up to them."""
     descriptor_size: int = 256
     dropout: float = 0.1
-    """In the heads."""
+    """Dropout in the heads."""
     loss: Literal["soft", "diagonal", "triplet"] = "soft"
     """Soft targets (the authors' code), the diagonal alone (the text of the paper, CLIP), or random triplets (their
     ablation)."""
     temperature: float = 1.0
     holes_probability: float = 0.9
-    """Of cutting holes into both inputs of a training frame."""
+    """Probability of cutting holes into both inputs of a training frame."""
     jitter: float = 0.0
     """Colour jitter of training images (as published: none)."""
     mirror_probability: float = 0.0
-    """Of mirroring a training image and its cloud together (as published: never)."""
+    """Probability of mirroring a training image and its cloud together (as published: never)."""
     image_rate: float = 0.01
     """Learning rate of the camera encoder, in units of the heads' (as published 1e-5 to 1e-3)."""
     cloud_rate: float = 0.1
-    """The same of the range encoder (1e-4)."""
+    """Learning rate of the range encoder, in units of the heads' (as published 1e-4)."""
     head_weight_decay: float = 1e-3
-    """Of the heads; the encoders have none."""
+    """Weight decay of the heads; the encoders have none."""
     recipe: Recipe = Recipe(
         optimizer="adamw",
         epochs=100,
@@ -103,9 +90,7 @@ PRESETS: dict[str, MethodConfig] = {
         _PAPER,
         weights="none",
         backbone="resnet10t",
-        image_size=(80, 112),
-        antialias=True,
-        normalise_per_image=True,
+        image=ImageInput(height=80, width=112, per_image=True),
         view=replace(CAMERA_AHEAD, rows=32, columns=64),
         embedding_size=512,
         temperature=10.0,
@@ -154,7 +139,7 @@ class Branch(nn.Module):
 
     def __init__(self, config: LipLocConfig) -> None:
         super().__init__()
-        backbone = PooledBackbone(config.backbone, config.image_size, config.weights, config.weights_sha256)
+        backbone = PooledBackbone(config.backbone, config.image.size, config.weights, config.weights_sha256)
         widens = backbone.channels != config.embedding_size
         self.encoder = nn.Sequential(
             backbone, nn.Linear(backbone.channels, config.embedding_size) if widens else nn.Identity()
@@ -204,13 +189,6 @@ class LipLoc(Method):
     def __init__(self, config: LipLocConfig | None = None) -> None:
         super().__init__()
         self.config: LipLocConfig = config or LipLocConfig()
-        height, width = self.config.image_size
-        self.image_input = ImageInput(
-            height=height,
-            width=width,
-            antialias=self.config.antialias,
-            per_image=self.config.normalise_per_image,
-        )
         self.descriptors = (DescriptorSpec(size=self.config.descriptor_size, distance="dot"),)
         self.image_branch = Branch(self.config)
         self.cloud_branch = Branch(self.config)
@@ -222,7 +200,7 @@ class LipLoc(Method):
         the row next to it, where nothing is.
         """
         grey = (range_shares(batch, self.config.view, EMPTY) * 255).floor() / 255
-        return as_pixels(grey, *self.config.image_size)
+        return as_pixels(grey, *self.config.image.size)
 
     def encode_images(self, inputs: Float[Tensor, "b 3 h w"]) -> dict[str, Float[Tensor, "b 1 d"]]:
         """Descriptors of camera images."""

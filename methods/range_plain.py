@@ -10,10 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datasets.base import Split
-from methods.base import Batch, DescriptorSpec, ImageInput, Method, MethodCard, MethodConfig, Stage, Variant
-from methods.layers.cross_modal import CrossModalTriplets, TripletTraining
+from methods.base import DescriptorSpec, ImageInput, Method, MethodConfig, Stage, Variant
+from methods.batch import Batch
+from methods.card import MethodCard
 from methods.layers.pooled_encoder import PooledEncoder
 from methods.layers.range_image import RangeView, as_pixels, range_shares
+from methods.learning.cross_modal import CrossModalTriplets, TripletTraining
 from methods.recipe import Recipe
 
 
@@ -25,10 +27,8 @@ class RangePlainConfig(MethodConfig):
     backbone: str = "resnet18"
     backbone_block: int = 4
     """Which stage's feature map is pooled: 4 is the last, at stride 32."""
-    image_size: tuple[int, int] = (240, 320)
-    """Height and width of the camera image, pixels."""
-    normalise_per_image: bool = False
-    """Normalise each image by its own statistics instead of ImageNet's: for backbones trained from scratch."""
+    image: ImageInput = ImageInput(height=240, width=320)
+    """Network input made of camera images."""
     view: RangeView = RangeView(rows=64, columns=320, azimuth_deg="camera")
     """What of the cloud is drawn: all beams of the sensor, within the camera's horizontal field of view."""
     range_size: tuple[int, int] = (128, 320)
@@ -45,8 +45,7 @@ PRESETS: dict[str, MethodConfig] = {
         _FULL,
         weights="none",
         backbone_block=3,
-        image_size=(80, 112),
-        normalise_per_image=True,
+        image=ImageInput(height=80, width=112, per_image=True),
         view=RangeView(rows=32, columns=64, azimuth_deg="camera"),
         range_size=(64, 96),
         training=TripletTraining(mining="all"),
@@ -85,10 +84,8 @@ class RangePlain(Method):
     def __init__(self, config: RangePlainConfig | None = None) -> None:
         super().__init__()
         self.config: RangePlainConfig = config or RangePlainConfig()
-        height, width = self.config.image_size
-        self.image_input = ImageInput(height=height, width=width, per_image=self.config.normalise_per_image)
         self.descriptors = (DescriptorSpec(size=self.config.descriptor_size, distance="l2"),)
-        self.image_encoder = self._encoder(self.config.image_size)
+        self.image_encoder = self._encoder(self.config.image.size)
         self.cloud_encoder = self._encoder(self.config.range_size)
 
     def _encoder(self, size: tuple[int, int]) -> PooledEncoder:

@@ -14,30 +14,17 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as image_ops
 
 from datasets.base import Split
-from methods.base import (
-    Batch,
-    DescriptorSpec,
-    Fusion,
-    ImageInput,
-    Method,
-    MethodCard,
-    MethodConfig,
-    Stage,
-    Variant,
-)
+from methods.base import DescriptorSpec, Fusion, ImageInput, Method, MethodConfig, Stage, Variant
+from methods.batch import Batch
+from methods.card import MethodCard
+from methods.depth import GPU_DEPTH, QUICK_DEPTH, DepthConfig
 from methods.layers.bev import BevGrid, bev_image, pseudo_points, thinned
-from methods.layers.cross_modal import CrossModalTriplets, TripletTraining
-from methods.layers.depth import DepthSource, depth_provider, depth_stages
-from methods.layers.depth_network import (
-    DEPTH_RECIPE,
-    GPU_DEPTH_RECIPE,
-    QUICK_DEPTH,
-    QUICK_DEPTH_RECIPE,
-    DepthNetwork,
-)
+from methods.layers.depth.sources import depth_provider
 from methods.layers.pooled_encoder import PooledEncoder
 from methods.layers.projection import network_from_lidar, project, transform_points
 from methods.layers.range_image import RangeView, as_pixels, range_shares
+from methods.learning.cross_modal import CrossModalTriplets, TripletTraining
+from methods.learning.depth_stage import depth_stages
 from methods.recipe import Recipe
 
 View = Literal["range", "bev"]
@@ -55,10 +42,8 @@ class RangeBevConfig(MethodConfig):
     weights: str = "timm"
     backbone: str = "resnet50"
     backbone_block: int = 4
-    image_size: tuple[int, int] = (128, 768)
-    """Height and width of the camera image, pixels."""
-    normalise_per_image: bool = False
-    """Normalise each image by its own statistics instead of ImageNet's: for backbones trained from scratch."""
+    image: ImageInput = ImageInput(height=128, width=768)
+    """Network input made of camera images."""
     view: RangeView = RangeView(rows=64, columns=224, azimuth_deg="camera")
     """224 of the 900 columns of a full turn, as published: what the camera sees on KITTI."""
     range_size: tuple[int, int] = (64, 224)
@@ -68,11 +53,12 @@ class RangeBevConfig(MethodConfig):
 
     Deviation: the ground is left out by height; published with Patchwork++, a package of its own."""
     slice_m: float = 0.4
-    """Of all points of a cell within a slice of this height one counts."""
+    """Height of a slice. One point of each cell and slice counts."""
     saturation: float = 10.0
-    """So many points in a cell make it white."""
-    depth: DepthSource = DepthNetwork()
-    """Deviation: published with Depth Anything V2; here whatever is named, by default without outside weights."""
+    """Points in a cell that make it white."""
+    depth: DepthConfig = DepthConfig()
+    """Depth of images. Deviation: published with Depth Anything V2; here from whatever source is named, by default
+    without outside weights."""
     depth_size: tuple[int, int] = (96, 192)
     """Height and width of the depth image whose pixels become points."""
     retrieved_by: View = "bev"
@@ -80,12 +66,10 @@ class RangeBevConfig(MethodConfig):
     top: int = 60
     """How many places are ordered anew."""
     descriptor_size: int = 256
-    """Of each of the two."""
+    """Numbers of each of the two descriptors."""
     training: TripletTraining = TripletTraining(margin=0.2)
     """Deviation: one margin, 0.2, and the protocol's radii; published 0.6 times a factor of how alike the clouds are,
     which is part of how their training data was prepared. 0.2 is our guess of a typical product."""
-    depth_stage: Recipe = DEPTH_RECIPE
-    """Of the built-in depth network."""
     recipe: Recipe = Recipe(
         epochs=80, batch_size=16, learning_rate=1e-5, learning_rate_floor=1e-7, decay=0.95, weight_decay=1e-4
     )
@@ -99,8 +83,7 @@ PRESETS: dict[str, MethodConfig] = {
         weights="none",
         backbone="resnet18",
         backbone_block=3,
-        image_size=(80, 112),
-        normalise_per_image=True,
+        image=ImageInput(height=80, width=112, per_image=True),
         view=RangeView(rows=32, columns=64, azimuth_deg="camera"),
         range_size=(64, 96),
         grid=replace(_PAPER.grid, rows=64, columns=64),
@@ -109,12 +92,11 @@ PRESETS: dict[str, MethodConfig] = {
         depth_size=(48, 64),
         retrieved_by="range",
         training=TripletTraining(mining="all"),
-        depth_stage=QUICK_DEPTH_RECIPE,
         recipe=Recipe(epochs=4, batch_size=16, learning_rate=5e-4, learning_rate_floor=1e-5, decay=0.5, decay_every=1),
     ),
     "gpu": replace(
         _PAPER,
-        depth_stage=GPU_DEPTH_RECIPE,
+        depth=GPU_DEPTH,
         recipe=replace(_PAPER.recipe, learning_rate=1e-4, budget_s=420.0),
     ),
     "paper": _PAPER,
@@ -172,16 +154,14 @@ class RangeBev(Method):
         super().__init__()
         self.config: RangeBevConfig = config or RangeBevConfig()
         c = self.config
-        height, width = c.image_size
-        self.image_input = ImageInput(height=height, width=width, per_image=c.normalise_per_image)
         second: View = "bev" if c.retrieved_by == "range" else "range"
         self.names: dict[View, str] = {c.retrieved_by: "main", second: second}
         self.descriptors = tuple(DescriptorSpec(name=name, size=c.descriptor_size) for name in self.names.values())
         self.fusion = Fusion(descriptor=second, top=c.top) if c.top else None
         # First, so that what it learns does not depend on the rest.
-        self.depth = depth_provider(c.depth, *c.depth_size)
+        self.depth = depth_provider(c.depth.source, *c.depth_size)
         from_above = (c.grid.rows, c.grid.columns)
-        self.image_encoders = self._encoders(c.image_size, from_above)
+        self.image_encoders = self._encoders(c.image.size, from_above)
         self.cloud_encoders = self._encoders(c.range_size, from_above)
 
     def _encoders(self, range_size: tuple[int, int], bev_size: tuple[int, int]) -> nn.ModuleDict:
@@ -195,7 +175,7 @@ class RangeBev(Method):
 
     def image_inputs(self, batch: Batch) -> Views:
         """The image, and its points from above; estimating or reading depth is preprocessing."""
-        pixels = self.image_input(batch.require_images())
+        pixels = self.config.image(batch.require_images())
         with torch.no_grad():
             points, index = pseudo_points(self.depth(batch), batch.calibration()[0])
         return Views(range=pixels, bev=self._from_above(points, index, len(batch)))
@@ -220,7 +200,7 @@ class RangeBev(Method):
         """
         points, batch_index = thinned(points, batch_index, batch_size, self.config.grid, self.config.slice_m)
         image = bev_image(points, batch_index, batch_size, self.config.grid, self.config.saturation)
-        return image_ops.normalize(image[:, [0, 1, 0]], list(self.image_input.mean), list(self.image_input.std))
+        return image_ops.normalize(image[:, [0, 1, 0]], list(self.config.image.mean), list(self.config.image.std))
 
     def encode_images(self, inputs: Views) -> dict[str, Float[Tensor, "b 1 d"]]:
         """Two descriptors of the image: the scene ahead, and from above."""
@@ -238,4 +218,4 @@ class RangeBev(Method):
         c = self.config
         trained, ignores = [self.image_encoders, self.cloud_encoders], ("retrieved_by", "top")
         triplets = CrossModalTriplets(self, split, c.recipe, c.training, trained, ignores)
-        return [*depth_stages(self.depth, c, c.depth_stage), triplets]
+        return [*depth_stages(self.depth, c), triplets]

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Literal
 
 from torch import nn
 
@@ -18,14 +18,14 @@ class Recipe:
     learning_rate_floor: float
     decay: float = 0.95
     decay_every: int = 2
-    """Epochs between decays."""
+    """Epochs between two decays."""
     plateau: int | None = None
     """Decay whenever this many epochs have brought no better score, instead of every ``decay_every`` epochs."""
     early_stop: int | None = None
     """End after this many epochs without a better score."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     momentum: float = 0.9
-    """Of ``sgd``."""
+    """Momentum of ``sgd``; the other optimisers have none."""
     weight_decay: float = 1e-6
     budget_s: float | None = None
     """Stop after the epoch in which this much wall-clock time is used; the share of epochs done is recorded."""
@@ -45,6 +45,24 @@ class Recipe:
     def is_stopped(self, scores: Sequence[float]) -> bool:
         """Whether ``early_stop`` ends training after epochs with these scores."""
         return self.early_stop is not None and _since_best(scores) >= self.early_stop
+
+
+def recipes_in(config: Any) -> list[Recipe]:
+    """All recipes of a configuration and of its parts."""
+    if isinstance(config, Recipe):
+        return [config]
+    if not is_dataclass(config):
+        return []
+    return [recipe for f in fields(config) for recipe in recipes_in(getattr(config, f.name))]
+
+
+def shortened(config: Any, share: float) -> Any:
+    """A configuration with all its recipes shortened, those of its parts, too."""
+    if isinstance(config, Recipe):
+        return config.shortened(share)
+    if not recipes_in(config):
+        return config
+    return replace(config, **{f.name: shortened(getattr(config, f.name), share) for f in fields(config)})
 
 
 def _since_best(scores: Sequence[float]) -> int:
@@ -69,6 +87,6 @@ class ParameterGroup:
 
     modules: Sequence[nn.Module]
     learning_rate_factor: float = 1.0
-    """Times the recipe's learning rate."""
+    """Learning rate of these modules in units of the recipe's."""
     weight_decay: float | None = None
-    """None: the recipe's."""
+    """Weight decay of these modules; none: that of the recipe."""

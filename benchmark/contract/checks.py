@@ -27,13 +27,13 @@ from benchmark.contract.subject import (
     require_same,
 )
 from benchmark.descriptors.encoding import encode_batch
-from benchmark.frames.loading import load_sample
 from benchmark.training.checkpoint import load_weights, save_weights
 from benchmark.training.optimising import set_training_mode
 from datasets.base import Modality
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Method, Sample, collate
+from methods.base import Method
+from methods.batch import Batch, Sample, collate, load_sample
 
 # --- descriptors ---------------------------------------------------------------------------------
 

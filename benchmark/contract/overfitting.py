@@ -9,13 +9,13 @@ import torch
 
 from benchmark.descriptors.encoding import encode_batch
 from benchmark.evaluation.distances import distances
-from benchmark.frames.loading import load_sample
 from benchmark.training.optimising import optimizer_of, set_training_mode
 from datasets.base import Frames, Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.places import neighbours
 from datasets.prepared import PreparedDataset
-from methods.base import Method, Sample, Stage, collate
+from methods.base import Method, Stage
+from methods.batch import Sample, collate, load_sample
 
 SPLIT = Split(train=Selection(), validation=Selection())
 N_PLACES = 16

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.descriptors.encoding import encode_batch
-from benchmark.frames.loading import load_sample
 from benchmark.registry import METHODS
 from datasets.base import Modality
 from datasets.prepared import PreparedDataset
-from methods.base import Method, Sample, collate
+from methods.base import Method
+from methods.batch import Sample, collate, load_sample
 
 TOLERANCE = 1e-5
 """Absolute and relative, between descriptors that should be the same."""

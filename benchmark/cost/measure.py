@@ -16,7 +16,8 @@ from benchmark.frames.loading import batch_loader
 from benchmark.records.schema import CostRecord, TimingRecord
 from datasets.base import Modality
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Method
+from methods.base import Method
+from methods.batch import Batch
 
 N_SAMPLES, N_WARM_UP = 30, 5
 MIB = 2**20

@@ -19,7 +19,8 @@ from benchmark.frames.perturbations import Perturber
 from datasets.base import Modality
 from datasets.files import npy, sealed, sha256_of, write_atomically
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Method
+from methods.base import Method
+from methods.batch import Batch
 
 
 def encode(

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from datasets.base import Frame
 from datasets.errors import CrossplaceError
-from methods.base import Sample
+from methods.batch import Sample
 
 # --- clouds --------------------------------------------------------------------------------------
 

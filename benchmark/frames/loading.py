@@ -4,28 +4,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from datasets.base import Frame, Modality
+from datasets.base import Modality
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Sample, collate
-
-
-def load_sample(dataset: PreparedDataset, frame: Frame, modalities: Sequence[Modality]) -> Sample:
-    """Read one frame; a modality that is not asked for, or that the frame lacks, stays none."""
-    matrix = frame.camera_from_lidar
-    return Sample(
-        frame=frame,
-        image=_image(dataset, frame) if "image" in modalities and frame.image else None,
-        points=torch.from_numpy(dataset.load_cloud(frame)) if "cloud" in modalities and frame.cloud else None,
-        intrinsics=None if frame.intrinsics is None else torch.from_numpy(frame.intrinsics.fractions()).float(),
-        camera_from_lidar=None if matrix is None else torch.from_numpy(np.asarray(matrix)).float(),
-    )
-
-
-def _image(dataset: PreparedDataset, frame: Frame) -> Tensor:
-    return torch.from_numpy(dataset.load_image(frame).copy()).permute(2, 0, 1).contiguous()
+from methods.batch import Batch, Sample, collate, load_sample
 
 
 class _Batches(Dataset[Batch]):

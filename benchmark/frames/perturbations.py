@@ -17,7 +17,7 @@ from benchmark.request import DEFAULT_SEVERITY, PerturbationOptions
 from datasets.base import Modality
 from datasets.errors import CrossplaceError, unknown
 from datasets.randomness import generator
-from methods.base import Sample
+from methods.batch import Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,9 @@ class Perturber:
         name, severity = options.perturb, options.severity
         if name is None:
             if severity != DEFAULT_SEVERITY:
-                raise CrossplaceError(f"--severity {severity} says how much, not what: name a perturbation with --perturb")
+                raise CrossplaceError(
+                    f"--severity {severity} says how much, not what: name a perturbation with --perturb"
+                )
             return None
         if name not in PERTURBATIONS:
             raise CrossplaceError(unknown("perturbation", name, list(PERTURBATIONS)))

@@ -143,8 +143,12 @@ def _drawn(
         drawn = RichTable(box=box.SIMPLE_HEAD, padding=(0, GAP, 0, 0), pad_edge=False, show_edge=False)
         for i in block:
             justify = "left" if _is_words(table, i) else "right"
-            most = widths[i] if justify == "right" else max(width - _total([widths[j] for j in block if j != i]) - GAP, 8)
-            drawn.add_column(headings[i], justify=justify, overflow="fold", min_width=min(widths[i], most), max_width=most)
+            most = (
+                widths[i] if justify == "right" else max(width - _total([widths[j] for j in block if j != i]) - GAP, 8)
+            )
+            drawn.add_column(
+                headings[i], justify=justify, overflow="fold", min_width=min(widths[i], most), max_width=most
+            )
         for row in texts:
             drawn.add_row(*(lines(row[i]) for i in block))
         console.print(drawn, markup=False)

@@ -66,14 +66,20 @@ def _weights(row: Row) -> str:
 def _learnt_from(rows: Sequence[Row]) -> list[str]:
     """What training began with and how much of its schedule was done, in words, of one configuration's rows."""
     method = rows[0].result.method
-    depth = method.config.get("depth")  # of methods that need depth from one image
-    depth_from = [f"depth by {depth['source']}"] if isinstance(depth, dict) and "source" in depth else []
+    depth_from = [f"depth by {source}"] if (source := _depth_source(method.config)) else []
     if method.origin not in TRAINED:
         return depth_from
     scratch = ["scratch"] if method.backbone_weights == "none" else []
     shares = sorted({_percent(row.result.method.share_of_schedule) for row in rows})
     done = " to ".join(str(share) for share in dict.fromkeys([shares[0], shares[-1]]))
     return scratch + depth_from + ([] if shares == [100] else [f"{done} % of schedule"])
+
+
+def _depth_source(config: dict[str, Any]) -> str | None:
+    """Where a method that needs depth from one image had it from. Older results have it as ``depth`` itself."""
+    depth = config.get("depth")
+    source = depth.get("source") if isinstance(depth, dict) else None
+    return source.get("kind") if isinstance(source, dict) else source
 
 
 def _percent(share: float | None) -> int:

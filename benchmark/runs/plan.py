@@ -4,11 +4,11 @@ Each step has a key made of everything that its outcome depends on and writes in
 second run does only what is missing, and a changed configuration never meets old files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy import ndarray
 
@@ -21,6 +21,7 @@ from benchmark.keys import KEY_LENGTH, code_of, key_of
 from benchmark.protocol.leaks import leak_warnings
 from benchmark.protocol.selection import Selected, selected
 from benchmark.records.schema import Result
+from benchmark.registry import METHODS
 from benchmark.request import Request
 from benchmark.training.declared import declare
 from benchmark.training.report import REPORT, WEIGHTS, TrainingReport
@@ -28,6 +29,9 @@ from benchmark.training.weights import WeightSource, check_options, find_weights
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
+
+if TYPE_CHECKING:
+    from methods.base import Stage
 
 UNKNOWN = Path("(known once the data is prepared)")
 
@@ -68,7 +72,7 @@ class Plan:
                 f"--perturb {self.perturber.name}: depth from files is that of the images as recorded; give --depth "
                 "network or a plug-in, which see what the camera sees"
             )
-        self.code = code_of(request.method.name)
+        self.code = code_of(METHODS.entries[request.method.name])
         self.device = machine.pick_device(request.machine.device)
         self.location: Location = locate(request.data.dataset, request.data.source, request.data.dataset_options)
 
@@ -130,22 +134,22 @@ class Plan:
     def _training_data(self) -> tuple[Any, ...]:
         return self.dataset.fingerprint, self.protocol.split, self.request.machine.precision
 
-    def stage_folders(self, stages: Mapping[str, tuple[tuple[str, ...], bool]]) -> dict[str, Path]:
+    def stage_folders(self, stages: "Sequence[Stage]") -> dict[str, Path]:
         """Where each stage keeps its checkpoints: one folder for all configurations that teach it the same.
 
-        ``stages`` maps the name of each, in order, to the fields that it ignores and whether all methods share it. The
-        key holds the method and its code, or what all methods share, the configuration without the ignored fields, and
-        the key of the stage before.
+        The key of a stage holds the method and its code (for a shared stage: the stage's own code alone), the
+        configuration without the fields that the stage ignores, and the key of the stage before.
         """
         folders, before = {}, ""
-        for stage, (ignored, is_shared) in stages.items():
-            owner, code = ("shared", code_of()) if is_shared else (self.options.name, self.code)
-            read = {name: value for name, value in self.declared.identity.items() if name not in ignored}
+        for stage in stages:
+            owner, code = self.options.name, self.code
+            if stage.is_shared:
+                owner, code = "shared", code_of(type(stage).__module__)
+            read = {name: value for name, value in self.declared.identity.items() if name not in stage.ignores}
             base = (owner, self.options.seed, code, benchmark.__version__, before)
-            before = key_of(*base, stage, read, *self._training_data)
-            folders[stage] = (
-                self.runs / "stages" / f"{owner}-{stage}-{self.dataset.name}-s{self.options.seed}-{before}"
-            )
+            before = key_of(*base, stage.name, read, *self._training_data)
+            name = f"{owner}-{stage.name}-{self.dataset.name}-s{self.options.seed}-{before}"
+            folders[stage.name] = self.runs / "stages" / name
         return folders
 
     @property

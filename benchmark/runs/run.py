@@ -25,7 +25,7 @@ from benchmark.training.report import TrainingReport
 from datasets.errors import CrossplaceError
 from datasets.files import locked
 from methods.base import FROM_SCRATCH, Method
-from methods.layers import sparse_backend
+from methods.layers.sparse import backend as sparse_backend
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +65,7 @@ def train(plan: Plan) -> Method:
             precision=plan.request.machine.precision,
             workers=plan.request.machine.workers,
         )
-        stages = method.stages(plan.protocol.split)
-        folders = plan.stage_folders({stage.name: (stage.ignores, stage.is_shared) for stage in stages})
+        folders = plan.stage_folders(method.stages(plan.protocol.split))
         with sparse_backend.using(_sparse_backend(plan, device)):
             seed, folder = plan.options.seed, plan.training_folder
             train_stages(method, plan.dataset, plan.protocol, folder, seed, options, folders)

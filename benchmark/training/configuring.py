@@ -1,15 +1,14 @@
 """From a request to a method's configuration: preset, variant, share of the schedule, backbone weights."""
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from benchmark.request import MethodOptions
 from datasets.errors import CrossplaceError, unknown
 from datasets.files import sha256_of
 from methods.base import Method, MethodConfig
-from methods.layers.depth import with_depth, without_folder
-from methods.recipe import Recipe
+from methods.layers.depth.sources import with_depth, without_folder
+from methods.recipe import recipes_in, shortened
 
 
 def configure(method: type[Method], request: MethodOptions) -> MethodConfig:
@@ -18,13 +17,12 @@ def configure(method: type[Method], request: MethodOptions) -> MethodConfig:
         raise CrossplaceError(f"share of the schedule: expected a number above 0 and up to 1, found {request.share}")
     config = _whole_schedule(method, request)
     config = config if request.depth is None else with_depth(config, request.depth)
-    shorter: dict[str, Any] = {name: r.shortened(request.share) for name, r in _recipes(config).items()}
     weights = config.weights if request.weights is None else request.weights
     # A file is identified by what it holds, so that another file at the same path never meets old results.
     file = Path(weights).expanduser()
     found = sha256_of(file) if file.is_file() else ""
     sha256 = request.weights_sha256 or found or config.weights_sha256
-    return replace(config, weights=weights, weights_sha256=sha256, **shorter)
+    return replace(shortened(config, request.share), weights=weights, weights_sha256=sha256)
 
 
 def planned_share(method: type[Method], request: MethodOptions) -> float:
@@ -49,10 +47,5 @@ def _whole_schedule(method: type[Method], request: MethodOptions) -> MethodConfi
     return config
 
 
-def _recipes(config: MethodConfig) -> dict[str, Recipe]:
-    values = {f.name: getattr(config, f.name) for f in fields(config)}
-    return {name: value for name, value in values.items() if isinstance(value, Recipe)}
-
-
 def _n_epochs(config: MethodConfig) -> int:
-    return sum(recipe.epochs for recipe in _recipes(config).values())
+    return sum(recipe.epochs for recipe in recipes_in(config))

@@ -59,7 +59,7 @@ def _key(options: MethodOptions) -> str:
     asked = {k: v for k, v in asdict(options).items() if k not in ("seed", "checkpoint", "untrained", "retrain")}
     file = Path(options.weights or "").expanduser()
     content = sha256_of(file) if file.is_file() else ""
-    return key_of(asked, content, code_of(options.name), benchmark.__version__)
+    return key_of(asked, content, code_of(METHODS.entries[options.name]), benchmark.__version__)
 
 
 def _read(path: Path) -> Declared | None:
@@ -73,13 +73,14 @@ def _read(path: Path) -> Declared | None:
 def _ask(options: MethodOptions) -> Declared:
     """Import the method and ask it."""
     from benchmark.training.configuring import configure, planned_share, without_path
+    from methods.layers.depth.sources import has_depth_files
 
     method = METHODS.get(options.name)
     config = configure(method, options)
     return Declared(
         identity=plain(without_path(config), with_defaults=False),
         is_trainable=method.is_trainable,
-        reads_depth_files=config.depth is not None and config.depth.has_files,
+        reads_depth_files=has_depth_files(config),
         planned_share=planned_share(method, options),
         shipped=tuple(w for w in method.shipped if method.presets[w.preset] == config),
     )

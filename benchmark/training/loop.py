@@ -27,7 +27,8 @@ from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import locked, sha256_of, write_atomically
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Method, Stage, StageOutput
+from methods.base import Method, Stage, StageOutput
+from methods.batch import Batch
 
 try:
     from lightning_fabric import Fabric

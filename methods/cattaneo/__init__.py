@@ -7,12 +7,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datasets.base import Split
-from methods.base import Batch, DescriptorSpec, ImageInput, Method, MethodCard, Stage
+from methods.base import DescriptorSpec, Method, Stage
+from methods.batch import Batch
+from methods.card import MethodCard
 from methods.cattaneo.config import PRESETS, VARIANTS, CattaneoConfig
 from methods.cattaneo.networks import CloudBranch, CloudInputs, ImageBranch
-from methods.layers import distillation
-from methods.layers.distillation import measured_statistics
 from methods.layers.netvlad import initialise_clusters
+from methods.learning import distillation
+from methods.learning.distillation import measured_statistics
 
 
 class Cattaneo(Method):
@@ -46,12 +48,6 @@ class Cattaneo(Method):
     def __init__(self, config: CattaneoConfig | None = None) -> None:
         super().__init__()
         self.config: CattaneoConfig = config or CattaneoConfig()
-        self.image_input = ImageInput(
-            height=self.config.image_height,
-            width=self.config.image_width,
-            antialias=self.config.antialias,
-            per_image=self.config.normalise_per_image,
-        )
         self.descriptors = (DescriptorSpec(size=self.config.descriptor_size, distance="l2"),)
         self.image_branch = ImageBranch(self.config)
         self.cloud_branch = CloudBranch(self.config)

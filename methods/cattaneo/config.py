@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from methods.base import MethodConfig, Variant
-from methods.layers.distillation import Augmentation, TeacherConfig
+from methods.base import ImageInput, MethodConfig, Variant
 from methods.layers.voxels import VoxelGrid
+from methods.learning.distillation import Augmentation, TeacherConfig
 from methods.recipe import Recipe
 
 
@@ -31,27 +31,24 @@ class CattaneoConfig(TeacherConfig):
     backbone: str = "vgg16"
     backbone_block: int = 4
     """Which feature map of the backbone: VGG16's conv5_3, 512 channels at stride 16."""
-    image_height: int = 240
-    image_width: int = 320
-    antialias: bool = False
-    normalise_per_image: bool = False
-    """Normalise each image by its own statistics instead of ImageNet's: for backbones trained from scratch."""
+    image: ImageInput = ImageInput(height=240, width=320, antialias=False)
+    """Network input made of camera images."""
     teacher_pooling: Literal["gem", "netvlad"] = "gem"
-    """Of the image branch; the cloud branch always has NetVLAD."""
+    """Pooling of the image branch; the cloud branch always has NetVLAD."""
     gating: bool = False
     """Context gating behind the teacher's NetVLAD."""
     clusters: int = 64
-    """Of every NetVLAD."""
+    """Clusters of every NetVLAD."""
     descriptor_size: int = 256
     grid: VoxelGrid = VoxelGrid(lower_m=(0.0, -25.0, -25.0), upper_m=(50.0, 25.0, 25.0), size_m=(0.75, 0.75, 0.75))
     max_voxels: int = 10_000
     feature_channels: tuple[int, ...] = (32, 128)
-    """Voxel feature encoder."""
+    """Channels of the layers of the voxel feature encoder."""
     widths: EncoderWidths = EncoderWidths()
     aspp_channels: int = 512
     aspp_rates: tuple[int, ...] = (6, 12, 18)
     dropout: float = 0.1
-    """Behind the atrous pyramid."""
+    """Dropout behind the atrous pyramid."""
     scale_from_teacher: bool = False
     """Start the student's last normalisation at the spread and the mean of the teacher's descriptors (as published: at
     1 and 0, which takes as many steps as the learning rate is small)."""
@@ -68,10 +65,7 @@ _QUICK = replace(
     weights="none",
     backbone="resnet18",
     backbone_block=2,
-    image_height=96,
-    image_width=128,
-    antialias=True,
-    normalise_per_image=True,
+    image=ImageInput(height=96, width=128, per_image=True),
     clusters=16,
     descriptor_size=128,
     grid=VoxelGrid(lower_m=(0.0, -18.0, -4.0), upper_m=(36.0, 18.0, 14.0), size_m=(0.8, 0.8, 0.4)),
@@ -96,7 +90,13 @@ PRESETS: dict[str, MethodConfig] = {
         student=replace(_OXFORD.student, budget_s=240.0),
     ),
     "paper-oxford": _OXFORD,
-    "paper-kitti": replace(_OXFORD, image_width=720, growth_rate=1.2, growth_threshold=0.8, growth_limit=128),
+    "paper-kitti": replace(
+        _OXFORD,
+        image=replace(_OXFORD.image, width=720),
+        growth_rate=1.2,
+        growth_threshold=0.8,
+        growth_limit=128,
+    ),
     "paper-vivid": replace(_OXFORD, teacher_pooling="netvlad", gating=True),
 }
 """``paper-*``: as VXP's authors ran it, who follow the paper to the best of their understanding."""

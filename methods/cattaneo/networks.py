@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from methods.base import Batch
+from methods.batch import Batch
 from methods.cattaneo.config import CattaneoConfig, EncoderWidths
 from methods.layers.aspp import ASPP
 from methods.layers.backbone import ImageBackbone
-from methods.layers.distillation import ImageTeacher
 from methods.layers.gem import GeM
 from methods.layers.netvlad import NetVLAD
 from methods.layers.projection import network_from_lidar, transform_points
-from methods.layers.sparse import RowNorm, SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
+from methods.layers.sparse.modules import RowNorm, SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
 from methods.layers.voxels import VoxelFeatureEncoder, Voxels, voxelize
+from methods.learning.distillation import ImageTeacher
 
 
 class VladHead(nn.Module):
@@ -45,9 +45,8 @@ class ImageBranch(ImageTeacher):
 
     def __init__(self, config: CattaneoConfig) -> None:
         super().__init__()
-        size = (config.image_height, config.image_width)
         self.backbone = ImageBackbone(
-            config.backbone, config.backbone_block, size, config.weights, config.weights_sha256
+            config.backbone, config.backbone_block, config.image.size, config.weights, config.weights_sha256
         )
         if config.backbone.startswith("vgg"):
             self.backbone.encoder.features[-1] = nn.Identity()  # conv5_3 before its ReLU, as published

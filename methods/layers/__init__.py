@@ -1,1 +1,1 @@
-"""Building blocks that several methods share."""
+"""Parts of networks, and projections of clouds, that several methods share."""

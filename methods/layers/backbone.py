@@ -26,18 +26,17 @@ class ImageBackbone(nn.Module):
     """
 
     def __init__(
-        self, name: str, block: int, image_size: int | tuple[int, int], weights: str, weights_sha256: str = ""
+        self, name: str, block: int, image_size: tuple[int, int], weights: str, weights_sha256: str = ""
     ) -> None:
         super().__init__()
         self.block = block
-        height, width = image_size if isinstance(image_size, tuple) else (image_size, image_size)
-        self.encoder = _create(name, (height, width), weights, weights_sha256)
+        self.encoder = _create(name, image_size, weights, weights_sha256)
         n_maps = len(self.encoder.feature_info)
         if not 0 <= block < n_maps:
             raise CrossplaceError(f"backbone {name}: no feature map {block}; choose one from 0 to {n_maps - 1}")
         self.encoder.prune_intermediate_layers([block], prune_norm=True, prune_head=True)
         with torch.no_grad():
-            example = self.eval()(torch.zeros(1, 3, height, width))
+            example = self.eval()(torch.zeros(1, 3, *image_size))
         self.train()
         self.channels = example.shape[1]
         """Channels of the feature map."""

@@ -12,7 +12,8 @@ from torchvision.transforms.v2 import functional as image_ops
 
 from datasets.base import Lidar
 from datasets.errors import CrossplaceError
-from methods.base import Batch, ImageInput
+from methods.base import ImageInput
+from methods.batch import Batch
 
 
 class Windows(NamedTuple):

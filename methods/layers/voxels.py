@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from datasets.errors import CrossplaceError
-from methods.layers.sparse import RowNorm, Sites, site_keys
+from methods.layers.sparse.modules import RowNorm
+from methods.layers.sparse.sites import Sites, site_keys
 
 Vector = tuple[float, float, float]
 

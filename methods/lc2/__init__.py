@@ -8,15 +8,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from datasets.base import Split
-from methods.base import FROM_SCRATCH, Batch, DescriptorSpec, ImageInput, Method, MethodCard, Stage
+from methods.base import FROM_SCRATCH, DescriptorSpec, Method, Stage
+from methods.batch import Batch
+from methods.card import MethodCard
 from methods.layers.backbone import ImageBackbone
-from methods.layers.depth import depth_provider, depth_stages
+from methods.layers.depth.sources import depth_provider
 from methods.layers.gem import GeM
 from methods.layers.netvlad import NetVLAD
 from methods.lc2.config import PRESETS, Lc2Config
 from methods.lc2.inputs import around, camera_headings, cloud_views, disparity
 from methods.lc2.stages import ContrastiveStage, TripletStage, VladStage
 from methods.lc2.variants import VARIANTS
+from methods.learning.depth_stage import depth_stages
 
 
 class Lc2(Method):
@@ -49,10 +52,9 @@ class Lc2(Method):
         super().__init__()
         self.config: Lc2Config = config or Lc2Config()
         (height, width), (top, bottom) = self.config.image_size, self.config.depth_rows
-        self.image_input = ImageInput(height=height, width=width, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
         self._whole_height = round(height / (bottom - top))
         # First, so that what it learns does not depend on the rest.
-        self.depth = depth_provider(self.config.depth, self._whole_height, width)
+        self.depth = depth_provider(self.config.depth.source, self._whole_height, width)
         self.image_encoder, self.cloud_encoder = (_encoder(self.config) for _ in range(2))
         self.gem = GeM()
         self.netvlad = NetVLAD(self.image_encoder.channels, self.config.clusters, bias=False)
@@ -107,7 +109,7 @@ class Lc2(Method):
     def stages(self, split: Split) -> Sequence[Stage]:
         """Depth, if its source is to be trained; encoders by contrast; NetVLAD alone; all by triplets."""
         stages = [stage(self, split) for stage in (ContrastiveStage, VladStage, TripletStage)]
-        depth = depth_stages(self.depth, self.config, self.config.depth_stage)
+        depth = depth_stages(self.depth, self.config)
         return [*depth, *(stage for stage in stages if stage.recipe.epochs)]
 
 

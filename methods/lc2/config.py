@@ -3,14 +3,7 @@
 from dataclasses import dataclass, replace
 
 from methods.base import MethodConfig
-from methods.layers.depth import DepthSource
-from methods.layers.depth_network import (
-    DEPTH_RECIPE,
-    GPU_DEPTH_RECIPE,
-    QUICK_DEPTH,
-    QUICK_DEPTH_RECIPE,
-    DepthNetwork,
-)
+from methods.depth import GPU_DEPTH, QUICK_DEPTH, DepthConfig
 from methods.recipe import Recipe
 
 
@@ -19,30 +12,31 @@ class Lc2Config(MethodConfig):
     """Architecture and training of (LC)² (paper §III; configurations of the authors' code)."""
 
     weights: str = "timm"
-    """With pretrained weights only the last stage of each encoder is trained (conv5 of VGG16, as published); from
+    """Pretrained backbone. With one only the last stage of each encoder is trained (conv5 of VGG16, as published); from
     scratch all of it is."""
-    depth: DepthSource = DepthNetwork()
-    """Deviation: published with ManyDepth, later with other large networks; here whatever source is named, by default
-    the suite's own light network."""
+    depth: DepthConfig = DepthConfig()
+    """Depth of images. Deviation: published with ManyDepth, later with other large networks; here from any source that
+    is named, by default the suite's own light network."""
     backbone: str = "vgg16"
     backbone_block: int = 4
     """Feature map of the backbone; a last ReLU is cut off (VGG16: 512 channels at a sixteenth, as published)."""
     image_size: tuple[int, int] = (480, 640)
     """Height and width that both kinds of image are resized to."""
     depth_rows: tuple[float, float] = (0.0, 1.0)
-    """From where to where, as shares of the image's height, depth is kept. The first release kept 0.25 to 0.75."""
+    """Rows of depth that are kept, as shares of the image's height. The first release kept 0.25 to 0.75."""
     nearest_m: float = 4.0
-    """At this distance and nearer an image of disparity is white."""
+    """Distance at which, and nearer, an image of disparity is white."""
     fov_deg: float | None = 90.0
     """Width of a view of the cloud; none: what the frame's own camera sees."""
     range_columns: int | None = None
     """Columns of a whole turn of the LiDAR; none: by the sensor (``inputs.COLUMNS``)."""
     views: int = 1
-    """Of a cloud, when encoded: one towards where the camera looks, or so many around, each a descriptor of its own."""
+    """Views of a cloud when it is encoded, each a descriptor of its own. One: towards where the camera looks; more: all
+    around."""
     training_views: int = 8
-    """Of a cloud in the first phase, one of which is drawn at a time; one: where the camera looks."""
+    """Views of a cloud in the first phase, one of which is drawn at a time. One: towards where the camera looks."""
     clusters: int = 16
-    """NetVLAD's: 16 × 512 = 8192 numbers a descriptor."""
+    """Clusters of NetVLAD: 16 × 512 = 8192 numbers a descriptor."""
     reach_m: float = 50.0
     """How far a view reaches on the ground, for the overlap ψ."""
     tau: float = 1.0
@@ -50,11 +44,9 @@ class Lc2Config(MethodConfig):
     margin: float = 0.1
     """Margin of the second phase."""
     hard_negatives: int = 5
-    """Of each anchor."""
+    """Negatives of each anchor: the nearest in the batch."""
     scale_augmentation: float = 0.2
-    """Depth is scaled at random by factors in 1 ± this."""
-    depth_stage: Recipe = DEPTH_RECIPE
-    """Of the built-in depth network."""
+    """How far random factors that scale depth are from 1."""
     contrastive: Recipe = Recipe(
         epochs=20,
         batch_size=4,
@@ -97,7 +89,7 @@ class Lc2Config(MethodConfig):
 _PAPER = Lc2Config()
 _GPU = replace(
     _PAPER,
-    depth_stage=GPU_DEPTH_RECIPE,
+    depth=GPU_DEPTH,
     contrastive=replace(_PAPER.contrastive, batch_size=16, budget_s=240.0),
     vlad=replace(_PAPER.vlad, batch_size=28, budget_s=60.0),
     triplet=replace(_PAPER.triplet, batch_size=28, budget_s=180.0),
@@ -126,7 +118,6 @@ _QUICK = replace(
     fov_deg=None,
     range_columns=360,
     training_views=1,
-    depth_stage=QUICK_DEPTH_RECIPE,
     contrastive=_short(2, 1e-3),
     vlad=_short(0, 1e-3),
     triplet=_short(5, 5e-4),

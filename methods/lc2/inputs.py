@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from datasets.base import Lidar
-from methods.base import Batch
+from methods.batch import Batch
 from methods.layers.range_image import RangeView, camera_window, nearest_ranges
 from methods.lc2.config import Lc2Config
 
@@ -54,7 +54,7 @@ def around(n_views: int, like: Tensor) -> Float[Tensor, " views"]:
 
 
 def view_widths(batch: Batch, config: Lc2Config) -> Float[Tensor, " b"]:
-    """Of the views of each cloud, radians."""
+    """Width of the views of each cloud, radians."""
     if config.fov_deg is None:
         return camera_headings(batch)[1]
     return batch.require_clouds().points.new_full((len(batch),), math.radians(config.fov_deg))

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from datasets.base import Frames, Split
 from datasets.places import Poses, neighbours
-from methods.base import Batch, Sampler, Stage, StageOutput
-from methods.layers.losses import cross_modal_masks, pairwise_distance
+from methods.base import Sampler, Stage, StageOutput
+from methods.batch import Batch
 from methods.layers.netvlad import initialise_clusters
-from methods.layers.overlap import Views, overlap_contrastive, overlaps
-from methods.layers.samplers import PairSampler
 from methods.lc2.inputs import around, camera_headings, cloud_views, disparity, view_widths
+from methods.learning.losses import cross_modal_masks, pairwise_distance
+from methods.learning.overlap import Views, overlap_contrastive, overlaps
+from methods.learning.samplers import PairSampler
 
 if TYPE_CHECKING:
     from methods.lc2 import Lc2

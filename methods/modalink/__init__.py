@@ -7,7 +7,9 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as image_ops
 
 from datasets.base import Split
-from methods.base import Batch, DescriptorSpec, ImageInput, Method, MethodCard, Stage
+from methods.base import DescriptorSpec, Method, Stage
+from methods.batch import Batch
+from methods.card import MethodCard
 from methods.layers.camera_plane import densified, depth_image, without_upper_rows
 from methods.modalink.config import PRESETS, VARIANTS, ModaLinkConfig
 from methods.modalink.network import SharedNetwork
@@ -42,35 +44,28 @@ class ModaLink(Method):
     def __init__(self, config: ModaLinkConfig | None = None) -> None:
         super().__init__()
         self.config: ModaLinkConfig = config or ModaLinkConfig()
-        self.image_input = ImageInput(
-            height=self.config.image_height,
-            width=self.config.image_width,
-            antialias=self.config.antialias,
-            per_image=self.config.normalise_per_image,
-        )
         self.network = SharedNetwork(self.config)
         self.descriptors = (DescriptorSpec(size=self.network.descriptor_size, distance="l2"),)
 
     def image_inputs(self, batch: Batch) -> Float[Tensor, "b 3 height width"]:
         """The lower part of each camera image, resized and normalised."""
         images = batch.require_images()
-        return self.image_input([image[:, round(self.config.upper_cut * image.shape[1]) :] for image in images])
+        return self.config.image([image[:, round(self.config.upper_cut * image.shape[1]) :] for image in images])
 
     def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b 3 height width"]:
         """Depth of what the camera sees, densified, as a grey image: three equal channels, black where unknown."""
         clouds = batch.require_clouds()
         intrinsics, camera_from_lidar = batch.calibration()
-        config, size = self.config, self.image_input
+        config = self.config
         seen = depth_image(
             clouds.points,
             clouds.batch_index,
             camera_from_lidar,
             without_upper_rows(intrinsics, config.upper_cut),
-            size.height,
-            size.width,
+            *config.image.size,
         )
         grey = (densified(seen, config.fill_radius, config.fill_passes) / config.far_m).clamp(max=1.0)
-        return image_ops.normalize(grey.repeat(1, 3, 1, 1), list(size.mean), list(size.std))
+        return image_ops.normalize(grey.repeat(1, 3, 1, 1), list(config.image.mean), list(config.image.std))
 
     def encode_images(self, inputs: Float[Tensor, "b 3 height width"]) -> dict[str, Float[Tensor, "b 1 d"]]:
         """Descriptors of the network that both modalities share."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from methods.base import MethodConfig, Variant
+from methods.base import ImageInput, MethodConfig, Variant
 from methods.recipe import Recipe
 
 
@@ -16,23 +16,22 @@ class ModaLinkConfig(MethodConfig):
     backbone: str = "resnet34"
     backbone_block: int = 3
     """Which feature map of the one backbone for both modalities: the third stage, 256 channels at stride 16."""
-    image_height: int = 128
-    image_width: int = 800
+    image: ImageInput = ImageInput(height=128, width=800)
+    """Network input made of camera images; depth images have the same size."""
     upper_cut: float = 0.0
     """Share of the camera image, from above, that is cut off before anything else."""
-    antialias: bool = True
-    normalise_per_image: bool = False
-    """Normalise each camera image by its own statistics instead of ImageNet's: for backbones trained from scratch."""
     far_m: float = 80.0
     """Depth that is as bright as a depth image gets."""
     fill_radius: int = 4
-    """Of the densification, pixels."""
+    """Radius of the densification's window, pixels."""
     fill_passes: int = 2
+    """Passes of the densification."""
     clusters: int = 64
-    """Of every NetVLAD."""
+    """Clusters of every NetVLAD."""
     factors: int = 16
-    """Of the non-negative factorisation."""
+    """Factors of the non-negative factorisation."""
     updates: int = 50
+    """Updates of the non-negative factorisation."""
     nmf: Literal["sample", "batch", "none"] = "sample"
     """Factorise the features of each frame by themselves, of the whole batch together, or leave the branch out.
 
@@ -65,9 +64,7 @@ _QUICK = replace(
     weights="none",
     backbone="resnet18",
     backbone_block=2,
-    image_height=72,
-    image_width=96,
-    normalise_per_image=True,
+    image=ImageInput(height=72, width=96, per_image=True),
     fill_radius=2,
     clusters=16,
     mining="all",

@@ -11,7 +11,7 @@ from methods.layers.nmf import heat_maps
 from methods.modalink.config import ModaLinkConfig
 
 _SEED = 0
-"""Of the parts that every factorisation starts from."""
+"""Seed of the parts that every factorisation starts from."""
 
 
 class SharedNetwork(nn.Module):
@@ -22,9 +22,8 @@ class SharedNetwork(nn.Module):
     def __init__(self, config: ModaLinkConfig) -> None:
         super().__init__()
         self.config = config
-        size = (config.image_height, config.image_width)
         self.backbone = ImageBackbone(
-            config.backbone, config.backbone_block, size, config.weights, config.weights_sha256
+            config.backbone, config.backbone_block, config.image.size, config.weights, config.weights_sha256
         )
         channels = self.backbone.channels
         self.pool = NetVLAD(channels, config.clusters)

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from datasets.base import Frames
 from datasets.places import Poses, same_place
-from methods.base import Batch, Sampler, Stage, StageOutput
+from methods.base import Sampler, Stage, StageOutput
+from methods.batch import Batch
 from methods.layers.netvlad import initialise_clusters
-from methods.layers.samplers import PairSampler
+from methods.learning.samplers import PairSampler
 
 if TYPE_CHECKING:
     from methods.modalink import ModaLink

@@ -7,7 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datasets.base import Split
-from methods.base import Batch, DescriptorSpec, ImageInput, Method, MethodCard, ShippedWeights, Stage
+from methods.base import DescriptorSpec, Method, Stage
+from methods.batch import Batch
+from methods.card import MethodCard, ShippedWeights
 from methods.vxp.cloud_branch import CloudBranch, CloudInputs
 from methods.vxp.config import PRESETS, VxpConfig
 from methods.vxp.image_branch import ImageBranch
@@ -53,12 +55,6 @@ class Vxp(Method):
     def __init__(self, config: VxpConfig | None = None) -> None:
         super().__init__()
         self.config: VxpConfig = config or VxpConfig()
-        self.image_input = ImageInput(
-            height=self.config.image_size,
-            width=self.config.image_size,
-            antialias=self.config.antialias,
-            per_image=self.config.normalise_per_image,
-        )
         self.descriptors = (DescriptorSpec(size=self.config.descriptor_size, distance="l2"),)
         self.image_branch = ImageBranch(self.config)
         backbone = self.image_branch.backbone

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from methods.base import Batch
+from methods.batch import Batch
 from methods.layers.pooling import POOLINGS, Pool, pooled_channels
 from methods.layers.projection import (
     nearest_in_cell,
@@ -15,7 +15,7 @@ from methods.layers.projection import (
     transform_points,
     voxel_centres,
 )
-from methods.layers.sparse import SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
+from methods.layers.sparse.modules import SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
 from methods.layers.voxels import (
     PaddedVoxelFeatureEncoder,
     VoxelFeatureEncoder,

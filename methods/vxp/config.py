@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from methods.base import MethodConfig
-from methods.layers.distillation import Augmentation, TeacherConfig
+from methods.base import ImageInput, MethodConfig
 from methods.layers.voxels import VoxelGrid
+from methods.learning.distillation import Augmentation, TeacherConfig
 from methods.recipe import Recipe
 from methods.vxp import published
 
@@ -28,19 +28,15 @@ class VxpConfig(TeacherConfig):
     backbone: str = "vit_small_patch8_224.dino"
     backbone_block: int = 11
     """Which feature map of the backbone: last transformer block, or convolutional stage."""
-    image_size: int = 224
-    """Side of the square network input, pixels."""
-    antialias: bool = False
-    """Published features used a resize without antialiasing."""
-    normalise_per_image: bool = False
-    """Normalise each image by its own statistics instead of ImageNet's: for backbones trained from scratch."""
+    image: ImageInput = ImageInput(height=224, width=224, antialias=False)
+    """Square network input. Published features used a resize without antialiasing."""
     pooling: Literal["gem", "mean", "netvlad", "class-token"] = "gem"
-    """Of both branches; clouds have no class token, so with it theirs is GeM."""
+    """Pooling of both branches. Clouds have no class token: with it, theirs is GeM."""
     descriptor_size: int = 256
     grid: VoxelGrid = VoxelGrid()
     max_voxels: int = 10_000
     feature_channels: tuple[int, ...] = (16, 64, 128)
-    """Voxel feature encoder."""
+    """Channels of the layers of the voxel feature encoder."""
     widths: EncoderWidths = EncoderWidths()
     collisions: Literal["keep-all", "nearest-wins", "inverse-depth"] = "keep-all"
     """Voxels that share a cell of the image's feature map: all count alike (as published), only the nearest counts,
@@ -77,9 +73,7 @@ _QUICK = replace(
     weights="none",
     backbone="resnet18",
     backbone_block=2,
-    image_size=112,
-    antialias=True,
-    normalise_per_image=True,
+    image=ImageInput(height=112, width=112, per_image=True),
     grid=VoxelGrid(lower_m=(0.0, -18.0, -4.0), upper_m=(36.0, 18.0, 14.0), size_m=(0.8, 0.8, 0.4)),
     feature_channels=(16, 32),
     widths=EncoderWidths(entry=16, full=(16,), half=(32, 32), deep=(32,)),

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 
 from datasets.errors import CrossplaceError
 from methods.layers.backbone import ImageBackbone
-from methods.layers.distillation import ImageTeacher
 from methods.layers.pooling import POOLINGS, pooled_channels
+from methods.learning.distillation import ImageTeacher
 from methods.vxp.config import VxpConfig
 
 
@@ -16,7 +16,7 @@ class ImageBranch(ImageTeacher):
     def __init__(self, config: VxpConfig) -> None:
         super().__init__()
         self.backbone = ImageBackbone(
-            config.backbone, config.backbone_block, config.image_size, config.weights, config.weights_sha256
+            config.backbone, config.backbone_block, config.image.size, config.weights, config.weights_sha256
         )
         channels, self.takes_class_token = self.backbone.channels, config.pooling == "class-token"
         if self.takes_class_token and not self.backbone.has_class_token:

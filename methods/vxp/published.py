@@ -18,7 +18,7 @@ class SwappedAffine:
     """
 
     rotation: tuple[Vector, Vector, Vector]
-    """Of ``camera_from_lidar``."""
+    """Rotation of ``camera_from_lidar``."""
     translation_m: Vector
     z_turn: int
     """Direction of the quarter turn about z: 1 or -1."""
@@ -49,7 +49,8 @@ class AsPublished:
     intrinsics: tuple[float, float, float, float]
     """fx, fy, cx, cy in units of image width and height; mirroring leaves cx as it is."""
     affine: SwappedAffine | None = None
-    """None: the rigid transform of each frame's own calibration, which is what was published for Oxford."""
+    """Map from the LiDAR into the network's frame. None: the rigid transform of each frame's own calibration, which is
+    what was published for Oxford."""
     slots: int = 35
     """Points of a voxel: the first in the file, padded with zeros that take part in maxima and batch statistics."""
 

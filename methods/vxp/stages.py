@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from datasets.base import Split
-from methods.base import Batch, Sample, StageOutput
-from methods.layers import distillation
+from methods.base import StageOutput
+from methods.batch import Batch, Sample
 from methods.layers.netvlad import initialise_clusters
 from methods.layers.projection import image_cells
+from methods.learning import distillation
 from methods.vxp.cloud_branch import CloudBranch, InViewVoxels
 from methods.vxp.image_branch import ImageBranch
 

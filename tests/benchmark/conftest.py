@@ -15,19 +15,10 @@ from torch import Tensor, nn
 from benchmark.registry import METHODS
 from datasets.base import Frames, Protocol, Selection, Split
 from datasets.places import neighbours
-from methods.base import (
-    Batch,
-    DescriptorSpec,
-    ImageInput,
-    Method,
-    MethodCard,
-    MethodConfig,
-    Sample,
-    Sampler,
-    Stage,
-    StageOutput,
-)
-from methods.layers.samplers import PairSampler, ShuffleSampler
+from methods.base import DescriptorSpec, ImageInput, Method, MethodConfig, Sampler, Stage, StageOutput
+from methods.batch import Batch, Sample
+from methods.card import MethodCard
+from methods.learning.samplers import PairSampler, ShuffleSampler
 from methods.recipe import Recipe
 
 SIZE = 4
@@ -37,6 +28,7 @@ SIZE = 4
 class ToyConfig(MethodConfig):
     """Two short stages."""
 
+    image: ImageInput = ImageInput(height=4, width=4)
     teach: Recipe = Recipe(epochs=3, batch_size=4, learning_rate=0.01, learning_rate_floor=0.001)
     align: Recipe = Recipe(epochs=2, batch_size=8, learning_rate=0.01, learning_rate_floor=0.001)
 
@@ -62,7 +54,6 @@ class Toy(Method):
     def __init__(self, config: ToyConfig | None = None) -> None:
         super().__init__()
         self.config: ToyConfig = config or ToyConfig()
-        self.image_input = ImageInput(height=4, width=4)
         self.descriptors = (DescriptorSpec(size=SIZE),)
         self.image_branch = nn.Sequential(nn.Linear(48, SIZE), nn.BatchNorm1d(SIZE))
         self.cloud_branch = nn.Sequential(nn.Linear(6, SIZE), nn.BatchNorm1d(SIZE), nn.Dropout(0.3))
@@ -149,7 +140,7 @@ def logging_as_before() -> Iterator[None]:
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The toy's module (``Toy``, ``ToyConfig``, ``Teach``, ``Align``), registered as method ``toy`` for this test."""
-    module = SimpleNamespace(Toy=Toy, ToyConfig=ToyConfig, Teach=Teach, Align=Align)
+    module = SimpleNamespace(Toy=Toy, ToyConfig=ToyConfig, Teach=Teach, Align=Align, __file__=__file__)
     monkeypatch.setitem(sys.modules, "toy", module)
     monkeypatch.setitem(METHODS.entries, "toy", "toy:Toy")
     return module

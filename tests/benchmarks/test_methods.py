@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.frames.loading import load_sample
 from benchmark.registry import METHODS
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Method, collate
+from methods.base import Method
+from methods.batch import Batch, collate, load_sample
 
 STEPS: dict[str, Callable[[Method, Batch], Callable[[], Any]]] = {
     "image_inputs": lambda method, batch: lambda: method.image_inputs(batch),

@@ -10,14 +10,14 @@ import torch
 
 from benchmark.evaluation.distances import distances
 from benchmark.evaluation.ranks import rank_queries
-from benchmark.frames.loading import load_sample
 from benchmark.protocol.ground_truth import Relation
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from datasets.town import Town
-from methods.base import collate
-from methods.layers import sparse_backend
-from methods.layers.sparse import Sites, SparseTensor
+from methods.batch import collate, load_sample
+from methods.layers.sparse import backend as sparse_backend
+from methods.layers.sparse.modules import SparseTensor
+from methods.layers.sparse.sites import Sites
 from methods.layers.voxels import VoxelFeatureEncoder, VoxelGrid, Voxels, voxelize
 from methods.vxp import Vxp
 from methods.vxp.cloud_branch import SparseEncoder

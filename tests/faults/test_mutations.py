@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from benchmark.runs.scoring import unregistered, write_result
 from mutations import BINARY, JSON, TEXT, Mutation, everything_in, mutate_and_judge
 from PIL import Image
 from safetensors.torch import save_file
@@ -24,7 +25,6 @@ from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.evaluate import from_ranker
 from benchmark.records.comparison import recall_difference
 from benchmark.records.schema import Result
-from benchmark.runs.scoring import unregistered, write_result
 from benchmark.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from benchmark.training.report import StageReport, TrainingReport
 from datasets.base import Protocol

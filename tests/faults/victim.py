@@ -22,6 +22,7 @@ from benchmark.registry import METHODS
 from benchmark.request import Request
 from benchmark.runs import bench
 from benchmark.training import loop as training
+from methods.base import ImageInput
 from methods.layers.voxels import VoxelGrid
 from methods.recipe import Recipe
 from methods.vxp import Vxp
@@ -56,7 +57,7 @@ def register() -> None:
     short = Recipe(epochs=2, batch_size=6, learning_rate=7e-4, learning_rate_floor=1e-5, decay=0.5, decay_every=1)
     Vxp.presets["tiny"] = replace(
         Vxp.presets["quick"],
-        image_size=32,
+        image=ImageInput(height=32, width=32, per_image=True),
         grid=VoxelGrid(size_m=(1.6, 1.6, 0.8)),
         growth_threshold=1.0,
         teacher=replace(short, epochs=3),

@@ -1,13 +1,15 @@
 import pytest
 import torch
+from batches import batch_of
 from torch import Tensor
 
-from benchmark.frames.loading import load_sample
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, collate
+from methods.base import ImageInput
+from methods.batch import Batch
 from methods.height_histogram import HeightHistogram, HeightHistogramConfig
 
-METHOD = HeightHistogram(HeightHistogramConfig(rows=8, columns=4, bins=4))
+IMAGE = ImageInput(height=8, width=4, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+METHOD = HeightHistogram(HeightHistogramConfig(image=IMAGE, bins=4))
 
 
 def skyline_picture(heights: list[int]) -> Tensor:
@@ -19,7 +21,7 @@ def skyline_picture(heights: list[int]) -> Tensor:
 @pytest.fixture
 def batch(small_world: PreparedDataset) -> Batch:
     """Two frames; the camera is the network frame itself, 90° wide and high."""
-    batch = collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in (0, 1)])
+    batch = batch_of(small_world, 0, 1)
     batch.intrinsics = torch.tensor([[0.5, 0.5, 0.5, 0.5]] * 2)
     batch.camera_from_lidar = torch.tensor([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]]).repeat(2, 1, 1)
     return batch

@@ -6,24 +6,24 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from batches import batch_of, count
 from torch import Tensor, nn
 
-from benchmark.frames.loading import load_sample
 from datasets.base import Frame, Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Stage, collate
+from methods.base import Stage
+from methods.batch import Batch
+from methods.depth import QUICK_DEPTH, DepthConfig, DepthNetwork, DepthPlugin
 from methods.i2prec import I2pRec, I2pRecConfig, pseudo_points, thinned
 from methods.layers.bev import BevGrid
-from methods.layers.depth import DepthPlugin
-from methods.layers.depth_network import DepthNetwork
 from methods.layers.projection import project
 
 SPLIT = Split(train=Selection(), validation=Selection())
 GRID = BevGrid(rows=16, columns=16, forward_m=(0.0, 32.0), left_m=(-16.0, 16.0), height_m=(-3.0, 9.0))
 SMALL = I2pRecConfig(
     weights="none",
-    depth=DepthNetwork(height=24, width=32, channels=(4, 8)),
+    depth=replace(QUICK_DEPTH, source=DepthNetwork(height=24, width=32, channels=(4, 8))),
     depth_size=(12, 16),
     grid=GRID,
     backbone="resnet18",
@@ -35,7 +35,7 @@ SMALL = I2pRecConfig(
 
 @pytest.fixture
 def batch(small_world: PreparedDataset) -> Batch:
-    return collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in (0, 5, 9)])
+    return batch_of(small_world, 0, 5, 9)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_an_image_with_the_true_depth_and_its_cloud_look_alike(batch: Batch, plu
     """A wall across the view, 10.5 m ahead of the camera: the same cells are filled."""
     assert batch.clouds is not None
     plugin.wall = lambda image, frame: torch.full((12, 16), 10.5)  # type: ignore[attr-defined]
-    method = I2pRec(replace(SMALL, depth=DepthPlugin(function="a_depth_plugin:wall")))
+    method = I2pRec(replace(SMALL, depth=DepthConfig(source=DepthPlugin(function="a_depth_plugin:wall"))))
     # in the LiDAR's frame; its camera is 0.2 m behind and 0.1 m above
     left, up = np.meshgrid(np.linspace(-9.5, 9.5, 80), np.linspace(-9.5, 9.5, 80))
     wall = torch.from_numpy(np.stack([np.full_like(left, 10.7), left, up], axis=-1).reshape(-1, 3)).float()
@@ -164,7 +164,7 @@ def test_both_kinds_need_calibration(batch: Batch) -> None:
 
 def test_unknown_depth_is_no_point(batch: Batch, plugin: types.ModuleType) -> None:
     plugin.nothing = lambda image, frame: torch.zeros(4, 4)  # type: ignore[attr-defined]
-    method = I2pRec(replace(SMALL, depth=DepthPlugin(function="a_depth_plugin:nothing"))).eval()
+    method = I2pRec(replace(SMALL, depth=DepthConfig(source=DepthPlugin(function="a_depth_plugin:nothing")))).eval()
     seen = method.image_inputs(batch)
     assert not seen.any()
     assert method.encode_images(seen)["main"].isfinite().all()
@@ -172,12 +172,14 @@ def test_unknown_depth_is_no_point(batch: Batch, plugin: types.ModuleType) -> No
 
 def test_descriptors_and_parameters_of_the_paper_preset() -> None:
     """ResNet-34 to its second stage (1,338,000 parameters) and NetVLAD of 64 clusters of 128 numbers."""
-    config = replace(I2pRec.presets["paper"], weights="none", depth=DepthPlugin(function="math:sqrt"))
+    config = replace(
+        I2pRec.presets["paper"], weights="none", depth=DepthConfig(source=DepthPlugin(function="math:sqrt"))
+    )
     with torch.device("meta"):
         method = I2pRec(config)
     stem, layer1 = 9408 + 128, 3 * (2 * (36864 + 128))
     layer2 = (73728 + 256) + (147456 + 256) + (8192 + 256) + 3 * 2 * (147456 + 256)
-    assert sum(p.numel() for p in method.parameters()) == stem + layer1 + layer2 + 2 * 64 * 128
+    assert count(method) == stem + layer1 + layer2 + 2 * 64 * 128
     assert method.descriptors[0].size == 8192
 
 
@@ -235,11 +237,12 @@ def test_it_learns_which_image_belongs_to_which_cloud(small_world: PreparedDatas
     """Six places of the small world, learnt by heart."""
     plugin.brightness = brightness  # type: ignore[attr-defined]
     torch.manual_seed(0)
-    method = I2pRec(replace(SMALL, depth=DepthPlugin(function="a_depth_plugin:brightness"), scale_augmentation=0.0))
+    depth = DepthConfig(source=DepthPlugin(function="a_depth_plugin:brightness"))
+    method = I2pRec(replace(SMALL, depth=depth, scale_augmentation=0.0))
     for norm in (m for m in method.modules() if isinstance(m, nn.BatchNorm2d)):
         norm.momentum = 0.5  # so few steps: statistics must keep up
     rows = (0, 2, 4, 6, 9, 11)
-    batch = collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in rows])
+    batch = batch_of(small_world, *rows)
     stage = stage_of(method, "retrieval")
     with torch.no_grad():
         stage.before([batch])

@@ -3,21 +3,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from batches import batch_of, count
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.frames.loading import load_sample
 from datasets.base import Selection, Split
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, collate
-from methods.layers.losses import soft_target_cross_entropy, symmetric_info_nce
+from methods.base import ImageInput
+from methods.batch import Batch
 from methods.layers.range_image import RangeView, range_image
+from methods.learning.losses import soft_target_cross_entropy, symmetric_info_nce
 from methods.liploc import EMPTY, HDL64_AHEAD, PRESETS, LipLoc, ProjectionHead, random_triplet
 
 SPLIT = Split(train=Selection(), validation=Selection())
 SMALL = replace(
     PRESETS["quick"],
-    image_size=(24, 32),
+    image=ImageInput(height=24, width=32, per_image=True),
     view=RangeView(rows=16, columns=32, azimuth_deg="camera", max_range_m=50.0),
     holes_probability=0.0,
 )
@@ -25,7 +26,7 @@ SMALL = replace(
 
 @pytest.fixture
 def batch(small_world: PreparedDataset) -> Batch:
-    return collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in (0, 12, 5, 10)])
+    return batch_of(small_world, 0, 12, 5, 10)
 
 
 # --- architecture --------------------------------------------------------------------------------
@@ -34,7 +35,7 @@ def batch(small_world: PreparedDataset) -> Batch:
 @pytest.mark.parametrize(("preset", "millions"), [("paper", 48.20), ("paper-vit", 46.09)])
 def test_parameters_are_as_many_as_published(preset: str, millions: float) -> None:
     method = LipLoc(replace(PRESETS[preset], weights="none"))
-    assert round(sum(p.numel() for p in method.parameters()) / 1e6, 2) == millions
+    assert round(count(method) / 1e6, 2) == millions
     assert 4 * method.descriptors[0].size == 1024
     assert method.descriptors[0].distance == "dot"
 
@@ -50,7 +51,7 @@ def test_the_head_is_linear_plus_a_residual_normalised_by_layer() -> None:
 
 
 def test_a_transformer_keeps_its_final_norm_and_is_widened_to_the_head() -> None:
-    method = LipLoc(replace(PRESETS["paper-vit"], weights="none", image_size=(32, 32)))
+    method = LipLoc(replace(PRESETS["paper-vit"], weights="none", image=ImageInput(height=32, width=32)))
     backbone, wider = method.image_branch.encoder
     pixels = torch.randn(2, 3, 32, 32)
     features = backbone.eval()(pixels)
@@ -70,8 +71,9 @@ def test_the_window_ahead_is_the_published_crop_of_the_full_image(batch: Batch) 
 
 
 def test_pixels_are_grey_levels_of_range(batch: Batch) -> None:
-    method = LipLoc(replace(SMALL, image_size=(16, 32)))  # the size of the view, so that nothing is resampled
-    mean, std = torch.tensor(method.image_input.mean), torch.tensor(method.image_input.std)
+    image = ImageInput(height=16, width=32)  # the size of the view, so that nothing is resampled
+    method = LipLoc(replace(SMALL, image=image))
+    mean, std = torch.tensor(method.config.image.mean), torch.tensor(method.config.image.std)
     grey = (method.cloud_inputs(batch) * std[:, None, None] + mean[:, None, None]) * 255
     range_m = range_image(batch, method.config.view)
     expected = torch.where(range_m > 0, (5.1 * range_m).floor(), 255 * EMPTY)

@@ -2,17 +2,21 @@ from dataclasses import replace
 
 import pytest
 import torch
+from batches import count
 
 from benchmark.contract.overfitting import SPLIT
-from benchmark.frames.loading import load_sample
-from datasets.prepared import PreparedDataset
-from methods.base import Batch, collate
-from methods.layers.cross_modal import TripletTraining
+from methods.base import ImageInput
+from methods.batch import Batch
 from methods.layers.range_image import RangeView
+from methods.learning.cross_modal import TripletTraining
 from methods.range_plain import PRESETS, RangePlain
 
 SMALL = replace(
-    PRESETS["quick"], backbone_block=1, image_size=(24, 32), view=RangeView(rows=16, columns=16), range_size=(16, 32)
+    PRESETS["quick"],
+    backbone_block=1,
+    image=ImageInput(height=24, width=32, per_image=True),
+    view=RangeView(rows=16, columns=16),
+    range_size=(16, 32),
 )
 
 
@@ -22,17 +26,10 @@ def method() -> RangePlain:
     return RangePlain(SMALL).eval()
 
 
-@pytest.fixture
-def batch(small_world: PreparedDataset) -> Batch:
-    """Three places, each in the morning and in the evening."""
-    rows = (0, 12, 5, 17, 10, 22)
-    return collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in rows])
-
-
 def test_two_whole_resnets_with_pooling_and_head_and_a_kibibyte_a_place() -> None:
     full = RangePlain(replace(PRESETS["full"], weights="none"))
     resnet18_without_classifier, gem, head = 11_176_512, 1, 512 * 256 + 256
-    assert sum(p.numel() for p in full.parameters()) == 2 * (resnet18_without_classifier + gem + head)
+    assert count(full) == 2 * (resnet18_without_classifier + gem + head)
     assert 4 * full.descriptors[0].size == 1024
 
 

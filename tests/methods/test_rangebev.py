@@ -4,27 +4,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from batches import batch_of
 from torch import Tensor, nn
 
 from benchmark.contract.overfitting import SPLIT, learn_by_heart, own_cloud_recall, places_apart
 from benchmark.descriptors.encoding import encode
 from benchmark.descriptors.files import Descriptors
-from benchmark.frames.loading import load_sample
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Fusion, collate
+from methods.base import Fusion, ImageInput
+from methods.batch import Batch, load_sample
+from methods.depth import QUICK_DEPTH, DepthNetwork
 from methods.layers.bev import BevGrid
-from methods.layers.depth_network import DepthNetwork
 from methods.layers.range_image import RangeView
 from methods.rangebev import PRESETS, RangeBev
 
 SMALL = replace(
     PRESETS["quick"],
     backbone_block=1,
-    image_size=(24, 32),
+    image=ImageInput(height=24, width=32, per_image=True),
     view=RangeView(rows=16, columns=16, azimuth_deg="camera"),
     range_size=(16, 32),
     grid=BevGrid(rows=32, columns=24, forward_m=(0.0, 24.0), left_m=(-9.0, 9.0)),
-    depth=DepthNetwork(height=24, width=32, channels=(8, 12)),
+    depth=replace(QUICK_DEPTH, source=DepthNetwork(height=24, width=32, channels=(8, 12))),
     depth_size=(12, 16),
 )
 
@@ -37,7 +38,7 @@ def method() -> RangeBev:
 
 @pytest.fixture
 def batch(small_world: PreparedDataset) -> Batch:
-    return collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in (0, 5, 10)])
+    return batch_of(small_world, 0, 5, 10)
 
 
 def test_two_descriptors_of_a_kibibyte_each_and_what_fuses_them() -> None:
@@ -112,7 +113,7 @@ def test_what_is_encoded_says_how_it_is_fused(method: RangeBev, small_world: Pre
     found = Descriptors.read(tmp_path)
     assert (found.distance, found.top, found.second.distance) == ("l2", 60, "l2")
     ids = small_world.frames.frame_id[rows].tolist()
-    batch = collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in rows.tolist()])
+    batch = batch_of(small_world, *rows.tolist())
     with torch.inference_mode():
         expected = method.encode_clouds(method.cloud_inputs(batch))
     np.testing.assert_allclose(found.of("cloud", ids), expected["main"], atol=1e-5)
@@ -141,7 +142,14 @@ def test_each_variant_changes_every_preset_but_those_that_are_so(name: str) -> N
 
 def test_places_are_learnt_by_heart_with_both_descriptors(tiny_town: PreparedDataset) -> None:
     torch.manual_seed(0)
-    method = RangeBev(replace(PRESETS["quick"], backbone_block=2, image_size=(48, 64), range_size=(32, 64)))
+    method = RangeBev(
+        replace(
+            PRESETS["quick"],
+            backbone_block=2,
+            image=ImageInput(height=48, width=64, per_image=True),
+            range_size=(32, 64),
+        )
+    )
     memory = learn_by_heart(method, tiny_town, n_places=4, early_steps=20, most_steps=40, budget_s=600.0)
     assert memory.before < 1
     rows = [row for row, _ in places_apart(tiny_town.frames, 4, 50.0)]

@@ -1,11 +1,11 @@
 """Learning rates over the epochs, and when a stage ends."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
-from methods.recipe import Recipe
+from methods.recipe import Recipe, recipes_in, shortened
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,24 @@ def test_training_ends_when_nothing_gets_better() -> None:
         *(False, False, False, True, False),
     ]
     assert not replace(recipe, early_stop=None).is_stopped([1.0] * 9)
+
+
+@dataclass(frozen=True)
+class Part:
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Config:
+    main: Recipe
+    part: Part
+    size: tuple[int, ...] = (1, 2)
+
+
+def test_recipes_of_parts_are_found_and_shortened_too() -> None:
+    recipe = Recipe(epochs=10, batch_size=1, learning_rate=1.0, learning_rate_floor=0.0)
+    config = Config(recipe, Part(replace(recipe, epochs=4)))
+    assert [found.epochs for found in recipes_in(config)] == [10, 4]
+    assert [found.epochs for found in recipes_in(shortened(config, 0.5))] == [5, 2]
+    assert shortened(config, 0.5).part.recipe == config.part.recipe.shortened(0.5)
+    assert shortened(config, 1.0) == config

@@ -10,19 +10,11 @@ from torch.nn import functional
 
 from datasets.base import Frames, Split
 from datasets.places import neighbours
-from methods.base import (
-    Batch,
-    DescriptorSpec,
-    ImageInput,
-    Method,
-    MethodCard,
-    MethodConfig,
-    Sampler,
-    Stage,
-    StageOutput,
-)
-from methods.layers.losses import batch_all_triplet, pair_masks
-from methods.layers.samplers import PairSampler
+from methods.base import DescriptorSpec, ImageInput, Method, MethodConfig, Sampler, Stage, StageOutput
+from methods.batch import Batch
+from methods.card import MethodCard
+from methods.learning.losses import batch_all_triplet, pair_masks
+from methods.learning.samplers import PairSampler
 from methods.recipe import Recipe
 
 
@@ -30,13 +22,14 @@ from methods.recipe import Recipe
 class ColumnProfileConfig(MethodConfig):
     """Every choice that a number depends on, with its default."""
 
-    columns: int = 16
-    """Of the image, and directions of the cloud within ``half_view_rad`` of straight ahead."""
+    image: ImageInput = ImageInput(height=8, width=16)
+    """Network input made of camera images; the cloud has as many directions as this has columns."""
     half_view_rad: float = 0.7
+    """How far to either side of straight ahead the cloud is looked at."""
     far_m: float = 40.0
     """Range that stands for nothing in view."""
     size: int = 32
-    """Of the descriptor."""
+    """Numbers of the descriptor."""
     align: Recipe = Recipe(epochs=3, batch_size=16, learning_rate=1e-2, learning_rate_floor=1e-3)
 
 
@@ -61,23 +54,22 @@ class ColumnProfile(Method):
     def __init__(self, config: ColumnProfileConfig | None = None) -> None:
         super().__init__()
         self.config: ColumnProfileConfig = config or ColumnProfileConfig()
-        columns, size = self.config.columns, self.config.size
-        self.image_input = ImageInput(height=8, width=columns)
+        columns, size = self.config.image.width, self.config.size
         self.descriptors = (DescriptorSpec(size=size, distance="cosine"),)
         self.image_branch = nn.Sequential(nn.Linear(24 * columns, 64), nn.ReLU(), nn.Linear(64, size))
         self.cloud_branch = nn.Sequential(nn.Linear(columns, 64), nn.ReLU(), nn.Linear(64, size))
 
     def cloud_inputs(self, batch: Batch) -> Tensor:
         """Range of the nearest point above the road per direction, as a share of ``far_m``: (batch, columns)."""
-        clouds, config = batch.require_clouds(), self.config
+        clouds, config, columns = batch.require_clouds(), self.config, self.config.image.width
         x, y, z = clouds.points.unbind(1)
-        direction = (0.5 - torch.atan2(y, x) / (2 * config.half_view_rad)) * config.columns
-        seen = (direction >= 0) & (direction < config.columns) & (z > -1)
+        direction = (0.5 - torch.atan2(y, x) / (2 * config.half_view_rad)) * columns
+        seen = (direction >= 0) & (direction < columns) & (z > -1)
         # Batch size is explicit: an empty cloud keeps its row, all of it far.
-        cell = clouds.batch_index[seen] * config.columns + direction[seen].long()
-        nearest = clouds.points.new_full((len(batch) * config.columns,), config.far_m)
+        cell = clouds.batch_index[seen] * columns + direction[seen].long()
+        nearest = clouds.points.new_full((len(batch) * columns,), config.far_m)
         nearest.scatter_reduce_(0, cell, torch.hypot(x, y)[seen], "amin")
-        return nearest.view(len(batch), config.columns) / config.far_m
+        return nearest.view(len(batch), columns) / config.far_m
 
     def encode_images(self, inputs: Tensor) -> dict[str, Tensor]:
         """(batch, one view, size)."""

@@ -21,7 +21,7 @@ from benchmark.records.schema import Result
 from benchmark.registry import DATASETS, METHODS
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
-from methods.layers import sparse_spconv
+from methods.layers.sparse import spconv_backend as sparse_spconv
 from methods.recipe import Recipe
 
 REPOSITORY = Path(__file__).parents[3]
@@ -435,7 +435,7 @@ def short_vxp(monkeypatch: pytest.MonkeyPatch) -> None:
         teacher=short(quick.teacher),
         local_stage=short(quick.local_stage),
         global_stage=short(quick.global_stage),
-        image_size=32,
+        image=replace(quick.image, height=32, width=32),
     )
     monkeypatch.setitem(Vxp.presets, "quick", changed)
 

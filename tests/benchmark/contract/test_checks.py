@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmark.contract.checks import run_checks
 from datasets.prepared import PreparedDataset
-from methods.base import Batch
+from methods.batch import Batch
 
 TYPICAL = torch.tensor([7.3, 0.0, 0.9, 9.9, 7.8, 2.5])
 """Moments of the small world's clouds: batch normalisation would amplify the rounding of what is not centred."""

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from benchmark.contract.checks import run_checks
 from benchmark.contract.overfitting import LOOK_EVERY, SPLIT, learn_by_heart, own_cloud_recall, places_apart
-from benchmark.frames.loading import load_sample
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
+from methods.batch import load_sample
 
 FEW: dict[str, Any] = {"n_places": 3, "apart_m": 8.0, "budget_s": 600.0}
 

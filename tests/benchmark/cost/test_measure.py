@@ -10,7 +10,7 @@ from torch import Tensor
 from benchmark.cost import measure as cost
 from benchmark.cost.measure import N_SAMPLES, N_WARM_UP, measure
 from datasets.prepared import PreparedDataset
-from methods.base import Batch
+from methods.batch import Batch
 
 ALL = np.arange(36)
 

@@ -3,35 +3,15 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from benchmark.frames.loading import batch_loader, load_sample
+from benchmark.frames.loading import batch_loader
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Sample
+from methods.batch import Batch, Sample
 
 BATCHES = [[0, 12], [5], [30, 2, 7]]
 
 
 def ids(batch: Batch) -> list[str]:
     return [frame.frame_id for frame in batch.frames]
-
-
-def test_a_sample_holds_the_files_as_stored(small_world: PreparedDataset) -> None:
-    frame = small_world.frame(13)
-    sample = load_sample(small_world, frame, ("image", "cloud"))
-    assert sample.image is not None
-    assert sample.points is not None
-    np.testing.assert_array_equal(sample.image.permute(1, 2, 0).numpy(), small_world.load_image(frame))
-    np.testing.assert_array_equal(sample.points.numpy(), small_world.load_cloud(frame))
-    assert sample.intrinsics is not None
-    assert sample.intrinsics.tolist() == [0.5, np.float32(16 / 24), 0.5, 0.5]
-
-
-def test_what_is_not_asked_for_or_not_there_is_none(small_world: PreparedDataset) -> None:
-    frame = small_world.frame(0)
-    assert load_sample(small_world, frame, ("image",)).points is None
-    assert load_sample(small_world, frame, ("cloud",)).image is None
-    bare = replace(frame, image="", cloud="", intrinsics=None, camera_from_lidar=None)
-    sample = load_sample(small_world, bare, ("image", "cloud"))
-    assert (sample.image, sample.points, sample.intrinsics, sample.camera_from_lidar) == (None, None, None, None)
 
 
 def test_batches_come_in_order(small_world: PreparedDataset) -> None:

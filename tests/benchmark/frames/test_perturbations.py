@@ -15,13 +15,13 @@ from scipy.spatial.transform import Rotation
 from scipy.stats import norm
 from torch import Tensor
 
-from benchmark.frames.loading import batch_loader, load_sample
+from benchmark.frames.loading import batch_loader
 from benchmark.frames.perturbations import PERTURBATIONS, Perturber
 from benchmark.request import Request
 from datasets.base import Lidar
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset, check_rigid
-from methods.base import Sample
+from methods.batch import Sample, load_sample
 
 NAMES = list(PERTURBATIONS)
 OF_CLOUDS = [name for name, kind in PERTURBATIONS.items() if kind.modality == "cloud"]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmark.runs.scoring import unregistered, write_result
 
 from benchmark.cli.main import main
 from benchmark.evaluation.evaluate import from_ranker
 from benchmark.records.comparison import recall_difference
 from benchmark.records.schema import RANKS
-from benchmark.runs.scoring import unregistered, write_result
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset

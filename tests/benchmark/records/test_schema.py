@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmark.runs.scoring import unregistered, write_result
 from pydantic import TypeAdapter
 
 from benchmark.evaluation.evaluate import from_ranker
 from benchmark.evaluation.intervals import mean_interval
 from benchmark.keys import plain
 from benchmark.records.schema import RANKS, RESULT, CostRecord, Result, TimingRecord
-from benchmark.runs.scoring import unregistered, write_result
 from datasets.base import OnePercent, Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset

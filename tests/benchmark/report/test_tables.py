@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmark.runs.scoring import unregistered, write_result
 
 from benchmark.evaluation.evaluate import from_ranker
 from benchmark.keys import plain
@@ -31,7 +32,6 @@ from benchmark.report.tables import (
     title,
     write_tables,
 )
-from benchmark.runs.scoring import unregistered, write_result
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -158,6 +158,8 @@ def test_what_was_not_measured_is_a_dash(stored: Callable[..., Result]) -> None:
         (trained(origin="shipped", weights="shipped with the suite (a.safetensors), made by: b"), "shipped, scratch"),
         (trained(config={"depth": {"source": "files"}}), "trained, scratch, depth by files"),
         (trained(origin="given", config={"depth": {"source": "network"}}), "given, depth by network"),
+        (trained(config={"depth": {"source": {"kind": "plug-in"}}}), "trained, scratch, depth by plug-in"),
+        (trained(config={"depth": None}), "trained, scratch"),
         (trained(config={"depth": 12}), "trained, scratch"),
         (trained(origin="untrained", share_of_schedule=None), "untrained"),
         (trained(origin="nothing to train", share_of_schedule=None), "–"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from benchmark.runs.bench import Bench, Step
 from safetensors.torch import load_file
 
 import benchmark
@@ -22,15 +23,15 @@ from benchmark.records.schema import RANKS, Result
 from benchmark.registry import METHODS
 from benchmark.request import Request
 from benchmark.runs import bench
-from benchmark.runs.bench import Bench, Step
 from benchmark.training.checkpoint import save_weights
 from benchmark.training.report import TrainingReport
 from datasets.base import Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.files import sealed, sha256_of, unsealed
 from datasets.prepared import PreparedDataset
-from methods.base import ShippedWeights
-from methods.layers import sparse_backend, sparse_spconv
+from methods.card import ShippedWeights
+from methods.layers.sparse import backend as sparse_backend
+from methods.layers.sparse import spconv_backend as sparse_spconv
 from methods.recipe import Recipe
 
 
@@ -103,7 +104,7 @@ def test_the_descriptors_are_those_of_the_trained_weights(job: Callable[..., Ben
     method.load_state_dict(load_file(row.training_folder / "weights.safetensors"))
     pixels = torch.tensor(row.dataset.load_image(row.dataset.frame(12)).tolist(), dtype=torch.uint8).permute(2, 0, 1)
     with torch.inference_mode():
-        expected = method.eval().encode_images(method.image_input([pixels]))["main"][0]
+        expected = method.eval().encode_images(method.config.image([pixels]))["main"][0]
     found = np.load(row.descriptor_folder / "evening" / "both" / "images.npy")[0]
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
 
@@ -533,7 +534,7 @@ def test_a_shared_stage_is_trained_by_the_first_method_that_has_it(
 
 def test_changed_code_is_another_run(job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
     before = keys(job())
-    monkeypatch.setattr(bench, "code_of", lambda kind=None: "edited")
+    monkeypatch.setattr(bench, "code_of", lambda *entries: "edited")
     assert changed(before, job()) == set(KEYS)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmark.runs.bench import Bench
 
 from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.records.comparison import recall_difference
@@ -16,12 +17,12 @@ from benchmark.records.schema import Result
 from benchmark.records.study import BASE, STUDY, StudyRecord, study_table, write_study_tables
 from benchmark.request import Request
 from benchmark.runs import bench
-from benchmark.runs.bench import Bench
 from benchmark.runs.study import job, lines_of, robustness, run_study
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from methods.base import MethodConfig, ShippedWeights, Variant
+from methods.base import MethodConfig, Variant
+from methods.card import ShippedWeights
 
 
 def shorter(config: Any) -> MethodConfig:

@@ -19,7 +19,8 @@ from datasets.base import Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, StageOutput
+from methods.base import StageOutput
+from methods.batch import Batch
 from methods.recipe import ParameterGroup, Recipe
 
 CPU = TrainingOptions(accelerator="cpu")

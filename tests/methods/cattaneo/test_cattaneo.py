@@ -4,26 +4,26 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from batches import count, sample_of
 from torch import Tensor, nn
 
-from benchmark.frames.loading import load_sample
 from datasets.base import Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Sample, Stage, collate
+from methods.base import ImageInput, Stage
+from methods.batch import Batch, collate
 from methods.cattaneo import Cattaneo
 from methods.cattaneo.config import PRESETS, VARIANTS, CattaneoConfig, EncoderWidths
 from methods.cattaneo.networks import CloudBranch, FrontViewEncoder, ImageBranch, VladHead
-from methods.layers.sparse import RowNorm, Sites, SparseTensor
+from methods.layers.sparse.modules import RowNorm, SparseTensor
+from methods.layers.sparse.sites import Sites
 from methods.layers.voxels import VoxelGrid
 
 SMALL = CattaneoConfig(
     weights="none",
     backbone="resnet18",
     backbone_block=1,
-    image_height=24,
-    image_width=32,
-    normalise_per_image=True,
+    image=ImageInput(height=24, width=32, antialias=False, per_image=True),
     clusters=4,
     descriptor_size=12,
     grid=VoxelGrid(lower_m=(0.0, -12.0, -4.0), upper_m=(24.0, 12.0, 8.0), size_m=(1.5, 1.5, 0.75)),
@@ -33,16 +33,6 @@ SMALL = CattaneoConfig(
     aspp_rates=(1, 2, 3),
 )
 SPLIT = Split(train=Selection(), validation=Selection())
-
-
-def sample_of(dataset: PreparedDataset, row: int) -> Sample:
-    return load_sample(dataset, dataset.frame(row), ("image", "cloud"))
-
-
-@pytest.fixture
-def batch(small_world: PreparedDataset) -> Batch:
-    """Three places, each in the morning and in the evening."""
-    return collate([sample_of(small_world, row) for row in (0, 12, 5, 17, 10, 22)])
 
 
 def new_method(config: CattaneoConfig = SMALL) -> Cattaneo:
@@ -58,10 +48,6 @@ def stage_of(method: Cattaneo, name: str) -> Stage:
     for module in stage.trainable():
         module.requires_grad_(True).train()
     return stage
-
-
-def count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:
@@ -116,7 +102,7 @@ def test_rows_of_the_front_view_are_heights_and_columns_are_sides() -> None:
 
 
 def test_the_teacher_is_vgg16_up_to_conv5_3_with_gem() -> None:
-    config = replace(PRESETS["paper-oxford"], weights="none", image_height=64, image_width=96)
+    config = replace(PRESETS["paper-oxford"], weights="none", image=ImageInput(height=64, width=96))
     teacher = ImageBranch(config).eval()
     assert count(teacher.backbone) == 14_714_688
     assert count(teacher.pool) + count(teacher.head) == 1 + 512 * 256 + 256
@@ -131,7 +117,7 @@ def test_presets_hold_the_published_values() -> None:
     assert isinstance(oxford, CattaneoConfig)
     assert isinstance(kitti, CattaneoConfig)
     assert isinstance(vivid, CattaneoConfig)
-    assert (oxford.image_height, oxford.image_width, kitti.image_width) == (240, 320, 720)
+    assert (oxford.image.size, kitti.image.size) == ((240, 320), (240, 720))
     assert (oxford.growth_rate, oxford.growth_threshold, oxford.growth_limit) == (1.4, 0.7, 256)
     assert (kitti.growth_rate, kitti.growth_threshold, kitti.growth_limit) == (1.2, 0.8, 128)
     assert (oxford.teacher_pooling, vivid.teacher_pooling, vivid.gating) == ("gem", "netvlad", True)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from batches import count
 from torch import Tensor, nn
 
 from methods.layers.aspp import ASPP
@@ -64,7 +65,7 @@ def test_every_cell_is_that_of_a_naive_loop(aspp: ASPP) -> None:
 def test_parameters_are_those_of_the_published_layer() -> None:
     pointwise, separable = 128 * 512 + 2 * 512, 9 * 128 + 2 * 128 + 128 * 512 + 2 * 512
     mean, project = 128 * 512 + 512, 5 * 512 * 512 + 2 * 512
-    assert sum(p.numel() for p in ASPP(128, 512).parameters()) == pointwise + 3 * separable + mean + project
+    assert count(ASPP(128, 512)) == pointwise + 3 * separable + mean + project
 
 
 def test_dropout_acts_in_training_only(aspp: ASPP) -> None:

@@ -4,6 +4,7 @@ import huggingface_hub.constants
 import pytest
 import timm
 import torch
+from batches import count
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -29,7 +30,7 @@ def resnet_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_vits8_gives_the_tokens_of_its_last_block_without_the_final_norm() -> None:
-    backbone = ImageBackbone("vit_small_patch8_224.dino", 11, 224, "none").eval()
+    backbone = ImageBackbone("vit_small_patch8_224.dino", 11, (224, 224), "none").eval()
     vit = backbone.encoder
     assert backbone.channels == 384
     with torch.no_grad():
@@ -50,7 +51,7 @@ def test_vits8_gives_the_tokens_of_its_last_block_without_the_final_norm() -> No
 @pytest.mark.parametrize(("block", "shape"), [(1, (64, 16, 16)), (2, (128, 8, 8))])
 def test_resnet18_gives_the_output_of_a_stage_and_loses_the_later_ones(block: int, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    backbone = ImageBackbone("resnet18", block, 64, "none").eval()
+    backbone = ImageBackbone("resnet18", block, (64, 64), "none").eval()
     torch.manual_seed(0)
     whole = timm.create_model("resnet18").eval()
     with torch.no_grad():
@@ -61,13 +62,13 @@ def test_resnet18_gives_the_output_of_a_stage_and_loses_the_later_ones(block: in
     assert found.shape == (1, *shape)
     assert backbone.channels == shape[0]
     torch.testing.assert_close(found, expected)
-    n_parameters = sum(p.numel() for p in backbone.parameters())
+    n_parameters = count(backbone)
     used = [whole.conv1, whole.bn1, whole.layer1, whole.layer2][: 2 + block]
     assert n_parameters == sum(p.numel() for module in used for p in module.parameters())
 
 
 def test_a_new_backbone_is_in_training_mode_and_its_statistics_are_untouched() -> None:
-    backbone = ImageBackbone("resnet18", 1, 64, "none")
+    backbone = ImageBackbone("resnet18", 1, (64, 64), "none")
     assert all(module.training for module in backbone.modules())
     assert int(backbone.encoder.bn1.num_batches_tracked) == 0
 
@@ -77,7 +78,7 @@ def test_a_new_backbone_is_in_training_mode_and_its_statistics_are_untouched() -
 
 def test_weights_come_from_a_local_file(resnet_file: Path) -> None:
     torch.manual_seed(1)
-    backbone = ImageBackbone("resnet18", 1, 64, str(resnet_file), sha256_of(resnet_file))
+    backbone = ImageBackbone("resnet18", 1, (64, 64), str(resnet_file), sha256_of(resnet_file))
     torch.manual_seed(7)
     expected = timm.create_model("resnet18")
     assert torch.equal(backbone.encoder.conv1.weight, expected.conv1.weight)
@@ -87,13 +88,13 @@ def test_weights_come_from_a_local_file(resnet_file: Path) -> None:
 def test_weights_of_another_image_size_have_their_positions_resampled(tmp_path: Path) -> None:
     path = tmp_path / "vit.safetensors"
     save_file(timm.create_model("vit_tiny_patch16_224", img_size=32).state_dict(), path)
-    backbone = ImageBackbone("vit_tiny_patch16_224", 1, 64, str(path))
+    backbone = ImageBackbone("vit_tiny_patch16_224", 1, (64, 64), str(path))
     assert backbone(pixels(64)).shape == (1, 192, 4, 4)
 
 
 def test_a_wrong_hash_is_said_with_both_hashes(resnet_file: Path) -> None:
     with pytest.raises(CrossplaceError, match=rf"{sha256_of(resnet_file)}, expected 0123abcd…; .* fetch it again"):
-        ImageBackbone("resnet18", 1, 64, str(resnet_file), "0123abcd")
+        ImageBackbone("resnet18", 1, (64, 64), str(resnet_file), "0123abcd")
 
 
 def test_the_first_digits_of_the_hash_in_a_file_name_are_checked(resnet_file: Path, tmp_path: Path) -> None:
@@ -101,14 +102,14 @@ def test_the_first_digits_of_the_hash_in_a_file_name_are_checked(resnet_file: Pa
     for path in named.values():
         path.write_bytes(resnet_file.read_bytes())
     good, bad = named.values()
-    ImageBackbone("resnet18", 1, 64, str(good))
+    ImageBackbone("resnet18", 1, (64, 64), str(good))
     with pytest.raises(CrossplaceError, match="expected 00000000…"):
-        ImageBackbone("resnet18", 1, 64, str(bad))
+        ImageBackbone("resnet18", 1, (64, 64), str(bad))
 
 
 def test_a_missing_file_is_said_with_what_else_to_pass(tmp_path: Path) -> None:
     with pytest.raises(CrossplaceError, match=r"resnet18: no file .*nowhere\.pth; pass --weights FILE"):
-        ImageBackbone("resnet18", 1, 64, str(tmp_path / "nowhere.pth"))
+        ImageBackbone("resnet18", 1, (64, 64), str(tmp_path / "nowhere.pth"))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,7 @@ def test_a_file_of_another_architecture_is_refused(tmp_path: Path, stored: str, 
     path = tmp_path / "other.safetensors"
     save_file(timm.create_model(stored, **size).state_dict(), path)
     with pytest.raises(CrossplaceError, match=rf"into {wanted} .*Expected a checkpoint of this") as caught:
-        ImageBackbone(wanted, 1, 32, str(path))
+        ImageBackbone(wanted, 1, (32, 32), str(path))
     assert len(str(caught.value)) < 500  # a sentence, not a list of all tensors
 
 
@@ -133,14 +134,14 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "notes.safetensors"
     path.write_text("not a checkpoint")
     with pytest.raises(CrossplaceError, match="Expected a checkpoint of this very architecture"):
-        ImageBackbone("resnet18", 1, 64, str(path))
+        ImageBackbone("resnet18", 1, (64, 64), str(path))
 
 
 def test_a_download_without_network_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(CrossplaceError, match=r"needs a network; .* --weights FILE, or .* --weights none"):
-        ImageBackbone("resnet18", 1, 64, "timm")
+        ImageBackbone("resnet18", 1, (64, 64), "timm")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +154,7 @@ def test_a_download_without_network_says_how_to_go_on(monkeypatch: pytest.Monkey
 )
 def test_an_unknown_model_or_feature_map_is_said(name: str, block: int, expected: str) -> None:
     with pytest.raises(CrossplaceError, match=expected):
-        ImageBackbone(name, block, 64, "none")
+        ImageBackbone(name, block, (64, 64), "none")
 
 
 @pytest.mark.parametrize(("name", "block", "size"), [("resnet18", 2, (8, 24)), ("vit_tiny_patch16_224", 1, (4, 12))])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from datasets.base import Frame, Intrinsics, Lidar
 from datasets.errors import CrossplaceError
-from methods.base import Batch, Sample, collate
+from methods.batch import Batch, Sample, collate
 from methods.layers.range_image import RangeView, as_pixels, camera_window, range_image, range_shares
 
 FOUR_BEAMS = Lidar(beams=4, vertical_fov_deg=(-15.0, 15.0), max_range_m=50.0, form="scan")

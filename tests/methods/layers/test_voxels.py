@@ -3,6 +3,7 @@ from random import Random
 
 import pytest
 import torch
+from batches import count
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -176,7 +177,7 @@ def test_non_finite_points_are_left_out(bad: float) -> None:
 
 def test_encoder_of_vxp_has_18944_parameters_and_128_channels() -> None:
     encoder = VoxelFeatureEncoder()
-    assert sum(p.numel() for p in encoder.parameters()) == 18_944
+    assert count(encoder) == 18_944
     voxels = voxelize(torch.tensor([[1.0, 2.0, 3.0]]), torch.tensor([0]), 1, VoxelGrid())
     assert encoder(torch.tensor([[1.0, 2.0, 3.0]]), voxels).shape == (1, 128)
     assert {"vfe_layers.0.linear.weight", "vfe_layers.2.norm.running_var"} <= set(encoder.state_dict())

@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from batches import batch_of, count
 from torch import Tensor, nn
 
-from benchmark.frames.loading import load_sample
 from datasets.base import Lidar
 from datasets.errors import CrossplaceError
 from datasets.kitti.recording import HDL_64E
@@ -14,18 +14,17 @@ from datasets.oxford.oxford import SUBMAP
 from datasets.prepared import PreparedDataset
 from datasets.town.lidar import LIDARS
 from datasets.vivid.vivid import OS1_64
-from methods.base import Batch, collate
-from methods.layers.depth import DepthPlugin
-from methods.layers.depth_network import DepthNetwork
+from methods.batch import Batch
+from methods.depth import QUICK_DEPTH, DepthConfig, DepthNetwork, DepthPlugin
 from methods.lc2 import Lc2
 from methods.lc2.config import PRESETS, Lc2Config
 from methods.lc2.inputs import around, camera_headings, cloud_views, columns_of, disparity
 
-NO_WEIGHTS = DepthPlugin(function="math:sqrt")
+NO_WEIGHTS = DepthConfig(source=DepthPlugin(function="math:sqrt"))
 """A source of depth without parameters; never asked."""
 SMALL = Lc2Config(
     weights="none",
-    depth=DepthNetwork(height=24, width=32, channels=(4, 8)),
+    depth=replace(QUICK_DEPTH, source=DepthNetwork(height=24, width=32, channels=(4, 8))),
     backbone="resnet18",
     backbone_block=1,
     image_size=(16, 32),
@@ -36,7 +35,7 @@ SMALL = Lc2Config(
 
 @pytest.fixture
 def batch(small_world: PreparedDataset) -> Batch:
-    return collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in (0, 5, 9)])
+    return batch_of(small_world, 0, 5, 9)
 
 
 def paper(**changes: object) -> Lc2:
@@ -52,7 +51,7 @@ def paper(**changes: object) -> Lc2:
 def test_the_published_model_has_the_computed_number_of_parameters() -> None:
     """Two VGG16 up to conv5_3, one NetVLAD of 16 clusters without bias, GeM's exponent: 29.45 M."""
     vgg, netvlad = 14_714_688, 2 * 16 * 512
-    assert sum(p.numel() for p in paper().parameters()) == 2 * vgg + netvlad + 1
+    assert count(paper()) == 2 * vgg + netvlad + 1
     assert round((2 * vgg + netvlad) / 1e6, 2) == 29.45
 
 

@@ -6,23 +6,23 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from batches import batch_of
 from torch import Tensor, nn
 
-from benchmark.frames.loading import load_sample
 from datasets.base import Frame, Selection, Split
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Stage, collate
-from methods.layers.depth import DepthPlugin
-from methods.layers.depth_network import DepthNetwork
-from methods.layers.overlap import Views, overlap_contrastive, overlaps
+from methods.base import ImageInput, Stage
+from methods.batch import Batch
+from methods.depth import QUICK_DEPTH, DepthConfig, DepthNetwork, DepthPlugin
 from methods.lc2 import Lc2
 from methods.lc2.config import Lc2Config
 from methods.lc2.stages import hard_triplets
 from methods.lc2.variants import VARIANTS
+from methods.learning.overlap import Views, overlap_contrastive, overlaps
 
 SMALL = Lc2Config(
     weights="none",
-    depth=DepthNetwork(height=24, width=32, channels=(4, 8)),
+    depth=replace(QUICK_DEPTH, source=DepthNetwork(height=24, width=32, channels=(4, 8))),
     backbone="resnet18",
     backbone_block=1,
     image_size=(16, 32),
@@ -31,19 +31,12 @@ SMALL = Lc2Config(
     training_views=1,
 )
 SPLIT = Split(train=Selection(), validation=Selection())
-PLACES = (0, 12, 5, 17, 10, 22)
-"""Rows of the small world: three places, each in the morning and in the evening."""
 
 
 @pytest.fixture
 def method() -> Lc2:
     torch.manual_seed(0)
     return Lc2(SMALL)
-
-
-@pytest.fixture
-def batch(small_world: PreparedDataset) -> Batch:
-    return collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in PLACES])
 
 
 def stage_of(method: Lc2, name: str) -> Stage:
@@ -59,7 +52,7 @@ def stage_of(method: Lc2, name: str) -> Stage:
 def test_stages_in_order_without_those_of_no_epochs() -> None:
     assert [s.name for s in Lc2(SMALL).stages(SPLIT)] == ["depth", "contrastive", "vlad", "triplet"]
     assert [s.name for s in Lc2(VARIANTS["no-contrastive"].change(SMALL)).stages(SPLIT)] == ["depth", "vlad", "triplet"]
-    given = replace(SMALL, depth=DepthPlugin(function="math:sqrt"))
+    given = replace(SMALL, depth=DepthConfig(source=DepthPlugin(function="math:sqrt")))
     assert [s.name for s in Lc2(given).stages(SPLIT)] == ["contrastive", "vlad", "triplet"]
 
 
@@ -194,12 +187,13 @@ CHANGES = {
     "fov_deg": 70.0,
     "range_columns": 90,
     "image_size": (24, 24),
+    "image": ImageInput(height=8, width=8),
     "depth_rows": (0.2, 0.8),
     "backbone_block": 2,
     "backbone": "resnet34",
     "weights": "timm",
 }
-"""Another value of every field but those of the depth stage."""
+"""Another value of every field but the one that the depth stage reads."""
 
 
 def learnt(config: Lc2Config, name: str, batch: Batch) -> list[Tensor]:
@@ -218,7 +212,7 @@ def learnt(config: Lc2Config, name: str, batch: Batch) -> list[Tensor]:
 @pytest.mark.parametrize("name", ["depth", "contrastive", "vlad", "triplet"])
 def test_what_a_stage_ignores_changes_nothing_that_it_learns(name: str, batch: Batch) -> None:
     ignored = {s.name: s for s in Lc2(SMALL).stages(SPLIT)}[name].ignores
-    assert set(ignored) <= set(CHANGES) == {f.name for f in fields(SMALL)} - {"depth", "depth_stage"}
+    assert set(ignored) <= set(CHANGES) == {f.name for f in fields(SMALL)} - {"depth"}
     expected = learnt(SMALL, name, batch)
     for field in set(ignored) - {"weights"}:  # nothing to download here
         found = learnt(replace(SMALL, **{field: CHANGES[field]}), name, batch)
@@ -242,11 +236,13 @@ def test_triplets_bring_images_to_their_own_clouds(
     module.brightness = brightness  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "brightness_as_depth", module)
     torch.manual_seed(0)
-    method = Lc2(replace(SMALL, depth=DepthPlugin(function="brightness_as_depth:brightness"), margin=0.5))
+    method = Lc2(
+        replace(SMALL, depth=DepthConfig(source=DepthPlugin(function="brightness_as_depth:brightness")), margin=0.5)
+    )
     for norm in (m for m in method.modules() if isinstance(m, nn.BatchNorm2d)):
         norm.momentum = 0.5  # so few steps: statistics must keep up
     rows = (0, 2, 4, 6, 9, 11)
-    batch = collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in rows])
+    batch = batch_of(small_world, *rows)
     with torch.no_grad():
         stage_of(method, "vlad").before([batch])
     stage = stage_of(method, "triplet")

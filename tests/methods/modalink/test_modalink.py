@@ -4,15 +4,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from batches import batch_of, count, sample_of
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
-from benchmark.frames.loading import load_sample
 from datasets.base import Frames, Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Sample, collate
+from methods.base import ImageInput
+from methods.batch import collate
 from methods.layers.camera_plane import densified, depth_image
 from methods.modalink import ModaLink
 from methods.modalink.config import PRESETS, VARIANTS, ModaLinkConfig
@@ -22,22 +23,12 @@ SMALL = ModaLinkConfig(
     weights="none",
     backbone="resnet18",
     backbone_block=1,
-    image_height=24,
-    image_width=32,
-    normalise_per_image=True,
+    image=ImageInput(height=24, width=32, per_image=True),
     clusters=4,
     factors=3,
     updates=10,
 )
 SPLIT = Split(train=Selection(), validation=Selection())
-
-
-def sample_of(dataset: PreparedDataset, row: int) -> Sample:
-    return load_sample(dataset, dataset.frame(row), ("image", "cloud"))
-
-
-def batch_of(dataset: PreparedDataset, *rows: int) -> Batch:
-    return collate([sample_of(dataset, row) for row in rows])
 
 
 def new_method(config: ModaLinkConfig = SMALL) -> ModaLink:
@@ -61,7 +52,7 @@ def published() -> ModaLink:
 
 
 def test_the_resnet34_part_has_8_17_million_parameters(published: ModaLink) -> None:
-    assert sum(p.numel() for p in published.network.backbone.parameters()) == 8_170_304
+    assert count(published.network.backbone) == 8_170_304
 
 
 def test_descriptors_are_as_long_as_published(published: ModaLink) -> None:
@@ -124,8 +115,8 @@ def test_depth_beyond_the_limit_is_as_bright_as_an_image_gets(small_world: Prepa
 def test_image_and_depth_lose_the_same_upper_rows(small_world: PreparedDataset) -> None:
     sample = sample_of(small_world, 0)
     sample.image[:, :12] = 0
-    cut = new_method(replace(SMALL, upper_cut=0.5, image_height=12, normalise_per_image=False, fill_passes=0))
-    whole = new_method(replace(SMALL, normalise_per_image=False, fill_passes=0))
+    cut = new_method(replace(SMALL, upper_cut=0.5, image=ImageInput(height=12, width=32), fill_passes=0))
+    whole = new_method(replace(SMALL, image=ImageInput(height=24, width=32), fill_passes=0))
     batch = collate([sample])
     torch.testing.assert_close(cut.image_inputs(batch), whole.image_inputs(batch)[:, :, 12:])
     torch.testing.assert_close(cut.cloud_inputs(batch), whole.cloud_inputs(batch)[:, :, 12:])
@@ -136,7 +127,9 @@ def test_real_scans_fill_the_image_below_the_crop(kitti_mini: Path, tmp_path: Pa
     for _ in Kitti().prepare(kitti_mini, tmp_path):
         pass
     dataset = PreparedDataset.read(tmp_path)
-    method = ModaLink(replace(SMALL, upper_cut=165 / 376, image_height=128, image_width=800, fill_radius=4))
+    method = ModaLink(
+        replace(SMALL, upper_cut=165 / 376, image=ImageInput(height=128, width=800, per_image=True), fill_radius=4)
+    )
     inputs = method.cloud_inputs(batch_of(dataset, 0, len(dataset.frames) - 1))
     is_known = inputs > inputs.min()
     assert (is_known.float().mean((1, 2, 3)) > 0.98).all()

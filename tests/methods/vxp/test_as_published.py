@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from datasets.base import Frame
-from methods.base import Sample, collate
+from methods.batch import Sample, collate
 from methods.layers.voxels import VoxelGrid
 from methods.vxp import Vxp
 from methods.vxp.cloud_branch import CloudBranch

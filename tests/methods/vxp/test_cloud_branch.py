@@ -2,14 +2,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from batches import batch_of
 
-from benchmark.frames.loading import load_sample
 from benchmark.training.checkpoint import load_weights
 from datasets.base import Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, collate
-from methods.layers import sparse_backend
+from methods.batch import Batch
+from methods.layers.sparse import backend as sparse_backend
 from methods.vxp import Vxp
 
 SPLIT = Split(train=Selection(), validation=Selection())
@@ -40,7 +40,7 @@ def method(device: torch.device) -> Vxp:
 @pytest.fixture
 def batch(small_world: PreparedDataset, device: torch.device) -> Batch:
     """Four frames, the second without any point."""
-    batch = collate([load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in (0, 3, 14, 30)])
+    batch = batch_of(small_world, 0, 3, 14, 30)
     is_left = batch.clouds.batch_index != 1
     batch.clouds.points, batch.clouds.batch_index = batch.clouds.points[is_left], batch.clouds.batch_index[is_left]
     return batch.to(device)

@@ -56,7 +56,7 @@ def test_paper_presets_augment_as_published(name: str) -> None:
 def test_paper_presets_have_the_published_architecture(name: str) -> None:
     config = PRESETS[name]
     assert (config.weights, config.backbone, config.backbone_block) == ("timm", "vit_small_patch8_224.dino", 11)
-    assert (config.image_size, config.antialias, config.descriptor_size) == (224, False, 256)
+    assert (config.image.size, config.image.antialias, config.descriptor_size) == ((224, 224), False, 256)
     assert config.grid == VoxelGrid(lower_m=(0.0, -22.0, -4.0), upper_m=(44.0, 22.0, 18.0), size_m=(0.4, 0.4, 0.2))
     assert (config.grid.shape, config.max_voxels) == ((110, 110, 110), 10_000)
     assert config.feature_channels == (16, 64, 128)
@@ -90,5 +90,5 @@ def test_the_gpu_preset_is_the_paper_s_within_a_time_budget() -> None:
 def test_the_quick_preset_needs_no_download_and_is_smaller() -> None:
     quick, paper = PRESETS["quick"], PRESETS["paper-oxford"]
     assert quick.weights == "none"
-    assert quick.image_size < paper.image_size
+    assert quick.image.size < paper.image.size
     assert all(small <= large for small, large in zip(quick.grid.shape, paper.grid.shape, strict=True))

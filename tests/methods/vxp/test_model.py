@@ -2,13 +2,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from batches import batch_of, count
 from torch import Tensor, nn
 
-from benchmark.frames.loading import load_sample
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, collate
+from methods.base import ImageInput
 from methods.layers.projection import network_from_lidar
-from methods.layers.sparse import Sites, SparseTensor
+from methods.layers.sparse.modules import SparseTensor
+from methods.layers.sparse.sites import Sites
 from methods.layers.voxels import VoxelGrid
 from methods.vxp import Vxp
 from methods.vxp.cloud_branch import CloudBranch
@@ -20,20 +21,12 @@ SMALL = VxpConfig(
     weights="none",
     backbone="resnet18",
     backbone_block=1,
-    image_size=64,
+    image=ImageInput(height=64, width=64, antialias=False),
     descriptor_size=12,
     grid=VoxelGrid(size_m=(1.0, 1.0, 0.5)),
     feature_channels=(8, 16),
     widths=EncoderWidths(entry=8, full=(8,), half=(8, 8), deep=(16,)),
 )
-
-
-def count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
-
-
-def batch_of(dataset: PreparedDataset, *rows: int) -> Batch:
-    return collate([load_sample(dataset, dataset.frame(row), ("image", "cloud")) for row in rows])
 
 
 @pytest.fixture(scope="module")

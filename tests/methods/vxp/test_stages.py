@@ -4,14 +4,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from batches import sample_of
 from torch import Tensor, nn
 
-from benchmark.frames.loading import load_sample
 from datasets.base import Selection, Split
 from datasets.prepared import PreparedDataset
-from methods.base import Batch, Sample, Stage, collate
-from methods.layers.losses import batch_hard_triplet, pair_masks
+from methods.base import ImageInput, Stage
+from methods.batch import Batch, Sample, collate
 from methods.layers.voxels import VoxelGrid
+from methods.learning.losses import batch_hard_triplet, pair_masks
 from methods.vxp import Vxp
 from methods.vxp.cloud_branch import InViewVoxels
 from methods.vxp.config import Augmentation, EncoderWidths, VxpConfig
@@ -21,7 +22,7 @@ CONFIG = VxpConfig(
     weights="none",
     backbone="resnet18",
     backbone_block=1,
-    image_size=32,
+    image=ImageInput(height=32, width=32, antialias=False),
     descriptor_size=12,
     grid=VoxelGrid(size_m=(1.0, 1.0, 0.5)),
     feature_channels=(8, 16),
@@ -37,15 +38,6 @@ STAGES = ("teacher", "local", "global")
 def method() -> Vxp:
     torch.manual_seed(0)
     return Vxp(CONFIG)
-
-
-@pytest.fixture
-def batch(small_world: PreparedDataset) -> Batch:
-    return collate([sample_of(small_world, row) for row in PLACES])
-
-
-def sample_of(dataset: PreparedDataset, row: int) -> Sample:
-    return load_sample(dataset, dataset.frame(row), ("image", "cloud"))
 
 
 def stage_of(method: Vxp, name: str) -> Stage:

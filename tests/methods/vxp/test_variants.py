@@ -5,11 +5,11 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from benchmark.frames.loading import load_sample
 from datasets.base import Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from methods.base import collate
+from methods.base import ImageInput
+from methods.batch import collate, load_sample
 from methods.layers.voxels import VoxelGrid
 from methods.vxp import Vxp, published
 from methods.vxp.config import PRESETS, EncoderWidths, VxpConfig
@@ -20,7 +20,7 @@ SMALL = VxpConfig(
     weights="none",
     backbone="resnet18",
     backbone_block=1,
-    image_size=112,
+    image=ImageInput(height=112, width=112, antialias=False),
     descriptor_size=12,
     grid=VoxelGrid(size_m=(1.0, 1.0, 0.5)),
     feature_channels=(8, 16),

@@ -1,0 +1,136 @@
+"""What a method is given: a frame as loaded is a :class:`Sample`, some of them together are a :class:`Batch`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from datasets.base import Frame, Lidar, Modality
+from datasets.errors import CrossplaceError
+from datasets.prepared import PreparedDataset
+
+
+@dataclass(kw_only=True)
+class Sample:
+    """One frame as loaded; augmentations map samples to samples."""
+
+    frame: Frame
+    image: UInt8[Tensor, "3 h w"] | None
+    points: Float[Tensor, "n 3"] | None
+    """LiDAR frame, metres."""
+    intrinsics: Float[Tensor, "4"] | None
+    """fx, fy, cx, cy in units of image width and height."""
+    camera_from_lidar: Float[Tensor, "4 4"] | None
+
+
+def load_sample(dataset: PreparedDataset, frame: Frame, modalities: Sequence[Modality]) -> Sample:
+    """Read one frame; a modality that is not asked for, or that the frame lacks, stays none."""
+    matrix = frame.camera_from_lidar
+    return Sample(
+        frame=frame,
+        image=_image(dataset, frame) if "image" in modalities and frame.image else None,
+        points=torch.from_numpy(dataset.load_cloud(frame)) if "cloud" in modalities and frame.cloud else None,
+        intrinsics=None if frame.intrinsics is None else torch.from_numpy(frame.intrinsics.fractions()).float(),
+        camera_from_lidar=None if matrix is None else torch.from_numpy(np.asarray(matrix)).float(),
+    )
+
+
+def _image(dataset: PreparedDataset, frame: Frame) -> Tensor:
+    return torch.from_numpy(dataset.load_image(frame).copy()).permute(2, 0, 1).contiguous()
+
+
+@dataclass(kw_only=True)
+class Clouds:
+    """The clouds of a batch, points of all samples one after another."""
+
+    points: Float[Tensor, "n 3"]
+    """LiDAR frame, metres."""
+    batch_index: Int[Tensor, " n"]
+    """Which sample each point belongs to, ascending."""
+    lidars: tuple[Lidar | None, ...]
+
+
+@dataclass(kw_only=True)
+class Batch:
+    """Some frames together: images, clouds, calibration, and the frames themselves."""
+
+    frames: tuple[Frame, ...]
+    images: list[UInt8[Tensor, "3 _ _"]] | None
+    """RGB as stored; sizes may differ between frames."""
+    clouds: Clouds | None
+    intrinsics: Float[Tensor, "b 4"] | None
+    """fx, fy, cx, cy in units of image width and height; none if any frame lacks them."""
+    camera_from_lidar: Float[Tensor, "b 4 4"] | None
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def require_images(self) -> list[UInt8[Tensor, "3 _ _"]]:
+        """The images; an error naming the first frame that has none."""
+        if self.images is None:
+            raise self._lacking("image")
+        return self.images
+
+    def require_clouds(self) -> Clouds:
+        """The clouds; an error naming the first frame that has none."""
+        if self.clouds is None:
+            raise self._lacking("cloud")
+        return self.clouds
+
+    def _lacking(self, modality: Modality) -> CrossplaceError:
+        bad = next((f for f in self.frames if not getattr(f, modality)), self.frames[0])
+        return CrossplaceError(
+            f"frame {bad.frame_id}: no {modality} to encode; leave the frame out or load its {modality}"
+        )
+
+    def calibration(self) -> tuple[Float[Tensor, "b 4"], Float[Tensor, "b 4 4"]]:
+        """Intrinsics and ``camera_from_lidar``; an error naming the first frame that lacks them."""
+        if self.intrinsics is None or self.camera_from_lidar is None:
+            bad = next(f for f in self.frames if f.intrinsics is None or f.camera_from_lidar is None)
+            raise CrossplaceError(
+                f"frame {bad.frame_id}: this method needs intrinsics and camera_from_lidar, but traversal "
+                f"{bad.traversal!r} has none in dataset.json; add them or choose a method that needs no calibration"
+            )
+        return self.intrinsics, self.camera_from_lidar
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch with its tensors on ``device``."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        images, clouds, k, matrix = self.images, self.clouds, self.intrinsics, self.camera_from_lidar
+        return replace(
+            self,
+            images=images and [move(image) for image in images],
+            clouds=clouds and replace(clouds, points=move(clouds.points), batch_index=move(clouds.batch_index)),
+            intrinsics=None if k is None else move(k),
+            camera_from_lidar=None if matrix is None else move(matrix),
+        )
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Samples as one batch. A modality is present only if every sample has it."""
+    points = [s.points for s in samples if s.points is not None]
+    images = [s.image for s in samples if s.image is not None]
+    return Batch(
+        frames=tuple(s.frame for s in samples),
+        images=images if len(images) == len(samples) else None,
+        clouds=Clouds(
+            points=torch.cat(points),
+            batch_index=torch.repeat_interleave(torch.tensor([len(p) for p in points])),
+            lidars=tuple(s.frame.lidar for s in samples),
+        )
+        if len(points) == len(samples)
+        else None,
+        intrinsics=_stack([s.intrinsics for s in samples]),
+        camera_from_lidar=_stack([s.camera_from_lidar for s in samples]),
+    )
+
+
+def _stack(tensors: list[Tensor | None]) -> Tensor | None:
+    present = [t for t in tensors if t is not None]
+    return torch.stack(present) if len(present) == len(tensors) else None

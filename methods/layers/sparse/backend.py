@@ -1,0 +1,60 @@
+"""What computes sparse convolutions: plain torch, or spconv.
+
+A choice of the run, not of the configuration: weights, their names and all sites are the same, features and
+gradients the same up to rounding. ``torch`` works everywhere and repeats bit for bit on a CPU; ``spconv`` is made
+for CUDA (not bit for bit repeatable there) and works on a CPU too.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from methods.layers.sparse import spconv_backend, torch_backend
+from methods.layers.sparse.sites import Sites, Triple
+
+Choice = Literal["auto", "torch", "spconv"]
+"""``auto`` is spconv on CUDA where it can be imported, else torch."""
+Backend = Literal["torch", "spconv"]
+Convolve = Callable[[Tensor, Tensor], Tensor]
+"""From input features (n, c) and a weight (d, kz, ky, kx, c) to output features (m, d) in the weight's dtype."""
+
+_MODULES: dict[Backend, Any] = {"torch": torch_backend, "spconv": spconv_backend}
+_choice: ContextVar[Choice] = ContextVar("sparse_backend", default="auto")
+
+
+@contextmanager
+def using(choice: Choice) -> Iterator[None]:
+    """Within it, sparse convolutions are computed as chosen; the backward pass is always that of the forward pass."""
+    token = _choice.set(choice)
+    try:
+        yield
+    finally:
+        _choice.reset(token)
+
+
+def resolve(choice: Choice, device: torch.device) -> Backend:
+    """The backend for tensors on ``device``; raises :class:`CrossplaceError` if it was demanded and cannot be had."""
+    if choice == "auto":
+        return "spconv" if device.type == "cuda" and spconv_backend.is_usable() else "torch"
+    if choice == "spconv":
+        spconv_backend.check_usable()
+    return choice
+
+
+def submanifold(sites: Sites, kernel_size: int) -> Convolve:
+    """A convolution whose output sites are the input sites; its rules are found once per sites and kernel size."""
+    backend = resolve(_choice.get(), sites.indices.device)
+    key = (backend, kernel_size)
+    if key not in sites.rules:
+        sites.rules[key] = _MODULES[backend].submanifold(sites, kernel_size)
+    return sites.rules[key]
+
+
+def reach(sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple) -> tuple[Sites, Convolve]:
+    """All sites that a regular convolution can reach from these, and the convolution."""
+    backend = resolve(_choice.get(), sites.indices.device)
+    return _MODULES[backend].reach(sites, kernel_size, stride, padding)

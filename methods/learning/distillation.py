@@ -1,0 +1,195 @@
+"""An image teacher, and a student that learns its descriptors: the training that VXP and its baseline share."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from datasets.base import Frames, Split
+from datasets.places import neighbours
+from methods.base import Method, MethodConfig, Sampler, Stage, StageOutput
+from methods.batch import Batch, Sample
+from methods.layers.backbone import ImageBackbone
+from methods.layers.netvlad import initialise_clusters
+from methods.learning.augment import colour_jitter, mirror, random_affine, random_rigid
+from methods.learning.losses import TRIPLET_LOSSES, mean_over_triplets, pair_masks
+from methods.learning.samplers import PairSampler, ShuffleSampler
+from methods.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Augmentation:
+    """Random changes of training samples (probability or strength 0 turns one off)."""
+
+    jitter: float = 0.1
+    """Strength of the colour jitter, in all stages."""
+    mirror_probability: float = 0.5
+    """Probability of mirroring image and cloud together, in all stages of the student."""
+    teacher_affine: bool = True
+    """Random affine of the image in the teacher stage."""
+    affine: bool = False
+    """Random affine of the image in the stage that aligns descriptors (as published for VXP on KITTI and ViViD++, not
+    on Oxford)."""
+    rigid: bool = True
+    """Random rigid motion of the cloud in the stage that aligns descriptors."""
+
+    def jittered(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Colour jitter of the image."""
+        assert sample.image is not None
+        return replace(sample, image=colour_jitter(sample.image, rng, self.jitter))
+
+    def of_image(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """For the teacher: colour jitter and a small affine of the image; no mirroring."""
+        sample = self.jittered(sample, rng)
+        return _shifted(sample, rng) if self.teacher_affine else sample
+
+    def of_pair(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Joint mirroring and colour jitter: changes that keep points on their pixels."""
+        if rng.random() < self.mirror_probability:
+            sample = mirror(sample)
+        return self.jittered(sample, rng)
+
+    def of_descriptors(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Joint mirroring, colour jitter, and if wanted an affine of the image and a rigid motion of the cloud."""
+        sample = self.of_pair(sample, rng)
+        if self.affine:
+            sample = _shifted(sample, rng)
+        if self.rigid:
+            assert sample.points is not None
+            sample = replace(sample, points=random_rigid(sample.points, rng))
+        return sample
+
+
+def _shifted(sample: Sample, rng: np.random.Generator) -> Sample:
+    assert sample.image is not None
+    return replace(sample, image=random_affine(sample.image, rng))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeacherConfig(MethodConfig):
+    """How an image teacher is trained; part of the configuration of a method that has one."""
+
+    augmentation: Augmentation = Augmentation()
+    """Random changes of training samples."""
+    mining: Literal["hardest", "all"] = "hardest"
+    """Triplets of the teacher: the hardest of each anchor (as published), or all in the batch."""
+    margin: float = 0.3
+    """Triplet margin of the teacher."""
+    growth_rate: float = 1.4
+    """Factor by which the teacher's batches grow after an epoch with few active triplets."""
+    growth_threshold: float = 0.7
+    """Share of active triplets below which the teacher's batches grow."""
+    growth_limit: int = 80
+    """Largest batch that the teacher's batches grow to."""
+    teacher: Recipe = Recipe(epochs=100, batch_size=16, learning_rate=1e-5, learning_rate_floor=1e-6)
+
+
+@contextmanager
+def measured_statistics(module: nn.Module) -> Iterator[None]:
+    """Within it, batch normalisations of a new ``module`` take the mean statistics of what passes as running ones.
+
+    Otherwise a network with slow running statistics cannot be evaluated until hundreds of steps later. The module is in
+    training mode within, in evaluation mode after.
+    """
+    norms = [norm for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    module.train()
+    try:
+        yield
+    finally:
+        module.eval()
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+class ImageTeacher(nn.Module):
+    """Images to descriptors: a backbone, a pooling, and what a method puts behind them."""
+
+    backbone: ImageBackbone
+    pool: nn.Module
+
+
+class TeacherStage(Stage):
+    """Image descriptors by triplets of images of the same and of other places."""
+
+    name = "teacher"
+    modalities = ("image",)
+
+    def __init__(self, method: Method, teacher: ImageTeacher, config: TeacherConfig, split: Split) -> None:
+        super().__init__()
+        self.method, self.teacher, self.config, self.split = method, teacher, config, split
+        self.recipe = config.teacher
+
+    def trainable(self) -> list[nn.Module]:
+        """The whole image branch, backbone included (as published)."""
+        return [self.teacher]
+
+    def sampler(self, frames: Frames, *, training: bool) -> Sampler:
+        """Pairs of positives; the batch grows in training only."""
+        config, positives = self.config, neighbours(frames, self.split.positive_m, self.split.heading_limit_rad)
+        rate = config.growth_rate if training else 1.0
+        return PairSampler(
+            positives, self.recipe.batch_size, rate=rate, limit=config.growth_limit, threshold=config.growth_threshold
+        )
+
+    def before(self, batches: Iterable[Batch]) -> None:
+        """Clusters of the untrained (or pretrained) features, if the pooling has any."""
+        maps = (self.teacher.backbone(self.method.image_inputs(batch)) for batch in batches)
+        initialise_clusters(self.teacher.pool, (rows.movedim(1, -1).flatten(0, 2) for rows in maps))
+
+    def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Colour jitter and a small affine of the image; no mirroring."""
+        return self.config.augmentation.of_image(sample, rng)
+
+    def forward(self, batch: Batch) -> StageOutput:
+        """Triplet loss, mean over the active triplets."""
+        embeddings = self.teacher(self.method.image_inputs(batch))
+        positive, negative = pair_masks(batch.frames, self.split, embeddings.device)
+        triplet_loss = TRIPLET_LOSSES[self.config.mining]
+        loss_sum, active, triplets = triplet_loss(embeddings, positive, negative, self.config.margin)
+        return StageOutput(loss_sum=loss_sum, count=active, statistics={"active": active, "triplets": triplets})
+
+    def score(self, statistics: dict[str, float]) -> float:
+        """Mean loss × share of active triplets. As published: × their number, the same up to a constant."""
+        return mean_over_triplets(statistics)
+
+
+class StudentStage(Stage):
+    """The cloud's descriptor towards the frozen teacher's descriptor of the same frame."""
+
+    def __init__(
+        self, method: Method, teacher: ImageTeacher, student: nn.Module, recipe: Recipe, augmentation: Augmentation
+    ) -> None:
+        super().__init__()
+        self.method, self.teacher, self.student = method, teacher, student
+        self.recipe, self.augmentation = recipe, augmentation
+
+    def trainable(self) -> list[nn.Module]:
+        """The whole cloud branch."""
+        return [self.student]
+
+    def sampler(self, frames: Frames, *, training: bool) -> Sampler:
+        """Every frame once an epoch. Deviation: the published loader drops a last, smaller batch, in validation too."""
+        return ShuffleSampler(len(frames), self.recipe.batch_size)
+
+    def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Joint mirroring, colour jitter, rigid motion of the cloud, and on some datasets an affine of the image."""
+        return self.augmentation.of_descriptors(sample, rng)
+
+    def forward(self, batch: Batch) -> StageOutput:
+        """SmoothL1 between descriptors, mean over elements."""
+        with torch.no_grad():
+            target: Tensor = self.teacher(self.method.image_inputs(batch))
+        found: Tensor = self.student(self.method.cloud_inputs(batch))
+        return StageOutput(
+            loss_sum=functional.smooth_l1_loss(found, target, reduction="sum"),
+            count=found.new_tensor(found.numel()),
+        )

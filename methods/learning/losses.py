@@ -1,0 +1,141 @@
+"""Losses that several methods share."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional
+
+from datasets.base import Frame, Split
+from datasets.places import Poses, same_place
+
+
+def pair_masks(
+    frames: Sequence[Frame], split: Split, device: torch.device | str
+) -> tuple[Bool[Tensor, "b b"], Bool[Tensor, "b b"]]:
+    """Positive and negative masks among the frames of a batch, by the split's radii.
+
+    Positive: the same place within ``positive_m`` and the heading limit; a frame is no positive of itself, also where
+    the batch holds it twice. Negative: not the same place within ``negative_m`` whatever the heading. Pairs in
+    between are neither. Source: VXP as published.
+    """
+    poses, ids = Poses.of(frames), np.array([f.frame_id for f in frames], dtype=object)
+    positive = same_place(poses, poses, split.positive_m, split.heading_limit_rad) & (ids[:, None] != ids)
+    negative = ~same_place(poses, poses, split.negative_m, None)
+    return torch.from_numpy(positive).to(device), torch.from_numpy(negative).to(device)
+
+
+def batch_hard_triplet(
+    embeddings: Float[Tensor, "b d"],
+    positive: Bool[Tensor, "b b"],
+    negative: Bool[Tensor, "b b"],
+    margin: float = 0.3,
+    *,
+    swap: bool = True,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
+    """Batch-hard triplet loss on Euclidean distances: (sum over triplets, active triplets, triplets).
+
+    Each anchor that has a positive and a negative in the batch forms one triplet with the farthest positive and the
+    nearest negative. With ``swap`` the negative's distance is the smaller of those to anchor and positive. The mean
+    over *active* (non-zero) triplets is ``sum / active``. Source: VXP as published; Hermans et al. 2017.
+    """
+    distance = pairwise_distance(embeddings)
+    anchors = positive.any(1) & negative.any(1)
+    hardest_positive = distance.masked_fill(~positive, -torch.inf).argmax(1)
+    hardest_negative = distance.masked_fill(~negative, torch.inf).argmin(1)
+    rows = torch.arange(len(embeddings), device=embeddings.device)
+    to_positive = distance[rows, hardest_positive]
+    to_negative = distance[rows, hardest_negative]
+    if swap:
+        to_negative = torch.minimum(to_negative, distance[hardest_positive, hardest_negative])
+    losses = torch.relu(to_positive - to_negative + margin)[anchors]
+    return losses.sum(), (losses > 0).sum().to(losses.dtype), anchors.sum().to(losses.dtype)
+
+
+def batch_all_triplet(
+    embeddings: Float[Tensor, "b d"],
+    positive: Bool[Tensor, "b b"],
+    negative: Bool[Tensor, "b b"],
+    margin: float = 0.3,
+    *,
+    swap: bool = True,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
+    """:func:`batch_hard_triplet` with every positive and every negative of each anchor instead of the hardest.
+
+    Does not collapse where the hardest positives are far, as across day and night. Source: Hermans et al. 2017.
+    """
+    distance = pairwise_distance(embeddings)
+    to_negative = torch.minimum(distance[:, None], distance[None]) if swap else distance[:, None]
+    losses = torch.relu(distance[:, :, None] - to_negative + margin)[positive[:, :, None] & negative[:, None, :]]
+    return losses.sum(), (losses > 0).sum().to(losses.dtype), losses.new_tensor(float(len(losses)))
+
+
+TRIPLET_LOSSES = {"hardest": batch_hard_triplet, "all": batch_all_triplet}
+"""Triplet losses by how triplets are mined."""
+
+
+def mean_over_triplets(statistics: dict[str, float]) -> float:
+    """Mean loss over *all* triplets, from that over the active ones (``loss``), their number and that of all."""
+    return statistics["loss"] * statistics["active"] / max(statistics["triplets"], 1.0)
+
+
+def pairwise_distance(embeddings: Float[Tensor, "b d"]) -> Float[Tensor, "b b"]:
+    """Euclidean distances in float32 with a finite gradient where two embeddings coincide."""
+    x = embeddings.float() if embeddings.dtype in (torch.float16, torch.bfloat16) else embeddings
+    squared = (x[:, None] - x[None, :]).square().sum(-1)
+    return torch.where(squared > 0, squared.clamp(min=1e-24).sqrt(), squared)
+
+
+# --- across modalities ---------------------------------------------------------------------------
+
+
+def cross_modal_masks(
+    frames: Sequence[Frame], split: Split, device: torch.device | str
+) -> tuple[Bool[Tensor, "m m"], Bool[Tensor, "m m"]]:
+    """Positive and negative masks (2b, 2b) among the images and then the clouds of a batch.
+
+    Only pairs of an image and a cloud count, by the rule of :func:`pair_masks`; beyond it the image and the cloud of
+    one frame are positives of each other.
+    """
+    positive, negative = pair_masks(frames, split, device)
+    ids = np.array([f.frame_id for f in frames], dtype=object)
+    positive = positive | torch.from_numpy(ids[:, None] == ids).to(device)
+    across = torch.ones(2, 2, device=device).fill_diagonal_(0)
+    return torch.kron(across, positive.float()).bool(), torch.kron(across, negative.float()).bool()
+
+
+def symmetric_info_nce(
+    images: Float[Tensor, "b d"], clouds: Float[Tensor, "b d"], temperature: float = 1.0
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Cross-entropy of picking each image's own cloud and each cloud's own image: (sum over frames, frames).
+
+    A frame counts the mean of its two directions. Similarity is the dot product over ``temperature``; every other
+    frame of the batch is a negative, also one of the same place. Source: CLIP (Radford et al. 2021), without a learnt
+    temperature.
+    """
+    logits = _dots(images, clouds) / temperature
+    own = torch.arange(len(logits), device=logits.device)
+    of_images, of_clouds = (functional.cross_entropy(x, own, reduction="sum") for x in (logits, logits.T))
+    return (of_images + of_clouds) / 2, logits.new_tensor(float(len(logits)))
+
+
+def soft_target_cross_entropy(
+    images: Float[Tensor, "b d"], clouds: Float[Tensor, "b d"], temperature: float = 1.0
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """:func:`symmetric_info_nce` towards soft targets instead of the diagonal: (sum over frames, frames).
+
+    The targets of a cloud's row are the softmax of the mean of image-image and cloud-cloud similarities *times* the
+    temperature, and those of an image's row the transposed matrix, whose rows need not sum to one. Gradients flow
+    through the targets too. Source: the code of LIP-Loc (Shubodh/lidar-image-pretrain-VPR).
+    """
+    logits = _dots(clouds, images) / temperature
+    targets = ((_dots(images, images) + _dots(clouds, clouds)) / 2 * temperature).softmax(1)
+    of_clouds, of_images = -(targets * logits.log_softmax(1)).sum(), -(targets.T * logits.T.log_softmax(1)).sum()
+    return (of_clouds + of_images) / 2, logits.new_tensor(float(len(logits)))
+
+
+def _dots(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+    """Dot products in float32: a matrix product would run in half precision under autocast."""
+    return (a.float()[:, None] * b.float()).sum(-1)
