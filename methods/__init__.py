@@ -12,3 +12,6 @@ METHODS = {
     "height_histogram": "methods.height_histogram:HeightHistogram",
 }
 """Every method of the suite: name → ``"module:Class"``. Another package adds its own by ``crossplace.methods``."""
+
+CONVERTERS = {"vxp-official": "methods.vxp.official:convert"}
+"""Format of weights that a method's authors saved → ``"module:function"`` from one or two files to our tensors."""

@@ -1,83 +1,139 @@
-"""What ``crossplace list`` prints."""
+"""What ``crossplace list`` shows: a table of a line an entry, or all about one entry."""
 
-from collections.abc import Callable
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-import torch
-
+from benchmark.catalogue import PresetEntry, method_entry
 from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.registry import DATASETS, METHODS
+from benchmark.report.figures import FIGURES
+from benchmark.report.formats import paragraphs, screen
+from benchmark.report.table import Cell, Column, Table, number, text
+from datasets.errors import CrossplaceError, unknown
 from datasets.protocols import PROTOCOLS
-from methods.base import FROM_SCRATCH, DescriptorSpec, Method
 
 
-def _card(card: Any) -> str:
-    return "\n".join(f"  {f.name}: {getattr(card, f.name)}" for f in fields(card) if getattr(card, f.name) != "")
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """One thing that can be listed."""
+
+    table: Callable[[], Table]
+    about: Callable[[str], str] | None = None
+    """All about the entry of this name."""
 
 
-def methods() -> str:
-    """Every method with its card, and what each of its presets keeps of a place."""
-    return "\n\n".join(
-        f"{name}\n{_card(METHODS.get(name).card)}\n{_presets(METHODS.get(name))}" for name in METHODS.names()
-    )
+def listing(what: str, name: str | None = None, width: int | None = None) -> str:
+    """The table of everything of a kind, or all about one entry of it."""
+    found = LISTINGS[what]
+    if name is None:
+        return screen(found.table(), width)
+    if found.about is None:
+        raise CrossplaceError(f"crossplace list {what} takes no name: the table says all; leave {name!r} out")
+    return paragraphs(found.about(name).split("\n"), width)
 
 
-def _presets(method: type[Method]) -> str:
-    """A line for each preset: size of its descriptors and of its network, which is built without memory or weights."""
-    lines = []
-    for name, config in method.presets.items():
-        try:
-            with torch.device("meta"):
-                built = method(replace(config, weights=FROM_SCRATCH, weights_sha256=""))
-        except Exception as error:  # somebody else's method that computes while it is built
-            lines.append(f"  preset {name}: unknown before it is built ({type(error).__name__})")
-            continue
-        numbers = " and ".join(_numbers(spec) for spec in built.descriptors)
-        stored = dict.fromkeys(f"{built.bytes_per_place(modality):,}" for modality in ("image", "cloud"))
-        parameters = sum(parameter.numel() for parameter in built.parameters())
-        lines.append(
-            f"  preset {name}: {numbers} numbers, {' / '.join(stored)} bytes per place, {parameters:,} parameters"
+# --- methods -------------------------------------------------------------------------------------
+
+
+def _methods() -> Table:
+    columns = [Column(name=name) for name in ("method", "what it is", "published", "presets")]
+    columns.append(Column(name="quick: place", unit="KiB"))
+    columns.append(Column(name="network", unit="M", digits=2))
+    rows = []
+    for name in METHODS.names():
+        entry = method_entry(name)
+        quick = entry.presets.get("quick", PresetEntry(numbers=""))
+        stored = [size for size in (quick.image_bytes, quick.cloud_bytes) if size is not None]
+        rows.append(
+            [
+                text(name),
+                text(str(entry.card["title"])),
+                text(f"{entry.card['venue']}"),
+                text(", ".join(entry.presets)),
+                number(max(stored) / 1024 if stored else None),
+                number(None if quick.parameters is None else quick.parameters / 1e6),
+            ]
         )
-    return "\n".join(lines)
+    note = "All about a method: crossplace list methods NAME."
+    return Table(columns=columns, rows=rows, notes=[note])
 
 
-def _numbers(spec: DescriptorSpec) -> str:
-    views = max(spec.image_views, spec.cloud_views)
-    return f"{spec.size:,}" if views == 1 else f"{spec.size:,} in {spec.image_views} / {spec.cloud_views} views"
+def _method(name: str) -> str:
+    entry = method_entry(name)
+    presets = [f"preset {preset}: {_words_of(found)}" for preset, found in entry.presets.items()]
+    variants = [f"variant {variant}: {question}" for variant, question in entry.variants.items()]
+    return "\n".join([name, *_card(entry.card), *presets, *variants])
 
 
-def presets() -> str:
-    """Every method's presets."""
-    return "\n".join(f"{name}: {', '.join(METHODS.get(name).presets)}" for name in METHODS.names())
+def _words_of(preset: PresetEntry) -> str:
+    if preset.parameters is None:
+        return preset.numbers
+    stored = " / ".join(dict.fromkeys(f"{size:,}" for size in (preset.image_bytes, preset.cloud_bytes)))
+    return f"{preset.numbers} numbers, {stored} bytes per place, {preset.parameters:,} parameters"
 
 
-def variants() -> str:
-    """Every method's variants, by the question that they help to answer."""
-    lines = []
-    for method in METHODS.names():
-        found = METHODS.get(method).variants
-        for question in dict.fromkeys(variant.question for variant in found.values()):
-            names = [name for name, variant in found.items() if variant.question == question]
-            lines.append(f"{method}: {question} {', '.join(names)}")
-    return "\n".join(lines)
+def _presets() -> Table:
+    columns = [Column(name="method"), Column(name="preset"), Column(name="numbers of a place")]
+    columns += [Column(name="bytes of an image", digits=0), Column(name="of a cloud", digits=0)]
+    columns += [Column(name="parameters", digits=0)]
+    rows = [
+        [text(name), text(preset), text(p.numbers), *map(number, (p.image_bytes, p.cloud_bytes, p.parameters))]
+        for name in METHODS.names()
+        for preset, p in method_entry(name).presets.items()
+    ]
+    return Table(columns=columns, rows=rows)
 
 
-def datasets() -> str:
-    """Every dataset with its card."""
-    return "\n\n".join(f"{name}\n{_card(DATASETS.get(name).card)}" for name in DATASETS.names())
+def _variants() -> Table:
+    columns = [Column(name="method"), Column(name="question"), Column(name="variants")]
+    rows = []
+    for name in METHODS.names():
+        found = method_entry(name).variants
+        for question in dict.fromkeys(found.values()):
+            names = [variant for variant, asked in found.items() if asked == question]
+            rows.append([text(name), text(question), text(", ".join(names))])
+    return Table(columns=columns, rows=rows)
 
 
-def protocols() -> str:
-    """Every protocol with the choices that define it; selections by what they leave out."""
-    return "\n\n".join(
-        "\n".join([name, *(f"  {f.name}: {_words(getattr(protocol, f.name))}" for f in fields(protocol)[1:])])
-        for name, protocol in PROTOCOLS.items()
-    )
+# --- data ----------------------------------------------------------------------------------------
+
+
+def _datasets() -> Table:
+    columns = [Column(name=name) for name in ("dataset", "what it is", "licence", "protocol")]
+    rows = []
+    for name in DATASETS.names():
+        kind = DATASETS.get(name)
+        rows.append([text(name), text(kind.card.title), text(kind.card.licence), text(kind.default_protocol)])
+    return Table(columns=columns, rows=rows, notes=["All about a dataset: crossplace list datasets NAME."])
+
+
+def _dataset(name: str) -> str:
+    card = DATASETS.get(name).card
+    return "\n".join([name, *_card({f.name: getattr(card, f.name) for f in fields(card)})])
+
+
+def _card(card: Mapping[str, Any]) -> list[str]:
+    return [f"{field}: {value}" for field, value in card.items() if value != ""]
+
+
+def _protocols() -> Table:
+    columns = [Column(name=name) for name in ("protocol", "dataset", "what is asked")]
+    columns.append(Column(name="radius", unit="m", digits=0))
+    rows = [[text(n), text(p.dataset), text(p.title), number(p.radius_m)] for n, p in PROTOCOLS.items()]
+    return Table(columns=columns, rows=rows, notes=["All choices of a protocol: crossplace list protocols NAME."])
+
+
+def _protocol(name: str) -> str:
+    """The choices that define a protocol; selections by what they leave out."""
+    if name not in PROTOCOLS:
+        raise CrossplaceError(unknown("protocol", name, sorted(PROTOCOLS)))
+    found = PROTOCOLS[name]
+    return "\n".join([name, *(f"{f.name}: {_words(getattr(found, f.name))}" for f in fields(found)[1:])])
 
 
 def _words(value: Any) -> str:
-    """``value`` in one line; of a dataclass the fields that say something."""
+    """``value`` in one line; a dataclass by the fields that say something."""
     if is_dataclass(value):
         told = [(f.name, getattr(value, f.name)) for f in fields(value)]
         return f"({', '.join(f'{name} {_words(part)}' for name, part in told if part not in (None, (), (0, None)))})"
@@ -86,20 +142,28 @@ def _words(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def perturbations() -> str:
-    """Every perturbation with what it changes and its five severities."""
-    return "\n\n".join(
-        f"{name}\n  title: {p.title}\n  modality: {p.modality}\n"
-        f"  severity 1 to 5: {', '.join(f'{value:g}' for value in p.values)} {p.unit}"
+def _perturbations() -> Table:
+    columns = [Column(name=name) for name in ("perturbation", "what is changed", "of", "severity 1 to 5", "unit")]
+    rows: list[list[Cell]] = [
+        [text(name), text(p.title), text(f"{p.modality}s"), text(" ".join(f"{v:g}" for v in p.values)), text(p.unit)]
         for name, p in PERTURBATIONS.items()
-    )
+    ]
+    return Table(columns=columns, rows=rows)
 
 
-LISTINGS: dict[str, Callable[[], str]] = {
-    "methods": methods,
-    "presets": presets,
-    "variants": variants,
-    "datasets": datasets,
-    "protocols": protocols,
-    "perturbations": perturbations,
+def _figures() -> Table:
+    rows = [[text(name), text(figure.title)] for name, figure in FIGURES.items()]
+    note = "Draw a figure of a dataset: crossplace data stats DATASET --figure NAME."
+    return Table(columns=[Column(name="figure"), Column(name="what it shows")], rows=rows, notes=[note])
+
+
+LISTINGS: dict[str, Listing] = {
+    "methods": Listing(table=_methods, about=_method),
+    "presets": Listing(table=_presets),
+    "variants": Listing(table=_variants),
+    "datasets": Listing(table=_datasets, about=_dataset),
+    "protocols": Listing(table=_protocols, about=_protocol),
+    "perturbations": Listing(table=_perturbations),
+    "figures": Listing(table=_figures),
 }
+"""Everything that can be listed."""

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy import ndarray
 
 from benchmark.console import track
 from benchmark.frames.loading import batch_loader
-from benchmark.records.schema import CostRecord, TimingRecord
+from benchmark.records.schema import CostNumber, CostRecord, TimingRecord
 from datasets.base import Modality
 from datasets.prepared import PreparedDataset
 from methods.base import Method
@@ -21,6 +22,43 @@ from methods.batch import Batch
 
 N_SAMPLES, N_WARM_UP = 30, 5
 MIB = 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What was measured of a method, from which the numbers of its cost follow."""
+
+    method: Method
+    timings: dict[Modality, TimingRecord | None]
+    peak_mib: float
+
+    def total_ms(self, modality: Modality) -> float | None:
+        """Median time of one image or cloud, preprocessing and network; none where none was timed."""
+        timing = self.timings[modality]
+        return timing.total_ms if timing else None
+
+    @property
+    def bytes_per_place(self) -> int:
+        """What a map keeps of one place, of the modality that has more."""
+        return max(self.method.bytes_per_place(modality) for modality in self.timings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """One number of the cost."""
+
+    unit: str
+    value: Callable[[Measured], float | None]
+    """The number, or none where it cannot be had."""
+
+
+COSTS: dict[str, Cost] = {
+    "image": Cost(unit="ms", value=lambda m: m.total_ms("image")),
+    "cloud": Cost(unit="ms", value=lambda m: m.total_ms("cloud")),
+    "peak": Cost(unit="MiB", value=lambda m: m.peak_mib),
+    "place": Cost(unit="KiB", value=lambda m: m.bytes_per_place / 1024),
+}
+"""What is recorded of a method's cost and shown in the cost table, by name: a new number is a new line."""
 
 
 def measure(method: Method, dataset: PreparedDataset, rows: Int[ndarray, " n"]) -> CostRecord:
@@ -46,18 +84,21 @@ def measure(method: Method, dataset: PreparedDataset, rows: Int[ndarray, " n"]) 
                 for batch in track(loader, f"time {modality}s", len(batches))
             ][N_WARM_UP:]
             timings[modality] = _summary(samples) if samples else None
+    measured = Measured(method=method, timings=timings, peak_mib=peak.mib())
+    values = {name: (cost.value(measured), cost.unit) for name, cost in COSTS.items()}
     return CostRecord(
         image=timings["image"],
         cloud=timings["cloud"],
         parameters=sum(p.numel() for p in method.parameters()),
-        peak_mib=peak.mib(),
+        peak_mib=measured.peak_mib,
         peak_of=peak.what,
-        descriptor_bytes=max(map(method.bytes_per_place, steps)),
+        descriptor_bytes=measured.bytes_per_place,
+        numbers={n: CostNumber(value=value, unit=unit) for n, (value, unit) in values.items() if value is not None},
     )
 
 
 def _spread(rows: Int[ndarray, " n"]) -> Int[ndarray, " k"]:
-    """As many of ``rows`` as are timed, some twice if there are fewer; none of none."""
+    """``N_WARM_UP + N_SAMPLES`` rows, evenly spaced; repeated if there are fewer, empty if ``rows`` is empty."""
     return rows[np.linspace(0, len(rows) - 1, N_WARM_UP + N_SAMPLES).astype(int)] if len(rows) else rows
 
 
@@ -74,13 +115,13 @@ def _time_once(
         return time.perf_counter()
 
     started = now()
-    for mark in marks[:1]:
-        mark.record()
+    if marks:
+        marks[0].record()
     inputs = prepare(batch)
     prepared = now()
     encode(inputs)
-    for mark in marks[1:]:
-        mark.record()
+    if marks:
+        marks[1].record()
     done = now()
     events_ms = marks[0].elapsed_time(marks[1]) if on_gpu else None
     return (prepared - started) * 1e3, (done - prepared) * 1e3, events_ms

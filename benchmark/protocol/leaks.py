@@ -1,13 +1,11 @@
 """How far test places are from the places that were trained on: what a recall number may owe to memory."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 from scipy.spatial import cKDTree
-from tabulate import tabulate
 
 from benchmark.protocol.selection import select
 from datasets.base import Frames, Protocol
@@ -88,24 +86,3 @@ def leak_warnings(frames: Frames, protocol: Protocol) -> list[str]:
         f"leak: within {protocol.split.positive_m:g} m of a place that the protocol trains on are {' and '.join(parts)}"
         f" (crossplace protocol leaks {protocol.name})"
     ]
-
-
-def describe(leaks: Sequence[Leak], protocol: Protocol) -> str:
-    """The leaks as a table for people."""
-    split = protocol.split
-    rows = [
-        [
-            f"{leak.test} ({leak.n_test})",
-            f"{leak.other} ({leak.n_other})",
-            leak.n_shared,
-            leak.n_within_positive,
-            leak.n_within_negative,
-            leak.n_elsewhere,
-            *leak.quantiles_m,
-        ]
-        for leak in leaks
-    ]
-    within = [f"≤ {radius_m:g} m" for radius_m in (split.positive_m, split.negative_m)]
-    headers = ["test frames", "nearest frame of", "the same", *within, "other world"]
-    headers += ["least m", *(f"{100 * q:g} % m" for q in QUANTILES[1:-1]), "most m"]
-    return tabulate(rows, headers=headers, tablefmt="github", floatfmt=".1f")

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy import ndarray
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator, model_validator
 
 from benchmark.evaluation.metrics import Recall
 from datasets.base import Modality, Protocol
@@ -85,6 +85,13 @@ class TimingRecord(_Model):
     n_samples: int
 
 
+class CostNumber(_Model):
+    """One number of the cost, with its unit."""
+
+    value: float
+    unit: str
+
+
 class CostRecord(_Model):
     """What a method costs on the machine named in ``environment``."""
 
@@ -95,7 +102,21 @@ class CostRecord(_Model):
     """Most memory held while encoding: allocated on the GPU, resident in the process on a CPU."""
     peak_of: str
     descriptor_bytes: int
-    """What a map keeps of one place: all descriptors and views as float32, of the modality that has more."""
+    """Bytes that a map keeps of one place: all descriptors and views as float32, of the modality that has more."""
+    numbers: dict[str, CostNumber] = {}
+    """What tables show, by name. Since schema 1.2; older records get it from their other fields."""
+
+    @model_validator(mode="after")
+    def _named(self) -> "CostRecord":
+        if not self.numbers:
+            found = {
+                "image": (self.image and self.image.total_ms, "ms"),
+                "cloud": (self.cloud and self.cloud.total_ms, "ms"),
+                "peak": (self.peak_mib, "MiB"),
+                "place": (self.descriptor_bytes / 1024, "KiB"),
+            }
+            self.numbers = {name: CostNumber(value=v, unit=unit) for name, (v, unit) in found.items() if v is not None}
+        return self
 
 
 Origin = Literal["shipped", "trained", "given", "untrained", "nothing to train", "ranker", "foreign"]

@@ -3,39 +3,38 @@
 import csv
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 from tabulate import tabulate
 
-from benchmark.report.table import Cell, Column, Table, parts
+from benchmark.report.table import Table, parts
 
 UNBOUNDED = 120
 """Columns that are assumed where the output is no terminal."""
 GAP = 2
-"""Columns between two columns of a table."""
-WIDEST_WORDS = 40
-"""A column of words is wrapped beyond this width, if the table is too wide."""
-
-Texts = list[list[tuple[str, str]]]
-"""Rows of cells, each as what it says and what stands below it."""
+"""Columns between two columns of a table: one of padding and one that rich draws a divider into."""
 
 
 def screen(table: Table, width: int | None = None) -> str:
     """The table for a terminal of ``width`` columns (default: this one's): no number and no name is ever cut.
 
-    Where a row does not fit, intervals go below their numbers; where that does not suffice either, the columns are
-    divided into several tables below each other.
+    Where a row does not fit, intervals go below their numbers and words are wrapped. Where that does not suffice
+    either, the columns are divided into several tables below each other.
     """
-    width = width or _terminal_width()
-    texts = [[parts(cell, column) for cell, column in zip(row, table.columns, strict=True)] for row in table.rows]
-    headings = [column.heading for column in table.columns]
-    for lines in (_one_line, _two_lines):
-        if _total(widths := _widths(headings, texts, lines)) <= width:
-            return _drawn(table, [range(len(headings))], headings, texts, lines, widths, width)
-    blocks = _blocks(widths, width)
-    return _drawn(table, blocks, headings, texts, _two_lines, widths, width)
+    width = width or terminal_width()
+    in_one_line = [_Drawn.of(table, number, _one_line) for number in range(len(table.columns))]
+    in_two_lines = [_Drawn.of(table, number, _two_lines) for number in range(len(table.columns))]
+    if sum(column.most + GAP for column in in_one_line) <= width + GAP:
+        blocks = [in_one_line]
+    else:
+        blocks = _blocks(in_two_lines, width + GAP)
+    title = paragraphs([table.title], width) if table.title else ""
+    return title + "\n".join(_drawn(block, width) for block in blocks) + paragraphs(table.notes, width)
 
 
 def markdown(table: Table) -> str:
@@ -83,9 +82,40 @@ def _two_lines(texts: tuple[str, str]) -> str:
     return "\n".join(filter(None, texts))
 
 
-def _terminal_width() -> int:
+def paragraphs(lines: Sequence[str], width: int | None = None) -> str:
+    """Lines of text, wrapped between words at ``width`` columns (default: this terminal's)."""
+    width = width or terminal_width()
+    return "".join(_printed(Text(line), width) if _longest_line(line) > width else f"{line}\n" for line in lines)
+
+
+def terminal_width() -> int:
+    """Columns of this terminal; 120 where the output is none."""
     console = Console()
     return console.width if console.is_terminal else UNBOUNDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Drawn:
+    """A column as text, with the room that it needs."""
+
+    heading: str
+    cells: list[str]
+    is_words: bool
+    least: int
+    """Width at which no number, no name and no word is broken."""
+    most: int
+    """Width at which nothing is wrapped."""
+
+    @classmethod
+    def of(cls, table: Table, number: int, lines: Callable[[tuple[str, str]], str]) -> "_Drawn":
+        column = table.columns[number]
+        texts = [parts(row[number], column) for row in table.rows]
+        cells, is_words = [lines(pair) for pair in texts], _is_words(table, number)
+        most = max(map(_longest_line, [column.heading, *cells]))
+        names = [_longest_line(words) for words, _ in texts] if number == 0 else []
+        words = [_longest_word(text) for text in [column.heading, *cells]]
+        least = max([*names, *words]) if is_words else max([most, *words])
+        return cls(heading=column.heading, cells=cells, is_words=is_words, least=least, most=most)
 
 
 def _longest_line(text: str) -> int:
@@ -96,69 +126,35 @@ def _longest_word(text: str) -> int:
     return max((len(word) for word in text.split()), default=0)
 
 
-def _widths(headings: Sequence[str], texts: Texts, lines: Callable[[tuple[str, str]], str]) -> list[int]:
-    """Columns that each column of the table needs so that nothing in it is wrapped."""
-    cells = [[lines(row[i]) for row in texts] for i in range(len(headings))]
-    longest = [max([_longest_word(h), *map(_longest_line, column)]) for h, column in zip(headings, cells, strict=True)]
-    if lines is _one_line:
-        return longest
-    # Words may be wrapped between words, numbers and names not.
-    return [
-        min(width, max([WIDEST_WORDS, *(_longest_word(cell) for cell in column)]))
-        for width, column in zip(longest, cells, strict=True)
-    ]
-
-
-def _total(widths: Sequence[int]) -> int:
-    return sum(widths) + GAP * len(widths)
-
-
-def _blocks(widths: Sequence[int], width: int) -> list[list[int]]:
-    """Column numbers of tables that fit: each begins with the first column, which names the rows."""
-    blocks = [[0]]
-    for number in range(1, len(widths)):
-        if len(blocks[-1]) > 1 and _total([widths[i] for i in [*blocks[-1], number]]) > width:
-            blocks.append([0])
-        blocks[-1].append(number)
-    return blocks
-
-
 def _is_words(table: Table, number: int) -> bool:
     return number == 0 or any(row[number].words for row in table.rows)
 
 
-def _drawn(
-    table: Table,
-    blocks: Sequence[Sequence[int]],
-    headings: Sequence[str],
-    texts: Texts,
-    lines: Callable[[tuple[str, str]], str],
-    widths: Sequence[int],
-    width: int,
-) -> str:
-    console = Console(width=width, file=io.StringIO(), color_system=None, highlight=False)
-    if table.title:
-        console.print(table.title, markup=False)
-    for block in blocks:
-        drawn = RichTable(box=box.SIMPLE_HEAD, padding=(0, GAP, 0, 0), pad_edge=False, show_edge=False)
-        for i in block:
-            justify = "left" if _is_words(table, i) else "right"
-            most = (
-                widths[i] if justify == "right" else max(width - _total([widths[j] for j in block if j != i]) - GAP, 8)
-            )
-            drawn.add_column(
-                headings[i], justify=justify, overflow="fold", min_width=min(widths[i], most), max_width=most
-            )
-        for row in texts:
-            drawn.add_row(*(lines(row[i]) for i in block))
-        console.print(drawn, markup=False)
-    for note in table.notes:
-        console.print(note, markup=False)
-    file = console.file
-    assert isinstance(file, io.StringIO)
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+def _blocks(columns: Sequence[_Drawn], width: int) -> list[list[_Drawn]]:
+    """Tables that fit into ``width``: each begins with the first column, which names the rows."""
+    blocks = [[columns[0]]]
+    for column in columns[1:]:
+        if len(blocks[-1]) > 1 and sum(c.least + GAP for c in [*blocks[-1], column]) > width:
+            blocks.append([columns[0]])
+        blocks[-1].append(column)
+    return blocks
 
 
-def cell_texts(row: Sequence[Cell], columns: Sequence[Column]) -> list[str]:
-    """The cells of a row, each in one line."""
-    return [_one_line(parts(cell, column)) for cell, column in zip(row, columns, strict=True)]
+def _drawn(columns: Sequence[_Drawn], width: int) -> str:
+    """One table; what is left of ``width`` goes to the columns of words, from the first one on."""
+    left = width - sum(column.least + GAP for column in columns) + GAP
+    drawn = RichTable(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
+    for column in columns:
+        more = max(min(column.most - column.least, left), 0) if column.is_words else 0
+        left -= more
+        justify: Literal["left", "right"] = "left" if column.is_words else "right"
+        drawn.add_column(column.heading, justify=justify, overflow="fold", width=column.least + more)
+    for row in zip(*(column.cells for column in columns), strict=True):
+        drawn.add_row(*map(Text, row))
+    return _printed(drawn, max(width, sum(column.least + GAP for column in columns)))
+
+
+def _printed(what: RichTable | Text, width: int) -> str:
+    file = io.StringIO()
+    Console(width=width, file=file, color_system=None).print(what)
+    return "\n".join(line.rstrip() for line in file.getvalue().rstrip("\n").split("\n")) + "\n"

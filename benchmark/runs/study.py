@@ -2,21 +2,20 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.keys import key_of
-from benchmark.records.comparison import recall_difference
+from benchmark.records.comparison import differences
 from benchmark.records.schema import Result
-from benchmark.records.study import BASE, STUDY, LineRecord, StudyRecord, study_table
+from benchmark.records.study import BASE, STUDY, LineRecord, StudyRecord
 from benchmark.registry import METHODS
-from benchmark.report.tables import Row, marks
+from benchmark.report.tables import marks
 from benchmark.request import Request
-from benchmark.runs.bench import Bench
-from benchmark.training.configuring import planned_share
+from benchmark.runs.plan import Plan
 from datasets.errors import CrossplaceError, unknown
-from datasets.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +30,7 @@ class Line:
     """Empty for the line that all others are compared with."""
     name: str
     request: Request
+    """What is run."""
     by_default: bool = True
     """Whether it runs without being named."""
 
@@ -41,20 +41,20 @@ def ablation(request: Request) -> list[Line]:
     With the preset ``quick``, those too costly for a CPU run only if they are named. Shipped weights, which may come
     from another machine, are left alone, so that all lines share their stages with the unchanged method.
     """
-    if request.checkpoint:
+    if request.method.checkpoint:
         raise CrossplaceError("an ablation trains every line anew; leave --checkpoint out")
-    base = Line(question="", name=BASE, request=replace(request, retrain=True))
+    base = Line(question="", name=BASE, request=request.changed(retrain=True))
     lines = [
         Line(
             question=variant.question,
             name=name,
-            request=replace(base.request, variant="+".join(filter(None, [request.variant, name]))),
-            by_default=variant.is_cheap or request.preset != "quick",
+            request=base.request.changed(variant="+".join(filter(None, [request.method.variant, name]))),
+            by_default=variant.is_cheap or request.method.preset != "quick",
         )
-        for name, variant in METHODS.get(request.method).variants.items()
+        for name, variant in METHODS.get(request.method.name).variants.items()
     ]
-    unchanged = Bench(base.request).config
-    return [base, *(line for line in lines if Bench(line.request).config != unchanged)]
+    unchanged = Plan(base.request).declared.identity
+    return [base, *(line for line in lines if Plan(line.request).declared.identity != unchanged)]
 
 
 def robustness(request: Request) -> list[Line]:
@@ -63,7 +63,7 @@ def robustness(request: Request) -> list[Line]:
         Line(
             question=f"{kind.title} ({kind.unit})",
             name=f"{name} {value:g}",
-            request=replace(request, perturb=name, severity=severity),
+            request=request.changed(perturb=name, severity=severity),
         )
         for name, kind in PERTURBATIONS.items()
         for severity, value in zip(SEVERITIES, kind.values, strict=True)
@@ -78,11 +78,12 @@ STUDIES: dict[str, Callable[[Request], list[Line]]] = {"ablation": ablation, "ro
 def lines_of(name: str, request: Request, only: Sequence[str] = ()) -> list[Line]:
     """The lines of the study called ``name``, first the one that all others are compared with.
 
-    ``only`` names lines, or questions whose affordable lines, to run; none: all that are affordable.
+    ``only``: names of lines to run, or questions, then those of their lines that are affordable. Empty: all
+    affordable lines.
     """
     if name not in STUDIES:
         raise CrossplaceError(unknown("study", name, list(STUDIES)))
-    if request.perturb is not None:
+    if request.perturbation.perturb is not None:
         raise CrossplaceError("a study compares with frames as they were recorded; leave --perturb out")
     base, *others = STUDIES[name](request)
     for word in only:
@@ -95,8 +96,8 @@ def lines_of(name: str, request: Request, only: Sequence[str] = ()) -> list[Line
     return [base, *filter(is_wanted, others)]
 
 
-def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[str] = ()) -> str:
-    """Run the lines of a study (:func:`lines_of`) with every seed, store the record; returns the table as text.
+def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[str] = ()) -> tuple[StudyRecord, Path]:
+    """Run the lines of a study (:func:`lines_of`) with every seed; returns the stored record and its file.
 
     A line that fails stays in the table with its reason. Interrupted studies continue where they stopped: every run
     is cached like any other.
@@ -106,13 +107,14 @@ def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[
     if base.error:
         raise CrossplaceError(base.error)
     lines = [base, *(_run(line, seeds, base) for line in others)]
-    preset = "+".join(filter(None, [request.preset, request.variant]))
-    first = Result.read(request.runs / "results" / base.runs[0])
+    options, runs = request.method, request.machine.runs
+    preset = "+".join(filter(None, [options.preset, options.variant]))
+    first = Result.read(runs / "results" / base.runs[0])
     record = StudyRecord(
         study=name,
-        method=request.method,
+        method=options.name,
         preset=preset,
-        share_of_schedule=planned_share(METHODS.get(request.method), request),
+        share_of_schedule=Plan(request).declared.planned_share,
         dataset=first.dataset.name,
         is_real=first.dataset.is_real,
         protocol=f"{first.protocol['name']} v{first.protocol['version']}{marks(first.protocol)}",
@@ -121,45 +123,42 @@ def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[
         revision=str(first.harness.get("git_revision", "")),
         lines=lines,
     )
-    key = key_of(name, request.share, [line.runs for line in lines])
-    folder = request.runs / "studies" / f"{name}-{request.method}-{preset}-{first.dataset.name}-{key}"
-    write_atomically(folder / STUDY, (record.model_dump_json(indent=1) + "\n").encode())
-    return f"{study_table(record)}\n{folder / STUDY}"
+    key = key_of(name, options.share, [line.runs for line in lines])
+    path = runs / "studies" / f"{name}-{options.name}-{preset}-{first.dataset.name}-{key}" / STUDY
+    record.write(path)
+    return record, path
 
 
-def job(line: Line, seed: int) -> Bench:
-    """One run of a study."""
-    return Bench(replace(line.request, seed=seed), measured=False)
+def plan_of(line: Line, seed: int) -> Plan:
+    """The plan of one run of a study."""
+    return Plan(line.request.changed(seed=seed), measured=False)
 
 
 def _run(line: Line, seeds: Sequence[int], base: LineRecord | None) -> LineRecord:
+    from benchmark.runs.run import run
+
     found = LineRecord(question=line.question, name=line.name, runs=[], recall={}, difference={}, training_s=None)
     try:
         results = []
         for seed in seeds:
             log.info("study: %s, seed %d", line.name, seed)
-            results.append(job(line, seed).run()[0])
+            results.append(run(plan_of(line, seed))[0])
     except CrossplaceError as error:
         log.warning("study: %s failed: %s", line.name, error)
         return found.model_copy(update={"error": str(error)})
-    folder = line.request.runs / "results"
+    folder = line.request.machine.runs / "results"
     runs = [result.run_id for result in results]
     paths, against = [folder / run for run in runs], [folder / run for run in (base.runs if base else runs)]
-    difference = {}
-    for direction in results[0].directions:
-        change, interval = recall_difference(paths, against, direction)
-        difference[direction] = (change, interval.low, interval.high)
+    difference = {
+        direction: (change.value, change.interval.low, change.interval.high)
+        for direction, change in differences(paths, against).items()
+    }
     times = [sum(s["seconds"] for s in r.method.training["stages"].values()) for r in results if r.method.training]
     return found.model_copy(
         update={
             "runs": runs,
-            "recall": {d: [_headline(r, d) for r in results] for d in results[0].directions},
+            "recall": {d: [r.headline(d).recall_at[0] or 0.0 for r in results] for d in results[0].directions},
             "difference": difference,
             "training_s": sum(times) / len(times) if times else None,
         }
     )
-
-
-def _headline(result: Result, direction: str) -> float:
-    row = Row(result=result, direction=direction, record=result.directions[direction])
-    return row.headline.recall_at[0] or 0.0

@@ -1,4 +1,4 @@
-"""``--method all``: every registered method, each in a process of its own.
+"""Every method under one request, each in a process of its own.
 
 A method that fails, or whose process the system ends, is a hole in the table with its reason; all others go on. Memory
 is measured per process, so that no method's peak holds what another has left behind. Finished rows are found done.
@@ -7,7 +7,7 @@ is measured per process, so that no method's peak holds what another has left be
 import logging
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
@@ -15,41 +15,39 @@ from benchmark.console import configure_logging
 from benchmark.records.schema import Result
 from benchmark.registry import METHODS
 from benchmark.request import Request
-from benchmark.runs.bench import Bench
+from benchmark.runs.plan import Plan
 from datasets.errors import CrossplaceError
 
 log = logging.getLogger(__name__)
 
-ALL = "all"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep:
+class SweepOutcome:
     """What came of several methods under one request."""
 
     results: list[Result]
-    """Of the methods, then those of the trivial rankers."""
+    """Results of the methods, then those of the rankers that bound the table."""
     holes: dict[str, str]
     """Why there is no result, by method."""
 
 
-def run_sweep(request: Request, names: Sequence[str] = ()) -> Sweep:
+def run_sweep(request: Request, names: Sequence[str] = ()) -> SweepOutcome:
     """The rows of ``names`` (default: all registered methods), one after the other."""
     rows: list[Result] = []
-    trivial: list[Result] = []
+    bounds: list[Result] = []
     holes = {}
     for name in names or METHODS.names():
         log.info("method %s", name)
-        found = _in_its_own_process(replace(request, method=name))
+        found = _in_its_own_process(request.changed(method=name))
         if isinstance(found, str):
             log.warning("%s: %s", name, found)
             holes[name] = found
         else:
-            first, *trivial = found
+            first, *bounds = found
             rows.append(first)
     if not rows:
         raise CrossplaceError("no method has a result: " + "; ".join(f"{name}: {why}" for name, why in holes.items()))
-    return Sweep(results=[*rows, *trivial], holes=holes)
+    return SweepOutcome(results=[*rows, *bounds], holes=holes)
 
 
 def _in_its_own_process(request: Request) -> list[Result] | str:
@@ -73,7 +71,10 @@ def _in_its_own_process(request: Request) -> list[Result] | str:
 def _run(request: Request, sender: Connection) -> None:
     configure_logging()
     try:
-        sender.send(Bench(request).run())
+        plan = Plan(request)
+        from benchmark.runs.run import run
+
+        sender.send(run(plan))
     except CrossplaceError as error:
         sender.send(str(error))
     except Exception as error:  # a method's own fault must not take the others with it

@@ -5,14 +5,14 @@ import torch
 from safetensors.torch import load_file
 
 from benchmark.training import convert as module
-from benchmark.training.convert import FORMATS, convert
+from benchmark.training.convert import CONVERTERS, convert
 from datasets.errors import CrossplaceError
 
 
 @pytest.fixture(autouse=True)
 def doubling(monkeypatch: pytest.MonkeyPatch) -> None:
     """A format of one tensor a file, in place of a real one."""
-    monkeypatch.setitem(FORMATS, "twice", f"{__name__}:twice")
+    monkeypatch.setitem(CONVERTERS, "twice", f"{__name__}:twice")
     monkeypatch.setattr(module.importlib, "import_module", lambda _: Formats)
 
 

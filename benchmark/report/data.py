@@ -1,0 +1,66 @@
+"""Tables of data: what a prepared dataset holds, and how near its test places are to its training places."""
+
+from collections.abc import Sequence
+
+from benchmark.protocol.leaks import QUANTILES, Leak
+from benchmark.report.table import Cell, Column, Table, number, text
+from datasets.base import Protocol
+from datasets.prepared import PreparedDataset
+from datasets.summary import summarise
+
+
+def summary_table(dataset: PreparedDataset) -> Table:
+    """A row a traversal."""
+    columns = [
+        Column(name="traversal"),
+        Column(name="condition"),
+        Column(name="frames", digits=0),
+        Column(name="length", unit="m"),
+        Column(name="time", unit="min"),
+        Column(name="revisits", digits=0),
+        Column(name="points per cloud", digits=0),
+        Column(name="image"),
+    ]
+    rows = [
+        [
+            text(s.traversal),
+            text(s.condition),
+            number(s.frames),
+            number(s.length_m),
+            number(s.minutes),
+            number(s.revisits),
+            number(s.points_per_cloud),
+            text(s.image_size),
+        ]
+        for s in summarise(dataset)
+    ]
+    counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in dataset.counts.items())
+    return Table(columns=columns, rows=rows, notes=[f"{len(dataset.frames):,} frames; {counts}"])
+
+
+def leak_table(leaks: Sequence[Leak], protocol: Protocol) -> Table:
+    """A row for each kind of test frames beside each other part of the data."""
+    split = protocol.split
+    within = [f"≤ {radius_m:g} m" for radius_m in (split.positive_m, split.negative_m)]
+    distances = ["least", *(f"{100 * q:g} %" for q in QUANTILES[1:-1]), "most"]
+    columns = [
+        Column(name="test frames"),
+        Column(name="nearest of"),
+        *(Column(name=name, digits=0) for name in ("the same", *within, "other world")),
+        *(Column(name=name, unit="m") for name in distances),
+    ]
+    rows = [
+        [
+            text(f"{leak.test} ({leak.n_test})"),
+            text(f"{leak.other} ({leak.n_other})"),
+            *map(number, (leak.n_shared, leak.n_within_positive, leak.n_within_negative, leak.n_elsewhere)),
+            *map(_metres, leak.quantiles_m),
+        ]
+        for leak in leaks
+    ]
+    note = "Distances in the plane, within one world, whatever the heading: to the nearest frame of the other part."
+    return Table(columns=columns, rows=rows, notes=[note])
+
+
+def _metres(value: float) -> Cell:
+    return Cell() if value != value else number(value)  # nan: nothing to measure to

@@ -1,0 +1,60 @@
+"""What the repository holds of its own results beside the tables: the leaderboard that travels, and the README's."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark.records.environment import REPOSITORY
+from benchmark.records.leaderboard import LEADERBOARD, write_leaderboard
+from benchmark.records.schema import Result
+from benchmark.report.formats import markdown
+from benchmark.report.table import Cell, Column, Table, number, text
+from benchmark.report.tables import FIRST, Comparison
+from datasets.files import write_atomically
+
+BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
+SHOWN = ("town", "image->cloud")
+"""Protocol and direction of the README's leaderboard."""
+
+
+def update_repository(results_folder: Path, groups: Sequence[Sequence[Result]]) -> list[Path]:
+    """Write leaderboard and README of this repository, if ``results_folder`` is its own; returns what was written."""
+    if results_folder.resolve() != REPOSITORY / "results":
+        return []
+    leaderboard, readme = REPOSITORY / "benchmark" / "records" / LEADERBOARD, REPOSITORY / "README.md"
+    write_leaderboard(groups, leaderboard)
+    write_atomically(readme, with_leaderboard(readme.read_text(), groups).encode())
+    return [leaderboard, readme]
+
+
+def with_leaderboard(document: str, groups: Sequence[Sequence[Result]]) -> str:
+    """``document`` with the table between its two markers written anew."""
+    before, _, rest = document.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{markdown(leaderboard_table(groups))}{END}{after}"
+
+
+def leaderboard_table(groups: Sequence[Sequence[Result]]) -> Table:
+    """Methods on the town in one direction, means over seeds, best first, and chance as the last row."""
+    protocol, direction = SHOWN
+    group = next(group for group in groups if group[0].protocol["name"] == protocol)
+    found = Comparison.of(merged_results(group), alone=True)
+    rows = [
+        [
+            text(f"`{entry.method}`"),
+            _percent(entry.recall[direction][FIRST], spread=len(entry.seeds) > 1),
+            _percent(entry.recall[direction]["R@5"]),
+            number(entry.cost["image"].value if "image" in entry.cost else None),
+            number(entry.cost["cloud"].value if "cloud" in entry.cost else None),
+        ]
+        for entry in found.entries
+    ]
+    chance = next(entry for entry in found.bounds if entry.method == "random")
+    rows.append([text("*chance*"), *(_percent(chance.recall[direction][m]) for m in (FIRST, "R@5")), Cell(), Cell()])
+    columns = [
+        Column(name="image→cloud, built-in town"),
+        Column(name="R@1 %, mean of 3 seeds"),
+        Column(name="R@5 %"),
+        Column(name="image", unit="ms"),
+        Column(name="cloud", unit="ms"),
+    ]
+    return Table(columns=columns, rows=rows)

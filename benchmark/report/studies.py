@@ -1,0 +1,75 @@
+"""Tables of studies: what each change is worth, question by question."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark.records.study import BASE, STUDY, LineRecord, StudyRecord
+from benchmark.report.formats import FORMATS
+from benchmark.report.table import Cell, Column, Table, number, text
+from benchmark.report.tables import stand_in_note
+from datasets.files import write_atomically
+
+
+def study_tables(record: StudyRecord) -> list[Table]:
+    """A table for each question: the unchanged method and the changes that answer it."""
+    directions = list(record.lines[0].recall)
+    arrows = [direction.replace("->", "→") for direction in directions]
+    columns = [
+        Column(name="change"),
+        *map(_plain, arrows),
+        Column(name=f"Δ {arrows[0]} [95 %]", is_signed=True),
+        Column(name="training", unit="s", digits=0),
+    ]
+    questions = dict.fromkeys(line.question for line in record.lines[1:])
+    return [
+        Table(
+            title=question,
+            columns=columns,
+            rows=[_cells(line, directions) for line in record.lines if line.question in ("", question)],
+        )
+        for question in questions
+    ]
+
+
+def study_text(record: StudyRecord, form: str = "md") -> str:
+    """The study as a section: title, tables and how to read them."""
+    share = "" if record.share_of_schedule >= 1 else f", {100 * record.share_of_schedule:.0f} % of the schedule"
+    what = f"{record.study}: {record.method} ({record.preset}{share})"
+    title = f"## {what} · {record.dataset} · {record.protocol}{stand_in_note(record.is_real)}"
+    notes = (
+        f"Recall@1 in %, mean over seeds {', '.join(map(str, record.seeds))} ± standard deviation between seeds. "
+        "Δ: percentage points against the unchanged method, with the paired 95 % interval over map blocks of 50 m, "
+        f"which does not hold the spread between seeds. {record.machine}."
+    )
+    return "\n".join([f"{title}\n", *map(FORMATS[form], study_tables(record)), notes]) + "\n"
+
+
+def write_study_tables(results_folder: Path) -> list[StudyRecord]:
+    """Write ``tables/studies.md`` from every published study; returns the studies."""
+    records = [StudyRecord.read(path) for path in sorted(results_folder.rglob(STUDY))]
+    header = "# Studies\n\nWritten by `crossplace tables` from the studies beside it; do not edit.\n\n"
+    content = header + ("\n".join(map(study_text, records)) or "No studies yet.\n")
+    write_atomically(results_folder / "tables" / "studies.md", content.encode())
+    return records
+
+
+def _plain(name: str) -> Column:
+    return Column(name=name)
+
+
+def _cells(line: LineRecord, directions: Sequence[str]) -> list[Cell]:
+    if line.error:
+        return [text(line.name), text(f"failed: {line.error}"), *[Cell()] * (len(directions) + 1)]
+    recalls = [_mean(line.recall[d]) if d in line.recall else Cell() for d in directions]
+    delta = Cell()
+    if directions[0] in line.difference and line.name != BASE:
+        change, low, high = (100 * value for value in line.difference[directions[0]])
+        delta = Cell(value=change, low=low, high=high)
+    return [text(line.name), *recalls, delta, number(line.training_s)]
+
+
+def _mean(values: Sequence[float]) -> Cell:
+    """Mean of the seeds in percent, with the standard deviation between them."""
+    mean = sum(values) / len(values)
+    deviation = (sum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1)) ** 0.5
+    return Cell(value=100 * mean, under=f"± {100 * deviation:.1f}" if len(values) > 1 else "")
