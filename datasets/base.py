@@ -14,6 +14,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from pydantic import PositiveFloat, PositiveInt
+
+from datasets.transforms import RigidTransform
 
 Modality = Literal["image", "cloud"]
 DistanceKind = Literal["l2", "cosine", "dot"]
@@ -28,12 +31,12 @@ class Intrinsics:
     ``[i, i + 1)``. Readers of calibrations that put 0 at the centre of the first pixel add one half.
     """
 
-    fx: float
-    fy: float
+    fx: PositiveFloat
+    fy: PositiveFloat
     cx: float
     cy: float
-    width: int
-    height: int
+    width: PositiveInt
+    height: PositiveInt
 
     def fractions(self) -> Float[ndarray, "4"]:
         """``(fx, fy, cx, cy)`` in units of image width (x) and height (y): unchanged by any resize."""
@@ -50,10 +53,10 @@ class Intrinsics:
 class Lidar:
     """What kind of sensor made the clouds."""
 
-    beams: int
+    beams: PositiveInt
     vertical_fov_deg: tuple[float, float]
     """Lowest and highest beam, degrees above the horizon."""
-    max_range_m: float
+    max_range_m: PositiveFloat
     form: Literal["scan", "submap"]
     """One revolution, or several sweeps accumulated with poses."""
 
@@ -73,7 +76,7 @@ class Frame:
     image: str
     cloud: str
     intrinsics: Intrinsics | None
-    camera_from_lidar: Float[ndarray, "4 4"] | None
+    camera_from_lidar: RigidTransform | None
     lidar: Lidar | None
 
 
@@ -87,9 +90,9 @@ class Traversal:
     georeferenced: bool
     """Whether east and north of its world are those of the earth; which traversals share a map, ``world`` says."""
     intrinsics: Intrinsics | None
-    camera_from_lidar: Float[ndarray, "4 4"] | None
+    camera_from_lidar: RigidTransform | None
     lidar: Lidar | None
-    mercator_scale: float | None = None
+    mercator_scale: PositiveFloat | None = None
     """Of the map that ``Frames.mercator_m`` is on: the cosine of the latitude at which a metre on it is a metre."""
 
 

@@ -10,17 +10,22 @@ import math
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy import ndarray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from datasets.errors import CrossplaceError
 
 log = logging.getLogger(__name__)
+
+Kind = TypeVar("Kind")
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, revalidate_instances="always")
+"""The pydantic configuration of files in which every key must be known."""
 
 ELSEWHERE = "choose another folder (--runs, --results, $CROSSPLACE_DATA)"
 REMEDIES = {
@@ -154,6 +159,42 @@ def unsealed(content: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _seal_of(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_as(path: Path, kind: type[Kind], remedy: str, refuse: Callable[[Any], str] = lambda _: "") -> Kind:
+    """The JSON object in ``path`` as ``kind``, a dataclass or a pydantic model, checked in every way that there is.
+
+    The file must be strict JSON (:func:`read_json`), and its seal must fit if it has one (:func:`unsealed`). ``kind``
+    itself says whether unknown keys are allowed. ``refuse`` sees the parsed content before it is validated, for example
+    to look at its ``schema_version``. It returns what is wrong, or the empty string.
+
+    Raises:
+        CrossplaceError: ``path: where.in.file: what; remedy``, for the first fault that was found.
+    """
+    try:
+        content = read_json(path)
+        fault = refuse(content)
+        if not fault and not isinstance(content, dict):
+            fault = f"expected an object, found {type(content).__name__}"
+        if fault:
+            raise CrossplaceError(f"{path}: {fault}")
+        return TypeAdapter(kind).validate_python(unsealed(content, path))
+    except ValidationError as error:
+        raise CrossplaceError(f"{path}: {first_fault(error)}; {remedy}") from error
+    except CrossplaceError as error:
+        joint = ", or" if isinstance(error.__cause__, OSError) else ";"  # what the system refuses has a remedy already
+        raise CrossplaceError(f"{error}{joint} {remedy}") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first fault that pydantic found, in words: ``where.in.file: what``, or what alone if all of it is wrong."""
+    first = error.errors(include_url=False)[0]
+    what = first["msg"]
+    if first["type"] == "value_error":  # without pydantic's own words before it
+        what = str(first["ctx"]["error"])
+    if first["type"] == "unexpected_keyword_argument":  # a dataclass says it in other words than a model
+        what = "Extra inputs are not permitted"
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), what]))
 
 
 # --- one process at a time -----------------------------------------------------------------------

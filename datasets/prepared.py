@@ -8,71 +8,53 @@ describes every column and key for people who bring their own data.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator
 from scipy.spatial.transform import Rotation
 
-from datasets.base import Frame, Frames, Intrinsics, Lidar, Traversal
+from datasets.base import Frame, Frames, Traversal
 from datasets.errors import CrossplaceError
-from datasets.files import read_json, sha256_of, write_atomically
+from datasets.files import STRICT, read_as, sha256_of, write_atomically
 from datasets.readers import read_image, read_points
 
-COLUMNS = [
-    *("frame_id", "traversal", "world", "timestamp_ns", "east_m", "north_m", "up_m"),
-    *("qw", "qx", "qy", "qz", "yaw_rad", "image", "cloud"),
-]
+POSITION = ["east_m", "north_m", "up_m"]
+ROTATION = ["qw", "qx", "qy", "qz"]
+COLUMNS = ["frame_id", "traversal", "world", "timestamp_ns", *POSITION, *ROTATION, "yaw_rad", "image", "cloud"]
 MERCATOR_COLUMNS = ["mercator_east_m", "mercator_north_m"]
-"""Optional; empty where a frame's is not known."""
+"""Optional columns; a line is empty in both where the frame's position is not known."""
 SCHEMA = 1
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+def _named(traversals: Any) -> Any:
+    """Described traversals, each with the name that it is described under."""
+    if not isinstance(traversals, dict):
+        return traversals
+    for key, described in traversals.items():
+        if isinstance(described, dict) and "name" in described:
+            raise ValueError(f"{key}.name: not permitted, the key is the name")
+    return {k: {**v, "name": k} if isinstance(v, dict) else v for k, v in traversals.items()}
 
 
-class _IntrinsicsFile(_Strict):
-    fx: PositiveFloat
-    fy: PositiveFloat
-    cx: float
-    cy: float
-    width: PositiveInt
-    height: PositiveInt
+class _DatasetFile(BaseModel):
+    model_config = STRICT
 
-
-class _LidarFile(_Strict):
-    beams: PositiveInt
-    vertical_fov_deg: tuple[float, float]
-    max_range_m: PositiveFloat
-    form: Literal["scan", "submap"]
-
-
-class _TraversalFile(_Strict):
-    condition: str
-    georeferenced: bool
-    intrinsics: _IntrinsicsFile | None
-    camera_from_lidar: list[list[float]] | None
-    lidar: _LidarFile | None
-    mercator_scale: PositiveFloat | None = None
-
-
-class _DatasetFile(_Strict):
     schema_version: int
     name: str
     version: int
     options: dict[str, Any]
     root: str
     fingerprint: str
-    traversals: dict[str, _TraversalFile]
+    traversals: Annotated[dict[str, Traversal], BeforeValidator(_named)]
     counts: dict[str, int]
     frames_sha256: str | None = None
-    """Of ``frames.csv``; none in a folder that a person wrote."""
+    """SHA-256 of ``frames.csv``; missing in a folder that a person wrote."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +85,7 @@ class PreparedDataset:
             folder=folder,
             root=root if root.is_absolute() else folder / root,
             fingerprint=described.fingerprint,
-            traversals={n: _traversal(n, t, folder / "dataset.json") for n, t in described.traversals.items()},
+            traversals=described.traversals,
             counts=described.counts,
             frames=_read_frames(folder / "frames.csv"),
         )
@@ -175,8 +157,8 @@ def write_prepared(
             "traversal": frames.traversal,
             "world": frames.world,
             "timestamp_ns": frames.timestamp_ns,
-            **dict(zip(("east_m", "north_m", "up_m"), frames.position_m.T, strict=True)),
-            **dict(zip(("qw", "qx", "qy", "qz"), frames.quaternion_wxyz.T, strict=True)),
+            **dict(zip(POSITION, frames.position_m.T, strict=True)),
+            **dict(zip(ROTATION, frames.quaternion_wxyz.T, strict=True)),
             "yaw_rad": frames.yaw_rad,
             "image": frames.image,
             "cloud": frames.cloud,
@@ -194,11 +176,12 @@ def write_prepared(
         options=json.loads(json.dumps(options)),
         root=str(root),
         fingerprint=fingerprint,
-        traversals={t.name: _traversal_file(t) for t in traversals},
+        traversals={t.name: t for t in traversals},
         counts=counts,
         frames_sha256=sha256_of(folder / "frames.csv"),
     )
-    write_atomically(folder / "dataset.json", described.model_dump_json(indent=1).encode())
+    content = described.model_dump_json(indent=1, exclude={"traversals": {"__all__": {"name"}}})
+    write_atomically(folder / "dataset.json", content.encode())
 
 
 def make_fingerprint(name: str, version: int, options: dict[str, Any], listing: list[str]) -> str:
@@ -245,15 +228,12 @@ def frames_at(
 def _read_description(path: Path) -> _DatasetFile:
     if not path.is_file():
         raise CrossplaceError(f"{path.parent}: no dataset.json here, so this is no (completely) prepared dataset")
-    try:
-        raw = read_json(path)
-        found = raw.get("schema_version") if isinstance(raw, dict) else None
-        if found != SCHEMA:
-            raise CrossplaceError(f"{path}: expected schema_version {SCHEMA}, found {found!r}")
-        return _DatasetFile.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise CrossplaceError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+    def other_schema(content: Any) -> str:
+        found = content.get("schema_version") if isinstance(content, dict) else None
+        return "" if found == SCHEMA else f"expected schema_version {SCHEMA}, found {found!r}"
+
+    return read_as(path, _DatasetFile, "mend it (docs/prepared-form.md) or prepare the dataset again", other_schema)
 
 
 def _read_frames(path: Path) -> Frames:
@@ -294,8 +274,8 @@ def _read_frames(path: Path) -> Frames:
     return Frames(
         **strings,
         timestamp_ns=timestamps,
-        position_m=numbers(["east_m", "north_m", "up_m"]),
-        quaternion_wxyz=numbers(["qw", "qx", "qy", "qz"]),
+        position_m=numbers(POSITION),
+        quaternion_wxyz=numbers(ROTATION),
         yaw_rad=numbers(["yaw_rad"])[:, 0],
         mercator_m=numbers(MERCATOR_COLUMNS, or_empty=True) if set(MERCATOR_COLUMNS) & set(table.columns) else None,
     )
@@ -328,42 +308,3 @@ def _check_frames(frames: Frames, described: list[str], path: Path) -> None:
                 f"{path}: line {line}: {fault} the frame before in traversal {name!r}; expected each traversal in the "
                 "order of its timestamps, each of them once: sort the lines, remove repeated ones"
             )
-
-
-def _traversal(name: str, described: _TraversalFile, path: Path) -> Traversal:
-    k, lidar, matrix = described.intrinsics, described.lidar, described.camera_from_lidar
-    rigid = None if matrix is None else check_rigid(_rectangular(matrix), f"{path}: traversal {name!r}")
-    return Traversal(
-        name=name,
-        condition=described.condition,
-        georeferenced=described.georeferenced,
-        intrinsics=None if k is None else Intrinsics(**k.model_dump()),
-        camera_from_lidar=rigid,
-        lidar=None if lidar is None else Lidar(**lidar.model_dump()),
-        mercator_scale=described.mercator_scale,
-    )
-
-
-def _rectangular(rows: list[list[float]]) -> Float[ndarray, "..."]:
-    """The rows as an array, an empty one if they differ in length."""
-    return np.array(rows) if len({len(row) for row in rows}) == 1 else np.empty(0)
-
-
-def check_rigid(matrix: Float[ndarray, "..."], where: str) -> Float[ndarray, "4 4"]:
-    """``matrix`` itself if it is a rigid transform (4×4, rotation orthonormal to 1e-3, determinant +1)."""
-    rotation = matrix[:3, :3] if matrix.shape == (4, 4) and (matrix[3] == [0, 0, 0, 1]).all() else np.zeros((3, 3))
-    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
-        raise CrossplaceError(f"{where}: camera_from_lidar is not a rigid 4×4 transform")
-    return matrix
-
-
-def _traversal_file(traversal: Traversal) -> _TraversalFile:
-    matrix = traversal.camera_from_lidar
-    return _TraversalFile(
-        condition=traversal.condition,
-        georeferenced=traversal.georeferenced,
-        intrinsics=None if traversal.intrinsics is None else _IntrinsicsFile(**asdict(traversal.intrinsics)),
-        camera_from_lidar=None if matrix is None else matrix.tolist(),
-        lidar=None if traversal.lidar is None else _LidarFile(**asdict(traversal.lidar)),
-        mercator_scale=traversal.mercator_scale,
-    )

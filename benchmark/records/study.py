@@ -1,14 +1,14 @@
 """A study as it is stored and published, and the table made of it. Needs no torch."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from tabulate import tabulate
 
 from benchmark.report.tables import NONE, stand_in_note
-from datasets.errors import CrossplaceError
-from datasets.files import write_atomically
+from datasets.files import read_as, sealed, write_atomically
 
 STUDY = "study.json"
 BASE = "unchanged"
@@ -53,11 +53,12 @@ class StudyRecord(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> "StudyRecord":
-        """Read a stored study."""
-        try:
-            return cls.model_validate_json(path.read_text())
-        except (OSError, ValueError, ValidationError) as error:
-            raise CrossplaceError(f"{path}: not a readable study ({error})") from error
+        """Read a stored study; fields that later versions add are ignored, and so is that older files have no seal."""
+        return read_as(path, cls, f"take {path.parent} away and run the study again")
+
+    def content(self) -> bytes:
+        """The study as the content of its file, sealed."""
+        return (json.dumps(sealed(self.model_dump(mode="json")), indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def study_table(record: StudyRecord) -> str:

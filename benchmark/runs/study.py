@@ -123,7 +123,7 @@ def run_study(name: str, request: Request, seeds: Sequence[int], only: Sequence[
     )
     key = key_of(name, request.share, [line.runs for line in lines])
     folder = request.runs / "studies" / f"{name}-{request.method}-{preset}-{first.dataset.name}-{key}"
-    write_atomically(folder / STUDY, (record.model_dump_json(indent=1) + "\n").encode())
+    write_atomically(folder / STUDY, record.content())
     return f"{study_table(record)}\n{folder / STUDY}"
 
 

@@ -13,8 +13,8 @@ from datasets.errors import CrossplaceError
 from datasets.files import read_text, unreadable
 from datasets.oxford.calibration import CLOUD_FROM_STEREO
 from datasets.pixels import BayerPattern, demosaic, remap
-from datasets.prepared import check_rigid
 from datasets.readers import read_image
+from datasets.transforms import check_rigid
 
 MODEL = "stereo_narrow_left.txt"
 TABLE = "stereo_narrow_left_distortion_lut.bin"

@@ -31,9 +31,9 @@ LAYOUT = f"{OFFICIAL}; or {REARRANGED}; models/{{{MODEL}, {TABLE}}}"
 SOURCE = "https://robotcar-dataset.robots.ox.ac.uk"
 SUBMAP = Lidar(beams=1, vertical_fov_deg=(-90.0, 90.0), max_range_m=50.0, form="submap")
 REASONS = (
-    *("no_image", "outside_poses", "no_sweeps", "sweeps_outside_poses"),
-    *("empty_submap", "too_shallow", "no_ground_plane", "only_ground"),
-)
+    "no_image", "outside_poses", "no_sweeps", "sweeps_outside_poses",
+    "empty_submap", "too_shallow", "no_ground_plane", "only_ground",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from datasets.base import Dataset, DatasetCard, Finding, Frames, Traversal
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, unknown
 from datasets.prepared import make_fingerprint, quaternion_wxyz, write_prepared
 from datasets.town.drives import Drive
 from datasets.town.lidar import LIDARS
@@ -104,7 +104,7 @@ class Town(Dataset):
     def __post_init__(self) -> None:
         """Refuse options that no town can be made of."""
         if self.preset not in PRESETS:
-            raise CrossplaceError(f"town: preset {self.preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+            raise CrossplaceError(unknown("preset of the town", self.preset, list(PRESETS)))
         if self.seed < 0:
             raise CrossplaceError(f"town: seed must be 0 or more, found {self.seed}")
         if self.every < 1:
