@@ -36,7 +36,7 @@ REMEDIES = {
     errno.EPERM: f"ask for permission or {ELSEWHERE}",
     errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
 }
-"""What to do about a file that cannot be written; anything else is most often a full disk too."""
+"""What to do about a file that cannot be written, by the number of the system's error."""
 
 
 # --- writing -------------------------------------------------------------------------------------
@@ -44,7 +44,7 @@ REMEDIES = {
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn whatever keeps ``path`` (a file, or files below a folder) from being written into a sentence."""
+    """Turn an error of the system while ``path``, or a file below it, is written into a sentence with a remedy."""
     try:
         yield
     except OSError as error:
@@ -57,7 +57,8 @@ def writing(path: Path) -> Iterator[None]:
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write ``content`` to ``path`` so that a reader sees the old file or the whole new one, never a part.
 
-    Not ``durable``, that holds if the process dies, but not if the machine does; for thousands of small files.
+    If the machine stops, rather than the process alone, this holds for ``durable`` files only. Thousands of small
+    files are written much faster without it.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +78,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
 
 
 def npy(array: ndarray) -> bytes:
-    """``array`` as the content of a ``.npy`` file; never a pickle."""
+    """The content of a ``.npy`` file that holds ``array``; raises ``ValueError`` instead of writing a pickle."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
@@ -103,7 +104,7 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Parsed JSON of ``path``, strictly: numbers are finite; raises :class:`CrossplaceError` naming the file."""
+    """The parsed JSON of ``path``, whose numbers must be finite; raises :class:`CrossplaceError` naming the file."""
     try:
         return json.loads(read_text(path), parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
@@ -121,7 +122,7 @@ def read_npy(path: Path) -> ndarray:
     """The array in a ``.npy`` file, which must hold exactly one in this machine's byte order.
 
     Raises:
-        CrossplaceError: damage of any kind, naming the file.
+        CrossplaceError: the file is damaged in any way; the sentence names the file.
     """
     try:
         with path.open("rb") as file:
@@ -136,7 +137,7 @@ def read_npy(path: Path) -> ndarray:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex; raises :class:`CrossplaceError` naming the file."""
+    """The SHA-256 of a file's bytes in hexadecimal; raises :class:`CrossplaceError` naming the file."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -145,12 +146,16 @@ def sha256_of(path: Path) -> str:
 
 
 def sealed(content: dict[str, Any]) -> dict[str, Any]:
-    """``content`` (plain data) with a ``seal``: the SHA-256 of the rest, by which damage is told."""
+    """``content`` (plain data) with the key ``seal`` added: the SHA-256 of all other keys, which reveals damage."""
     return {**content, "seal": _seal_of(content)}
 
 
 def unsealed(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """What :func:`sealed` was given. Without a seal it is taken as it is; with a wrong one ``path`` is damaged."""
+    """``content`` without its seal, as :func:`sealed` was given it; a file without a seal is accepted.
+
+    Raises:
+        CrossplaceError: the seal does not fit; the sentence says that ``path`` is damaged.
+    """
     rest = {key: value for key, value in content.items() if key != "seal"}
     if "seal" in content and content["seal"] != _seal_of(rest):
         raise CrossplaceError(f"{path}: damaged or edited since it was written (its seal does not fit its content)")
@@ -202,10 +207,10 @@ def first_fault(error: ValidationError) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process alone; whoever comes second waits and says for whom.
+    """Hold ``folder`` for this process alone; a second process waits, and logs which process it waits for.
 
-    The lock is the operating system's, on a hidden file beside the folder: it ends with its process however that dies,
-    and children do not inherit it. Where the file system knows no locks, a warning is all.
+    The lock is the operating system's, on a hidden file beside the folder. It ends with its process, however that
+    process dies, and children do not inherit it. If the file system has no locks, a warning is logged and work goes on.
     """
     path = folder.parent / f".{folder.name}.lock"
     while True:
@@ -215,7 +220,7 @@ def locked(folder: Path) -> Iterator[None]:
         with file:
             _acquire(file, path)
             if not _is_at(file, path):
-                continue  # whoever held it has taken the file away: that lock no longer counts
+                continue  # the process before removed this file when it ended: a lock on it protects nothing
             try:
                 with writing(path):
                     file.truncate(0)

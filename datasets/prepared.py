@@ -1,9 +1,9 @@
 """The prepared form: the one shape in which the harness sees any dataset.
 
-A folder with ``dataset.json`` (what it is, calibration per traversal, counts, fingerprint) and ``frames.csv``
-(one line a frame). Images are undistorted PNG or JPEG files; clouds are float32 ``.npy`` arrays of shape
-(n, ≥3) or raw float32 ``.bin`` files of x, y, z, intensity. Paths are relative to ``root``. docs/prepared-form.md
-describes every column and key for people who bring their own data.
+It is a folder with two tables. ``dataset.json`` says what the data is, with calibration per traversal, counts and the
+fingerprint; ``frames.csv`` has one line a frame. Images are undistorted PNG or JPEG files. Clouds are float32 ``.npy``
+arrays of shape (n, ≥3), or raw float32 ``.bin`` files of x, y, z, intensity. Paths are relative to ``root``.
+docs/prepared-form.md describes every column and key for people who bring their own data.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ POSITION = ["east_m", "north_m", "up_m"]
 ROTATION = ["qw", "qx", "qy", "qz"]
 COLUMNS = ["frame_id", "traversal", "world", "timestamp_ns", *POSITION, *ROTATION, "yaw_rad", "image", "cloud"]
 MERCATOR_COLUMNS = ["mercator_east_m", "mercator_north_m"]
-"""Optional columns; a line is empty in both where the frame's position is not known."""
+"""Optional columns. If the position of a frame on the Mercator map is not known, both are empty in its line."""
 SCHEMA = 1
 
 
 def _named(traversals: Any) -> Any:
-    """Described traversals, each with the name that it is described under."""
+    """The described traversals, with their keys as their names."""
     if not isinstance(traversals, dict):
         return traversals
     for key, described in traversals.items():
@@ -54,7 +54,7 @@ class _DatasetFile(BaseModel):
     traversals: Annotated[dict[str, Traversal], BeforeValidator(_named)]
     counts: dict[str, int]
     frames_sha256: str | None = None
-    """SHA-256 of ``frames.csv``; missing in a folder that a person wrote."""
+    """The SHA-256 of ``frames.csv``; missing in a folder that a person wrote."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +70,7 @@ class PreparedDataset:
     fingerprint: str
     traversals: dict[str, Traversal]
     counts: dict[str, int]
-    """Frames kept, and dropped by reason."""
+    """How many frames were kept, and how many were dropped for each reason."""
     frames: Frames
 
     @classmethod
@@ -116,7 +116,7 @@ class PreparedDataset:
         )
 
     def load_image(self, frame: Frame) -> UInt8[ndarray, "h w 3"]:
-        """The frame's image as RGB; its size must be the one its intrinsics are for."""
+        """The image of ``frame`` as RGB; its size must be that of the frame's intrinsics."""
         path = self.root / frame.image
         pixels, k = read_image(path), frame.intrinsics
         if k is not None and pixels.shape[:2] != (k.height, k.width):
@@ -127,7 +127,7 @@ class PreparedDataset:
         return pixels
 
     def load_cloud(self, frame: Frame) -> Float[ndarray, "n 3"]:
-        """The frame's points in its LiDAR frame, metres, float32. Non-finite points are an error here."""
+        """The points of ``frame`` in metres, in the axes of its LiDAR; points that are not finite are an error."""
         path = self.root / frame.cloud
         points = read_points(path)[:, :3]
         if not np.isfinite(points).all():
@@ -150,7 +150,7 @@ def write_prepared(
     counts: dict[str, int],
     root: Path = Path(),
 ) -> None:
-    """Write ``frames.csv`` and, last, ``dataset.json``: a folder with the latter is complete."""
+    """Write ``frames.csv`` and, last, ``dataset.json``: a folder that has ``dataset.json`` is complete."""
     table = pd.DataFrame(
         {
             "frame_id": frames.frame_id,
@@ -185,7 +185,7 @@ def write_prepared(
 
 
 def make_fingerprint(name: str, version: int, options: dict[str, Any], listing: list[str]) -> str:
-    """Hash of the preparer, its options and what lies at the source (one string a file)."""
+    """Hash of the preparer, its options and the listing of its source (one string a file)."""
     text = json.dumps([name, version, options, listing], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -206,7 +206,7 @@ def frames_at(
     cloud: list[str],
     mercator_m: Float[ndarray, "n 2"] | None = None,
 ) -> Frames:
-    """The frames of one traversal as columns, from poses, times, names and paths in the same order."""
+    """The frames of one traversal as columns; poses, times, names and paths are given in the same order."""
 
     def column(values: list[str]) -> ndarray:
         return np.array(values, dtype=object)
@@ -242,7 +242,7 @@ def _read_frames(path: Path) -> Frames:
         # Timestamps pass as text, so that a fraction is an error; pandas' own float parser errs in the last bit.
         types = dict.fromkeys([*text, "timestamp_ns"], str)
         table = pd.read_csv(path, dtype=types, keep_default_na=False, index_col=False, float_precision="round_trip")
-    except Exception as error:  # many kinds; a line that is too long is a warning
+    except Exception as error:  # pandas raises many kinds; for a line that is too long it warns
         reason = " ".join(str(error).split())
         raise CrossplaceError(f"{path}: not a readable table ({reason}); expected one line a frame") from error
     needed = COLUMNS + (MERCATOR_COLUMNS if set(MERCATOR_COLUMNS) & set(table.columns) else [])
@@ -282,9 +282,9 @@ def _read_frames(path: Path) -> Frames:
 
 
 def _check_frames(frames: Frames, described: list[str], path: Path) -> None:
-    """Traversals are those described, rotations are unit quaternions, and time runs forward within each traversal.
+    """Check that traversals are those described, rotations are unit quaternions, and time runs forward in a traversal.
 
-    Thinning along the path relies on that order.
+    Thinning along the path relies on the order in time.
     """
     present = frames.traversal_names()
     for name in sorted({*present, *described}):
