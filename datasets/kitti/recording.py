@@ -186,7 +186,7 @@ class Recording:
 
     @cached_property
     def timed_poses(self) -> tuple[Int[ndarray, " n"], Float[ndarray, "n 4 4"]]:
-        """Time in nanoseconds and ``world_from_lidar`` of the frames ``stems``; for ``oxts-mercator``, the IMU's pose."""
+        """Time in nanoseconds and ``world_from_lidar`` of the frames ``stems``; for ``oxts-mercator`` of the IMU."""
         times_ns, first_camera_from_camera = (column[self.numbers] for column in self.trajectory)
         if self.oxts is None or not self.is_on_a_map:
             world_from_camera = WORLD_FROM_FIRST_CAMERA @ first_camera_from_camera
