@@ -50,7 +50,7 @@ def _are_written(folder: Path, drive: Drive, number: int) -> tuple[bool, bool]:
 
 
 def _is_written(path: Path) -> bool:
-    """Whether the file is whole. Writing does not wait for the disk, so a machine that crashes can leave empty files."""
+    """Whether the file is whole. Writing does not wait for the disk, so a crash of the machine may leave empty ones."""
     return path.is_file() and path.stat().st_size > 0
 
 
