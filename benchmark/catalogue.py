@@ -5,15 +5,19 @@ came out for the methods of the suite, each with the key of its code. A method w
 comes from another package, is imported and described anew. ``crossplace tables`` writes the file.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from benchmark.keys import code_of
 from benchmark.registry import METHODS
 from datasets.files import write_atomically
+
+if TYPE_CHECKING:
+    from methods.base import DescriptorSpec
 
 CATALOGUE = "catalogue.json"
 
@@ -72,8 +76,6 @@ def describe(name: str) -> MethodEntry:
 
 
 def _preset(name: str, preset: str) -> PresetEntry:
-    from dataclasses import replace
-
     import torch
 
     method = METHODS.get(name)
@@ -89,11 +91,17 @@ def _preset(name: str, preset: str) -> PresetEntry:
         )
         numbers.append(f"{spec.size:,}{views}")
     return PresetEntry(
-        numbers=" and ".join(numbers),
+        numbers=" and ".join(map(_numbers, built.descriptors)),
         image_bytes=built.bytes_per_place("image"),
         cloud_bytes=built.bytes_per_place("cloud"),
         parameters=sum(parameter.numel() for parameter in built.parameters()),
     )
+
+
+def _numbers(spec: "DescriptorSpec") -> str:
+    """How many numbers a descriptor has, and in how many views."""
+    has_views = max(spec.image_views, spec.cloud_views) > 1
+    return f"{spec.size:,}" + (f" in {spec.image_views} / {spec.cloud_views} views" if has_views else "")
 
 
 def write_catalogue(path: Path) -> None:

@@ -14,6 +14,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
+from pydantic import PositiveFloat, PositiveInt
+
+from datasets.transforms import RigidTransform
 
 Modality = Literal["image", "cloud"]
 DistanceKind = Literal["l2", "cosine", "dot"]
@@ -28,12 +31,12 @@ class Intrinsics:
     ``[i, i + 1)``. Readers of calibrations that put 0 at the centre of the first pixel add one half.
     """
 
-    fx: float
-    fy: float
+    fx: PositiveFloat
+    fy: PositiveFloat
     cx: float
     cy: float
-    width: int
-    height: int
+    width: PositiveInt
+    height: PositiveInt
 
     def fractions(self) -> Float[ndarray, "4"]:
         """``(fx, fy, cx, cy)`` in units of image width (x) and height (y): unchanged by any resize."""
@@ -41,7 +44,7 @@ class Intrinsics:
         return np.array([self.fx / w, self.fy / h, self.cx / w, self.cy / h])
 
     def resized(self, width: int, height: int) -> "Intrinsics":
-        """Of the same image at another size: a resize maps edges to edges."""
+        """Intrinsics of the same image after a resize, which maps edges to edges."""
         x, y = width / self.width, height / self.height
         return Intrinsics(fx=self.fx * x, fy=self.fy * y, cx=self.cx * x, cy=self.cy * y, width=width, height=height)
 
@@ -50,12 +53,12 @@ class Intrinsics:
 class Lidar:
     """What kind of sensor made the clouds."""
 
-    beams: int
+    beams: PositiveInt
     vertical_fov_deg: tuple[float, float]
-    """Lowest and highest beam, degrees above the horizon."""
-    max_range_m: float
+    """Elevation of the lowest and of the highest beam, in degrees above the horizon."""
+    max_range_m: PositiveFloat
     form: Literal["scan", "submap"]
-    """One revolution, or several sweeps accumulated with poses."""
+    """What one cloud is: one revolution of the sensor, or several sweeps accumulated with poses."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +68,15 @@ class Frame:
     frame_id: str
     traversal: str
     world: str
-    """The map the pose belongs to; places in different worlds are never the same."""
+    """The map that the pose belongs to; places in different worlds are never the same."""
     timestamp_ns: int
     position_m: tuple[float, float, float]
-    """East, north, up of the LiDAR."""
+    """Position of the LiDAR: east, north, up."""
     yaw_rad: float
     image: str
     cloud: str
     intrinsics: Intrinsics | None
-    camera_from_lidar: Float[ndarray, "4 4"] | None
+    camera_from_lidar: RigidTransform | None
     lidar: Lidar | None
 
 
@@ -83,14 +86,17 @@ class Traversal:
 
     name: str
     condition: str
-    """Light and weather in a word or two: day, night, snow …"""
+    """Light and weather in a word or two, for example day, night or snow."""
     georeferenced: bool
-    """Whether east and north of its world are those of the earth; which traversals share a map, ``world`` says."""
+    """Whether east and north of the traversal's world are those of the earth.
+
+    It does not say which traversals share a map: ``Frame.world`` does.
+    """
     intrinsics: Intrinsics | None
-    camera_from_lidar: Float[ndarray, "4 4"] | None
+    camera_from_lidar: RigidTransform | None
     lidar: Lidar | None
-    mercator_scale: float | None = None
-    """Of the map that ``Frames.mercator_m`` is on: the cosine of the latitude at which a metre on it is a metre."""
+    mercator_scale: PositiveFloat | None = None
+    """Scale of the Mercator map of ``Frames.mercator_m``: the cosine of the latitude at which its metres are true."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,16 +108,16 @@ class Frames:
     world: ndarray
     timestamp_ns: Int[ndarray, " n"]
     position_m: Float[ndarray, "n 3"]
-    """East, north, up of the LiDAR."""
+    """Positions of the LiDAR: east, north, up."""
     quaternion_wxyz: Float[ndarray, "n 4"]
-    """Rotation ``world_from_lidar``, scalar first."""
+    """Rotations ``world_from_lidar`` as quaternions, scalar first."""
     yaw_rad: Float[ndarray, " n"]
     image: ndarray
     cloud: ndarray
     mercator_m: Float[ndarray, "n 2"] | None = None
-    """East and north on the traversal's Mercator map (``Traversal.mercator_scale``); nan where it is not known.
+    """East and north on the traversal's Mercator map (``Traversal.mercator_scale``); nan where they are not known.
 
-    Published regions of KITTI are given on it. None says that no frame has it.
+    The published regions of KITTI are given on this map. The value is None if no frame has such a position.
     """
 
     def __len__(self) -> int:
@@ -124,7 +130,7 @@ class Frames:
 
     @classmethod
     def concatenate(cls, parts: Sequence["Frames"]) -> "Frames":
-        """The frames of all ``parts``, one after the other."""
+        """The frames of all ``parts``, one part after the other."""
         columns = {f.name: [getattr(part, f.name) for part in parts] for f in fields(cls)}
         if all(column is None for column in columns["mercator_m"]):
             del columns["mercator_m"]
@@ -138,26 +144,26 @@ class Frames:
         return self.image if modality == "image" else self.cloud
 
     def traversal_names(self) -> list[str]:
-        """Names in order of first appearance."""
+        """Names of the traversals, in the order in which they first appear."""
         return list(dict.fromkeys(self.traversal.tolist()))
 
 
 # --- protocols -----------------------------------------------------------------------------------
 
 ADDED = {"added": True}
-"""Metadata of a field that protocols got later: at its default it changes no key of cached work."""
+"""Metadata of a field that protocols got later: while the field has its default, keys of cached work do not change."""
 Axis = Literal["east", "north", "up"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Region:
-    """A square on the map: strictly less than ``half_side_m`` from the centre in east and in north."""
+    """A square on the map: all points less than ``half_side_m`` from the centre, in east and also in north."""
 
     east_m: float
     north_m: float
     half_side_m: float
     frame: Literal["world", "mercator"] = field(default="world", metadata=ADDED)
-    """On which map: that of ``Frames.position_m``, or that of ``Frames.mercator_m``."""
+    """Which map the square is on: ``world`` is that of ``Frames.position_m``, ``mercator`` that of ``mercator_m``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,32 +171,39 @@ class Selection:
     """Which frames take part."""
 
     traversals: tuple[str, ...] = ("*",)
-    """Shell patterns of traversal names; a leading ``!`` takes matches away (alone: from all). Empty: no frame."""
+    """Shell patterns of the names of traversals; without any pattern no frame takes part.
+
+    A pattern with a leading ``!`` takes its matches away: from those of the other patterns, or from all traversals if
+    every pattern begins with ``!``.
+    """
     regions: tuple[Region, ...] = ()
-    """Inside any of these squares (none given: anywhere)."""
+    """Keep only frames inside at least one of these squares; without squares, frames anywhere."""
     outside: tuple[Region, ...] = ()
-    """Inside none of these squares."""
+    """Keep only frames that are inside none of these squares."""
     spacing_m: float | None = None
-    """Keep a frame once this much path has been driven since the last kept one; none keeps all."""
+    """Keep a frame once this much path has been driven since the last kept one; without a value, keep all frames."""
     count: int | None = None
-    """Keep about this many frames per traversal, evenly by row; none keeps all."""
+    """Keep about this many frames per traversal, evenly by row; without a value, keep all frames."""
     rows: tuple[int, int | None] = field(default=(0, None), metadata=ADDED)
-    """Of each traversal the frames from this number up to, not including, that one (none: to the end), by time."""
+    """Keep the frames of each traversal from the first number up to, but not including, the second, in order of time.
+
+    Without a second number, frames are kept to the end of the traversal.
+    """
     also: tuple["Selection", ...] = field(default=(), metadata=ADDED)
-    """Further selections, each by its own rules: a frame takes part if any of them keeps it."""
+    """Further selections, each with its own rules: a frame takes part if any selection keeps it."""
 
     def alternatives(self) -> Iterator["Selection"]:
-        """Itself, then all further selections; of each only its own rules count."""
+        """The selection itself, then all further ones; each is to be used with its own rules alone."""
         yield self
         for other in self.also:
             yield from other.alternatives()
 
     def includes(self, traversal: str) -> bool:
-        """Whether frames of the traversal with this name may take part."""
+        """Whether frames of the traversal called ``traversal`` may take part."""
         return any(part.names(traversal) for part in self.alternatives())
 
     def names(self, traversal: str) -> bool:
-        """Whether this selection's own patterns take the traversal with this name."""
+        """Whether the patterns of this selection, without the further ones, take the traversal called ``traversal``."""
         without = [p[1:] for p in self.traversals if p.startswith("!")]
         within = [p for p in self.traversals if not p.startswith("!")] or (["*"] if without else [])
         return any(fnmatchcase(traversal, p) for p in within) and not any(fnmatchcase(traversal, p) for p in without)
@@ -201,10 +214,15 @@ class Split:
     """Frames for training and model selection, and what counts as the same place while training."""
 
     train: Selection
+    """Frames that networks are trained on."""
     validation: Selection
+    """Frames that decide which epoch's weights are kept."""
     positive_m: float = 10.0
+    """Two training frames at most this far apart, within the heading limit, show the same place."""
     negative_m: float = 25.0
+    """Two training frames further apart than this show different places."""
     heading_limit_rad: float | None = 0.5
+    """Two training frames show the same place only if their headings differ by less; without a value, always."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,7 +231,7 @@ class OnePercent:
 
     share: float = 0.01
     cap: int | None = None
-    """Largest depth searched, where a published evaluator had one."""
+    """Largest depth that counts as one percent, where a published evaluator had such a limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,11 +246,17 @@ class Protocol:
     query: Selection
     database: Selection
     pairs: Literal["across", "within"] | tuple[tuple[str, str], ...]
-    """All ordered pairs of different traversals, each traversal with itself, or the listed (query, database) pairs."""
+    """Which traversals are searched by which: the listed (query, database) pairs, or a rule.
+
+    ``across`` stands for all ordered pairs of different traversals, ``within`` for each traversal with itself.
+    """
     radius_m: float
     """A database frame within this distance (inclusive, over ``distance_axes``) shows the query's place."""
     heading_limit_rad: float | None = None
-    """… if the wrapped heading difference is also strictly below this."""
+    """A database frame shows the query's place only if their headings, wrapped, differ by less than this.
+
+    Without a value, any difference of headings is allowed.
+    """
     min_gap_s: float | None = None
     """Only database frames more than this many seconds apart from the query are searched."""
     earlier_only: bool = False
@@ -243,20 +267,20 @@ class Protocol:
     """A query without any positive is left out (and counted), or counts as a failure."""
     one_percent: OnePercent = field(default_factory=OnePercent)
     averaging: Literal["pairs", "queries"] = "pairs"
-    """The headline number: unweighted mean over traversal pairs, or all queries pooled."""
+    """How the headline number is averaged: over traversal pairs without weights, or over all queries pooled."""
     smoke: bool = False
-    """The data cannot carry a recall claim: rows are marked as a smoke run."""
+    """Whether the data cannot carry a claim about recall; tables mark the results as a smoke run."""
     distance_axes: tuple[Axis, ...] = field(default=("east", "north"), metadata=ADDED)
     """Components of the position over which ``radius_m`` is measured."""
     search_depth: int | None = field(default=None, metadata=ADDED)
     """Only this many nearest database frames are looked at, *before* those that a query may not find are taken away.
 
-    Published evaluators had this limit. A query whose positives all lie beyond it is counted, as a miss.
+    Published evaluators had this limit. If all positives of a query lie beyond the limit, it counts as a miss.
     """
     is_ranked: bool = field(default=True, metadata=ADDED)
-    """False: so few queries that tables say methods must not be ranked by it."""
+    """Whether methods may be ranked by this protocol; tables say so if its queries are too few."""
     absent: tuple[str, ...] = field(default=(), metadata=ADDED)
-    """Test traversals that the data lacks: rows are marked as partial."""
+    """Test traversals that the data lacks; if there are any, tables mark the results as partial."""
 
 
 # --- datasets ------------------------------------------------------------------------------------
@@ -273,12 +297,13 @@ class DatasetCard:
     licence: str
     modalities: str
     is_real: bool
-    """Real recordings; committed results of these hold aggregates only."""
+    """Whether the data was recorded; committed results of recorded data hold aggregates only."""
     source: str
     """Where the raw data comes from and what must be asked for."""
     layout: str
-    """The files expected below ``--source``; empty for generated data."""
+    """The files that are expected below ``--source``; empty for generated data."""
     pose_of: str = "LiDAR"
+    """The sensor whose pose is the pose of a frame."""
     notes: str = ""
 
 
@@ -298,17 +323,17 @@ class Dataset:
 
     card: ClassVar[DatasetCard]
     version: ClassVar[int]
-    """Raised whenever the same options and source would give other files."""
+    """A number that is raised whenever the same options and source would give other files."""
     default_protocol: ClassVar[str]
     resumable: ClassVar[bool] = False
     """Whether ``prepare`` goes on from what an interrupted run left in its destination."""
 
     def options(self) -> dict[str, Any]:
-        """The option values as plain data, part of the fingerprint."""
+        """The values of the options as plain data, which are a part of the fingerprint."""
         return {f.name: getattr(self, f.name) for f in fields(self)}  # type: ignore[arg-type]
 
     def check(self, source: Path | None) -> Sequence[Finding]:
-        """Everything found or missing at ``source`` at once; ``prepare`` works if all are ok."""
+        """Everything that is found or missing at ``source``, at once; ``prepare`` works if every finding is ok."""
         raise NotImplementedError
 
     def fingerprint(self, source: Path | None) -> str:
@@ -320,7 +345,7 @@ class Dataset:
     ) -> Iterator[tuple[int, int]]:
         """Write the prepared form into ``destination``; yields (frames done, frames in all).
 
-        The folder exists; it is empty unless the dataset is ``resumable``. ``workers`` is the number of processes
-        (default: one per processor, at most 16); it changes no file.
+        The folder exists. It is empty unless the dataset is ``resumable``. ``workers`` is the number of processes, by
+        default one per processor and at most 16; it changes no file.
         """
         raise NotImplementedError

@@ -9,7 +9,7 @@ class CrossplaceError(Exception):
 
 
 def unknown(kind: str, name: str, known: Sequence[str]) -> str:
-    """The sentence for a name that does not exist."""
+    """The sentence for ``name``, which is no ``kind`` in ``known``: the names near it, then all of them."""
     near = [k for k in known if name and name in k] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return f"unknown {kind} {name!r}.{hint} Available: {', '.join(known)}"

@@ -10,17 +10,22 @@ import math
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 from numpy import ndarray
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from datasets.errors import CrossplaceError
 
 log = logging.getLogger(__name__)
+
+Kind = TypeVar("Kind")
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False, revalidate_instances="always")
+"""The pydantic configuration of files in which every key must be known."""
 
 ELSEWHERE = "choose another folder (--runs, --results, $CROSSPLACE_DATA)"
 REMEDIES = {
@@ -31,7 +36,7 @@ REMEDIES = {
     errno.EPERM: f"ask for permission or {ELSEWHERE}",
     errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
 }
-"""What to do about a file that cannot be written; anything else is most often a full disk too."""
+"""What to do about a file that cannot be written, by the number of the system's error."""
 
 
 # --- writing -------------------------------------------------------------------------------------
@@ -39,7 +44,7 @@ REMEDIES = {
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn whatever keeps ``path`` (a file, or files below a folder) from being written into a sentence."""
+    """Turn an error of the system while ``path``, or a file below it, is written into a sentence with a remedy."""
     try:
         yield
     except OSError as error:
@@ -52,7 +57,8 @@ def writing(path: Path) -> Iterator[None]:
 def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
     """Write ``content`` to ``path`` so that a reader sees the old file or the whole new one, never a part.
 
-    Not ``durable``, that holds if the process dies, but not if the machine does; for thousands of small files.
+    If the machine stops, rather than the process alone, this holds for ``durable`` files only. Thousands of small
+    files are written much faster without it.
     """
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +78,7 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
 
 
 def npy(array: ndarray) -> bytes:
-    """``array`` as the content of a ``.npy`` file; never a pickle."""
+    """The content of a ``.npy`` file that holds ``array``; raises ``ValueError`` instead of writing a pickle."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     return buffer.getvalue()
@@ -98,7 +104,7 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Parsed JSON of ``path``, strictly: numbers are finite; raises :class:`CrossplaceError` naming the file."""
+    """The parsed JSON of ``path``, whose numbers must be finite; raises :class:`CrossplaceError` naming the file."""
     try:
         return json.loads(read_text(path), parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError) as error:
@@ -116,7 +122,7 @@ def read_npy(path: Path) -> ndarray:
     """The array in a ``.npy`` file, which must hold exactly one in this machine's byte order.
 
     Raises:
-        CrossplaceError: damage of any kind, naming the file.
+        CrossplaceError: the file is damaged in any way; the sentence names the file.
     """
     try:
         with path.open("rb") as file:
@@ -131,7 +137,7 @@ def read_npy(path: Path) -> ndarray:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex; raises :class:`CrossplaceError` naming the file."""
+    """The SHA-256 of a file's bytes in hexadecimal; raises :class:`CrossplaceError` naming the file."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -140,12 +146,16 @@ def sha256_of(path: Path) -> str:
 
 
 def sealed(content: dict[str, Any]) -> dict[str, Any]:
-    """``content`` (plain data) with a ``seal``: the SHA-256 of the rest, by which damage is told."""
+    """``content`` (plain data) with the key ``seal`` added: the SHA-256 of all other keys, which reveals damage."""
     return {**content, "seal": _seal_of(content)}
 
 
 def unsealed(content: dict[str, Any], path: Path) -> dict[str, Any]:
-    """What :func:`sealed` was given. Without a seal it is taken as it is; with a wrong one ``path`` is damaged."""
+    """``content`` without its seal, as :func:`sealed` was given it; a file without a seal is accepted.
+
+    Raises:
+        CrossplaceError: the seal does not fit; the sentence says that ``path`` is damaged.
+    """
     rest = {key: value for key, value in content.items() if key != "seal"}
     if "seal" in content and content["seal"] != _seal_of(rest):
         raise CrossplaceError(f"{path}: damaged or edited since it was written (its seal does not fit its content)")
@@ -156,15 +166,51 @@ def _seal_of(content: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+def read_as(path: Path, kind: type[Kind], remedy: str, refuse: Callable[[Any], str] = lambda _: "") -> Kind:
+    """The JSON object in ``path`` as ``kind``, a dataclass or a pydantic model, checked in every way that there is.
+
+    The file must be strict JSON (:func:`read_json`), and its seal must fit if it has one (:func:`unsealed`). ``kind``
+    itself says whether unknown keys are allowed. ``refuse`` sees the parsed content before it is validated, for example
+    to look at its ``schema_version``. It returns what is wrong, or the empty string.
+
+    Raises:
+        CrossplaceError: ``path: where.in.file: what; remedy``, for the first fault that was found.
+    """
+    try:
+        content = read_json(path)
+        fault = refuse(content)
+        if not fault and not isinstance(content, dict):
+            fault = f"expected an object, found {type(content).__name__}"
+        if fault:
+            raise CrossplaceError(f"{path}: {fault}")
+        return TypeAdapter(kind).validate_python(unsealed(content, path))
+    except ValidationError as error:
+        raise CrossplaceError(f"{path}: {first_fault(error)}; {remedy}") from error
+    except CrossplaceError as error:
+        joint = ", or" if isinstance(error.__cause__, OSError) else ";"  # what the system refuses has a remedy already
+        raise CrossplaceError(f"{error}{joint} {remedy}") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first fault that pydantic found, in words: ``where.in.file: what``, or what alone if all of it is wrong."""
+    first = error.errors(include_url=False)[0]
+    what = first["msg"]
+    if first["type"] == "value_error":  # without pydantic's own words before it
+        what = str(first["ctx"]["error"])
+    if first["type"] == "unexpected_keyword_argument":  # a dataclass says it in other words than a model
+        what = "Extra inputs are not permitted"
+    return ": ".join(filter(None, [".".join(map(str, first["loc"])), what]))
+
+
 # --- one process at a time -----------------------------------------------------------------------
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process alone; whoever comes second waits and says for whom.
+    """Hold ``folder`` for this process alone; a second process waits, and logs which process it waits for.
 
-    The lock is the operating system's, on a hidden file beside the folder: it ends with its process however that dies,
-    and children do not inherit it. Where the file system knows no locks, a warning is all.
+    The lock is the operating system's, on a hidden file beside the folder. It ends with its process, however that
+    process dies, and children do not inherit it. If the file system has no locks, a warning is logged and work goes on.
     """
     path = folder.parent / f".{folder.name}.lock"
     while True:
@@ -174,7 +220,7 @@ def locked(folder: Path) -> Iterator[None]:
         with file:
             _acquire(file, path)
             if not _is_at(file, path):
-                continue  # whoever held it has taken the file away: that lock no longer counts
+                continue  # the process before removed this file when it ended: a lock on it protects nothing
             try:
                 with writing(path):
                     file.truncate(0)

@@ -19,7 +19,7 @@ def interpolate_poses(
     """``world_from_body`` at times ``at_ns`` from the poses at ``time_ns``, which increase strictly.
 
     Raises:
-        ValueError: a time outside of the interval (:func:`is_inside`); nothing is extrapolated.
+        ValueError: a time is not inside the interval (:func:`is_inside`); nothing is extrapolated.
     """
     if not is_inside(time_ns, at_ns).all():
         raise ValueError("poses are asked for outside of the interval in which they are known")
@@ -28,7 +28,7 @@ def interpolate_poses(
         return result
     if len(time_ns) == 1:
         return np.repeat(poses, len(at_ns), axis=0)
-    # Seconds since the start: nanoseconds since 1970 are beyond the precision of float64.
+    # float64 cannot hold nanoseconds since 1970 exactly, but it can hold seconds since the first pose.
     known, wanted = (time_ns - time_ns[0]) / 1e9, (at_ns - time_ns[0]) / 1e9
     result[:, :3, :3] = Slerp(known, Rotation.from_matrix(poses[:, :3, :3]))(wanted).as_matrix()
     for axis in range(3):

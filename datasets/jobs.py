@@ -1,4 +1,4 @@
-"""Work on many frames by several processes, which goes on where it was interrupted."""
+"""Work on many frames by several processes; after an interruption it goes on where it stopped."""
 
 import json
 import os
@@ -16,9 +16,9 @@ from datasets.errors import CrossplaceError
 from datasets.files import read_json, write_atomically
 
 MOST_WORKERS = 16
-"""Every worker imports and builds what it needs for itself; beyond this little is won."""
+"""The largest number of workers by default: each has to import and build everything itself, so more gain little."""
 DONE = ".done"
-"""Folder with the outcome of every finished job, below the one that is worked on."""
+"""Name of the folder, inside the folder that is worked on, with the outcome of every finished job."""
 
 Job = TypeVar("Job")
 Outcome = TypeVar("Outcome")
@@ -27,14 +27,17 @@ Outcome = TypeVar("Outcome")
 def run_jobs(
     function: Callable[[Job], Any], jobs: Sequence[Job], folder: Path, *, workers: int | None = None
 ) -> Iterator[Any]:
-    """Outcome of ``function(job)`` for each job, in order; finished ones of an interrupted run are not run again.
+    """The outcome of ``function(job)`` for each job, in order; jobs that an interrupted run finished do not run again.
 
-    ``function`` (of a module) leaves whole files below ``folder`` and returns plain data (JSON). The list of jobs must
-    be the same whenever the folder is worked on: a job is known by its place in it. A few seconds of work a job are
-    right: less is lost in starting it, more is lost in an interruption. What is yielded is on the disk.
+    ``function`` is defined in a module, leaves whole files below ``folder`` and returns plain data (JSON). An outcome
+    is on the disk before it is yielded. The list of jobs must be the same whenever the folder is worked on, because a
+    job is known by its place in the list.
+
+    A job should take a few seconds. Starting a shorter one takes longer than its work, and an interruption loses more
+    of a longer one.
 
     Raises:
-        CrossplaceError: from ``function``; a worker was ended from outside.
+        CrossplaceError: ``function`` raised it, or a worker was ended from outside.
     """
     found = {int(path.stem): read_json(path) for path in (folder / DONE).glob("*.json")}
     missing = [(function, job, folder / DONE / f"{i}.json") for i, job in enumerate(jobs) if i not in found]
@@ -44,7 +47,7 @@ def run_jobs(
 
 
 def clear_jobs(folder: Path) -> None:
-    """Take away what only a resumed run needs, and what processes that were killed had begun to write."""
+    """Remove the outcomes, which only a resumed run needs, and files that killed processes had begun to write."""
     shutil.rmtree(folder / DONE, ignore_errors=True)
     for part in folder.rglob(".*"):
         part.unlink(missing_ok=True)
@@ -52,8 +55,8 @@ def clear_jobs(folder: Path) -> None:
 
 def _finish(task: tuple[Callable[[Any], Any], Any, Path]) -> Any:
     function, job, path = task
-    outcome = json.loads(json.dumps(function(job)))  # what a resumed run reads
-    os.sync()  # what the outcome tells of is on the disk before it
+    outcome = json.loads(json.dumps(function(job)))  # exactly as a resumed run will read it
+    os.sync()  # the files of the job must be on the disk before its outcome is
     write_atomically(path, json.dumps(outcome).encode())
     return outcome
 
@@ -61,15 +64,16 @@ def _finish(task: tuple[Callable[[Any], Any], Any, Path]) -> Any:
 def map_in_processes(
     function: Callable[[Job], Outcome], jobs: Sequence[Job], workers: int | None = None
 ) -> Iterator[Outcome]:
-    """``map`` by ``workers`` fresh processes of one thread each (default: one per processor, at most 16); in order.
+    """``map`` by ``workers`` fresh processes of one thread each; outcomes come in the order of ``jobs``.
 
-    One worker, or one job, is done in this process. The workers end with this process, however it ends.
+    By default there is one worker per processor, at most 16. For one worker, or one job, no process is started. The
+    workers end with this process, however it ends.
     """
     workers = workers or min(os.cpu_count() or 1, MOST_WORKERS)
     if workers == 1 or len(jobs) < 2:
         yield from map(function, jobs)
         return
-    # Forked children of a process that has started threads (torch) can hang; fresh ones cannot.
+    # A forked child of a process that has started threads, as torch does, can hang. A fresh process cannot.
     pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_end_with_parent)
     try:
         with _one_thread_each(), pool:
@@ -82,7 +86,7 @@ def map_in_processes(
 
 
 def _end_with_parent() -> None:
-    """Let this worker end when the process that started it is killed; it would wait for work for ever."""
+    """Let this worker end when the process that started it is killed; without this it would wait for work for ever."""
     parent = parent_process()
     assert parent is not None
 
@@ -95,7 +99,7 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Processes started meanwhile compute with one thread: several are busy already."""
+    """Let processes that are started meanwhile compute with one thread each, since several of them work at once."""
     before = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     os.environ.update(dict.fromkeys(before, "1"))
     try:

@@ -1,4 +1,4 @@
-"""What raw camera images need before they are images of a pinhole camera: colour, undistortion, size."""
+"""Steps from raw camera images to images of a pinhole camera: colour, undistortion, size."""
 
 import io
 from typing import Literal
@@ -10,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import convolve, map_coordinates
 
 BayerPattern = Literal["rggb", "bggr", "gbrg", "grbg"]
-"""Colours of the first two rows' first two pixels."""
+"""Colours of the first two pixels of the first two rows, row by row."""
 
 _CROSS = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], dtype=np.float32) / 4
 _SQUARE = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=np.float32) / 4
@@ -25,7 +25,7 @@ def demosaic(raw: UInt8[ndarray, "h w"], pattern: BayerPattern) -> UInt8[ndarray
             if letter == colour:
                 own = (slice(position // 2, None, 2), slice(position % 2, None, 2))
                 measured[own] = raw[own]
-        # Mirrored at the first pixel's centre, the pattern goes on beyond the edge.
+        # Mirrored at the centre of the pixels at the edge, the Bayer pattern continues beyond the edge.
         convolve(measured, kernel, output=colours[..., channel], mode="mirror")
     return _rounded(colours)
 
@@ -33,9 +33,9 @@ def demosaic(raw: UInt8[ndarray, "h w"], pattern: BayerPattern) -> UInt8[ndarray
 def remap(
     image: UInt8[ndarray, "h w 3"], x: Float[ndarray, "h2 w2"], y: Float[ndarray, "h2 w2"]
 ) -> UInt8[ndarray, "h2 w2 3"]:
-    """Pixel values at columns ``x`` and rows ``y`` of ``image``, bilinear; 0 is the centre of its first pixel.
+    """Values of ``image`` at columns ``x`` and rows ``y``, interpolated bilinearly; 0 is the centre of its first pixel.
 
-    Black where that is beyond the centres of the pixels at its edges.
+    Values beyond the centres of the pixels at the edges are black.
     """
     at = np.stack([y, x])
     sampled = np.empty((*x.shape, 3), dtype=np.float32)
@@ -45,7 +45,7 @@ def remap(
 
 
 def resize(image: UInt8[ndarray, "h w 3"], width: int, height: int) -> UInt8[ndarray, "height width 3"]:
-    """The whole of ``image`` at another size, bilinear; smaller ones are averaged over (antialiased)."""
+    """The whole of ``image`` at another size, interpolated bilinearly; when it shrinks, pixels are averaged."""
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 

@@ -12,13 +12,13 @@ from scipy.spatial import cKDTree
 from datasets.base import Axis, Frame, Frames
 
 AXES: tuple[Axis, ...] = ("east", "north", "up")
-"""The columns of positions."""
+"""The names of the three columns of positions."""
 PLANE: tuple[Axis, ...] = ("east", "north")
 
 
 @runtime_checkable
 class HasPoses(Protocol):
-    """Columns of poses: :class:`datasets.base.Frames`, or :class:`Poses` of a few frames."""
+    """Anything with poses as columns: :class:`datasets.base.Frames`, or :class:`Poses` of a few frames."""
 
     @property
     def position_m(self) -> ndarray: ...  # noqa: D102
@@ -46,14 +46,15 @@ class Poses(NamedTuple):
 
 
 def heading_difference_rad(a: Float[ndarray, "..."], b: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
-    """Absolute difference of two headings, wrapped into ``[0, π]``; broadcasts."""
+    """Absolute difference of two headings, wrapped into ``[0, π]``; the arrays are broadcast."""
     return np.abs((a - b + np.pi) % (2 * np.pi) - np.pi)
 
 
 def milestones(steps_m: Float[ndarray, " n"], spacing_m: float) -> Int[ndarray, " k"]:
-    """Rows at which ``spacing_m`` of path has been driven since the last of them; row 0, where all begins, is none.
+    """Rows at which at least ``spacing_m`` of path has been driven since the milestone before, or since row 0.
 
-    ``steps_m[i]`` is the path from row ``i`` to row ``i + 1``. What is driven beyond the spacing is not carried over.
+    Row 0 itself is not a milestone. ``steps_m[i]`` is the path from row ``i`` to row ``i + 1``. Path beyond the
+    spacing does not count towards the next milestone.
     """
     rows, driven_m = [], 0.0
     for row, step_m in enumerate(steps_m.tolist(), start=1):
@@ -65,7 +66,7 @@ def milestones(steps_m: Float[ndarray, " n"], spacing_m: float) -> Int[ndarray, 
 
 
 def codes(a: ndarray, b: ndarray) -> tuple[Int[ndarray, " n"], Int[ndarray, " m"]]:
-    """Integers that are equal where the objects in ``a`` and ``b`` are: a hundred times as fast to compare."""
+    """Integers that are equal where the objects in ``a`` and ``b`` are equal; numpy compares them 100 times as fast."""
     numbers: dict[object, int] = {}
     found = [np.array([numbers.setdefault(value, len(numbers)) for value in c], dtype=np.int64) for c in (a, b)]
     return found[0], found[1]
@@ -76,13 +77,13 @@ def same_place(
 ) -> Bool[ndarray, "n m"]:
     """Which frames of ``a`` and ``b`` show the same place.
 
-    Same world, at most ``radius_m`` apart over ``axes`` (inclusive) and, if a limit is given, with a wrapped
-    heading difference strictly below ``heading_limit_rad``.
+    Two frames do if they are in the same world and at most ``radius_m`` apart over ``axes``. If a limit is given, the
+    wrapped difference of their headings must also be strictly below ``heading_limit_rad``.
     """
     a_world, b_world = codes(a.world, b.world)
     same = a_world[:, None] == b_world[None, :]
     columns = [AXES.index(axis) for axis in axes]
-    for column in columns:  # a box holds the disc; most pairs end here
+    for column in columns:  # most pairs are outside the box around the disc, which is cheap to test
         offset_m = a.position_m[:, None, column] - b.position_m[None, :, column]
         same &= np.abs(offset_m) <= radius_m * (1 + 1e-9)
     i, j = np.nonzero(same)
@@ -95,9 +96,9 @@ def same_place(
 
 
 def neighbours(frames: Frames, radius_m: float, heading_limit_rad: float | None) -> list[ndarray]:
-    """For each frame the rows of all *other* frames that show the same place, ascending.
+    """For each frame, the rows of all *other* frames that show the same place, in ascending order.
 
-    The rule of :func:`same_place`, found with a k-d tree so that large training sets stay sparse.
+    The rule is that of :func:`same_place`. A k-d tree finds the frames, so that large training sets need no matrix.
     """
     plane = frames.position_m[:, :2]
     lists: list[ndarray] = [np.empty(0, dtype=np.int64)] * len(frames)

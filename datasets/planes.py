@@ -7,11 +7,11 @@ from jaxtyping import Bool, Float
 from numpy import ndarray
 
 BLOCK = 2_000_000
-"""Distances held at once."""
+"""How many distances are in memory at once."""
 MOST_COUNTED = 20_000
-"""Points that vote on a plane: of a larger cloud, so many drawn at random."""
+"""How many points at most vote on a plane; from a larger cloud this many are drawn at random."""
 LEVEL_COSINE = 0.9
-"""Least upright part of the normal of a plane that is taken for the ground. As published: VXP, for Oxford's submaps."""
+"""A plane can be the ground if the upright part of its unit normal is at least this: VXP's value for Oxford."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +19,25 @@ class Plane:
     """All points ``p`` with ``normal · p = offset_m``."""
 
     normal: Float[ndarray, "3"]
-    """Unit length, pointing up (z ≥ 0)."""
+    """The normal of the plane, of unit length and pointing up (z ≥ 0)."""
     offset_m: float
     is_inlier: Bool[ndarray, " n"]
-    """Which of the points that it was found in lie on it."""
+    """Which points lie on the plane, among those that it was found in."""
 
     @property
     def is_level(self) -> bool:
-        """Whether it may be the ground."""
+        """Whether the plane is level enough to be the ground."""
         return bool(self.normal[2] >= LEVEL_COSINE)
 
 
 def ground_plane(
     points: Float[ndarray, "n _"], random: np.random.Generator, distance_m: float = 0.2, iterations: int = 1000
 ) -> Plane | None:
-    """The plane through three of ``points`` (x, y, z first) with the most points nearer than ``distance_m`` to it.
+    """The best plane through three of ``points`` (x, y, z first), or None if no three points span a plane.
 
-    None if no three points span one. Source: as published for VXP's Oxford submaps (RANSAC by Open3D with 0.2 m, three
-    points, 1,000 iterations). Deviation: seeded, all iterations at once, no refit of the best plane; in a large cloud
-    ``MOST_COUNTED`` points decide which is best.
+    The best plane is the one with the most points nearer than ``distance_m`` to it. Source: as published for VXP's
+    Oxford submaps (RANSAC by Open3D with 0.2 m, three points, 1,000 iterations). Deviations: it is seeded, tries all
+    triples at once and does not refit the best plane. In a large cloud ``MOST_COUNTED`` points decide which is best.
     """
     everything = np.asarray(points[:, :3], dtype=np.float64)
     if len(everything) < 3:
@@ -79,5 +79,5 @@ def _count_inliers(
 def _distances(
     xyz: Float[ndarray, "n 3"], normals: Float[ndarray, "k 3"], offsets: Float[ndarray, " k"]
 ) -> Float[ndarray, "k n"]:
-    # einsum and not a matrix product, whose last bits depend on the number of threads.
+    # The last bits of a matrix product depend on the number of threads; those of einsum do not.
     return np.abs(np.einsum("kj,nj->kn", normals, xyz) - offsets[:, None])

@@ -1,78 +1,60 @@
 """The prepared form: the one shape in which the harness sees any dataset.
 
-A folder with ``dataset.json`` (what it is, calibration per traversal, counts, fingerprint) and ``frames.csv``
-(one line a frame). Images are undistorted PNG or JPEG files; clouds are float32 ``.npy`` arrays of shape
-(n, ≥3) or raw float32 ``.bin`` files of x, y, z, intensity. Paths are relative to ``root``. docs/prepared-form.md
-describes every column and key for people who bring their own data.
+It is a folder with two tables. ``dataset.json`` says what the data is, with calibration per traversal, counts and the
+fingerprint; ``frames.csv`` has one line a frame. Images are undistorted PNG or JPEG files. Clouds are float32 ``.npy``
+arrays of shape (n, ≥3), or raw float32 ``.bin`` files of x, y, z, intensity. Paths are relative to ``root``.
+docs/prepared-form.md describes every column and key for people who bring their own data.
 """
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt, ValidationError
+from pydantic import BaseModel, BeforeValidator
 from scipy.spatial.transform import Rotation
 
-from datasets.base import Frame, Frames, Intrinsics, Lidar, Traversal
+from datasets.base import Frame, Frames, Traversal
 from datasets.errors import CrossplaceError
-from datasets.files import read_json, sha256_of, write_atomically
+from datasets.files import STRICT, read_as, sha256_of, write_atomically
 from datasets.readers import read_image, read_points
 
-COLUMNS = [
-    *("frame_id", "traversal", "world", "timestamp_ns", "east_m", "north_m", "up_m"),
-    *("qw", "qx", "qy", "qz", "yaw_rad", "image", "cloud"),
-]
+POSITION = ["east_m", "north_m", "up_m"]
+ROTATION = ["qw", "qx", "qy", "qz"]
+COLUMNS = ["frame_id", "traversal", "world", "timestamp_ns", *POSITION, *ROTATION, "yaw_rad", "image", "cloud"]
 MERCATOR_COLUMNS = ["mercator_east_m", "mercator_north_m"]
-"""Optional; empty where a frame's is not known."""
+"""Optional columns. If the position of a frame on the Mercator map is not known, both are empty in its line."""
 SCHEMA = 1
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+def _named(traversals: Any) -> Any:
+    """The described traversals, with their keys as their names."""
+    if not isinstance(traversals, dict):
+        return traversals
+    for key, described in traversals.items():
+        if isinstance(described, dict) and "name" in described:
+            raise ValueError(f"{key}.name: not permitted, the key is the name")
+    return {k: {**v, "name": k} if isinstance(v, dict) else v for k, v in traversals.items()}
 
 
-class _IntrinsicsFile(_Strict):
-    fx: PositiveFloat
-    fy: PositiveFloat
-    cx: float
-    cy: float
-    width: PositiveInt
-    height: PositiveInt
+class _DatasetFile(BaseModel):
+    model_config = STRICT
 
-
-class _LidarFile(_Strict):
-    beams: PositiveInt
-    vertical_fov_deg: tuple[float, float]
-    max_range_m: PositiveFloat
-    form: Literal["scan", "submap"]
-
-
-class _TraversalFile(_Strict):
-    condition: str
-    georeferenced: bool
-    intrinsics: _IntrinsicsFile | None
-    camera_from_lidar: list[list[float]] | None
-    lidar: _LidarFile | None
-    mercator_scale: PositiveFloat | None = None
-
-
-class _DatasetFile(_Strict):
     schema_version: int
     name: str
     version: int
     options: dict[str, Any]
     root: str
     fingerprint: str
-    traversals: dict[str, _TraversalFile]
+    traversals: Annotated[dict[str, Traversal], BeforeValidator(_named)]
     counts: dict[str, int]
     frames_sha256: str | None = None
-    """Of ``frames.csv``; none in a folder that a person wrote."""
+    """The SHA-256 of ``frames.csv``; missing in a folder that a person wrote."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +70,7 @@ class PreparedDataset:
     fingerprint: str
     traversals: dict[str, Traversal]
     counts: dict[str, int]
-    """Frames kept, and dropped by reason."""
+    """How many frames were kept, and how many were dropped for each reason."""
     frames: Frames
 
     @classmethod
@@ -103,7 +85,7 @@ class PreparedDataset:
             folder=folder,
             root=root if root.is_absolute() else folder / root,
             fingerprint=described.fingerprint,
-            traversals={n: _traversal(n, t, folder / "dataset.json") for n, t in described.traversals.items()},
+            traversals=described.traversals,
             counts=described.counts,
             frames=_read_frames(folder / "frames.csv"),
         )
@@ -134,7 +116,7 @@ class PreparedDataset:
         )
 
     def load_image(self, frame: Frame) -> UInt8[ndarray, "h w 3"]:
-        """The frame's image as RGB; its size must be the one its intrinsics are for."""
+        """The image of ``frame`` as RGB; its size must be that of the frame's intrinsics."""
         path = self.root / frame.image
         pixels, k = read_image(path), frame.intrinsics
         if k is not None and pixels.shape[:2] != (k.height, k.width):
@@ -145,7 +127,7 @@ class PreparedDataset:
         return pixels
 
     def load_cloud(self, frame: Frame) -> Float[ndarray, "n 3"]:
-        """The frame's points in its LiDAR frame, metres, float32. Non-finite points are an error here."""
+        """The points of ``frame`` in metres, in the axes of its LiDAR; points that are not finite are an error."""
         path = self.root / frame.cloud
         points = read_points(path)[:, :3]
         if not np.isfinite(points).all():
@@ -168,15 +150,15 @@ def write_prepared(
     counts: dict[str, int],
     root: Path = Path(),
 ) -> None:
-    """Write ``frames.csv`` and, last, ``dataset.json``: a folder with the latter is complete."""
+    """Write ``frames.csv`` and, last, ``dataset.json``: a folder that has ``dataset.json`` is complete."""
     table = pd.DataFrame(
         {
             "frame_id": frames.frame_id,
             "traversal": frames.traversal,
             "world": frames.world,
             "timestamp_ns": frames.timestamp_ns,
-            **dict(zip(("east_m", "north_m", "up_m"), frames.position_m.T, strict=True)),
-            **dict(zip(("qw", "qx", "qy", "qz"), frames.quaternion_wxyz.T, strict=True)),
+            **dict(zip(POSITION, frames.position_m.T, strict=True)),
+            **dict(zip(ROTATION, frames.quaternion_wxyz.T, strict=True)),
             "yaw_rad": frames.yaw_rad,
             "image": frames.image,
             "cloud": frames.cloud,
@@ -194,15 +176,16 @@ def write_prepared(
         options=json.loads(json.dumps(options)),
         root=str(root),
         fingerprint=fingerprint,
-        traversals={t.name: _traversal_file(t) for t in traversals},
+        traversals={t.name: t for t in traversals},
         counts=counts,
         frames_sha256=sha256_of(folder / "frames.csv"),
     )
-    write_atomically(folder / "dataset.json", described.model_dump_json(indent=1).encode())
+    content = described.model_dump_json(indent=1, exclude={"traversals": {"__all__": {"name"}}})
+    write_atomically(folder / "dataset.json", content.encode())
 
 
 def make_fingerprint(name: str, version: int, options: dict[str, Any], listing: list[str]) -> str:
-    """Hash of the preparer, its options and what lies at the source (one string a file)."""
+    """Hash of the preparer, its options and the listing of its source (one string a file)."""
     text = json.dumps([name, version, options, listing], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -223,7 +206,7 @@ def frames_at(
     cloud: list[str],
     mercator_m: Float[ndarray, "n 2"] | None = None,
 ) -> Frames:
-    """The frames of one traversal as columns, from poses, times, names and paths in the same order."""
+    """The frames of one traversal as columns; poses, times, names and paths are given in the same order."""
 
     def column(values: list[str]) -> ndarray:
         return np.array(values, dtype=object)
@@ -245,15 +228,12 @@ def frames_at(
 def _read_description(path: Path) -> _DatasetFile:
     if not path.is_file():
         raise CrossplaceError(f"{path.parent}: no dataset.json here, so this is no (completely) prepared dataset")
-    try:
-        raw = read_json(path)
-        found = raw.get("schema_version") if isinstance(raw, dict) else None
-        if found != SCHEMA:
-            raise CrossplaceError(f"{path}: expected schema_version {SCHEMA}, found {found!r}")
-        return _DatasetFile.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise CrossplaceError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+    def other_schema(content: Any) -> str:
+        found = content.get("schema_version") if isinstance(content, dict) else None
+        return "" if found == SCHEMA else f"expected schema_version {SCHEMA}, found {found!r}"
+
+    return read_as(path, _DatasetFile, "mend it (docs/prepared-form.md) or prepare the dataset again", other_schema)
 
 
 def _read_frames(path: Path) -> Frames:
@@ -262,7 +242,7 @@ def _read_frames(path: Path) -> Frames:
         # Timestamps pass as text, so that a fraction is an error; pandas' own float parser errs in the last bit.
         types = dict.fromkeys([*text, "timestamp_ns"], str)
         table = pd.read_csv(path, dtype=types, keep_default_na=False, index_col=False, float_precision="round_trip")
-    except Exception as error:  # many kinds; a line that is too long is a warning
+    except Exception as error:  # pandas raises many kinds; for a line that is too long it warns
         reason = " ".join(str(error).split())
         raise CrossplaceError(f"{path}: not a readable table ({reason}); expected one line a frame") from error
     needed = COLUMNS + (MERCATOR_COLUMNS if set(MERCATOR_COLUMNS) & set(table.columns) else [])
@@ -294,17 +274,17 @@ def _read_frames(path: Path) -> Frames:
     return Frames(
         **strings,
         timestamp_ns=timestamps,
-        position_m=numbers(["east_m", "north_m", "up_m"]),
-        quaternion_wxyz=numbers(["qw", "qx", "qy", "qz"]),
+        position_m=numbers(POSITION),
+        quaternion_wxyz=numbers(ROTATION),
         yaw_rad=numbers(["yaw_rad"])[:, 0],
         mercator_m=numbers(MERCATOR_COLUMNS, or_empty=True) if set(MERCATOR_COLUMNS) & set(table.columns) else None,
     )
 
 
 def _check_frames(frames: Frames, described: list[str], path: Path) -> None:
-    """Traversals are those described, rotations are unit quaternions, and time runs forward within each traversal.
+    """Check that traversals are those described, rotations are unit quaternions, and time runs forward in a traversal.
 
-    Thinning along the path relies on that order.
+    Thinning along the path relies on the order in time.
     """
     present = frames.traversal_names()
     for name in sorted({*present, *described}):
@@ -328,42 +308,3 @@ def _check_frames(frames: Frames, described: list[str], path: Path) -> None:
                 f"{path}: line {line}: {fault} the frame before in traversal {name!r}; expected each traversal in the "
                 "order of its timestamps, each of them once: sort the lines, remove repeated ones"
             )
-
-
-def _traversal(name: str, described: _TraversalFile, path: Path) -> Traversal:
-    k, lidar, matrix = described.intrinsics, described.lidar, described.camera_from_lidar
-    rigid = None if matrix is None else check_rigid(_rectangular(matrix), f"{path}: traversal {name!r}")
-    return Traversal(
-        name=name,
-        condition=described.condition,
-        georeferenced=described.georeferenced,
-        intrinsics=None if k is None else Intrinsics(**k.model_dump()),
-        camera_from_lidar=rigid,
-        lidar=None if lidar is None else Lidar(**lidar.model_dump()),
-        mercator_scale=described.mercator_scale,
-    )
-
-
-def _rectangular(rows: list[list[float]]) -> Float[ndarray, "..."]:
-    """The rows as an array, an empty one if they differ in length."""
-    return np.array(rows) if len({len(row) for row in rows}) == 1 else np.empty(0)
-
-
-def check_rigid(matrix: Float[ndarray, "..."], where: str) -> Float[ndarray, "4 4"]:
-    """``matrix`` itself if it is a rigid transform (4×4, rotation orthonormal to 1e-3, determinant +1)."""
-    rotation = matrix[:3, :3] if matrix.shape == (4, 4) and (matrix[3] == [0, 0, 0, 1]).all() else np.zeros((3, 3))
-    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-3) or np.linalg.det(rotation) < 0:
-        raise CrossplaceError(f"{where}: camera_from_lidar is not a rigid 4×4 transform")
-    return matrix
-
-
-def _traversal_file(traversal: Traversal) -> _TraversalFile:
-    matrix = traversal.camera_from_lidar
-    return _TraversalFile(
-        condition=traversal.condition,
-        georeferenced=traversal.georeferenced,
-        intrinsics=None if traversal.intrinsics is None else _IntrinsicsFile(**asdict(traversal.intrinsics)),
-        camera_from_lidar=None if matrix is None else matrix.tolist(),
-        lidar=None if traversal.lidar is None else _LidarFile(**asdict(traversal.lidar)),
-        mercator_scale=traversal.mercator_scale,
-    )

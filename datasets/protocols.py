@@ -1,7 +1,7 @@
 """Every protocol of the suite, as one readable table. docs/protocols.md compares them and says where each comes from.
 
-``-as-published`` variants do what the authors' evaluator and split did where that differs from the rule that is right:
-a search of limited depth, model selection on test places, a component of the position left out.
+A variant ``-as-published`` does what the authors' evaluator and split did, where that differs from the right rule.
+Examples are a search of limited depth, model selection on test places, and a distance without one component.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ from datasets.base import OnePercent, Protocol, Region, Selection, Split
 # --- the town ------------------------------------------------------------------------------------
 
 _TOWN_SPLIT = Split(train=Selection(traversals=("train-*",)), validation=Selection(traversals=("validation-*",)))
-_TOWN_TEST = Selection(traversals=("test-*",))  # frames 5 to 12 m apart, by preset
+_TOWN_TEST = Selection(traversals=("test-*",))  # the preset decides how far frames are apart: 5 to 12 m
 _TOWN_SEEN = Selection(traversals=("test-*", "!test-night", "!test-winter"))
 _TOWN_BY_DAY = Selection(traversals=("test-day", "test-day-*"))
 
@@ -52,9 +52,9 @@ _TOWN = (
         radius_m=20.0,
         heading_limit_rad=0.5,
     ),
-    # A tour drives every street once in each direction, so that it comes back the other way round: a heading limit
-    # would leave only chance meetings at junctions. The LiDAR sees all around, the camera only ahead. Within half a
-    # minute a vehicle has driven some 200 m of path, more than the side of a block.
+    # A tour drives every street once in each direction, so it returns to a place with the opposite heading. With a
+    # heading limit, only chance meetings at junctions would remain. The LiDAR sees all around, the camera only ahead.
+    # In half a minute a vehicle drives about 200 m of path, more than the side of a block.
     Protocol(
         name="town-revisit",
         version=1,
@@ -73,14 +73,14 @@ _TOWN = (
 # --- Oxford RobotCar -----------------------------------------------------------------------------
 
 OXFORD_RUNS = (
-    *("2014-11-14-16-34-33", "2014-11-18-13-20-12", "2014-12-02-15-30-08", "2014-12-09-13-21-02"),
-    *("2014-12-10-18-10-50", "2014-12-12-10-45-15", "2014-12-16-09-14-09", "2014-12-16-18-44-24"),
-    *("2015-02-03-08-45-10", "2015-02-10-11-58-05", "2015-02-13-09-16-26", "2015-02-17-14-42-12"),
-    *("2015-03-10-14-18-10", "2015-03-17-11-08-44", "2015-05-19-14-06-38", "2015-06-09-15-06-29"),
-    *("2015-08-12-15-04-18", "2015-08-13-16-02-58", "2015-08-14-14-54-57", "2015-08-28-09-50-22"),
-    *("2015-10-30-13-52-14", "2015-11-12-11-22-05", "2015-11-13-10-28-08"),
-)
-"""PointNetVLAD's and VXP's test list: the same 23 full runs."""
+    "2014-11-14-16-34-33", "2014-11-18-13-20-12", "2014-12-02-15-30-08", "2014-12-09-13-21-02",
+    "2014-12-10-18-10-50", "2014-12-12-10-45-15", "2014-12-16-09-14-09", "2014-12-16-18-44-24",
+    "2015-02-03-08-45-10", "2015-02-10-11-58-05", "2015-02-13-09-16-26", "2015-02-17-14-42-12",
+    "2015-03-10-14-18-10", "2015-03-17-11-08-44", "2015-05-19-14-06-38", "2015-06-09-15-06-29",
+    "2015-08-12-15-04-18", "2015-08-13-16-02-58", "2015-08-14-14-54-57", "2015-08-28-09-50-22",
+    "2015-10-30-13-52-14", "2015-11-12-11-22-05", "2015-11-13-10-28-08",
+)  # fmt: skip
+"""The 23 full runs that both PointNetVLAD and VXP test on."""
 
 _OXFORD_TEST = (  # UTM 30U, the regions of PointNetVLAD
     Region(east_m=620084.402381, north_m=5735712.768124, half_side_m=150.0),
@@ -88,8 +88,8 @@ _OXFORD_TEST = (  # UTM 30U, the regions of PointNetVLAD
     Region(east_m=620543.094379, north_m=5735237.358209, half_side_m=150.0),
     Region(east_m=619932.693364, north_m=5734749.303802, half_side_m=150.0),
 )
-# Of the squares on a grid of 10 m that stay 100 m clear of the test regions, the one with most of PointNetVLAD's
-# places: 1,110 of 9,492, at least 45 of each run.
+# Candidates were all squares on a grid of 10 m that stay 100 m clear of the test regions. This one holds most of
+# PointNetVLAD's places: 1,110 of 9,492, and at least 45 of each run.
 _OXFORD_VALIDATION = (Region(east_m=620000.0, north_m=5735310.0, half_side_m=150.0),)
 _OXFORD_QUERY = Selection(traversals=OXFORD_RUNS, regions=_OXFORD_TEST)
 _OXFORD_DATABASE = Selection(traversals=OXFORD_RUNS)
@@ -103,7 +103,7 @@ _OXFORD_VXP = Protocol(
         train=Selection(outside=_OXFORD_TEST + _OXFORD_VALIDATION),
         validation=Selection(regions=_OXFORD_VALIDATION),
     ),
-    query=_OXFORD_QUERY,  # every prepared frame: 5 m apart
+    query=_OXFORD_QUERY,  # every prepared frame; they are 5 m apart
     database=_OXFORD_DATABASE,
     pairs="across",
     radius_m=20.0,
@@ -151,9 +151,9 @@ _OXFORD = (
 # --- KITTI odometry ------------------------------------------------------------------------------
 
 _KITTI_11_TO_21 = Selection(traversals=tuple(str(n) for n in range(11, 22)))
-_KITTI_10 = Selection(traversals=("10",))  # comes back nowhere, so that no protocol tests on it
+_KITTI_10 = Selection(traversals=("10",))  # it visits no place twice, so no protocol can test on it
 _KITTI_SYNCHRONOUS = Selection(traversals=("00", "02", "05", "06", "07", "08"))
-# Every sequence of 00 to 10 that comes within 10 m of where it was 30 s before (01, 03, 04 and 10 never do).
+# Every sequence of 00 to 10 that returns to within 10 m of where it was at least 30 s before; 01, 03, 04 and 10 do not.
 _KITTI_REVISITING = Selection(traversals=("00", "02", "05", "06", "07", "08", "09"))
 
 
@@ -161,7 +161,7 @@ def _boxes(*centres: tuple[float, float]) -> tuple[Region, ...]:
     return tuple(Region(east_m=e, north_m=n, half_side_m=50.0, frame="mercator") for e, n in centres)
 
 
-# VXP's squares, on each drive's own Mercator map. Its column called northing holds the east there.
+# VXP's squares, on each drive's own Mercator map. In VXP's files the column called northing holds the east.
 _KITTI_BOXES = {
     "00": _boxes((613180.0, 4116330.0), (613050.0, 4116230.0), (613050.0, 4116570.0), (613135.0, 4116455.0)),
     "02": _boxes((619375.0, 4116915.0), (619400.0, 4116800.0), (619400.0, 4116700.0), (619390.0, 4116450.0)),
@@ -181,7 +181,7 @@ _KITTI_VXP = Protocol(
     version=1,
     title="KITTI odometry, VXP: 00 and 02 every 20 m, queries in small squares, 10 s earlier, same heading, 20 m",
     dataset="kitti",
-    # 07 is the shortest of 03 to 10 that comes back more than once, and it does so in the same direction.
+    # 07 is the shortest of 03 to 10 that returns to places more than once, and it returns in the same direction.
     split=Split(
         train=Selection(traversals=("03", "04", "05", "06", "08", "09", "10"), also=_KITTI_OUT_OF_BOXES),
         validation=Selection(traversals=("07",)),
@@ -257,7 +257,8 @@ _KITTI = (
         title="KITTI odometry: back within one sequence after more than 30 s, in the same direction, 10 m",
         heading_limit_rad=0.5,
     ),
-    # The protocol of ModaLink's and RangeBEV's KITTI tables: one sequence against itself, neighbours in time count.
+    # The protocol of the KITTI tables of ModaLink and RangeBEV: one sequence against itself, and neighbours in time
+    # count as found.
     Protocol(
         name="kitti-synchronous-10m",
         version=1,
@@ -269,7 +270,7 @@ _KITTI = (
         pairs="within",
         radius_m=10.0,
     ),
-    # Whether the published tables keep the own frame is not known: both are here.
+    # It is not known whether a query could find its own frame in the published tables: here are both protocols.
     _KITTI_00_HEAD,
     replace(
         _KITTI_00_HEAD,
@@ -278,7 +279,7 @@ _KITTI = (
         own_frame="keep",
     ),
     _LIPLOC,
-    # As coded, the distance is over components 1 and 2 of the first camera's axes: down and forward.
+    # The published code measures the distance over components 1 and 2 of the first camera's axes: down and forward.
     replace(
         _LIPLOC,
         name="liploc-as-published",
@@ -306,7 +307,7 @@ _VIVID_VXP = Protocol(
     version=1,
     title="ViViD++, VXP: day and night against another day, campus and city, any heading, 25 m; trained on day1",
     dataset="vivid",
-    # All runs of a place drive the same streets: the evening runs, which no pair tests, are apart in time alone.
+    # All runs of a place drive the same streets. No pair tests the evening runs, so they are apart in time alone.
     split=Split(train=_VIVID_TRAIN, validation=Selection(traversals=("campus_evening", "city_evening"))),
     query=replace(_VIVID_CAMPUS, also=(_VIVID_CITY,)),
     database=replace(_VIVID_CAMPUS, also=(_VIVID_CITY,)),
@@ -339,7 +340,7 @@ _VIVID = (
         split=Split(
             train=_VIVID_TRAIN,
             validation=Selection(traversals=("campus_day2", "city_day2")),
-            heading_limit_rad=None,  # there is a limit of 0.5 rad, but every yaw was written as 0
+            heading_limit_rad=None,  # the published code has a limit of 0.5 rad, but its files hold 0 for every yaw
         ),
         one_percent=OnePercent(cap=25),
     ),
@@ -348,7 +349,7 @@ _VIVID = (
 PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (*_TOWN, *_OXFORD, *_KITTI, *_VIVID)}
 
 OTHER_SPLITS: dict[str, tuple[Split, ...]] = {
-    # Without SemanticKITTI's poses of 11-21. No sequence is left for validation: the training loss selects.
+    # Where SemanticKITTI's poses of 11-21 are missing. No sequence is left for validation: the training loss selects.
     "kitti-synchronous-10m": (
         Split(train=Selection(traversals=("01", "03", "04", "09", "10")), validation=Selection(traversals=())),
     ),
@@ -357,4 +358,4 @@ OTHER_SPLITS: dict[str, tuple[Split, ...]] = {
         (Split(train=Selection(traversals=("01", "03", "04")), validation=_KITTI_10),),
     ),
 }
-"""Splits to fall back to, in order, when no frame of a protocol's own training selection is there."""
+"""Splits that replace a protocol's own, in this order, if the data has no frame of its training selection."""

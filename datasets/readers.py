@@ -14,12 +14,15 @@ from datasets.files import read_npy, unreadable
 
 
 def read_image(path: Path) -> UInt8[ndarray, "h w 3"]:
-    """Pixels as RGB; raises :class:`CrossplaceError` naming the file."""
+    """The pixels of the image in ``path`` as RGB; raises :class:`CrossplaceError` naming the file."""
     return _opened(path, decode=True)
 
 
 def check_image(path: Path) -> None:
-    """Raise :class:`CrossplaceError` if ``path`` is no whole image: checksums of a PNG, the head of other formats."""
+    """Raise :class:`CrossplaceError` if ``path`` is no whole image.
+
+    All checksums of a PNG are compared; of other formats only the head is read.
+    """
     _opened(path, decode=False)
 
 
@@ -29,7 +32,7 @@ def _opened(path: Path, *, decode: bool) -> UInt8[ndarray, "h w 3"]:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as image:
-                image.verify()  # the decoder passes over wrong checksums
+                image.verify()  # the decoder itself ignores wrong checksums
             if not decode:
                 return np.empty((0, 0, 3), dtype=np.uint8)
             with Image.open(io.BytesIO(content)) as image:
@@ -39,7 +42,7 @@ def _opened(path: Path, *, decode: bool) -> UInt8[ndarray, "h w 3"]:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Width and height as the head of the file says."""
+    """Width and height of the image in ``path``, as the head of the file states them."""
     try:
         with Image.open(path) as image:
             return image.size
@@ -49,7 +52,7 @@ def image_size(path: Path) -> tuple[int, int]:
 
 def _no_image(path: Path, error: Exception, remedy: str) -> CrossplaceError:
     reason: object = error
-    if isinstance(error, UnidentifiedImageError):  # says no more than the name of the stream
+    if isinstance(error, UnidentifiedImageError):  # its message holds only the name of the stream
         reason = "no image format known" if path.stat().st_size else "the file is empty"
     elif isinstance(error, OSError):
         reason = error.strerror or error
@@ -57,7 +60,7 @@ def _no_image(path: Path, error: Exception, remedy: str) -> CrossplaceError:
 
 
 def read_points(path: Path) -> Float[ndarray, "n c"]:
-    """Points of a ``.npy`` array (n, ≥3) or a raw ``.bin`` of float32 quadruples, as stored."""
+    """The points in ``path`` as stored: a ``.npy`` array (n, ≥3), or a raw ``.bin`` of float32 quadruples."""
     if path.suffix == ".bin":
         return _read_quadruples(path)
     points = read_npy(path)

@@ -15,9 +15,9 @@ _NOTHING = Selection(traversals=())
 def resolve(name: str, dataset: PreparedDataset) -> tuple[Protocol, list[str]]:
     """The protocol called ``name`` as it applies to what ``dataset`` holds, and what a reader must be warned of.
 
-    A protocol of another dataset is an error. Where some of its test traversals are absent, the result is marked as
-    partial. Where no pair of those that it tests on, or nothing that it trains on, is there, it is a smoke run on
-    what is there: it shows that everything runs, and its recall means nothing.
+    A protocol of another dataset is an error. If some of its test traversals are absent, the result is marked as
+    partial. If all its test pairs, or all its training traversals, are absent, a smoke run on everything that is there
+    takes its place: it shows that everything runs, and its recall means nothing.
     """
     protocol, names = PROTOCOLS[name], list(dataset.traversals)
     if protocol.dataset != dataset.name:
@@ -47,7 +47,7 @@ def resolve(name: str, dataset: PreparedDataset) -> tuple[Protocol, list[str]]:
 
 
 def _pairs_among(protocol: Protocol, names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """The traversal pairs that ``protocol`` tests, as far as both are there."""
+    """The traversal pairs that ``protocol`` tests and whose two traversals are both among ``names``."""
     asked = [t for t in names if protocol.query.includes(t)]
     searched = [t for t in names if protocol.database.includes(t)]
     if not isinstance(protocol.pairs, str):
@@ -56,14 +56,18 @@ def _pairs_among(protocol: Protocol, names: Sequence[str]) -> tuple[tuple[str, s
 
 
 def _absent(names: Sequence[str], *selections: Selection) -> tuple[str, ...]:
-    """Traversals that are selected by name (patterns take what is there) and not among ``names``."""
+    """Traversals that are selected by name and are not among ``names``; patterns match only traversals that exist."""
     parts = [part for selection in selections for part in selection.alternatives()]
     named = dict.fromkeys(t for part in parts for t in part.traversals if not set(t) & set("*?[!"))
     return tuple(t for t in named if t not in names)
 
 
 def _check_axes(protocol: Protocol, dataset: PreparedDataset) -> None:
-    """Other axes than the plane's are those of a first camera turned to x forward; a map has none."""
+    """Refuse distances over other axes than east and north if the data is on a map.
+
+    Protocols with other axes follow evaluators that measured in the axes of the first camera, turned to x forward.
+    Positions on a map do not have these axes.
+    """
     on_a_map = [t.name for t in dataset.traversals.values() if t.georeferenced and protocol.query.includes(t.name)]
     if protocol.distance_axes != PLANE and on_a_map:
         raise CrossplaceError(
@@ -74,7 +78,7 @@ def _check_axes(protocol: Protocol, dataset: PreparedDataset) -> None:
 
 
 def smoke(protocol: Protocol, names: Sequence[str]) -> Protocol:
-    """``protocol`` trained and tested on everything that is there: the traversals ``names``."""
+    """A copy of ``protocol`` that trains and tests on all frames of the traversals ``names``."""
     everything = Selection()
     is_within = protocol.pairs == "within" or len(names) == 1
     return replace(
@@ -88,7 +92,7 @@ def smoke(protocol: Protocol, names: Sequence[str]) -> Protocol:
 
 
 def own_data(dataset: PreparedDataset) -> Protocol:
-    """A protocol for a prepared folder that no named protocol is for: everything against everything, 20 m."""
+    """A protocol for a prepared folder that has no named protocol: all frames against all frames, within 20 m."""
     return Protocol(
         name="own-data-20m",
         version=1,

@@ -23,14 +23,14 @@ class TraversalSummary:
     condition: str
     frames: int
     length_m: float
-    """Path in the east-north plane from frame to frame."""
+    """Length of the path from frame to frame, in the east-north plane."""
     minutes: float
     revisits: int
-    """Frames within 10 m of a frame of the same traversal that is at least 30 s older, in any heading."""
+    """How many frames are within 10 m of a frame of the same traversal that is at least 30 s older, in any heading."""
     points_per_cloud: int | None
-    """Mean over ten clouds spread evenly along the traversal; none without clouds."""
+    """Mean number of points in ten clouds spread evenly along the traversal; None without clouds."""
     image_size: str
-    """Width × height in pixels of its first image; empty without images."""
+    """Width × height in pixels of the first image; empty without images."""
 
 
 def summarise(dataset: PreparedDataset) -> list[TraversalSummary]:
@@ -39,7 +39,7 @@ def summarise(dataset: PreparedDataset) -> list[TraversalSummary]:
 
 
 def in_a_line(dataset: PreparedDataset) -> str:
-    """Frames kept, metres and minutes over all traversals, and every other count that is not zero."""
+    """A line of text: frames kept, metres and minutes over all traversals, and every other count that is not zero."""
     drives = [dataset.frames.take(dataset.frames.traversal == name) for name in dataset.frames.traversal_names()]
     metres, minutes = sum(map(_length_m, drives)), sum(map(_minutes, drives))
     kept = f"{len(dataset.frames):,} frames kept, {len(drives)} traversals, {metres:,.0f} m, {minutes:,.0f} min"

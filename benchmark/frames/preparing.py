@@ -17,7 +17,7 @@ from benchmark.keys import key_of
 from benchmark.registry import DATASETS
 from datasets.base import Dataset, Finding, Protocol
 from datasets.errors import CrossplaceError, unknown
-from datasets.files import locked, sha256_of, unreadable, writing
+from datasets.files import first_fault, locked, sha256_of, unreadable, writing
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
 from datasets.resolving import own_data, resolve
@@ -129,8 +129,9 @@ def make_dataset(name: str, options: Sequence[str] = ()) -> Dataset:
         try:
             values[key] = adapter.validate_strings(text) if not text.startswith("[") else adapter.validate_json(text)
         except ValidationError as error:
-            fault = error.errors()[0]["msg"]
-            raise CrossplaceError(f'dataset {name}: {option}: {fault} (write lists as ["a", "b"])') from error
+            raise CrossplaceError(
+                f'dataset {name}: {option}: {first_fault(error)} (write lists as ["a", "b"])'
+            ) from error
     return kind(**values)
 
 

@@ -1,10 +1,11 @@
 """A study as it is stored and published. Needs no torch."""
 
+import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from datasets.errors import CrossplaceError
+from datasets.files import read_as, sealed, write_atomically
 
 STUDY = "study.json"
 BASE = "unchanged"
@@ -49,8 +50,10 @@ class StudyRecord(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> "StudyRecord":
-        """Read a stored study."""
-        try:
-            return cls.model_validate_json(path.read_text())
-        except (OSError, ValueError, ValidationError) as error:
-            raise CrossplaceError(f"{path}: not a readable study ({error})") from error
+        """Read a stored study; fields that later versions add are ignored, and older files have no seal."""
+        return read_as(path, cls, f"take {path.parent} away and run the study again")
+
+    def write(self, path: Path) -> None:
+        """Write the study, sealed."""
+        content = json.dumps(sealed(self.model_dump(mode="json")), indent=1, ensure_ascii=False) + "\n"
+        write_atomically(path, content.encode())

@@ -8,7 +8,7 @@ from benchmark.records.leaderboard import LEADERBOARD, write_leaderboard
 from benchmark.records.schema import Result
 from benchmark.report.formats import markdown
 from benchmark.report.table import Cell, Column, Table, number, text
-from benchmark.report.tables import FIRST, Comparison
+from benchmark.report.tables import FIRST, Comparison, means_over_seeds, recall_cell
 from datasets.files import write_atomically
 
 BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
@@ -37,19 +37,21 @@ def leaderboard_table(groups: Sequence[Sequence[Result]]) -> Table:
     """Methods on the town in one direction, means over seeds, best first, and chance as the last row."""
     protocol, direction = SHOWN
     group = next(group for group in groups if group[0].protocol["name"] == protocol)
-    found = Comparison.of(merged_results(group), alone=True)
+    found = means_over_seeds(Comparison.of(group, alone=True))
     rows = [
         [
             text(f"`{entry.method}`"),
-            _percent(entry.recall[direction][FIRST], spread=len(entry.seeds) > 1),
-            _percent(entry.recall[direction]["R@5"]),
+            recall_cell(entry, direction, FIRST),
+            recall_cell(entry, direction, "R@5", ends=False),
             number(entry.cost["image"].value if "image" in entry.cost else None),
             number(entry.cost["cloud"].value if "cloud" in entry.cost else None),
         ]
         for entry in found.entries
     ]
     chance = next(entry for entry in found.bounds if entry.method == "random")
-    rows.append([text("*chance*"), *(_percent(chance.recall[direction][m]) for m in (FIRST, "R@5")), Cell(), Cell()])
+    rows.append(
+        [text("*chance*"), *(recall_cell(chance, direction, m, ends=False) for m in (FIRST, "R@5")), Cell(), Cell()]
+    )
     columns = [
         Column(name="image→cloud, built-in town"),
         Column(name="R@1 %, mean of 3 seeds"),

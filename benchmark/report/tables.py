@@ -1,7 +1,7 @@
 """Which tables there are: recall by direction, cost, and what stands around them. ``formats`` says how they look."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmark.evaluation.metrics import METRICS
@@ -70,13 +70,20 @@ class Comparison:
         return f"{own.method} finds {what} at first try{beside}."
 
 
+def means_over_seeds(comparison: Comparison) -> Comparison:
+    """The same comparison with a row for each configuration: means over seeds, best first."""
+    first = comparison.directions[0]
+    entries = sorted(merged(comparison.entries), key=lambda entry: -entry.percent(first, FIRST))
+    return replace(comparison, entries=entries)
+
+
 # --- tables --------------------------------------------------------------------------------------
 
 
 def recall_table(comparison: Comparison, metric: str) -> Table:
     """One metric: a row a method, a column a direction."""
     columns = [Column(name="method"), *(Column(name=_arrow(d)) for d in comparison.directions)]
-    rows = [[_name(e), *(_recall(e, d, metric) for d in comparison.directions)] for e in comparison.entries]
+    rows = [[_name(e), *(recall_cell(e, d, metric) for d in comparison.directions)] for e in comparison.entries]
     rows += [[text(name), text("no result"), *[Cell()] * (len(columns) - 2)] for name in comparison.holes]
     notes = [_bounds(comparison, metric)] if comparison.bounds else []
     return Table(title=METRICS[metric].title, columns=columns, rows=rows, notes=notes)
@@ -88,7 +95,7 @@ def further_table(comparison: Comparison) -> Table:
     columns = [Column(name="method")]
     columns += [Column(name=f"{_arrow(d)} {name}") for d in comparison.directions for name in names]
     rows = [
-        [text(e.method), *(_recall(e, d, name, ends=False) for d in comparison.directions for name in names)]
+        [text(e.method), *(recall_cell(e, d, name, ends=False) for d in comparison.directions for name in names)]
         for e in comparison.entries
     ]
     return Table(title="Further metrics, %", columns=columns, rows=rows)
@@ -128,7 +135,8 @@ def _name(entry: Entry) -> Cell:
     return text(entry.method, ", ".join(filter(None, configured)))
 
 
-def _recall(entry: Entry, direction: str, metric: str, *, ends: bool = True) -> Cell:
+def recall_cell(entry: Entry, direction: str, metric: str, *, ends: bool = True) -> Cell:
+    """A value in percent, with its interval or spread unless ``ends`` are left out."""
     found = entry.recall.get(direction, {}).get(metric)
     if found is None:
         return Cell()
@@ -230,7 +238,7 @@ def document(groups: Sequence[Sequence[Result]]) -> str:
     sections = []
     for group in groups:
         every = Comparison.of(group, alone=True)
-        means = Comparison(board=every.board, entries=merged(every.entries), bounds=every.bounds)
+        means = means_over_seeds(every)
         tables = [recall_table(means, FIRST)] if len(means.entries) < len(every.entries) else []
         tables += [recall_table(every, metric) for metric in METRICS]
         cost = cost_table(every)

@@ -4,8 +4,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from datasets.errors import CrossplaceError
-from datasets.files import read_json, sealed, unsealed, write_atomically
+from pydantic import with_config
+
+from datasets.files import STRICT, read_as, sealed, write_atomically
 
 REPORT, WEIGHTS = "training.json", "weights.safetensors"
 
@@ -22,6 +23,7 @@ class StageReport:
     """Whether the recipe's own rule ended it: then what was done is all of its schedule."""
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingReport:
     """All stages, and the weights that came out."""
@@ -38,13 +40,7 @@ class TrainingReport:
     @classmethod
     def read(cls, folder: Path) -> "TrainingReport":
         """Read what :meth:`write` wrote."""
-        path = folder / REPORT
-        try:
-            raw = unsealed(read_json(path), path)
-            stages = {name: StageReport(**stage) for name, stage in raw["stages"].items()}
-            return cls(weights_sha256=raw["weights_sha256"], stages=stages)
-        except (AttributeError, KeyError, TypeError, CrossplaceError) as error:
-            raise CrossplaceError(f"{path}: no report of a training ({error}); delete it and train again") from error
+        return read_as(folder / REPORT, cls, "delete it and train again")
 
     def write(self, folder: Path) -> None:
         """Into ``folder``, whole or not at all; a folder that has it is trained to the end."""

@@ -19,23 +19,26 @@ FROM_RAW = f"{RAW_LAYOUT}; the calibration of the day, from {RAW_SOURCE}"
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """One camera and the LiDAR. Camera 0 is the rectified left grey camera, which KITTI's poses are of."""
+    """The calibration of one camera and the LiDAR. KITTI's poses are those of camera 0, the rectified left grey one."""
 
     k: Float[ndarray, "3 3"]
-    """Camera matrix as published: 0 is at the centre of the first pixel."""
+    """Camera matrix as published: coordinate 0 is at the centre of the first pixel."""
     camera_from_lidar: Float[ndarray, "4 4"]
     camera0_from_lidar: Float[ndarray, "4 4"]
     image_size: tuple[int, int] | None = None
-    """Width and height, where the calibration says it."""
+    """Width and height of the images, if the calibration states them."""
 
     def intrinsics(self, width: int, height: int) -> Intrinsics:
-        """The camera for images of this size. KITTI puts 0 at the centre of the first pixel, these at its edge."""
+        """The camera for images of this size, with coordinate 0 moved from the first pixel's centre to its edge."""
         fx, fy, cx, cy = self.k[[0, 1, 0, 1], [0, 1, 2, 2]].tolist()
         return Intrinsics(fx=fx, fy=fy, cx=cx + 0.5, cy=cy + 0.5, width=width, height=height)
 
 
 def odometry_calibration(path: Path, camera: int) -> Calibration:
-    """From ``calib.txt``: ``P = K [I | camera_from_camera0]`` of each camera, and ``Tr``, ``camera0_from_lidar``."""
+    """The calibration in ``calib.txt``.
+
+    The file has ``P = K [I | camera_from_camera0]`` for each camera, and ``Tr``, which is ``camera0_from_lidar``.
+    """
     entries = read_entries(path, {f"P{camera}": 12, "Tr": 12}, FROM)
     k, camera_from_camera0 = _split(entries[f"P{camera}"], f"{path}: P{camera}")
     camera0_from_lidar = transforms(entries["Tr"][None], lambda _: f"{path}: Tr")[0]
@@ -45,7 +48,10 @@ def odometry_calibration(path: Path, camera: int) -> Calibration:
 
 
 def raw_calibration(day: Path, camera: int) -> Calibration:
-    """From the files of a recording day: the odometry ``Tr`` is ``R_rect_00 · [R | T]`` of ``calib_velo_to_cam``."""
+    """The calibration in the files of a recording day.
+
+    ``Tr`` of the odometry download is ``R_rect_00 · [R | T]``, with R and T of ``calib_velo_to_cam.txt``.
+    """
     path, keys = day / RAW_FILES[0], (f"P_rect_0{camera}", "R_rect_00", f"S_rect_0{camera}")
     projection, rotation, size = read_entries(path, dict(zip(keys, (12, 9, 2), strict=True)), FROM_RAW).values()
     k, camera_from_camera0 = _split(projection, f"{path}: {keys[0]}")
@@ -62,7 +68,7 @@ def raw_calibration(day: Path, camera: int) -> Calibration:
 
 
 def lidar_from_imu(day: Path) -> Float[ndarray, "4 4"]:
-    """Where the OXTS unit (x forward, y left, z up) sits, from ``calib_imu_to_velo.txt``."""
+    """The pose of the OXTS unit (x forward, y left, z up) in the LiDAR's axes, from ``calib_imu_to_velo.txt``."""
     return _mount(day / RAW_FILES[2])
 
 
@@ -72,7 +78,7 @@ def _mount(path: Path) -> Float[ndarray, "4 4"]:
 
 
 def _split(projection: Float[ndarray, "12"], where: str) -> tuple[Float[ndarray, "3 3"], Float[ndarray, "4 4"]]:
-    """``K`` and ``camera_from_camera0`` of a projection matrix: rectified cameras differ by a translation."""
+    """``K`` and ``camera_from_camera0`` of a projection matrix; rectified cameras differ by a translation alone."""
     matrix = projection.reshape(3, 4)
     k = matrix[:, :3]
     pinhole = [[k[0, 0], 0, k[0, 2]], [0, k[1, 1], k[1, 2]], [0, 0, 1]]

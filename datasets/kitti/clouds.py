@@ -1,4 +1,4 @@
-"""Reading every image and cloud once: what is broken, what may be referenced, and what gets a clean copy."""
+"""Reading every image and cloud once: which are broken, which are used in place, and which get a clean copy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ class Outcome(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class FrameFiles:
-    """One frame: what is read, and where a clean copy of the cloud goes."""
+    """The files of one frame, and the path of a clean copy of its cloud."""
 
     frame_id: str
     image: Path
@@ -40,7 +40,7 @@ class Job:
 
 
 def clean_frames(job: Job) -> list[Outcome]:
-    """Check each image and cloud. A cloud with non-finite points, or without its ground, gets a ``.npy`` copy."""
+    """Check each image and cloud; write a ``.npy`` copy of a cloud that loses its ground or non-finite points."""
     return [_clean(files, job) for files in job.frames]
 
 
@@ -48,7 +48,7 @@ def _clean(files: FrameFiles, job: Job) -> Outcome:
     check_image(files.image)
     points = read_points(files.cloud)
     outcome = Outcome(cloud="original", points_not_finite=0, points_on_ground=0)
-    is_finite = np.isfinite(points).all()  # nearly always; 40 times faster than point by point
+    is_finite = np.isfinite(points).all()  # nearly always true, and 40 times faster than a test of each point
     if len(points) and is_finite and not job.remove_ground:
         return outcome
     if not is_finite:

@@ -20,41 +20,42 @@ from datasets.prepared import make_fingerprint, write_prepared
 DRIVE_NAME = re.compile(r"\d{4}_\d\d_\d\d_drive_\d{4}")
 FRAMES_PER_JOB = 200
 FRAMES_PER_GROUND_JOB = 4
-"""Finding the ground takes seconds a frame, looking for broken points milliseconds."""
+"""Frames of a job that finds the ground, which takes seconds a frame; looking for broken points takes milliseconds."""
 
 STRANGE_M = 20.0
-"""Poses and OXTS of one drive do not differ by so much."""
+"""Poses and OXTS that differ by more than this are not of the same drive."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kitti(Dataset):
-    """Preparer of the KITTI odometry layout, any sequence names, and of raw drives.
+    """Preparer of the KITTI odometry layout, with any names of sequences, and of raw drives.
 
-    Every sequence is a world of its own: its first camera, turned to x forward (the axes are called east, north
-    and up for the harness' sake only), unless ``poses`` says otherwise. Needs image, cloud, pose and time of a frame;
-    frames without image or without cloud are dropped and counted. A cloud with non-finite points, or without its
-    ground, gets a clean ``.npy`` copy in the prepared folder, named by its absolute path because everything else is
-    relative to the source.
+    Every sequence is a world of its own, unless ``poses`` says otherwise: the axes are those of its first camera,
+    turned to x forward. They are called east, north and up only because the harness has these names.
 
-    Deviation: VXP takes poses from the raw drives' OXTS and one calibration for all sequences; the default is the
-    odometry ground truth (no raw drives needed, all frames present), and each sequence has its own ``calib.txt``.
+    A frame needs image, cloud, pose and time; frames without image or without cloud are dropped and counted. A cloud
+    that loses its ground, or points that are not finite, gets a clean ``.npy`` copy in the prepared folder. The copy is
+    named by its absolute path, because all other paths are relative to the source.
+
+    Deviation: VXP takes poses from the raw drives' OXTS, and one calibration for all sequences. Here the default is the
+    odometry ground truth, which needs no raw drives and has all frames, and each sequence has its own ``calib.txt``.
     """
 
     sequences: tuple[str, ...] = ()
-    """Sequences to prepare, such as 00 05, or raw drives, such as 2011_09_26_drive_0009; none given: all sequences
-    that have poses, and all raw drives that none of these was cut from."""
+    """Sequences to prepare, such as 00 05, or raw drives, such as 2011_09_26_drive_0009. Without any name: all
+    sequences that have poses, and all raw drives from which no such sequence was cut."""
     oxts: Path | None = None
-    """Folder of raw drives, for the OXTS packets of the sequences cut from them; none given: the source itself."""
+    """Folder of the raw drives with the OXTS packets of the sequences; by default the source itself."""
     poses: Poses = "odometry"
-    """``odometry``: the benchmark's ground truth, each sequence in its first camera. ``oxts``: in UTM, all sequences in
-    one world. ``oxts-mercator``: as VXP published, position and heading of the IMU on the drive's own Mercator map. A
-    sequence whose drive is not there keeps its odometry poses."""
+    """Where poses come from. ``odometry``: the benchmark's ground truth, each sequence in its first camera. ``oxts``:
+    in UTM, all sequences in one world. ``oxts-mercator``: as VXP published, position and heading of the IMU on the
+    drive's own Mercator map. A sequence whose drive is not there keeps its odometry poses."""
     camera: int = 2
-    """0 left grey, 1 right grey, 2 left colour (as published), 3 right colour."""
+    """Number of the camera: 0 left grey, 1 right grey, 2 left colour (as published), 3 right colour."""
     remove_ground: bool = False
     """Leave out the points of the ground plane; as published they stay."""
     seed: int = 0
-    """Of the search for the ground."""
+    """Seed of the random numbers that find the ground."""
 
     card: ClassVar[DatasetCard] = DatasetCard(
         name="kitti",
@@ -82,11 +83,11 @@ class Kitti(Dataset):
             raise CrossplaceError(f"kitti: seed must be 0 or more, found {self.seed}")
 
     def options(self) -> dict[str, Any]:
-        """The option values; of ``oxts`` only whether it was given, since what was found there is listed."""
+        """The values of the options. For ``oxts`` it is whether it was given: the files there are listed anyway."""
         return super().options() | {"oxts": self.oxts is not None}
 
     def check(self, source: Path | None) -> Sequence[Finding]:
-        """One line a sequence with what is there, one for every fault, and what is left out or not here."""
+        """One line per sequence with what is there, one per fault, and one for all that is left out or not here."""
         try:
             wanted, left_out = self._select(source)
         except CrossplaceError as error:
@@ -149,7 +150,7 @@ class Kitti(Dataset):
         return self.oxts is not None or self.poses != "odometry" or any(recording.oxts for recording in wanted)
 
     def _notes(self, wanted: Sequence[Recording]) -> list[str]:
-        """What a person should know before preparing, though nothing is wrong."""
+        """Sentences about things that a person should know before preparing, although nothing is wrong."""
         notes = []
         here = {recording.name for recording in wanted}
         absent = [name for name in N_FRAMES if name not in here]
@@ -163,7 +164,7 @@ class Kitti(Dataset):
         return notes
 
     def _select(self, source: Path | None) -> tuple[list[Recording], list[Recording]]:
-        """Tell what to prepare from what nobody named and has no poses or is part of it already."""
+        """The recordings to prepare, and those left out: not named, and without poses or part of another already."""
         if source is None:
             raise CrossplaceError(f"kitti: --source is needed: the folder with {LAYOUT}; from {SOURCE}")
         if self.oxts is not None and not self.oxts.is_dir():
@@ -215,7 +216,7 @@ def _files(recording: Recording, stem: str, destination: Path) -> FrameFiles:
 
 
 def _taken(recording: Recording, outcomes: dict[str, Outcome], destination: Path, counts: Counter[str]) -> Frames:
-    """Rows of the frames of a recording that have a cloud; adds to ``counts`` what has become of all."""
+    """The frames of a recording that have a cloud, as columns; adds to ``counts`` what has become of all frames."""
     clouds = {}
     counts.update(recording.counts() | {"dropped_no_points": 0, "dropped_no_ground": 0})
     for stem in recording.stems:

@@ -1,4 +1,4 @@
-"""What the downloads of KITTI hold, where it lies in them, and how much there is of it."""
+"""What the downloads of KITTI hold: names, folders and numbers of frames."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,13 @@ class Drive:
 
     @classmethod
     def named(cls, name: str) -> "Drive":
-        """The drive that a name such as ``2011_09_26_drive_0009`` says."""
+        """The drive with a name such as ``2011_09_26_drive_0009``."""
         date, _, number = name.partition("_drive_")
         return cls(date, number)
 
     @property
     def name(self) -> str:
-        """The traversal's name."""
+        """The name of the drive as a traversal."""
         return f"{self.date}_drive_{self.number}"
 
     def below(self, folder: Path) -> Path:
@@ -48,19 +48,19 @@ DRIVES = {
     "09": (Drive("2011_09_30", "0033"), 0),
     "10": (Drive("2011_09_30", "0034"), 0),
 }
-"""The drive that an odometry sequence was cut from, and the number there of its frame 0.
+"""For each odometry sequence, the drive that it was cut from, and the number of its first frame in that drive.
 
 Source: the odometry development kit, as used by VXP. The drive of 03 is not offered for download.
 """
 
 N_FRAMES = {
-    **{"00": 4541, "01": 1101, "02": 4661, "03": 801, "04": 271, "05": 2761, "06": 1101, "07": 1101, "08": 4071},
-    **{"09": 1591, "10": 1201, "11": 921, "12": 1061, "13": 3281, "14": 631, "15": 1901, "16": 1731, "17": 491},
-    **{"18": 1801, "19": 4981, "20": 831, "21": 2721},
-}
+    "00": 4541, "01": 1101, "02": 4661, "03": 801, "04": 271, "05": 2761, "06": 1101, "07": 1101, "08": 4071,
+    "09": 1591, "10": 1201, "11": 921, "12": 1061, "13": 3281, "14": 631, "15": 1901, "16": 1731, "17": 491,
+    "18": 1801, "19": 4981, "20": 831, "21": 2721,
+}  # fmt: skip
 """Frames of each odometry sequence as published: 43,552 in all, of which 23,201 (00 to 10) have poses."""
 
 
 def of_all(found: int, expected: int | None) -> str:
-    """``found`` of ``expected``, as said of files."""
+    """``found`` and ``expected`` as words in a sentence about files."""
     return f"{found}" if expected is None or found == expected else f"{found} of {expected}"

@@ -20,40 +20,40 @@ LONGEST_S = 1e5
 
 @dataclass(frozen=True, kw_only=True)
 class OdometrySequence(Recording):
-    """``sequences/SS`` below ``source``. Frames are known by their stem: the line of ``times.txt`` and the poses."""
+    """``sequences/SS`` below ``source``. A frame is known by its stem, its line in ``times.txt`` and in the poses."""
 
     drives: Path
-    """Where raw drives are looked for."""
+    """The folder in which raw drives are looked for."""
 
     @property
     def folder(self) -> Path:
-        """Of the sequence."""
+        """The folder of the sequence."""
         return self.source / "sequences" / self.name
 
     @property
     def image_folder(self) -> Path:
-        """Where the chosen camera's images lie."""
+        """The folder of the chosen camera's images."""
         return self.folder / f"image_{self.camera}"
 
     @property
     def cloud_folder(self) -> Path:
-        """Where the clouds lie."""
+        """The folder of the clouds."""
         return self.folder / "velodyne"
 
     @property
     def poses_path(self) -> Path:
-        """The odometry download's poses, or else those beside the sequence (which may be missing too)."""
+        """The file of poses: that of the odometry download, or else the one beside the sequence, if it is there."""
         ground_truth = self.source / "poses" / f"{self.name}.txt"
         return ground_truth if ground_truth.is_file() else self.folder / "poses.txt"
 
     @property
     def day(self) -> Path:
-        """Folder of the raw calibration that goes with ``oxts``."""
+        """The folder of the raw calibration that goes with ``oxts``."""
         return self.drives / DRIVES[self.name][0].date
 
     @property
     def first_packet(self) -> int:
-        """Number of the packet that belongs to frame 0."""
+        """The number of the packet that belongs to frame 0."""
         return DRIVES[self.name][1]
 
     @cached_property
@@ -66,7 +66,7 @@ class OdometrySequence(Recording):
 
     @property
     def texts(self) -> list[Path]:
-        """All text files that are read, packets apart."""
+        """All text files that are read, except packets."""
         own = [self.folder / "calib.txt", self.folder / "times.txt", self.poses_path]
         if not (self.oxts and self.is_in_utm):
             return own
@@ -79,14 +79,14 @@ class OdometrySequence(Recording):
 
     @cached_property
     def calibration(self) -> Calibration:
-        """Of camera and LiDAR."""
+        """The calibration of camera and LiDAR."""
         return odometry_calibration(self.folder / "calib.txt", self.camera)
 
     @cached_property
     def trajectory(self) -> tuple[Int[ndarray, " n"], Float[ndarray, "n 4 4"]]:
         """Time in nanoseconds and ``first_camera_from_camera`` of camera 0 by frame number.
 
-        Time starts at 0 with each sequence, but at the drive's local time where sequences share a world.
+        Each sequence starts at time 0. Where sequences share a world, each starts at the local time of its drive.
         """
         times_path, poses_path = self.folder / "times.txt", self.poses_path
         times, rows = read_table(times_path, 1, FROM)[:, 0], read_table(poses_path, 12, FROM)
@@ -109,9 +109,9 @@ class OdometrySequence(Recording):
         )
 
     def disagreement_m(self) -> float:
-        """By how much distances to the first frame differ at most between poses and OXTS; 0 without OXTS.
+        """The largest difference, between poses and OXTS, of a frame's distance to the first frame; 0 without OXTS.
 
-        Both are of one drive, on maps of nearly one scale: metres apart over kilometres.
+        If both are of one drive, they are on maps of nearly the same scale, and differ by metres over kilometres.
         """
         if self.mercator is None:
             return 0.0
@@ -121,6 +121,6 @@ class OdometrySequence(Recording):
         return float(np.abs(np.subtract(*distances)).max(initial=0.0))
 
     def inventory(self) -> str:
-        """Say what is there, and what of it is missing."""
+        """A line of text about what is there and what is missing."""
         said = f"sequence {self.name}: {super().inventory()}, {'poses' if self.poses_path.is_file() else 'no poses'}"
         return f"{said}, {len(self.oxts.packets)} OXTS packets of {self.oxts.folder.parent.name}" if self.oxts else said

@@ -1,4 +1,4 @@
-"""The GPS/IMU unit of a raw drive: a packet for every frame."""
+"""The GPS/IMU unit of a raw drive, with one packet for every frame."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from datasets.kitti.layout import RAW_LAYOUT, RAW_SOURCE
 from datasets.kitti.texts import BLANK_NS, numbered, numbers, read_stamps, text_of
 
 N_FIELDS = 30
-"""Of a packet; the first six are latitude, longitude (degrees), altitude (m), roll, pitch, yaw (rad)."""
+"""Fields of a packet; the first six are latitude, longitude (degrees), altitude (m), roll, pitch, yaw (rad)."""
 KARLSRUHE_DEG = ((48.5, 49.5), (8.0, 9.0))
-"""Latitudes and longitudes that all drives lie well within."""
+"""Ranges of latitude and longitude in which all drives lie, far from the limits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +33,12 @@ class Oxts:
 
     @cached_property
     def packets(self) -> dict[int, Path]:
-        """The files by packet number."""
+        """The files of the packets, by packet number."""
         return {int(stem): path for stem, path in numbered(self.folder / "data", ".txt").items()}
 
     @cached_property
     def fixes(self) -> Float[ndarray, "n 6"]:
-        """The first six fields of all packets; row = packet number, nan where there is none."""
+        """The first six fields of all packets. The row is the packet number; rows without a packet are nan."""
         if 0 not in self.packets:
             raise CrossplaceError(
                 f"{self.folder / 'data'}: no packet 0000000000.txt, which gives the map its scale; expected "
@@ -51,11 +51,11 @@ class Oxts:
 
     @property
     def mercator_scale(self) -> float:
-        """As published: of the latitude of the drive's first packet, wherever a sequence cut from it begins."""
+        """The scale at the latitude of the drive's first packet, as published, even if a sequence begins later."""
         return mercator_scale(self.fixes[0, 0])
 
     def start_ns(self, packet: int) -> int:
-        """When a packet was taken: local time in nanoseconds since 1970."""
+        """The local time at which a packet was taken, in nanoseconds since 1970."""
         path = self.folder / "timestamps.txt"
         stamps = read_stamps(path, f"{RAW_LAYOUT}; from {RAW_SOURCE}")
         if packet >= len(stamps) or stamps[packet] == BLANK_NS:
@@ -63,7 +63,7 @@ class Oxts:
         return int(stamps[packet])
 
     def mercator_m(self, packets: Int[ndarray, " n"]) -> Float[ndarray, "n 2"]:
-        """East and north on the drive's own map; nan where there is no packet."""
+        """East and north on the drive's own Mercator map; nan where there is no packet."""
         fixes = self._at(packets)
         return mercator(fixes[:, 0], fixes[:, 1], self.mercator_scale)
 
@@ -102,6 +102,6 @@ def _fix(path: Path) -> Float[ndarray, "6"]:
 
 def _poses(positions: Float[ndarray, "n 3"], roll_pitch_yaw: Float[ndarray, "n 3"]) -> Float[ndarray, "n 4 4"]:
     poses = np.tile(np.eye(4), (len(positions), 1, 1))
-    poses[:, :3, :3] = Rotation.from_euler("xyz", roll_pitch_yaw).as_matrix()  # lower case: about fixed axes
+    poses[:, :3, :3] = Rotation.from_euler("xyz", roll_pitch_yaw).as_matrix()  # lower case means fixed axes
     poses[:, :3, 3] = positions
     return poses

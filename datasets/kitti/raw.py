@@ -19,9 +19,9 @@ from datasets.kitti.texts import BLANK_NS, read_stamps
 
 @dataclass(frozen=True, kw_only=True)
 class RawDrive(Recording):
-    """``DATE/DATE_drive_NNNN_sync`` below ``source``. Frames are known by their stem: the line of the time stamps.
+    """``DATE/DATE_drive_NNNN_sync`` below ``source``. A frame is known by its stem, its line in the time stamps.
 
-    Poses are those of OXTS. A frame's time is its image's, as in the odometry sequences.
+    Poses are those of OXTS. The time of a frame is that of its image, as in the odometry sequences.
     """
 
     needs_packets: ClassVar[bool] = True
@@ -29,22 +29,22 @@ class RawDrive(Recording):
 
     @property
     def folder(self) -> Path:
-        """Of the drive."""
+        """The folder of the drive."""
         return Drive.named(self.name).below(self.source)
 
     @property
     def image_folder(self) -> Path:
-        """Where the chosen camera's images lie."""
+        """The folder of the chosen camera's images."""
         return self.folder / f"image_0{self.camera}" / "data"
 
     @property
     def cloud_folder(self) -> Path:
-        """Where the clouds lie."""
+        """The folder of the clouds."""
         return self.folder / "velodyne_points" / "data"
 
     @property
     def day(self) -> Path:
-        """Folder of the calibration."""
+        """The folder of the calibration."""
         return self.folder.parent
 
     @cached_property
@@ -54,7 +54,7 @@ class RawDrive(Recording):
 
     @property
     def texts(self) -> list[Path]:
-        """All text files that are read, packets apart."""
+        """All text files that are read, except packets."""
         return [*(self.day / name for name in RAW_FILES), *self._stamps]
 
     @property
@@ -63,18 +63,18 @@ class RawDrive(Recording):
 
     @property
     def expected(self) -> int | None:
-        """How many frames were recorded: one a line of the images' time stamps."""
+        """How many frames were recorded: one for each line of the images' time stamps."""
         path = self._stamps[0]
         return len(path.read_bytes().splitlines()) if path.is_file() else None
 
     @cached_property
     def calibration(self) -> Calibration:
-        """Of camera and LiDAR."""
+        """The calibration of camera and LiDAR."""
         return raw_calibration(self.day, self.camera)
 
     @cached_property
     def never_scanned(self) -> list[int]:
-        """Frames without scan: blank lines in the time stamps of the scans, such as 177 to 180 of drive 0009."""
+        """Numbers of frames without a scan: blank lines in the scans' time stamps, such as 177 to 180 of drive 0009."""
         stamps = read_stamps(self._stamps[1], FROM_RAW)
         blank = np.flatnonzero(stamps == BLANK_NS).tolist()
         phantoms = [stem for stem in self.clouds if int(stem) >= len(stamps) or int(stem) in blank]
@@ -89,7 +89,7 @@ class RawDrive(Recording):
     def trajectory(self) -> tuple[Int[ndarray, " n"], Float[ndarray, "n 4 4"]]:
         """Time in nanoseconds (local, since 1970) and ``first_camera_from_camera`` of camera 0 by frame number.
 
-        Poses are made as the odometry benchmark's: on the drive's Mercator map, relative to the first frame.
+        Poses are made like those of the odometry benchmark: on the drive's Mercator map, relative to the first frame.
         """
         path = self._stamps[0]
         times_ns = read_stamps(path, FROM_RAW)
@@ -103,14 +103,14 @@ class RawDrive(Recording):
         return times_ns, np.linalg.inv(world_from_camera[0]) @ world_from_camera
 
     def inventory(self) -> str:
-        """Say what is there, and what of it is missing."""
+        """A line of text about what is there and what is missing."""
         said = f"drive {self.name}: {super().inventory()}, {len(self.oxts.packets)} OXTS packets"
         try:
             blank = self.never_scanned
-        except CrossplaceError:  # one of the faults
+        except CrossplaceError:  # ``faults`` reports it
             return said
         return f"{said}, {len(blank)} scans never taken (blank time stamps)" if blank else said
 
     def counts(self) -> dict[str, int]:
-        """Also the scans that were never taken."""
+        """The counts of every recording, and the number of scans that were never taken."""
         return super().counts() | {"scans_never_taken": len(self.never_scanned)}

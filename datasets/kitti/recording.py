@@ -1,4 +1,4 @@
-"""What odometry sequences and raw drives have in common: numbered images and clouds that go together."""
+"""What odometry sequences and raw drives have in common: images and clouds with equal numbers are one frame."""
 
 import errno
 import os
@@ -25,7 +25,7 @@ Poses = Literal["odometry", "oxts", "oxts-mercator"]
 
 HDL_64E = Lidar(beams=64, vertical_fov_deg=(-24.9, 2.0), max_range_m=120.0, form="scan")
 POINT_BYTES = 16
-"""float32 x, y, z, intensity."""
+"""Bytes of a point in a cloud: float32 x, y, z, intensity."""
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 WORLD_FROM_FIRST_CAMERA = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
 """The first camera turned to x forward: east is its z axis, north its -x axis, up its -y axis."""
@@ -33,9 +33,9 @@ WORLD_FROM_FIRST_CAMERA = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0]
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One sequence or drive. What reads a file raises CrossplaceError naming the file and the fault.
+    """One sequence or drive. Everything that reads a file raises CrossplaceError naming the file and the fault.
 
-    Subclasses say where files lie and read calibration, times and the recording's own poses.
+    Subclasses know where the files lie, and read calibration, times and the recording's own poses.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Recording:
     poses: Poses = "odometry"
 
     needs_packets: ClassVar[bool] = False
-    """Whether a frame without packet is of no use."""
+    """Whether a frame without an OXTS packet is left out."""
     all_that_is_read: ClassVar[tuple[str, ...]] = (
         "calibration",
         "trajectory",
@@ -53,38 +53,38 @@ class Recording:
         "timed_poses",
         "mercator",
     )
-    """Properties that raise what is wrong with the files they come from."""
+    """Names of the properties that read files, and raise what is wrong with them."""
 
     # --- what subclasses say -----------------------------------------------------------------------
 
     @property
     def image_folder(self) -> Path:
-        """Where the chosen camera's images lie."""
+        """The folder of the chosen camera's images."""
         raise NotImplementedError
 
     @property
     def cloud_folder(self) -> Path:
-        """Where the clouds lie."""
+        """The folder of the clouds."""
         raise NotImplementedError
 
     @property
     def day(self) -> Path:
-        """Folder of the raw calibration that goes with ``oxts``."""
+        """The folder of the raw calibration that goes with ``oxts``."""
         raise NotImplementedError
 
     @property
     def first_packet(self) -> int:
-        """Number of the packet that belongs to frame 0."""
+        """The number of the packet that belongs to frame 0."""
         return 0
 
     @cached_property
     def oxts(self) -> Oxts | None:
-        """The GPS/IMU unit, if its drive is there."""
+        """The GPS/IMU unit of the drive, if the drive is there."""
         raise NotImplementedError
 
     @property
     def texts(self) -> list[Path]:
-        """All text files that are read, packets apart."""
+        """All text files that are read, except packets."""
         raise NotImplementedError
 
     @property
@@ -94,7 +94,7 @@ class Recording:
 
     @cached_property
     def calibration(self) -> Calibration:
-        """Of camera and LiDAR."""
+        """The calibration of camera and LiDAR."""
         raise NotImplementedError
 
     @cached_property
@@ -106,29 +106,29 @@ class Recording:
 
     @cached_property
     def images(self) -> dict[str, Path]:
-        """Images by stem."""
+        """The image files by stem."""
         return numbered(self.image_folder, ".png")
 
     @cached_property
     def clouds(self) -> dict[str, Path]:
-        """Clouds by stem."""
+        """The cloud files by stem."""
         return numbered(self.cloud_folder, ".bin")
 
     @cached_property
     def pairs(self) -> list[str]:
-        """Frames with image and cloud, by number."""
+        """Stems of the frames with image and cloud, ordered by number."""
         return [stem for stem in self.images if stem in self.clouds]
 
     @cached_property
     def stems(self) -> list[str]:
-        """Frames that have all that is needed, by number."""
+        """Stems of the frames that have everything that is needed, ordered by number."""
         if self.oxts is None or not (self.needs_packets or self.poses != "odometry"):
             return self.pairs
         return [stem for stem in self.pairs if int(stem) + self.first_packet in self.oxts.packets]
 
     @cached_property
     def numbers(self) -> Int[ndarray, " n"]:
-        """Frame numbers of the frames ``stems``."""
+        """Numbers of the frames ``stems``."""
         return np.array([int(stem) for stem in self._some_stems()], dtype=np.int64)
 
     def _some_stems(self) -> list[str]:
@@ -142,7 +142,7 @@ class Recording:
 
     @cached_property
     def image_size(self) -> tuple[int, int]:
-        """Width and height, the same for every frame."""
+        """Width and height of the images, which every frame shares."""
         first, *rest = (self.images[stem] for stem in self._some_stems())
         expected = _size_of_whole(first)
         for path, size in zip(rest, map(_size_of_whole, rest), strict=True):
@@ -161,7 +161,7 @@ class Recording:
 
     @cached_property
     def n_points(self) -> int:
-        """Points in all clouds, by file size."""
+        """Number of points in all clouds, from the sizes of their files."""
         sizes = {path: path.stat().st_size for path in self.clouds.values()}
         closed = next((path for path in sizes if not os.access(path, os.R_OK)), None)
         if closed:
@@ -176,17 +176,17 @@ class Recording:
 
     @property
     def is_in_utm(self) -> bool:
-        """Whether poses are in the world that all drives share."""
+        """Whether poses are in UTM, the world that all drives share."""
         return self.oxts is not None and self.poses == "oxts"
 
     @property
     def is_on_a_map(self) -> bool:
-        """Whether east and north are those of the earth: of UTM, or of the drive's own Mercator map."""
+        """Whether east and north are those of the earth: on UTM, or on the drive's own Mercator map."""
         return self.oxts is not None and self.poses != "odometry"
 
     @cached_property
     def timed_poses(self) -> tuple[Int[ndarray, " n"], Float[ndarray, "n 4 4"]]:
-        """Time in nanoseconds and ``world_from_lidar`` of the frames ``stems`` (``oxts-mercator``: of the IMU)."""
+        """Time in nanoseconds and ``world_from_lidar`` of the frames ``stems``; for ``oxts-mercator`` of the IMU."""
         times_ns, first_camera_from_camera = (column[self.numbers] for column in self.trajectory)
         if self.oxts is None or not self.is_on_a_map:
             world_from_camera = WORLD_FROM_FIRST_CAMERA @ first_camera_from_camera
@@ -199,7 +199,7 @@ class Recording:
     # --- what there is to say ----------------------------------------------------------------------
 
     def faults(self) -> list[str]:
-        """Say what keeps this recording from being prepared, one sentence each."""
+        """Reasons why this recording cannot be prepared, one sentence each."""
         faults = []
         for needed in self.all_that_is_read:
             try:
@@ -209,7 +209,7 @@ class Recording:
         return list(dict.fromkeys(faults))
 
     def inventory(self) -> str:
-        """Say what is there, and what of it is missing."""
+        """A line of text about what is there and what is missing."""
         has_all = len(self.pairs) == self.expected
         found = [
             f"{of_all(len(self.images), self.expected)} images",
@@ -219,7 +219,7 @@ class Recording:
         return ", ".join(found)
 
     def counts(self) -> dict[str, int]:
-        """Frames that are not taken, by reason, and jumps of the frame number by more than one."""
+        """Numbers of frames that are not taken, by reason, and of jumps of the frame number by more than one."""
         return {
             "dropped_no_image": len(self.clouds.keys() - self.images.keys()),
             "dropped_no_cloud": len(self.images.keys() - self.clouds.keys()),
@@ -228,7 +228,7 @@ class Recording:
         }
 
     def listing(self) -> list[str]:
-        """List each file: its path and its content's hash (text) or size (images and clouds)."""
+        """One line per file: its path with the hash of its content (texts), or with its size (images and clouds)."""
         sensors = [*self.images.values(), *self.clouds.values()]
         return [
             *(f"{self.name} {path.parent.name}/{path.name} {sha256_of(path)}" for path in self.texts if path.is_file()),
@@ -244,7 +244,7 @@ class Recording:
         return None if self.oxts is None else self.oxts.mercator_m(self.numbers + self.first_packet)
 
     def frames(self, clouds: dict[str, str]) -> Frames:
-        """Make columns of the frames with these cloud paths by stem."""
+        """The frames whose stems are keys of ``clouds`` as columns; the values are the paths of their clouds."""
         rows = np.flatnonzero([stem in clouds for stem in self.stems])
         times_ns, world_from_lidar = (column[rows] for column in self.timed_poses)
         return frames_at(
@@ -259,7 +259,7 @@ class Recording:
         )
 
     def traversal(self) -> Traversal:
-        """What all frames share."""
+        """The recording as a traversal: what all its frames share."""
         return Traversal(
             name=self.name,
             condition="day",
@@ -272,7 +272,7 @@ class Recording:
 
 
 def _size_of_whole(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG that ends as one does; its checksums are read when it is prepared."""
+    """Width and height of a PNG file that is not cut off; its checksums are compared when it is prepared."""
     size = image_size(path)
     with path.open("rb") as file:
         file.seek(-min(path.stat().st_size, len(PNG_END)), 2)

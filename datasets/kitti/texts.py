@@ -17,14 +17,14 @@ BLANK_NS = -1
 
 
 def text_of(path: Path, expected: str) -> str:
-    """The text in ``path``; where there is none, the sentence says what was ``expected``."""
+    """The text in ``path``; if there is no such file, the error says what was ``expected``."""
     if not path.is_file():
         raise CrossplaceError(f"{path}: no such file; expected {expected}")
     return read_text(path)
 
 
 def numbers(text: str, count: int, where: str) -> Float[ndarray, " count"]:
-    """So many finite numbers, parted by white space."""
+    """Exactly ``count`` finite numbers from ``text``, separated by white space."""
     try:
         values = [float(word) for word in text.split()]
     except ValueError:
@@ -35,14 +35,14 @@ def numbers(text: str, count: int, where: str) -> Float[ndarray, " count"]:
 
 
 def read_table(path: Path, columns: int, expected: str) -> Float[ndarray, "n columns"]:
-    """One row a line. A blank line before the last is a fault: skipping it would shift all later frames."""
+    """The numbers in ``path``, a row per line. A blank line before the last is a fault: it would shift later frames."""
     lines = text_of(path, expected).rstrip().splitlines()
     rows = [numbers(line, columns, f"{path}: line {number}") for number, line in enumerate(lines, start=1)]
     return np.array(rows).reshape(-1, columns)
 
 
 def read_entries(path: Path, counts: dict[str, int], expected: str) -> dict[str, Float[ndarray, " _"]]:
-    """Numbers of the lines ``key: numbers`` with the given keys, so many each."""
+    """The numbers in the lines ``key: numbers``; ``counts`` has the keys and how many numbers each must have."""
     entries = dict(line.split(":", 1) for line in text_of(path, expected).splitlines() if ":" in line)
     missing = [key for key in counts if key not in entries]
     if missing:
@@ -51,7 +51,7 @@ def read_entries(path: Path, counts: dict[str, int], expected: str) -> dict[str,
 
 
 def read_stamps(path: Path, expected: str) -> Int[ndarray, " n"]:
-    """Nanoseconds since 1970 of the local time on each line (row = frame number), ``BLANK_NS`` for a blank line."""
+    """The local time on each line in nanoseconds since 1970; a blank line is ``BLANK_NS``. Rows are frame numbers."""
     stamps = np.full(len(lines := text_of(path, expected).splitlines()), BLANK_NS, dtype=np.int64)
     for row, line in enumerate(lines):
         if not line.strip():
@@ -70,7 +70,7 @@ def read_stamps(path: Path, expected: str) -> Int[ndarray, " n"]:
 
 
 def check_rising(times: Num[ndarray, " n"], rows: Int[ndarray, " m"], path: Path) -> None:
-    """Refuse times that do not rise over ``rows``, which are lines of ``path``."""
+    """Refuse times that do not rise from row to row of ``rows``, which are lines of ``path``."""
     steps = np.diff(times[rows])
     if (steps <= 0).any():
         at = int(np.argmax(steps <= 0))
@@ -81,7 +81,7 @@ def check_rising(times: Num[ndarray, " n"], rows: Int[ndarray, " m"], path: Path
 
 
 def transforms(rows: Float[ndarray, "n 12"], where: Callable[[int], str]) -> Float[ndarray, "n 4 4"]:
-    """Rows of row-major 3×4 rigid transforms as 4×4 matrices."""
+    """4×4 matrices of rigid transforms that are rows of twelve numbers: 3×4, row by row."""
     matrices = np.tile(np.eye(4), (len(rows), 1, 1))
     matrices[:, :3] = rows.reshape(-1, 3, 4)
     rotations = matrices[:, :3, :3]
@@ -95,6 +95,6 @@ def transforms(rows: Float[ndarray, "n 12"], where: Callable[[int], str]) -> Flo
 
 
 def numbered(folder: Path, suffix: str) -> dict[str, Path]:
-    """Files named by a frame number, by stem in their order; other files, and links to nothing, are no frames."""
+    """Files by stem, ordered, whose names are frame numbers; other files, and links to nothing, are left out."""
     paths = [path for path in folder.glob(f"*{suffix}") if path.stem.isdecimal() and path.is_file()]
     return {path.stem: path for path in sorted(paths, key=lambda path: int(path.stem))}

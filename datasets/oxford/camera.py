@@ -1,4 +1,4 @@
-"""Images of the centre stereo camera: colour, undistortion by the SDK's table, and the pinhole that results."""
+"""Images of the centre stereo camera: colour, undistortion by the SDK's table, and the resulting pinhole camera."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,33 +13,33 @@ from datasets.errors import CrossplaceError
 from datasets.files import read_text, unreadable
 from datasets.oxford.calibration import CLOUD_FROM_STEREO
 from datasets.pixels import BayerPattern, demosaic, remap
-from datasets.prepared import check_rigid
 from datasets.readers import read_image
+from datasets.transforms import check_rigid
 
 MODEL = "stereo_narrow_left.txt"
 TABLE = "stereo_narrow_left_distortion_lut.bin"
 SDK = "https://github.com/ori-mrg/robotcar-dataset-sdk (its folder models)"
 PATTERN: BayerPattern = "gbrg"
-"""As published: SDK, python/image.py."""
+"""Colours of the sensor's first pixels, as published in python/image.py of the SDK."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Camera:
-    """What the SDK's two files say about the camera."""
+    """The camera as the SDK's two files describe it."""
 
     focal_px: tuple[float, float]
     centre_px: tuple[float, float]
-    """0 is the centre of the first pixel, as in the table."""
+    """Principal point; coordinate 0 is the centre of the first pixel, as in the table."""
     camera_from_cloud: Float[ndarray, "4 4"]
-    """From x forward, y left, z up to x right, y down, z forward."""
+    """Transform from x forward, y left, z up to x right, y down, z forward."""
     table_px: Float[ndarray, "2 n"]
-    """For every pixel of the undistorted image, row by row: column and row in the distorted one."""
+    """Column and row in the distorted image for every pixel of the undistorted image, row by row."""
     table: Path
 
     def undistorted(self, path: Path) -> UInt8[ndarray, "h w 3"]:
-        """The image at ``path`` in colour, as a pinhole camera would have taken it; black where that saw nothing.
+        """The image at ``path`` in colour, as a pinhole camera would have taken it; black outside the stored image.
 
-        An image without colour is what the sensor measured behind its colour filters.
+        A stored image without colour holds what the sensor measured behind its colour filters.
         """
         image = read_image(path)
         self.check_size((image.shape[1], image.shape[0]), path)
@@ -57,7 +57,7 @@ class Camera:
             )
 
     def intrinsics(self, raw_size: tuple[int, int], size: tuple[int, int]) -> Intrinsics:
-        """Of an undistorted image of ``raw_size`` (width, height) that was resized to ``size``."""
+        """Intrinsics of an undistorted image of ``raw_size`` (width, height) that was resized to ``size``."""
         (fx, fy), (cx, cy) = self.focal_px, self.centre_px
         raw = Intrinsics(fx=fx, fy=fy, cx=cx + 0.5, cy=cy + 0.5, width=raw_size[0], height=raw_size[1])
         return raw.resized(*size)
@@ -83,7 +83,7 @@ def read_camera(folder: Path) -> Camera:
 
 
 def _read_model(path: Path) -> tuple[tuple[float, float], tuple[float, float], Float[ndarray, "4 4"]]:
-    """Focal lengths, principal point, and the pose of the image's axes in the camera's (x forward, y right, z down)."""
+    """Focal lengths, principal point, and the image's axes as a pose in the camera's (x forward, y right, z down)."""
     what = "expected a line fx fy cx cy and four lines of a rigid transform: fetch the file again"
     try:
         rows = [[float(word) for word in line.split()] for line in read_text(path).splitlines() if line.strip()]

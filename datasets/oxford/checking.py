@@ -1,4 +1,4 @@
-"""What is there of a run, what is missing, and what keeps it from being prepared."""
+"""What is there of a run, what is missing, and why a run cannot be prepared."""
 
 from collections.abc import Callable
 
@@ -12,12 +12,12 @@ from datasets.readers import image_size
 
 
 def complete(run: Run, poses: PoseSource) -> bool:
-    """Whether there is something of each part."""
+    """Whether at least one file of each part of the run is there."""
     return bool(len(run.image_stamps) and len(run.sweep_stamps) and (run.gps / f"{poses}.csv").is_file())
 
 
 def faults_of(run: Run, recipe: Recipe) -> list[str]:
-    """Say what keeps ``run`` from being prepared, one sentence each."""
+    """Reasons why ``run`` cannot be prepared, one sentence each."""
     faults = []
     for part in (_images, _sweeps, _poses):
         try:
@@ -30,7 +30,7 @@ def faults_of(run: Run, recipe: Recipe) -> list[str]:
 def _images(run: Run, recipe: Recipe) -> None:
     if not len(run.image_stamps):
         raise CrossplaceError(f"{run.images}: no images (<microseconds>.png); unpack the stereo_centre archives")
-    len(run.missing_images)  # reads the list
+    len(run.missing_images)  # this reads the list, and raises what is wrong with it
     first = run.image(int(run.image_stamps[0]))
     read_camera(recipe.models).check_size(image_size(first), first)
 
@@ -38,7 +38,7 @@ def _images(run: Run, recipe: Recipe) -> None:
 def _sweeps(run: Run, recipe: Recipe) -> None:
     if not len(run.sweep_stamps):
         raise CrossplaceError(f"{run.sweeps}: no sweeps (<microseconds>.bin); unpack the lms_front archives")
-    len(run.missing_sweeps)  # reads the list
+    len(run.missing_sweeps)  # this reads the list, and raises what is wrong with it
 
 
 def _poses(run: Run, recipe: Recipe) -> None:
@@ -49,7 +49,7 @@ def _poses(run: Run, recipe: Recipe) -> None:
 
 
 def describe(run: Run, recipe: Recipe) -> str:
-    """One line: how many of how many images, sweeps and poses."""
+    """A line of text: how many images, sweeps and poses are there, and how many there should be."""
     parts = [
         f"run {run.name} ({condition_of(run)})",
         _count(run, "images", lambda: (len(run.image_stamps), len(run.missing_images))),

@@ -1,4 +1,4 @@
-"""From runs to frames: which images are places, and the work of making their files."""
+"""From runs to frames: which images become places, and the work of making their files."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ from datasets.places import milestones
 FRAMES_PER_JOB = 5
 
 INS_TURNED = CLOUD_FROM_STEREO
-"""``ins_from_body`` of a body at the INS with x forward, y left, z up."""
+"""``ins_from_body`` for a body at the INS with the axes x forward, y left, z up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that the files of a frame depend on besides its run."""
+    """Everything, besides its run, that the files of a frame depend on."""
 
     models: Path
     poses: PoseSource
@@ -42,11 +42,11 @@ class Recipe:
 
     @property
     def ahead_ns(self) -> int:
-        """How long after its image a submap ends."""
+        """The time in nanoseconds between an image and the end of its submap."""
         return round(self.ahead_s * 1e9)
 
     def trajectory(self, run: Run) -> Trajectory:
-        """The poses of ``run`` that take part."""
+        """The poses of ``run`` that are used."""
         convergence_rad = 0.0 if self.as_published else CONVERGENCE_RAD
         trajectory = read_trajectory(run.gps / f"{self.poses}.csv", self.poses, convergence_rad=convergence_rad)
         return trajectory.bridged() if self.bridge_bad_ins else trajectory
@@ -54,10 +54,10 @@ class Recipe:
     def placed(
         self, trajectory: Trajectory, stamps_ns: Int[ndarray, " n"]
     ) -> tuple[Int[ndarray, " m"], Float[ndarray, "m 4 4"]]:
-        """Times that the trajectory covers and ``world_from_ins`` at them.
+        """Times that the trajectory covers, and ``world_from_ins`` at these times.
 
-        ``as_published`` a time has the last pose before the *next* time, and the last time has none: VXP takes the
-        earlier sample where it meant to interpolate, and its list of names is one behind its list of poses.
+        ``as_published``, a time has the last pose before the *next* time, and the last time has no pose. The reason is
+        that VXP takes the earlier sample where it meant to interpolate, and its names are one behind its poses.
         """
         if not self.as_published:
             return stamps_ns, trajectory.at(stamps_ns)
@@ -66,19 +66,19 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """The images of a run that are tried, with poses, and how many are not and why."""
+    """The images of a run that are tried, with poses, and the counts of images that are not tried, by reason."""
 
     run: Run
     stamps_ns: Int[ndarray, " n"]
     world_from_body: Float[ndarray, "n 4 4"]
-    """Of the cloud's frame; ``as_published`` of the INS, turned to the same axes."""
+    """Poses of the cloud's axes; ``as_published``, poses of the INS turned to the same axes."""
     counts: Counter[str]
 
 
 def find_places(run: Run, recipe: Recipe) -> Places:
-    """Every image at which ``spacing_m`` of path has been driven since the last one tried; the first is not tried.
+    """Every image at which ``spacing_m`` of path has been driven since the image tried before, as published by VXP.
 
-    As published (VXP). An image that is tried and rejected costs another ``spacing_m``.
+    The first image of a run is not tried. After an image that is rejected, another ``spacing_m`` has to be driven.
     """
     trajectory = recipe.trajectory(run)
     stamps = run.image_stamps
@@ -97,7 +97,7 @@ def find_places(run: Run, recipe: Recipe) -> Places:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Some places of a run that follow each other, and the sweeps that their submaps may be made of."""
+    """Some consecutive places of a run, and the sweeps that their submaps may be made of."""
 
     run: Run
     recipe: Recipe
@@ -112,7 +112,7 @@ def jobs_of(places: Places, recipe: Recipe, destination: Path) -> list[Job]:
     parts = [stamps[i : i + FRAMES_PER_JOB] for i in range(0, len(stamps), FRAMES_PER_JOB)]
     return [
         Job(
-            run=replace(places.run),  # without the listings that it has cached
+            run=replace(places.run),  # a copy without the cached listings
             recipe=recipe,
             stamps_ns=part,
             sweeps_ns=_window(sweeps, part[0], part[-1] + recipe.ahead_ns),
@@ -123,17 +123,17 @@ def jobs_of(places: Places, recipe: Recipe, destination: Path) -> list[Job]:
 
 
 def image_path(run: str, stamp_ns: int) -> str:
-    """Where the image of a frame lies in the prepared folder."""
+    """The path of a frame's image in the prepared folder."""
     return f"images/{run}/{stamp_ns // NS_PER_US}.png"
 
 
 def cloud_path(run: str, stamp_ns: int) -> str:
-    """Where the cloud of a frame lies in the prepared folder."""
+    """The path of a frame's cloud in the prepared folder."""
     return f"clouds/{run}/{stamp_ns // NS_PER_US}.npy"
 
 
 def make_frames(job: Job) -> dict[str, Any]:
-    """Write image and cloud of every place that has a submap; says which they are, and counts the others by reason."""
+    """Write image and cloud of every place that has a submap; returns their times, and counts the others by reason."""
     run, recipe = job.run, job.recipe
     camera = read_camera(recipe.models)
     kept, counts = [], Counter[str]()
@@ -151,7 +151,7 @@ def make_frames(job: Job) -> dict[str, Any]:
 
 
 def _clouds(job: Job) -> Iterator[tuple[Float[ndarray, "n 3"] | str, int]]:
-    """Submap, or the reason why there is none, for each place; and how many points were not finite."""
+    """For each place, the submap or the reason why there is none, and how many points were not finite."""
     recipe, run = job.recipe, job.run
     trajectory = _trajectory(run, recipe)
     for stamp in job.stamps_ns:
@@ -172,11 +172,11 @@ def _clouds(job: Job) -> Iterator[tuple[Float[ndarray, "n 3"] | str, int]]:
 
 
 def _window(stamps_ns: Int[ndarray, " n"], first: int, last: int) -> Int[ndarray, " m"]:
-    """Those between two times, both included."""
+    """The time stamps from ``first`` to ``last``, both included."""
     return stamps_ns[np.searchsorted(stamps_ns, first) : np.searchsorted(stamps_ns, last, side="right")]
 
 
 @lru_cache(maxsize=1)
 def _trajectory(run: Run, recipe: Recipe) -> Trajectory:
-    """Read once for all jobs on a run that follow each other in a process."""
+    """The poses of ``run``, which a process reads once for all consecutive jobs on that run."""
     return recipe.trajectory(run)

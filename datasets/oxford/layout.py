@@ -22,7 +22,7 @@ NS_PER_US = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run below a download; nothing of it need exist. Files are named by their time in microseconds."""
+    """One run below a download, of which files may be missing. Files are named by their time in microseconds."""
 
     name: str
     images: Path
@@ -30,7 +30,7 @@ class Run:
     gps: Path
     tags: Path
     image_list: Path | None = None
-    """``stereo.timestamps``: when images were taken, whether or not they were downloaded."""
+    """The file ``stereo.timestamps``, with the times of all images, whether or not they were downloaded."""
     sweep_list: Path | None = None
 
     @cached_property
@@ -54,21 +54,21 @@ class Run:
         return np.setdiff1d(_listed(self.sweep_list), self.sweep_stamps)
 
     def image(self, stamp_ns: int) -> Path:
-        """The file of the image taken then."""
+        """The file of the image taken at ``stamp_ns``."""
         return self.images / f"{stamp_ns // NS_PER_US}.png"
 
     def sweep(self, stamp_ns: int) -> Path:
-        """The file of the sweep taken then."""
+        """The file of the sweep taken at ``stamp_ns``."""
         return self.sweeps / f"{stamp_ns // NS_PER_US}.bin"
 
     def texts(self) -> list[Path]:
-        """All small files that say something about the run."""
+        """All small files with information about the run."""
         named = [self.gps / "ins.csv", self.gps / "rtk.csv", self.tags, self.image_list, self.sweep_list]
         return [path for path in named if path is not None and path.is_file()]
 
 
 def find_runs(source: Path) -> dict[str, Run]:
-    """Everything below ``source`` that has a part of a run, by name, in either layout; nothing if there is none."""
+    """All runs of which at least a part is below ``source``, by name, in either layout."""
     if _folders(source / "gps"):
         names = {name for part in ("gps", "lms_front") for name in _folders(source / part)}
         return {name: _rearranged(source, name) for name in sorted(names)}
@@ -101,16 +101,16 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _stamps(folder: Path, suffix: str) -> Int[ndarray, " n"]:
-    """Times of the files below ``folder``; names that are no number are no sensor data."""
+    """Times of the files below ``folder``; files whose names are no numbers are no sensor data."""
     if not folder.is_dir():
         return np.empty(0, dtype=np.int64)
-    with os.scandir(folder) as entries:  # there are a hundred thousand
+    with os.scandir(folder) as entries:  # a folder can hold a hundred thousand files
         stems = [entry.name.removesuffix(suffix) for entry in entries if entry.name.endswith(suffix)]
     return np.sort(np.array([int(stem) * NS_PER_US for stem in stems if _is_stamp(stem)], dtype=np.int64))
 
 
 def _listed(path: Path | None) -> Int[ndarray, " n"]:
-    """Times in a ``.timestamps`` file: microseconds and the number of a chunk of the download, one line an image."""
+    """Times in a ``.timestamps`` file: each line has microseconds and the number of a chunk of the download."""
     if path is None or not path.is_file():
         return np.empty(0, dtype=np.int64)
     fields = [line.split() for line in read_text(path).splitlines()]
@@ -123,5 +123,5 @@ def _listed(path: Path | None) -> Int[ndarray, " n"]:
 
 
 def _is_stamp(text: str) -> bool:
-    """Whether it says microseconds since 1970, before the year 2200 or so."""
+    """Whether ``text`` can be microseconds since 1970, before about the year 2200."""
     return text.isascii() and text.isdecimal() and len(text) == 16

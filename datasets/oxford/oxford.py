@@ -1,8 +1,8 @@
 """Oxford RobotCar: one car, one route through Oxford, more than a hundred times in a year and a half.
 
-Reads the layout that the official archives unpack to and the one that VXP rearranges them to. The prepared form holds
-undistorted images of the centre stereo camera, one every few metres, and submaps of the road ahead of them in the
-camera's place, made of the sweeps of a push-broom LiDAR.
+Both layouts can be read: the one of the official archives, and the one that VXP rearranges them to. The prepared form
+holds undistorted images of the centre stereo camera, one every few metres, and for each image a submap of the road
+ahead. Submaps are made of the sweeps of a push-broom LiDAR; their origin is the camera.
 """
 
 import hashlib
@@ -31,9 +31,9 @@ LAYOUT = f"{OFFICIAL}; or {REARRANGED}; models/{{{MODEL}, {TABLE}}}"
 SOURCE = "https://robotcar-dataset.robots.ox.ac.uk"
 SUBMAP = Lidar(beams=1, vertical_fov_deg=(-90.0, 90.0), max_range_m=50.0, form="submap")
 REASONS = (
-    *("no_image", "outside_poses", "no_sweeps", "sweeps_outside_poses"),
-    *("empty_submap", "too_shallow", "no_ground_plane", "only_ground"),
-)
+    "no_image", "outside_poses", "no_sweeps", "sweeps_outside_poses",
+    "empty_submap", "too_shallow", "no_ground_plane", "only_ground",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,33 +42,36 @@ class Oxford(Dataset):
 
     A frame's pose is that of its cloud: the stereo camera, turned to x forward, y left, z up, on UTM zone 30.
 
-    Deviation: VXP annotates the position of the INS, 1.7 m behind the camera and 0.1 m beside it. Between frames of one
-    driving direction the difference cancels but for turns; between opposite ones it adds up to 3.4 m.
-    Deviation: poses are interpolated; VXP takes an earlier sample and names the frame before (``as_published``).
-    Deviation: yaw, which the INS measures from true north, is turned to the grid's; VXP takes it as it is
-    (``as_published``), which turns what lies ahead 1.37° aside.
+    Deviation: VXP annotates the position of the INS, 1.7 m behind the camera and 0.1 m beside it. Between frames of the
+    same driving direction the difference cancels, except in turns; between opposite directions it adds up to 3.4 m.
+
+    Deviation: poses are interpolated. VXP takes an earlier sample and names the frame before (``as_published``).
+
+    Deviation: the INS measures yaw from true north, and here it is turned to grid north. VXP takes yaw as it is
+    (``as_published``), which turns everything ahead aside by 1.37°.
+
     Deviation: the ground is found with seeded random numbers.
     """
 
     runs: tuple[str, ...] = ()
-    """Runs to prepare; none given: all that have images, sweeps and poses."""
+    """Runs to prepare; by default all runs that have images, sweeps and poses."""
     models: str = ""
-    """Folder with the SDK's camera model and distortion table; empty: ``models`` in the source."""
+    """Folder with the SDK's camera model and distortion table; by default ``models`` in the source."""
     poses: PoseSource = "ins"
-    """``gps/ins.csv``, or the later ``gps/rtk.csv``."""
+    """Where poses come from: ``gps/ins.csv``, or the later ``gps/rtk.csv``."""
     bridge_bad_ins: bool = False
-    """Leave out poses that the INS does not call good and interpolate across them."""
+    """Leave out poses that the INS does not call good, and interpolate across them."""
     as_published: bool = False
-    """Poses of places and sweeps as VXP has them: one camera frame (one sweep) ahead, not interpolated, of the INS, its
-    yaw from true north."""
+    """Take poses of places and sweeps as VXP does: those of the INS one camera frame (or one sweep) later. They are
+    not interpolated, and their yaw is from true north."""
     spacing_m: float = 5.0
-    """Path between the images that are tried."""
+    """Length of path between the images that are tried."""
     ahead_s: float = 20.0
-    """How long after an image the sweeps of its submap end."""
+    """Time between an image and the last sweep of its submap."""
     crop_m: tuple[float, float, float] = (50.0, 25.0, 25.0)
-    """Ahead, to each side, and above and below the camera."""
+    """How much of a submap is kept: ahead, to each side, and above as well as below the camera."""
     depth_at_least_m: float = 30.0
-    """A submap that reaches less far ahead is rejected."""
+    """How far ahead a submap must reach; a shorter one is rejected."""
     image_size: tuple[int, int] = (320, 240)
     """Width and height of the stored images."""
     seed: int = 0
@@ -107,7 +110,7 @@ class Oxford(Dataset):
             raise CrossplaceError(f"oxford: seed must be 0 or more, found {self.seed}")
 
     def check(self, source: Path | None) -> Sequence[Finding]:
-        """Models and, run by run, what is there and what was expected; every fault; test runs that are not there."""
+        """Findings about the models, about each run and its faults, and about test runs that are not there."""
         try:
             wanted, incomplete = self._select(source)
         except CrossplaceError as error:
@@ -177,7 +180,7 @@ class Oxford(Dataset):
         )
 
     def _select(self, source: Path | None) -> tuple[list[Run], list[Run]]:
-        """Tell the runs to prepare from those left out because nobody named them and a part of them is missing."""
+        """The runs to prepare, and those left out because they are not named and a part of them is missing."""
         if source is None:
             raise CrossplaceError(f"oxford: --source is needed: the folder with {LAYOUT}; from {SOURCE}")
         found = find_runs(source)
@@ -236,7 +239,7 @@ def _traversal(run: Run, recipe: Recipe) -> Traversal:
 
 
 def _frames(places: Places, kept_ns: list[int]) -> Frames:
-    """Make columns of the places that became frames."""
+    """The places that became frames, as columns."""
     rows = np.flatnonzero(np.isin(places.stamps_ns, kept_ns))
     name, poses, stamps = places.run.name, places.world_from_body[rows], places.stamps_ns[rows]
 

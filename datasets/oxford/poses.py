@@ -16,18 +16,19 @@ from datasets.places import heading_difference_rad
 
 PoseSource = Literal["ins", "rtk"]
 COLUMNS = ("northing", "easting", "down", "roll", "pitch", "yaw")
-"""Metres on UTM and below the ellipsoid, radians; yaw clockwise from true north (``CONVERGENCE_RAD``)."""
+"""Columns of a pose: metres on UTM and below the ellipsoid, then radians; yaw is clockwise from true north."""
 GOOD = "INS_SOLUTION_GOOD"
 YAW_OFFSET_RAD: dict[PoseSource, float] = {"ins": 0.0, "rtk": 3 * np.pi / 2}
-"""What makes yaw clockwise from true north. That of RTK is 270° less (as published: VXP; SDK issue 30)."""
+"""Angle to add to a yaw so that it is clockwise from true north. RTK's is 270° less (published: VXP, SDK issue 30)."""
 CONVERGENCE_RAD = np.radians(1.37)
-"""Grid north of UTM zone 30 lies so far clockwise of true north where the car drove (to 0.02°).
+"""Clockwise angle from true north to grid north of UTM zone 30 where the car drove (to 0.02°).
 
-Deviation: the SDK and VXP take yaw to be from grid north, and so place each sweep 2.4 % of its distance aside. On real
-runs the course by northing and easting is 1.3° to 1.5° less than that by the velocities north and east.
+Deviation: the SDK and VXP treat yaw as measured from grid north, and so place each sweep aside by 2.4 % of its
+distance. On real runs the course by northing and easting is 1.3° to 1.5° less than the course by the velocities north
+and east.
 """
 LONGEST_GAP_NS = 10 * 10**9
-"""Longer gaps between poses are not bridged."""
+"""The longest gap between two poses across which poses are interpolated."""
 MOST_STEP_M = 1000.0
 MOST_ANGLE_RAD = 4 * np.pi
 MOST_HEADING_ERROR_RAD = np.pi / 4
@@ -41,12 +42,12 @@ class Trajectory:
     time_ns: Int[ndarray, " n"]
     world_from_ins: Float[ndarray, "n 4 4"]
     is_good: Bool[ndarray, " n"]
-    """Whether the INS calls its solution good; RTK does not say and counts as good."""
+    """Whether the INS calls its solution good; RTK has no such column, and all its poses count as good."""
     n_not_finite: int
-    """Rows left out because a number in them is none."""
+    """How many rows were left out because a number in them is not finite."""
 
     def bridged(self) -> "Trajectory":
-        """Only the poses of good status; interpolation bridges the gaps."""
+        """The trajectory with the good poses alone; interpolation bridges the gaps."""
         return Trajectory(
             time_ns=self.time_ns[self.is_good],
             world_from_ins=self.world_from_ins[self.is_good],
@@ -63,15 +64,15 @@ class Trajectory:
         return inside
 
     def at(self, at_ns: Int[ndarray, " m"]) -> Float[ndarray, "m 4 4"]:
-        """``world_from_ins`` at times that it ``covers``, interpolated between neighbours."""
+        """``world_from_ins`` at times that the trajectory ``covers``, interpolated between neighbouring poses."""
         return interpolate_poses(self.time_ns, self.world_from_ins, at_ns)
 
     def latest(self, at_ns: Int[ndarray, " m"]) -> Float[ndarray, "m 4 4"]:
-        """The last pose known at times that it ``covers``; as published, where interpolation was meant."""
+        """The last pose until each time that the trajectory ``covers``: what VXP has where it meant to interpolate."""
         return self.world_from_ins[np.searchsorted(self.time_ns, at_ns, side="right") - 1]
 
     def longest_bad_s(self) -> float:
-        """Duration of the longest stretch of poses without good status."""
+        """Duration of the longest series of poses that are not good."""
         padded = np.concatenate([[False], ~self.is_good, [False]]).astype(np.int8)
         starts, ends = np.flatnonzero(np.diff(padded) == 1), np.flatnonzero(np.diff(padded) == -1)
         return float(max((self.time_ns[ends - 1] - self.time_ns[starts]) / 1e9, default=0.0))
@@ -92,7 +93,7 @@ def read_trajectory(path: Path, kind: PoseSource, *, convergence_rad: float = CO
     """Poses of ``ins.csv`` or ``rtk.csv``; raises :class:`CrossplaceError` naming the file and the line.
 
     Columns are found by the names in the first line. Rows with numbers that are not finite are left out and counted.
-    Headings are turned from true north to that of the grid; as published by 0.
+    Headings are turned from true north to grid north by ``convergence_rad``, which is 0 as published.
     """
     columns = _read_columns(path, ("timestamp", *COLUMNS), optional="ins_status")
     time_ns = _times(columns["timestamp"], path)
@@ -122,7 +123,7 @@ def read_trajectory(path: Path, kind: PoseSource, *, convergence_rad: float = CO
 
 
 def _world_from_ins(values: Float[ndarray, "n 6"], yaw_offset_rad: float) -> Float[ndarray, "n 4 4"]:
-    """From north, east, down and R = Rz(yaw) Ry(pitch) Rx(roll), as published, to east, north, up."""
+    """Poses in east, north, up from values in north, east, down; as published, R = Rz(yaw) Ry(pitch) Rx(roll)."""
     ned_from_ins = np.tile(np.eye(4), (len(values), 1, 1))
     roll, pitch, yaw = values[:, 3:].T
     turns = np.column_stack([yaw + yaw_offset_rad, pitch, roll])
@@ -132,7 +133,7 @@ def _world_from_ins(values: Float[ndarray, "n 6"], yaw_offset_rad: float) -> Flo
 
 
 def _read_columns(path: Path, needed: tuple[str, ...], optional: str) -> dict[str, list[str]]:
-    """Cells of the named columns; every line must have as many as the first."""
+    """Cells of the named columns; every line must have as many cells as the first."""
     header, *lines = read_text(path).splitlines() or [""]
     names = [name.strip() for name in header.split(",")]
     missing = [name for name in needed if name not in names]

@@ -1,4 +1,4 @@
-"""The road ahead as a cloud: sweeps of the push-broom LiDAR where the vehicle was, cropped, without the ground."""
+"""The road ahead as a cloud: sweeps of the push-broom LiDAR, placed by poses, cropped, without the ground."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,25 +15,25 @@ from datasets.files import unreadable
 from datasets.planes import ground_plane
 
 TRIPLET_BYTES = 24
-"""float64 x, y, reflectance."""
+"""Bytes of a point in a sweep: float64 x, y, reflectance."""
 SWEEPS_KEPT = 2048
-"""In memory: those of 40 s; frames that follow each other share nearly all."""
+"""How many sweeps are kept in memory: those of 40 s. Consecutive frames share nearly all their sweeps."""
 
 Rejection = Literal["empty_submap", "too_shallow", "no_ground_plane", "only_ground"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crop:
-    """What is kept of the road ahead, and how much of it there must be. As published: VXP, all limits strict."""
+    """Which points of the road ahead are kept, and how far they must reach. As published by VXP, limits are strict."""
 
     ahead_m: float = 50.0
     aside_m: float = 25.0
     above_m: float = 25.0
-    """Above and below the camera."""
+    """Largest height of a point above the camera, and also its largest depth below."""
     depth_at_least_m: float = 30.0
 
     def __call__(self, points: Float[ndarray, "n 3"]) -> Float[ndarray, "m 3"]:
-        """The points inside, in their order."""
+        """The points inside the limits, in their order."""
         x, y, z = points.T
         inside = (x > 0) & (x < self.ahead_m) & (np.abs(y) < self.aside_m) & (np.abs(z) < self.above_m)
         return points[inside]
@@ -41,7 +41,7 @@ class Crop:
 
 @lru_cache(maxsize=SWEEPS_KEPT)
 def read_sweep(path: Path) -> tuple[Float[ndarray, "n 2"], int]:
-    """Points of a sweep in the scanner's plane, metres, and how many were left out because they are not finite."""
+    """Points of a sweep in the scanner's plane in metres, and how many were left out because they are not finite."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -59,8 +59,8 @@ def read_sweep(path: Path) -> tuple[Float[ndarray, "n 2"], int]:
 def accumulated(
     sweeps: Iterable[Float[ndarray, "_ 2"]], cloud_from_lms: Float[ndarray, "k 4 4"]
 ) -> Float[ndarray, "n 3"]:
-    """Points of all sweeps in one frame, sweep after sweep, each point in its order."""
-    # einsum and not a matrix product, whose last bits depend on the number of threads.
+    """Points of all sweeps in the axes of one cloud, sweep after sweep, each point in its order."""
+    # The last bits of a matrix product depend on the number of threads; those of einsum do not.
     placed = [
         np.einsum("ij,nj->ni", pose[:3, :2], points) + pose[:3, 3]
         for points, pose in zip(sweeps, cloud_from_lms, strict=True)
@@ -69,10 +69,10 @@ def accumulated(
 
 
 def submap(points: Float[ndarray, "n 3"], crop: Crop, random: np.random.Generator) -> Float[ndarray, "m 3"] | Rejection:
-    """What is stored of accumulated points, or why they are no submap.
+    """The points that are stored of accumulated ``points``, or the reason why they are no submap.
 
-    As published (VXP): crop, reject if nothing reaches ``depth_at_least_m`` ahead; find one plane by RANSAC (0.2 m,
-    1,000 iterations), reject if it is not level, else take its inliers away.
+    As published by VXP, points are cropped, and rejected if none reaches ``depth_at_least_m`` ahead. Then RANSAC finds
+    one plane (0.2 m, 1,000 iterations). A submap whose plane is not level is rejected; else its inliers are removed.
     """
     points = crop(points)
     if not len(points):

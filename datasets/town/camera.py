@@ -1,4 +1,4 @@
-"""A pinhole camera that sees what the LiDAR's rays hit."""
+"""A pinhole camera that sees the same surfaces as the LiDAR."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,16 +17,16 @@ from datasets.town.scene import Scene
 
 @dataclass(frozen=True, kw_only=True)
 class PinholeCamera:
-    """An ideal camera without distortion. Frame: x right, y down, z forward; pixel convention of ``Intrinsics``."""
+    """An ideal camera without distortion. Its axes are x right, y down, z forward; pixels are as in ``Intrinsics``."""
 
     intrinsics: Intrinsics
     camera_from_lidar: Float[ndarray, "4 4"]
     spots: tuple[tuple[float, float], ...] = ((0.25, 0.75), (0.75, 0.25))
-    """Where the rays of a pixel run through it, from its left upper corner; their light is averaged."""
+    """Where rays pass through a pixel, measured from its left upper corner; the light of a pixel's rays is averaged."""
 
     @cached_property
     def directions(self) -> Float[ndarray, "n 3"]:
-        """Unit vectors in the camera frame: all pixels row by row, once for each of the ``spots``."""
+        """Unit vectors in the camera's axes: all pixels row by row, once for each of the ``spots``."""
         return np.concatenate([self._rays(spot) for spot in self.spots])
 
     def _rays(self, spot: tuple[float, float]) -> Float[ndarray, "n 3"]:
@@ -41,7 +41,7 @@ class PinholeCamera:
         return np.linalg.inv(self.camera_from_lidar)
 
     def world_from_camera(self, world_from_lidar: Float[ndarray, "4 4"]) -> Float[ndarray, "4 4"]:
-        """The camera's pose where the LiDAR has the given one."""
+        """The pose of the camera when the LiDAR has the pose ``world_from_lidar``."""
         return world_from_lidar @ self._lidar_from_camera
 
     def depth(self, scene: Scene, world_from_lidar: Float[ndarray, "4 4"]) -> Float[ndarray, "h w"]:
@@ -55,7 +55,7 @@ class PinholeCamera:
     def image(
         self, scene: Scene, world_from_lidar: Float[ndarray, "4 4"], light: Light, random: np.random.Generator
     ) -> UInt8[ndarray, "h w 3"]:
-        """What the camera stores under ``light``."""
+        """The image that the camera stores under ``light``."""
         world_from_camera = self.world_from_camera(world_from_lidar)
         rays = np.einsum("ij,nj->ni", world_from_camera[:3, :3].astype(np.float32), self.directions)
         radiance = seen(scene, world_from_camera[:3, 3], rays, light, world_from_camera[:3, 2])
@@ -64,7 +64,7 @@ class PinholeCamera:
 
 
 def forward_camera(width: int, height: int, horizontal_fov_deg: float) -> PinholeCamera:
-    """The town's camera: 0.3 m ahead of and 0.3 m below the LiDAR, a degree or so off the straight-ahead axis."""
+    """The town's camera: 0.3 m ahead of and 0.3 m below the LiDAR, turned about a degree away from straight ahead."""
     focal = width / 2 / np.tan(np.deg2rad(horizontal_fov_deg) / 2)
     axes = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
     tilt = Rotation.from_euler("xyz", [-3.0, -0.8, 0.6], degrees=True).as_matrix()

@@ -1,4 +1,4 @@
-"""Rays from a sensor into a scene, and what they meet: for any sensor that is a bundle of rays from one spot."""
+"""Rays from a sensor into a scene, and the surfaces they meet, for every sensor whose rays start at one spot."""
 
 from dataclasses import dataclass
 
@@ -11,23 +11,23 @@ from datasets.town.scene import MISS, Hits, Scene
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Echoes:
-    """The first surface along each ray; where there is none, ``distance_m`` is inf and everything else 0."""
+    """The first surface along each ray; without a surface, ``distance_m`` is inf and everything else is 0."""
 
     distance_m: Float[ndarray, " n"]
     normal: Float[ndarray, "n 3"]
-    """Of the surface, outward, in the world's axes."""
+    """Unit normal of the surface, outward, in the world's axes."""
     cos_incidence: Float[ndarray, " n"]
-    """Of the angle between ray and normal: 1 head-on, 0 grazing."""
+    """Cosine of the angle between ray and normal: 1 head-on, 0 grazing."""
     albedo: Float[ndarray, "n 3"]
-    """Share of visible light reflected, linear RGB."""
+    """Share of visible light that is reflected, linear RGB."""
     reflectivity: Float[ndarray, " n"]
-    """The same for the near infrared of a LiDAR."""
+    """Share of a LiDAR's near infrared light that is reflected."""
 
 
 def cast_from(scene: Scene, world_from_sensor: Float[ndarray, "4 4"], directions: Float[ndarray, "n 3"]) -> Echoes:
-    """Cast rays that leave the sensor's origin along ``directions``: unit vectors in the sensor's frame."""
+    """Cast rays that leave the sensor's origin along ``directions``, which are unit vectors in the sensor's axes."""
     origin = world_from_sensor[:3, 3]
-    # No matrix product: its last bits depend on the number of threads.
+    # The last bits of a matrix product depend on the number of threads; those of einsum do not.
     rays = np.einsum("ij,nj->ni", world_from_sensor[:3, :3].astype(np.float32), directions)
     hits = scene.cast(origin, rays)
     hit = np.flatnonzero(hits.face != MISS)

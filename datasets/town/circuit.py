@@ -5,18 +5,18 @@ from itertools import permutations
 import numpy as np
 
 Pair = tuple[int, int]
-"""The junctions at the two ends of a street."""
+"""The two junctions at the ends of a street."""
 Way = tuple[int, bool]
-"""A street and whether it is driven from its first end to its second."""
+"""A street, and whether it is driven from its first end to its second."""
 
 ATTEMPTS = 50
 
 
 def plan_circuit(pairs: list[Pair], random: np.random.Generator) -> list[Way] | None:
-    """The ways of a closed tour in driving order, or none if no attempt found one (some graphs have none).
+    """The ways of a closed tour in driving order, or None if no attempt found a tour; some graphs have no tour.
 
-    At every junction each way in is given a way out that is not the street it came from. That yields closed loops;
-    exchanging the ways out of two loops that meet at a junction joins them.
+    At every junction, each way in gets a way out that is another street. The result is closed loops. If two loops meet
+    at a junction, exchanging their ways out joins them.
     """
     ways = [(street, forward) for street in range(len(pairs)) for forward in (True, False)]
     arrival = {way: pairs[way[0]][int(way[1])] for way in ways}
@@ -45,7 +45,7 @@ def _random_turns(entering: dict[int, list[Way]], random: np.random.Generator) -
 
 
 def _join_loops(following: dict[Way, Way], entering: dict[int, list[Way]]) -> bool:
-    """Exchange turns in ``following`` while that joins loops; returns whether one loop remains."""
+    """Exchange turns in ``following`` as long as an exchange joins two loops; returns whether one loop remains."""
     loop = _loops(following)
     for arriving in entering.values():
         for a, b in permutations(arriving, 2):
@@ -57,7 +57,7 @@ def _join_loops(following: dict[Way, Way], entering: dict[int, list[Way]]) -> bo
 
 
 def _loops(following: dict[Way, Way]) -> dict[Way, int]:
-    """A number for each way, the same along each closed loop."""
+    """A number for each way, equal for all ways of a closed loop."""
     loop: dict[Way, int] = {}
     for number, start in enumerate(following):
         way = start

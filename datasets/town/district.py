@@ -1,4 +1,4 @@
-"""A furnished district: what is built and planted along its streets, and the cars parked there on one day."""
+"""A furnished district: everything built and planted along its streets, and the cars parked there on one day."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,41 +16,41 @@ from datasets.town.seeding import generator_for
 from datasets.town.streets import Street, StreetGraph
 
 JUNCTION_CLEAR_M = 13.0
-"""No trees, lamps or parked cars nearer to a junction than this, along the street."""
+"""Trees, lamps and parked cars are at least this far from a junction, along the street."""
 CORNER_M = 12.0
-"""Building goes on past the ends of a street by this much, so that corners are built up."""
+"""Length of the rows of buildings beyond the ends of a street, so that corners are built up."""
 SIGNED = 0.3
 """Share of buildings with a sign that juts out from the front."""
 BACKYARD_M2 = 250.0
-"""One building or tree is tried per this much ground, wherever the streets have left room."""
+"""Area of ground for which one building or tree is tried, where the streets have left room."""
 
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Character:
-    """How one stretch of one street side is built up; pairs are ranges."""
+    """How a stretch along one side of a street is built up; pairs of numbers are ranges."""
 
     share: float
-    """Of all stretches."""
+    """Share of stretches with this character."""
     width_m: Range
     depth_m: Range
     height_m: Range
     setback_m: Range
-    """From the back of the pavement to the front."""
+    """Distance from the back of the pavement to the front of a building."""
     gap_m: Range
     gabled: float
-    """Share of buildings with a gable roof; the others are flat."""
+    """Share of buildings with a gable roof; other buildings have a flat roof."""
     built: float = 1.0
-    """Share of plots that carry a building."""
+    """Share of plots that have a building."""
     annexed: float = 0.0
-    """Share of buildings with a smaller one before them."""
+    """Share of buildings with a smaller building in front."""
     fence_m: Range | None = None
-    """Height of a wall or hedge along the pavement."""
+    """Height of a wall or hedge along the pavement; without a value there is no wall or hedge."""
     garden_trees: float = 0.0
     """Chance of a tree beside each plot."""
     pylons: float = 0.05
-    """Chance of a mast with a shop's sign before each plot."""
+    """Chance of a mast with a shop's sign in front of each plot."""
 
 
 CHARACTERS = {
@@ -83,19 +83,20 @@ CHARACTERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class District:
-    """Streets and everything that stands there on every day."""
+    """Streets, and everything that stands along them on every day."""
 
     name: str
     graph: StreetGraph
     ground: GroundMap
     standing: Mesh
-    """Without the trees."""
+    """Everything that stands, except the trees."""
     trees: Tree
 
     def on_day(self, seed: int, day: str, light: str | None = None) -> Scene:
-        """The district with the cars parked there on ``day``.
+        """The district with the cars that are parked there on ``day``.
 
-        Trees are bare if they are under ``light`` (by default the one that the day is named after, if any).
+        Trees are bare under a leafless ``light``. By default it is the light that the day is named after, if there is
+        such a light.
         """
         random = generator_for(seed, self.name, "parked cars", day)
         cars = [car for street in self.graph.streets for car in _parked_cars(street, random)]
@@ -108,7 +109,7 @@ Part = Mesh | Tree
 
 
 def build_district(name: str, graph: StreetGraph, seed: int) -> District:
-    """Furnish the streets of the district called ``name``."""
+    """The district called ``name``: the streets of ``graph``, furnished."""
     ground = map_ground(graph)
     plots, random = Plots(ground), generator_for(seed, name, "furniture")
     parts = [part for street in graph.streets for side in (1, -1) for part in _built_side(street, side, plots, random)]
@@ -125,7 +126,7 @@ def build_district(name: str, graph: StreetGraph, seed: int) -> District:
 
 
 def _beside(street: Street, distance_m: float, side: int, offset_m: float) -> Spot:
-    """A spot on the left (1) or right (-1) of a street, ``offset_m`` behind the kerb; local y points away from it."""
+    """A spot on the left (1) or right (-1) of a street, ``offset_m`` behind the kerb; local y points off the street."""
     line = street.centreline_m
     steps = np.hypot(*np.diff(line, axis=0).T)
     ends = np.cumsum(steps)
@@ -137,7 +138,7 @@ def _beside(street: Street, distance_m: float, side: int, offset_m: float) -> Sp
 
 
 def _built_side(street: Street, side: int, plots: Plots, random: np.random.Generator) -> Iterator[Part]:
-    """Buildings, fences and garden trees along one side: stretches of 20-45 m, each of one character."""
+    """Buildings, fences and garden trees along one side, in stretches of 20-45 m with one character each."""
     characters = list(CHARACTERS.values())
     start = -CORNER_M
     while start < street.length_m + CORNER_M:
@@ -180,7 +181,7 @@ def _built_plot(
     if random.random() < character.annexed:
         across, out = width * random.uniform(0.25, 0.6), random.uniform(0.8, 3.5)
         before = front.moved((width - across) * random.uniform(-0.5, 0.5), -out / 2)
-        # The cells along the front are the building's own.
+        # The cells along the front are taken by the building itself.
         if plots.claim(before.moved(0.0, -0.3).position_m, (across, out - 0.6), before.yaw_rad, PAVEMENT_M):
             yield furniture.annex(before, (across, out, min(height, random.uniform(2.2, 4.5))), random)
 
@@ -188,7 +189,7 @@ def _built_plot(
 def _fenced(
     street: Street, side: int, stretch_m: Range, height_m: Range, plots: Plots, random: np.random.Generator
 ) -> Iterator[Part]:
-    """Pieces of 3 m along the back of the pavement, with openings."""
+    """Pieces of fence, 3 m long, along the back of the pavement, with openings."""
     height, thickness = random.uniform(*height_m), random.uniform(0.2, 0.7)
     kind, number = random.choice(len(furniture.FENCES)), furniture.any_number(random)
     albedo = furniture.FENCES[kind] * random.uniform(0.8, 1.2)
@@ -211,7 +212,7 @@ def _masted(spot: Spot, plots: Plots, random: np.random.Generator) -> Iterator[P
 
 
 def _kerbside(street: Street, plots: Plots, random: np.random.Generator) -> Iterator[Part]:
-    """Street lamps on one side, signs on both; rows of trees on some sides."""
+    """Street lamps on one side, signs on both sides, and rows of trees on some sides."""
     clear = (JUNCTION_CLEAR_M, street.length_m - JUNCTION_CLEAR_M)
     lamp_side = int(random.choice((1, -1)))
     for distance in np.arange(clear[0] + random.uniform(0, 10), clear[1], 24.0):
@@ -233,7 +234,7 @@ def _kerbside(street: Street, plots: Plots, random: np.random.Generator) -> Iter
 
 
 def _backyards(ground: GroundMap, plots: Plots, random: np.random.Generator) -> Iterator[Part]:
-    """Buildings and trees away from the streets, where there is room: what shows between the first rows."""
+    """Buildings and trees away from the streets, where there is room; they can be seen between the first rows."""
     for _ in range(int(ground.size_m.prod() / BACKYARD_M2)):
         spot = Spot(ground.south_west_m + random.uniform(0, 1, size=2) * ground.size_m, random.uniform(0, np.pi))
         if random.random() < 0.5:
@@ -246,7 +247,7 @@ def _backyards(ground: GroundMap, plots: Plots, random: np.random.Generator) -> 
 
 
 def _parked_cars(street: Street, random: np.random.Generator) -> Iterator[Mesh]:
-    """Cars along both kerbs, heading with the traffic; which slots are used changes from day to day."""
+    """Parked cars along both kerbs, heading with the traffic; each day other slots are used."""
     if not street.has_parking:
         return
     for side in (1, -1):

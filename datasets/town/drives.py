@@ -1,8 +1,8 @@
-"""One drive through a district: where the vehicle is, what is around it, and what its sensors see, at any time.
+"""One drive through a district: at any time, the vehicle's pose, its surroundings, and what its sensors see.
 
-Writers of other formats need nothing else: ``drive.pose_at(times)`` places the vehicle, ``drive.cast(time, rays)``
-answers for any bundle of rays, ``drive.scan(sensor, time)`` for a laser sensor, and ``drive.scene_at(time)`` is what a
-camera takes.
+Writers of other formats need nothing else. ``drive.pose_at(times)`` places the vehicle. ``drive.cast(time, rays)``
+answers for any bundle of rays, and ``drive.scan(sensor, time)`` for a laser sensor. A camera takes an image of
+``drive.scene_at(time)``.
 """
 
 from dataclasses import dataclass
@@ -28,27 +28,27 @@ CAMERA_FOV_DEG = 78.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drive:
-    """One traversal: a lap through a district on one day, under one light. Times are seconds since its start."""
+    """One traversal: a lap through a district on one day, under one light. Times are seconds since the start."""
 
     plan: DistrictPlan
     light: str
     occasion: int = 1
-    """Which drive under this light it is: parked cars, traffic, lane offsets and speed differ."""
+    """Number of the drive among those under the same light; parked cars, traffic, lane offsets and speed differ."""
     spacing_m: float
     """Path length between frames."""
     seed: int
     image_size: tuple[int, int] = (160, 120)
-    """Width and height."""
+    """Width and height of images."""
     lidar: SpinningLidar = LIDARS["town-32"]
 
     @property
     def day(self) -> str:
-        """The light, numbered from its second drive on."""
+        """The name of the light, with a number from the second drive under it on."""
         return self.light if self.occasion == 1 else f"{self.light}-{self.occasion}"
 
     @property
     def name(self) -> str:
-        """The traversal's name."""
+        """The name of the traversal."""
         return f"{self.plan.name}-{self.day}"
 
     @property
@@ -57,32 +57,33 @@ class Drive:
         return _camera(self.image_size)
 
     def frame_times_s(self) -> Float[ndarray, " n"]:
-        """When frames are taken: every ``spacing_m`` of path."""
+        """The times at which frames are taken, every ``spacing_m`` of path."""
         route = route_of(self)
         return route.time_at(np.arange(0.0, route.length_m, self.spacing_m))
 
     def pose_at(self, time_s: Float[ndarray, " n"]) -> Float[ndarray, "n 4 4"]:
-        """``world_from_lidar`` at any times; continuous, and after a lap the same again."""
+        """``world_from_lidar`` at any times; the poses are continuous and repeat after a lap."""
         route = route_of(self)
         return world_from_lidar(*route.pose_at(route.distance_at(time_s)))
 
     def scene_at(self, time_s: float) -> Scene:
-        """What stands and what moves around the vehicle at a time within its lap."""
+        """Everything that stands or moves around the vehicle at a time within its lap."""
         return _scene_at(self, time_s)
 
     def cast(
         self, time_s: float, directions: Float[ndarray, "n 3"], lidar_from_sensor: Float[ndarray, "4 4"] | None = None
     ) -> Echoes:
-        """What rays meet that leave a sensor at one time, moving cars included.
+        """The surfaces, including moving cars, that rays meet which leave a sensor at one time.
 
-        ``directions`` are unit vectors in the sensor's frame; without ``lidar_from_sensor`` that is the LiDAR's.
+        ``directions`` are unit vectors in the axes of the sensor. Without ``lidar_from_sensor``, the sensor is the
+        vehicle's LiDAR.
         """
         return cast_from(self.scene_at(time_s), self._world_from(lidar_from_sensor, time_s), directions)
 
     def scan(self, sensor: RangeSensor, time_s: float, *, is_ideal: bool = False) -> Float[ndarray, "n 4"]:
-        """Points and intensity in the sensor's frame: one revolution or sweep, taken at one instant.
+        """Points and intensity in the sensor's axes: one revolution or sweep, taken at one instant.
 
-        Noise and dropout depend on the drive, the sensor's kind and the time alone; ``is_ideal`` leaves them out.
+        Noise and dropout depend only on the drive, the kind of sensor and the time; ``is_ideal`` leaves both out.
         """
         purpose = (type(sensor).__name__, len(sensor.directions), round(time_s * 1e9))
         random = None if is_ideal else generator_for(self.seed, self.name, *purpose)
@@ -97,19 +98,19 @@ class Drive:
 
 @cache
 def route_of(drive: Drive) -> Route:
-    """The path of a drive."""
+    """The path of ``drive``."""
     return drive_through(_graph(drive.plan, drive.seed), generator_for(drive.seed, drive.name, "drive"))
 
 
 @lru_cache(maxsize=1)
 def scene_of(drive: Drive) -> Scene:
-    """The streets of a drive as they are on its day, without traffic."""
+    """The streets of ``drive`` as they are on its day, without traffic."""
     return _district(drive.plan, drive.seed).on_day(drive.seed, drive.day, drive.light)
 
 
 @lru_cache(maxsize=2)
 def traffic_of(drive: Drive) -> Traffic:
-    """The cars that move during a drive."""
+    """The cars that move during ``drive``."""
     random = generator_for(drive.seed, drive.name, "traffic")
     return plan_traffic(_graph(drive.plan, drive.seed), route_of(drive), random)
 
@@ -137,7 +138,7 @@ def _district(plan: DistrictPlan, seed: int) -> District:
 
 
 def world_from_lidar(position_m: Float[ndarray, "n 2"], yaw_rad: Float[ndarray, " n"]) -> Float[ndarray, "n 4 4"]:
-    """LiDAR poses of a vehicle on flat ground."""
+    """Poses of the LiDAR of a vehicle on flat ground, from its positions and headings."""
     poses = np.tile(np.eye(4), (len(yaw_rad), 1, 1))
     cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)
     poses[:, :2, :2] = np.moveaxis(np.array([[cos, -sin], [sin, cos]]), 2, 0)

@@ -1,4 +1,4 @@
-"""Facades as textures: rows of windows, doors, shop fronts, bricks and plaster, computed from the spot on the wall."""
+"""Facades as textures: rows of windows, doors, shop fronts, bricks and plaster, computed for each spot of a wall."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ TRIM = np.array([(0.65, 0.65, 0.63), (0.10, 0.07, 0.05), (0.08, 0.09, 0.10)], dt
 SHUTTERS = np.array([(0.04, 0.12, 0.06), (0.20, 0.05, 0.03), (0.06, 0.10, 0.18), (0.24, 0.20, 0.15)], dtype=np.float32)
 WARM_LIGHTS = np.array([(1.0, 0.62, 0.28), (1.0, 0.75, 0.45), (0.75, 0.85, 1.0), (1.0, 0.5, 0.18)], dtype=np.float32)
 FRONT = 0
-"""Side of a building that faces the street; the others follow counter-clockwise."""
+"""Number of the side of a building that faces the street; the other sides follow counter-clockwise."""
 
 STYLE = np.dtype(
     [
@@ -26,8 +26,9 @@ STYLE = np.dtype(
         *((name, "u1") for name in ("finish", "trim", "shutter", "shop", "sign")),
     ]
 )
-"""What tells facades apart. ``width`` is a window's share of its bay, ``sill`` and ``top`` are shares of the storey,
-``lit`` the share of windows with light in the evening; ``finish`` is 0 plaster, 1 brick, 2 boards, 3 slabs."""
+"""The features in which facades differ. ``width`` is a window's share of its bay; ``sill`` and ``top`` are shares of
+the storey; ``lit`` is the share of windows with light in the evening; ``finish`` is 0 plaster, 1 brick, 2 boards,
+3 slabs."""
 
 
 def _styles() -> ndarray:
@@ -51,29 +52,29 @@ STYLES = _styles()
 
 @dataclass(slots=True)
 class Wall:
-    """Spots on facades, by the bays and storeys of their buildings."""
+    """Spots on facades, in the coordinates of the bays and storeys of their buildings."""
 
     style: ndarray
     number: ndarray
     u_m: Float[ndarray, " n"]
-    """From the left edge of the wall."""
+    """Distance from the left edge of the wall."""
     v_m: Float[ndarray, " n"]
-    """From its foot."""
+    """Height above the foot of the wall."""
     bay_m: Float[ndarray, " n"]
     column: Float[ndarray, " n"]
     row: Float[ndarray, " n"]
     off_axis_m: Float[ndarray, " n"]
-    """From the middle of the bay."""
+    """Distance from the middle of the bay."""
     above_floor_m: Float[ndarray, " n"]
     storey_m: Float[ndarray, " n"]
     is_windowed: Bool[ndarray, " n"]
     is_shop: Bool[ndarray, " n"]
     door_column: Float[ndarray, " n"]
-    """-1 where the wall has no door."""
+    """Column of the door; -1 if the wall has no door."""
 
 
 def wall_of(number: ndarray, u_m: ndarray, v_m: ndarray, panel: Float[ndarray, "n 4"]) -> Wall:
-    """Divide walls into bays and storeys that fill them; walls that do not reach the ground have no windows."""
+    """Divide walls completely into bays and storeys; walls that do not reach the ground have no windows."""
     style = STYLES[(number >> np.uint32(2)) % STYLES_COUNT]
     side = number & np.uint32(3)
     foot, (width, height) = panel[:, 2], np.maximum(panel[:, [1, 3]], np.float32(0.01)).T
@@ -102,7 +103,7 @@ def wall_of(number: ndarray, u_m: ndarray, v_m: ndarray, panel: Float[ndarray, "
 
 
 def window_mask(wall: Wall) -> Bool[ndarray, " n"]:
-    """Which spots lie within a window, its frame included."""
+    """Which spots lie within a window, including its frame."""
     half = wall.style["width"] * wall.bay_m / 2
     floor_share = wall.above_floor_m / wall.storey_m
     is_opening = (wall.off_axis_m < half) & (floor_share > wall.style["sill"]) & (floor_share < wall.style["top"])
@@ -113,9 +114,9 @@ def window_mask(wall: Wall) -> Bool[ndarray, " n"]:
 def paint_facade(
     wall: Wall, albedo: Float[ndarray, "n 3"], distance_m: Float[ndarray, " n"], day: int
 ) -> tuple[Float[ndarray, "n 3"], Float[ndarray, "n 3"], Float[ndarray, " n"]]:
-    """Colour, light given off (at night), and share of mirroring of spots on facades.
+    """For spots on facades: the colour, the light that they give off at night, and the share of light that they mirror.
 
-    ``day`` changes which windows are lit, nothing else.
+    ``day`` changes only which windows are lit.
     """
     painted = _finished(wall, albedo, distance_m)
     glow, mirror = np.zeros_like(painted), np.zeros(len(painted), np.float32)
@@ -126,7 +127,7 @@ def paint_facade(
 
 
 def _finished(wall: Wall, albedo: ndarray, distance_m: ndarray) -> Float[ndarray, "n 3"]:
-    """The wall without openings: bricks, boards or slabs (fading where they become too small to see), stains."""
+    """The wall without openings: stains, and bricks, boards or slabs, which fade where they are too small to see."""
     style, u, v = wall.style, wall.u_m, wall.v_m
     finish = style["finish"]
     near = np.exp(-distance_m / 15)
@@ -166,7 +167,7 @@ def _add_windows(wall: Wall, painted: ndarray, glow: ndarray, mirror: ndarray, d
     chance = grain(wall.column[inside] + wall.number[inside] % 509, wall.row[inside] + (wall.number[inside] >> 7) % 509)
     has_curtain = (chance < 0.4) & ((off > 0.55 * half) | (chance < 0.12)) | ((chance > 0.85) & (down_m < 0.6))
     glass = np.where(has_curtain, 0.38, 0.03).astype(np.float32)
-    glass *= np.where(down_m < 0.2, 0.4, 1.0)  # the lintel's shadow
+    glass *= np.where(down_m < 0.2, 0.4, 1.0)  # the shadow of the lintel
     painted[inside] = np.where(is_frame[:, None], TRIM[style["trim"]], glass[:, None])
     mirror[inside] = np.where(is_frame, 0.0, 0.4)
     lamp = grain(wall.column[inside] * 7 + wall.number[inside] % 499 + day % 487, wall.row[inside] * 3 + day % 491)
@@ -184,7 +185,7 @@ def _add_doors(wall: Wall, painted: ndarray) -> None:
 
 
 def _add_shops(wall: Wall, painted: ndarray, glow: ndarray, mirror: ndarray) -> None:
-    """Ground floors of glass under a fascia in the shop's colour with letters on it."""
+    """Add ground floors of glass, under a fascia in the shop's colour with letters on it."""
     shop = np.flatnonzero(wall.is_shop & (wall.v_m < 3.2))
     u, v, number = wall.u_m[shop], wall.v_m[shop], wall.number[shop]
     colour = SHOP_COLOURS[wall.style["sign"][shop]]

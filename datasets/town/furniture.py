@@ -1,4 +1,4 @@
-"""What stands along streets: buildings, fences, trees, lamps and cars, each made of a few solids."""
+"""Things that stand along streets: buildings, fences, trees, lamps and cars, each made of a few solids."""
 
 from dataclasses import dataclass
 
@@ -16,20 +16,20 @@ Palette = Float[ndarray, "k 3"]
 
 WALLS: Palette = np.array(
     [
-        *((0.55, 0.50, 0.42), (0.45, 0.42, 0.38), (0.36, 0.18, 0.13), (0.30, 0.13, 0.09)),
-        *((0.62, 0.60, 0.55), (0.55, 0.42, 0.22), (0.34, 0.35, 0.36), (0.60, 0.38, 0.28)),
-        *((0.38, 0.46, 0.40), (0.36, 0.42, 0.52), (0.62, 0.54, 0.40), (0.42, 0.30, 0.20)),
+        (0.55, 0.50, 0.42), (0.45, 0.42, 0.38), (0.36, 0.18, 0.13), (0.30, 0.13, 0.09),
+        (0.62, 0.60, 0.55), (0.55, 0.42, 0.22), (0.34, 0.35, 0.36), (0.60, 0.38, 0.28),
+        (0.38, 0.46, 0.40), (0.36, 0.42, 0.52), (0.62, 0.54, 0.40), (0.42, 0.30, 0.20),
     ]
-)
+)  # fmt: skip
 ROOFS: Palette = np.array([(0.28, 0.12, 0.08), (0.16, 0.15, 0.15), (0.22, 0.17, 0.14)])
 FENCES: Palette = np.array([(0.10, 0.18, 0.06), (0.36, 0.22, 0.16), (0.40, 0.38, 0.34)])
 LEAVES: Palette = np.array([(0.11, 0.23, 0.05), (0.17, 0.23, 0.06), (0.08, 0.17, 0.06), (0.20, 0.19, 0.05)])
 PAINTS: Palette = np.array(
     [
-        *((0.50, 0.50, 0.50), (0.03, 0.03, 0.035), (0.65, 0.65, 0.65), (0.20, 0.20, 0.20)),
-        *((0.42, 0.03, 0.02), (0.04, 0.09, 0.30), (0.03, 0.16, 0.09), (0.10, 0.11, 0.13)),
+        (0.50, 0.50, 0.50), (0.03, 0.03, 0.035), (0.65, 0.65, 0.65), (0.20, 0.20, 0.20),
+        (0.42, 0.03, 0.02), (0.04, 0.09, 0.30), (0.03, 0.16, 0.09), (0.10, 0.11, 0.13),
     ]
-)
+)  # fmt: skip
 BARK = np.array((0.14, 0.10, 0.07))
 STEEL = np.array((0.20, 0.21, 0.22))
 TYRES = np.array((0.03, 0.03, 0.03))
@@ -42,28 +42,28 @@ SIGN_OUTLINES = {
     Sign.MANDATORY: _ROUND,
     Sign.DIRECTIONS: SQUARE * np.array([1.3, 0.6]),
 }
-"""For a sign of size 1 m; sideways and up."""
+"""Outlines of signs of size 1 m, as coordinates sideways and up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A place on the ground with a heading. Local x runs along the heading, y to its left."""
+    """A place on the ground with a heading. Local x points along the heading, and y to the left."""
 
     position_m: Float[ndarray, "2"]
     yaw_rad: float
 
     def moved(self, x_m: float, y_m: float) -> "Spot":
-        """The spot at the given local offset, with the same heading."""
+        """The spot at the local offset (``x_m``, ``y_m``), with the same heading."""
         cos, sin = np.cos(self.yaw_rad), np.sin(self.yaw_rad)
         return Spot(self.position_m + np.array([cos * x_m - sin * y_m, sin * x_m + cos * y_m]), self.yaw_rad)
 
     def turned(self, angle_rad: float) -> "Spot":
-        """The same position with another heading."""
+        """The spot at the same position, turned by ``angle_rad``."""
         return Spot(self.position_m, self.yaw_rad + angle_rad)
 
 
 def tinted(palette: Palette, random: np.random.Generator) -> Float[ndarray, "3"]:
-    """One of the palette's colours, a little lighter or darker."""
+    """A random colour of the palette, a little lighter or darker."""
     return random.choice(palette) * random.uniform(0.8, 1.2)
 
 
@@ -75,7 +75,7 @@ def solid(
     material: Material,
     number: int = 0,
 ) -> Mesh:
-    """A solid of one colour and material at ``spot``, ``bottom_m`` above the ground; ``number`` varies its texture."""
+    """A solid of one colour and material at ``spot``, ``bottom_m`` above the ground; ``number`` varies the texture."""
     east, north = spot.position_m
     there = placed(triangles, (east, north, bottom_m), spot.yaw_rad)
     look = looks(len(triangles), material, number)
@@ -84,12 +84,12 @@ def solid(
 
 
 def any_number(random: np.random.Generator) -> int:
-    """To vary a texture with; four times as much fits into a look."""
+    """A random number that varies a texture; a look has room for numbers four times as large."""
     return int(random.integers(1 << 30))
 
 
 def walls(size_m: tuple[float, float, float], spot: Spot, albedo: Float[ndarray, "3"], number: int) -> Mesh:
-    """A body of facades whose front is towards local -y: each side has the number of the house and its own."""
+    """A body of facades whose front is towards local -y. Each side's look has the house's number and the side's own."""
     body = solid(box(*size_m), spot, 0.0, albedo, Material.FACADE)
     sides = np.array([0, 1, 2, 3, 0, 1, 2, 3, 2, 2, 2, 2])
     body.looks()["number"][:] = number << 2 | sides
@@ -97,7 +97,7 @@ def walls(size_m: tuple[float, float, float], spot: Spot, albedo: Float[ndarray,
 
 
 def building(spot: Spot, size_m: tuple[float, float, float], is_gabled: bool, random: np.random.Generator) -> Mesh:
-    """A house of width (local x), depth and height to the eaves, with a gable roof or a flat one."""
+    """A house with a gable roof or a flat roof; its size is width (local x), depth, and height of the eaves."""
     width, depth, height = size_m
     wall, roof, number = tinted(WALLS, random), tinted(ROOFS, random), any_number(random)
     body = walls(size_m, spot, wall, number)
@@ -131,14 +131,14 @@ def fence(
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A tree in both its states; a conifer's are alike."""
+    """A tree in leaf and bare; the two are alike for a conifer."""
 
     in_leaf: Mesh
     bare: Mesh
 
 
 def tree(spot: Spot, radius_m: float, random: np.random.Generator) -> Tree:
-    """A trunk with a crown of a few lumps, or a conifer; crowns begin above a car's roof."""
+    """A trunk with a crown of a few lumps, or a conifer; crowns begin above the roof of a car."""
     trunk, leaves, girth = random.uniform(2.4, 4.0), tinted(LEAVES, random), random.uniform(0.12, 0.25)
     stem = solid(column(girth, trunk + 0.8, 0.1), spot, 0.0, BARK, Material.BARK)
     if random.random() < 0.25:
@@ -205,7 +205,7 @@ def lamp(spot: Spot) -> Mesh:
 
 
 def _plate(outline: Float[ndarray, "k 2"], spot: Spot, bottom_m: float, number: int) -> Mesh:
-    """A sign's plate on the side of its post towards local x, where its face is."""
+    """The plate of a sign, on the side of its post towards local x; its face looks there."""
     plate = solid(upright(frustum(outline, outline, 0.04)), spot.moved(0.06, 0.0), bottom_m, STEEL, Material.STEEL)
     look, count = plate.looks(), len(outline) - 2
     face = slice(-count, None)
@@ -216,7 +216,7 @@ def _plate(outline: Float[ndarray, "k 2"], spot: Spot, bottom_m: float, number: 
 
 
 def traffic_sign(spot: Spot, random: np.random.Generator) -> Mesh:
-    """A round, triangular or rectangular plate on a post, facing local x; one in four has two."""
+    """A round, triangular or rectangular plate on a post, facing local x; one post in four has two plates."""
     post = solid(column(0.04, 2.9, 0.04), spot, 0.0, STEEL, Material.STEEL)
     count, parts, bottom = (2 if random.random() < 0.25 else 1), [post], 2.1
     for _ in range(count):
@@ -240,26 +240,26 @@ def direction_board(spot: Spot, random: np.random.Generator) -> Mesh:
 
 
 def shop_sign(spot: Spot, size_m: tuple[float, float, float], bottom_m: float, random: np.random.Generator) -> Mesh:
-    """A box with a design on its sides in strong colours."""
+    """A box whose sides have a design in strong colours."""
     colour = SHOP_COLOURS[random.integers(len(SHOP_COLOURS))]
     return solid(box(*size_m), spot, bottom_m, colour, Material.SHOP_SIGN, any_number(random))
 
 
 def pylon(spot: Spot, random: np.random.Generator) -> Mesh:
-    """A tall mast with a shop's sign on it, seen from afar."""
+    """A tall mast with a shop's sign on it, which is seen from far away."""
     height, side = random.uniform(4.0, 7.0), random.uniform(1.4, 2.2)
     mast = solid(column(0.15, height, 0.12), spot, 0.0, STEEL, Material.STEEL)
     return Mesh.joined([mast, shop_sign(spot, (side, 0.35, random.uniform(0.8, 1.6)), height, random)])
 
 
 def car(spot: Spot, random: np.random.Generator, is_lit: bool = False) -> Mesh:
-    """A car that heads along local x or, one time in eight, a van; its lamps are on if ``is_lit``."""
+    """A car, or one time in eight a van, that heads along local x; its lamps are on if ``is_lit``."""
     length, width, waist = random.uniform(3.7, 4.8), random.uniform(1.65, 1.85), random.uniform(0.85, 1.0)
     paint, is_van = tinted(PAINTS, random), random.random() < 0.125
     share, back, inset = (0.78, -0.09, 0.06) if is_van else (random.uniform(0.5, 0.68), -0.08, 0.22)
     height = random.uniform(1.0, 1.4) if is_van else random.uniform(0.48, 0.6)
     body = solid(box(length, width, waist - 0.22), spot, 0.22, paint, Material.PAINT, 2 * is_lit)
-    body.looks()["number"][[1, 5]] |= 1  # the front
+    body.looks()["number"][[1, 5]] |= 1  # marks the front
     foot = 0.5 * SQUARE * 2 * np.array([share * length, width - 0.06])
     top = SQUARE * np.array([(share - (0.1 if is_van else 0.24)) * length, width - 0.06 - inset])
     cabin = solid(frustum(foot, top, height), spot.moved(back * length, 0.0), waist, paint, Material.GLASS)

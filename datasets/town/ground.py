@@ -1,4 +1,4 @@
-"""The ground of a district as a map: where roads, pavements and grass lie, and which spots are still free."""
+"""The ground of a district as a map: the places of roads, pavements and grass, and the spots that are still free."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,22 +13,22 @@ PAVEMENT_M = 2.0
 """Width of the pavement beside every road."""
 CELL_M = 0.25
 MARGIN_M = 60.0
-"""How far a map reaches beyond the outermost junctions: room for what stands behind the last street."""
+"""Width of the map beyond the outermost junctions, which leaves room for buildings behind the last street."""
 KERB_REACH_M = 5.0
-"""Distances from kerbs are known at least up to this; farther away the map may say ``FAR_M``."""
+"""Distances from kerbs are right at least up to this distance; farther away the map may say ``FAR_M``."""
 FAR_M = 100.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lanes:
-    """Where each spot of the roads lies along its street; cells as in ``GroundMap``."""
+    """Where each spot of the roads lies along its street; the cells are those of ``GroundMap``."""
 
     left_m: Float[ndarray, "rows columns"]
-    """Offset from the nearest street's centreline, positive on its left. Half precision: millimetres on the road."""
+    """Offset from the nearest street's centreline, positive on its left, to millimetres on a road (half precision)."""
     to_end_m: Float[ndarray, "rows columns"]
-    """Along the street to its nearer end, the middle of a junction."""
+    """Distance along the street to its nearer end, which is the middle of a junction."""
     street: Int[ndarray, "rows columns"]
-    """Which street that is."""
+    """Number of the nearest street."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,23 +47,23 @@ class GroundMap:
 
     south_west_m: Float[ndarray, "2"]
     clearance_m: Float[ndarray, "rows columns"]
-    """At the middle of each cell of ``CELL_M``: distance outside the nearest road's kerb, negative on the road.
-    Rows run north, columns east; beyond the map the outermost cells go on."""
+    """Distance from the kerb of the nearest road at the middle of each cell of ``CELL_M``, negative on the road.
+    Rows run north and columns east; beyond the map, the values of the outermost cells hold."""
     lanes: Lanes | None = None
-    """Without it, roads have no markings."""
+    """Coordinates along the streets, which markings need; without them, roads have no markings."""
 
     @property
     def size_m(self) -> Float[ndarray, "2"]:
-        """Extent east and north."""
+        """Extent of the map in east and north."""
         return CELL_M * np.array(self.clearance_m.shape[::-1])
 
     def at(self, position_m: Float[ndarray, "n 2"]) -> Float[ndarray, " n"]:
-        """Clearance at the given east and north, interpolated between cells so that kerbs are smooth."""
+        """Clearance at positions in east and north, interpolated between cells so that kerbs are smooth."""
         first, shares = self._cells(position_m)
         return _interpolated(self.clearance_m, first, shares)
 
     def along_streets(self, position_m: Float[ndarray, "n 2"]) -> RoadSpots:
-        """Where spots lie along their street: interpolated within a street, so that markings are straight."""
+        """Coordinates of spots along their street, interpolated within a street so that markings are straight."""
         first, shares = self._cells(position_m)
         clearance = _interpolated(self.clearance_m, first, shares)
         if self.lanes is None:
@@ -77,7 +77,7 @@ class GroundMap:
         )
 
     def _cells(self, position_m: Float[ndarray, "n 2"]) -> tuple[Int[ndarray, " n"], Float[ndarray, "2 2 n"]]:
-        """The south-western of the four cells around each spot (flat index), and the shares of the four."""
+        """The flat index of the south-western of the four cells around each spot, and the shares of the four cells."""
         rows, columns = self.clearance_m.shape
         offset = ((position_m - self.south_west_m) / CELL_M - 0.5).astype(np.float32)
         x, y = np.clip(offset[:, 0], 0, columns - 1.01), np.clip(offset[:, 1], 0, rows - 1.01)
@@ -98,7 +98,7 @@ def _interpolated(
 
 
 def map_ground(graph: StreetGraph) -> GroundMap:
-    """The map of a street graph."""
+    """The ground map of the street graph ``graph``."""
     south_west = graph.junctions_m.min(0) - MARGIN_M
     columns, rows = np.ceil((graph.junctions_m.max(0) + MARGIN_M - south_west) / CELL_M).astype(int)
     clearance = np.full((rows, columns), FAR_M, dtype=np.float32)
@@ -125,7 +125,7 @@ def map_ground(graph: StreetGraph) -> GroundMap:
 def _beside_line(
     spots: Float[ndarray, "n 2"], line: Float[ndarray, "k 2"]
 ) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
-    """Distance from a line, negative on its right, and the path length along it to the nearest point."""
+    """Distance from ``line``, negative on its right, and the path length along the line to its nearest point."""
     distance, along_line = np.full(len(spots), np.inf), np.zeros(len(spots))
     passed = 0.0
     for start, end in pairwise(line):
@@ -143,17 +143,17 @@ def _beside_line(
 
 
 class Plots:
-    """Keeps what is built off the roads and apart from each other, cell by cell."""
+    """A record of the cells that are taken, which keeps buildings off the roads and apart from each other."""
 
     def __init__(self, ground: GroundMap) -> None:
-        """Nothing is taken yet."""
+        """A record for ``ground`` without any cell taken."""
         self._ground = ground
         self._taken: Bool[ndarray, "rows columns"] = np.zeros_like(ground.clearance_m, dtype=bool)
 
     def claim(
         self, middle_m: Float[ndarray, "2"], size_m: tuple[float, float], yaw_rad: float, clearance_m: float
     ) -> bool:
-        """Take a turned rectangle if all of it is on the map, free, and ``clearance_m`` or more from every kerb."""
+        """Take a turned rectangle if all of it is on the map, free, and at least ``clearance_m`` from every kerb."""
         along, across = (np.linspace(-size / 2, size / 2, int(np.ceil(size / CELL_M)) + 1) for size in size_m)
         u, v = (grid.ravel() for grid in np.meshgrid(along, across))
         cos, sin = np.cos(yaw_rad), np.sin(yaw_rad)

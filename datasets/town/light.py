@@ -1,4 +1,4 @@
-"""Lights: what the sky and the sun look like, how much of them surfaces return, and what the sensor makes of it."""
+"""Lights: the look of sky and sun, the light that surfaces return, and the image that a sensor makes of it."""
 
 from dataclasses import dataclass
 
@@ -16,28 +16,28 @@ class Light:
     """One condition. Colours are linear RGB; a white surface under light 1 at exposure 1 saturates."""
 
     sun_azimuth_deg: float
-    """Where the sun stands, counter-clockwise from east."""
+    """Direction of the sun, counter-clockwise from east."""
     sun_elevation_deg: float
     sun: Rgb
     zenith: Rgb
     horizon: Rgb
     ambient: Rgb
-    """Light from the sky on a surface that faces up; one that faces down gets a third of it."""
+    """Light from the sky on a surface that faces up; a surface that faces down gets a third of it."""
     exposure: float
     haze_m: float
-    """Distance at which 63 % of a surface's light is replaced by the horizon's."""
+    """Distance at which the light of the horizon replaces 63 % of the light of a surface."""
     noise: float
     """Standard deviation of the sensor's noise, in grey levels of 255."""
     sun_spread: float = 0.0
-    """How far a shadow's light strays from the sun's direction (radius of its disc at distance 1): soft shadows."""
+    """Radius of the sun's disc at distance 1: light strays this far from the sun's direction, so shadows are soft."""
     clouds: float = 0.0
-    """How much of the sky is covered, 0 to 1."""
+    """Share of the sky that is covered, 0 to 1."""
     lamps: float = 0.0
     """Strength of street lamps, shop signs and cars' lamps; 0 is off."""
     windows: float = 0.0
     """Strength of the light in windows."""
     headlights: float = 0.0
-    """Strength of the vehicle's own."""
+    """Strength of the headlights of the vehicle with the sensors."""
     snow: float = 0.0
     wet: float = 0.0
     is_leafless: bool = False
@@ -83,10 +83,10 @@ LIGHTS = {
         snow=1.0, is_leafless=True,
     ),
 }  # fmt: skip
-"""By condition."""
+"""The lights by the name of their condition."""
 
 VIGNETTE = np.float32(0.2)
-"""Share of the light that is lost in an image's corners."""
+"""Share of the light that is lost in the corners of an image."""
 LAMP_COLOUR: Rgb = (1.0, 0.72, 0.38)
 LAMP_POWER = 42.0
 """Light on a surface that faces a street lamp 1 m away."""
@@ -94,7 +94,7 @@ LAMP_REACH_M = 24.0
 HEADLIGHT_COLOUR: Rgb = (0.95, 0.95, 0.9)
 HEADLIGHT_POWER = 110.0
 HEADLIGHT_WIDTH = 0.45
-"""Tangent of the angle off the axis at which headlights have lost 63 %."""
+"""Tangent of the angle to their axis at which headlights have lost 63 % of their strength."""
 
 
 def shaded(
@@ -103,7 +103,7 @@ def shaded(
     light: Light,
     sunlit: Float[ndarray, " n"] | float = 1.0,
 ) -> Float[ndarray, "n 3"]:
-    """Light that surfaces return: Lambert's law for the sun where they are ``sunlit``, plus a hemisphere of sky."""
+    """Light that surfaces return: Lambert's law for the sun on ``sunlit`` surfaces, and a hemisphere of sky."""
     received = (2 / 3 + normal[:, 2:] / 3) * _colour(light.ambient)
     if max(light.sun) > 0:
         towards_sun = np.einsum("ni,i->n", normal, light.towards_sun().astype(np.float32))
@@ -114,7 +114,7 @@ def shaded(
 def from_lamp(
     position_m: Float[ndarray, "n 3"], normal: Float[ndarray, "n 3"], lamp_m: Float[ndarray, "3"]
 ) -> Float[ndarray, " n"]:
-    """Light from one street lamp on surfaces: it shines down and sideways, not up."""
+    """Light from one street lamp on surfaces; the lamp shines down and sideways, not up."""
     x, y, z = (lamp_m.astype(np.float32) - position_m).T
     square = x * x + y * y + z * z + np.float32(0.3)
     facing = np.maximum(x * normal[:, 0] + y * normal[:, 1] + z * normal[:, 2], 0)
@@ -129,7 +129,7 @@ def from_headlights(
     origin_m: Float[ndarray, "3"],
     forward: Float[ndarray, "3"],
 ) -> Float[ndarray, " n"]:
-    """Light of the vehicle's headlights at ``origin_m`` on surfaces: a cone that is cut off above the horizon."""
+    """Light of the vehicle's headlights at ``origin_m`` on surfaces; their cone is cut off above the horizon."""
     away: ndarray = position_m - origin_m.astype(np.float32)
     square = np.einsum("ni,ni->n", away, away) + np.float32(1)
     ahead = np.einsum("ni,i->n", away, forward.astype(np.float32))
@@ -142,7 +142,7 @@ def from_headlights(
 
 
 def sky(direction: Float[ndarray, "n 3"], light: Light) -> Float[ndarray, "n 3"]:
-    """Colour of the sky along unit directions: the horizon's, fading into the zenith's, under clouds."""
+    """Colour of the sky along unit directions: from the colour of the horizon to that of the zenith, with clouds."""
     rise = np.clip(direction[:, 2], 0, 1)
     height = np.sqrt(rise)[:, None]
     clear = (1 - height) * _colour(light.horizon) + height * _colour(light.zenith)

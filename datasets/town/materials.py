@@ -1,4 +1,4 @@
-"""What surfaces are made of, as far as a camera's texture or a LiDAR's return depends on it."""
+"""The materials of surfaces, on which a camera's texture and a LiDAR's return depend."""
 
 from enum import IntEnum
 
@@ -10,7 +10,7 @@ from datasets.town.solids import Triangles
 
 
 class Material(IntEnum):
-    """Kinds of surface; each has its own texture and near-infrared reflectivity."""
+    """Kinds of surface, each with a texture and a near-infrared reflectivity."""
 
     PLAIN = 0
     ROAD = 1
@@ -33,7 +33,7 @@ class Material(IntEnum):
 
 
 GROUND = (Material.ROAD, Material.PAVEMENT, Material.GRASS)
-"""From the middle of the road outwards."""
+"""The materials of the ground, from the middle of the road outwards."""
 
 NEAR_INFRARED = {
     Material.PLAIN: 0.4,
@@ -55,34 +55,34 @@ NEAR_INFRARED = {
     Material.LAMP: 0.3,
     Material.SHOP_SIGN: 0.5,
 }
-"""Share of a LiDAR's light that comes back, against a white diffuse surface at the same range and angle; above 1 where
-a retroreflector sends it back to the sensor."""
+"""Share of a LiDAR's light that comes back, against a white diffuse surface at the same range and angle. It is above 1
+for a retroreflector, which sends light back to the sensor."""
 
 REFLECTIVITY = np.array([NEAR_INFRARED[material] for material in Material], dtype=np.float32)
 
 LOOK = np.dtype([("material", "u1"), ("number", "u4"), ("panel", "f4", 4)], align=True)
-"""What a surface's texture depends on: its material, a number that varies the design, and its panel.
+"""Everything that a surface's texture depends on: its material, a number that varies the design, and its panel.
 
-The panel is the upright rectangle that the texture lies on: begin and width (metres) along the horizontal that is left
-of the surface's normal seen from above, then bottom and height (metres)."""
+The panel is the upright rectangle that the texture lies on, in metres: begin and width, then bottom and height. Begin
+and width are along the horizontal direction that is left of the surface's normal seen from above."""
 
 
 def looks(count: int, material: Material, number: int = 0) -> ndarray:
-    """``count`` surfaces of one material, without a panel."""
+    """The looks of ``count`` surfaces of one material, without a panel."""
     look = np.zeros(count, LOOK)
     look["material"], look["number"] = material, number
     return look
 
 
 def panels(triangles_m: Triangles, normal: Float[ndarray, "n 3"]) -> Float[ndarray, "n 4"]:
-    """The panel of each triangle: what it spans. The two halves of an upright rectangle have the same one."""
+    """The panel that each triangle spans. The two halves of an upright rectangle have the same panel."""
     u = across(triangles_m.swapaxes(0, 1), normal).T
     z = triangles_m[:, :, 2]
     return np.stack([u.min(1), np.ptp(u, axis=1), z.min(1), np.ptp(z, axis=1)], axis=1)
 
 
 def across(position_m: ndarray, normal: ndarray) -> ndarray:
-    """Coordinate along the horizontal that is left of ``normal`` seen from above (seen from the front: right)."""
+    """Coordinate along the horizontal that is left of ``normal`` seen from above, and right seen from the front."""
     level = np.maximum(np.hypot(normal[:, 0], normal[:, 1]), np.float32(1e-6))
     along: ndarray = (position_m[..., 1] * normal[:, 0] - position_m[..., 0] * normal[:, 1]) / level
     return along

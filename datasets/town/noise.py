@@ -1,4 +1,4 @@
-"""Tileable noise, looked up rather than computed: what makes leaves, bricks and asphalt uneven."""
+"""Tileable noise, which makes leaves, bricks and asphalt uneven; it is looked up in a table."""
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +16,7 @@ def _white() -> Float[ndarray, "side side"]:
 
 
 def _cloudy() -> Float[ndarray, "side side"]:
-    """A sum of octaves, spread evenly over 0 to 1."""
+    """A tile of a sum of octaves, whose values are spread evenly over 0 to 1."""
     random = generator_for(0, "cloudy noise")
     total = np.zeros((SIDE, SIDE))
     for sigma in (2.0, 4.0, 8.0, 16.0, 32.0):
@@ -31,12 +31,12 @@ _WHITE, _CLOUDY = _white(), _cloudy()
 
 
 def grain(x: ndarray, y: ndarray) -> Float[ndarray, " n"]:
-    """A number in [0, 1) for each unit cell, unrelated to its neighbours'."""
+    """A number in [0, 1) for each unit cell, unrelated to those of its neighbours."""
     return _at(_WHITE, x, y)
 
 
 def clouds(x: ndarray, y: ndarray) -> Float[ndarray, " n"]:
-    """A number in [0, 1] for each unit cell that changes slowly, in lumps of a few to some dozens of cells."""
+    """A number in [0, 1] for each unit cell; it changes slowly, in lumps of a few to some dozens of cells."""
     return _at(_CLOUDY, x, y)
 
 
@@ -46,6 +46,6 @@ def _at(tile: Float[ndarray, "side side"], x: ndarray, y: ndarray) -> Float[ndar
 
 
 def _cell(x: ndarray) -> ndarray:
-    """The tile repeats itself in every direction."""
+    """The cell of the tile for each coordinate; the tile repeats in every direction."""
     whole = x.astype(np.int64) if x.dtype.kind in "iu" else np.floor(x).astype(np.int32)
     return whole & (SIDE - 1)

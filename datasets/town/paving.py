@@ -17,7 +17,7 @@ SOIL = np.array((0.17, 0.14, 0.08), dtype=np.float32)
 SNOW = np.array((0.80, 0.82, 0.86), dtype=np.float32)
 
 STOP_M = (7.6, 8.0)
-"""Where the stop line lies, from the middle of the junction."""
+"""Begin and end of the stop line, measured from the middle of the junction."""
 ZEBRA_M = (8.6, 11.6)
 KERB_M = 0.18
 """Width of the kerb stones."""
@@ -31,7 +31,7 @@ def paint_ground(
     snow: float,
     wet: float,
 ) -> tuple[Float[ndarray, "n 3"], Float[ndarray, " n"]]:
-    """Colour and share of mirroring of spots on the ground."""
+    """Colour of spots on the ground, and the share of light that they mirror."""
     x, y = position_m[:, 0], position_m[:, 1]
     fine = np.exp(-distance_m / 12).astype(np.float32)
     uneven, speckle = clouds(x * 5, y * 5), fine * (grain(x * 30, y * 30) - np.float32(0.5))
@@ -77,7 +77,7 @@ def _paved(x: ndarray, y: ndarray, spots: RoadSpots, fine: ndarray, is_road: nda
 def markings(spots: RoadSpots) -> ndarray:
     """Which spots on roads are painted white: dashes along the middle, parking bays, stop lines and zebra crossings.
 
-    Each street has its own set: three in four have dashes, one in three zebra crossings at its ends.
+    Each street has its own set: three streets in four have dashes, one in three has zebra crossings at its ends.
     """
     clearance_m = spots.clearance_m
     beside, along, number = np.abs(spots.left_m), spots.to_end_m, spots.street
@@ -92,10 +92,10 @@ def markings(spots: RoadSpots) -> ndarray:
 
 
 def _left_lying(x: ndarray, y: ndarray, spots: RoadSpots, is_road: ndarray) -> Float[ndarray, " n"]:
-    """Share of snow on paved ground: trodden on pavements, thin in the tyres' tracks."""
+    """Share of snow that is left on paved ground: it is trodden on pavements, and thin in the tracks of tyres."""
     lumps = clouds(x * 6 + 31, y * 6)
     from_wheel = (np.abs(np.abs(np.abs(spots.left_m) - np.float32(1.7)) - np.float32(0.75))) / np.float32(0.3)
-    on_street = np.clip((spots.to_end_m - 7) / 5, 0, 1)  # all ways meet in a junction
+    on_street = np.clip((spots.to_end_m - 7) / 5, 0, 1)  # in a junction all ways meet, so tracks are everywhere
     track = on_street * np.exp(-from_wheel * from_wheel) + (1 - on_street) * np.float32(0.3)
     road = np.clip(0.72 + 0.4 * (lumps - 0.5) - 0.7 * track, 0.05, 1)
     share: ndarray = np.where(is_road, road, np.clip(0.35 + 1.2 * lumps, 0, 1))

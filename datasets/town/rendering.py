@@ -1,4 +1,4 @@
-"""What arrives along a camera's rays: textured surfaces, cast shadows, lamps, mirror images and haze."""
+"""The light that arrives along a camera's rays: textured surfaces, cast shadows, lamps, mirror images and haze."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,16 +12,16 @@ from datasets.town.seeding import generator_for
 from datasets.town.textures import Spots, paint
 
 OFF_SURFACE_M = 0.015
-"""Secondary rays start this far off the surface, so that they do not meet it again."""
+"""Distance from the surface at which secondary rays start, so that they do not meet the surface again."""
 HEADLIGHTS_BELOW_CAMERA_M = 0.9
 CORNER_SHADE = 0.35
 """Share of the sky's light that is missing at the foot of walls."""
 RIPPLE = 0.03
-"""How far wet asphalt tilts a mirror image."""
+"""How far wet asphalt tilts the rays of a mirror image."""
 SHADOWING = 0.05
-"""Lamplight that is weaker than this, after the strength of the lamps, casts no shadows."""
+"""A lamp casts no shadow where its light, times the strength of lamps, is weaker than this."""
 LAMP_SHADOWS_WITHIN_M = 45.0
-"""Of the camera."""
+"""Distance from the camera up to which lamps cast shadows."""
 MIRROR_REACH_M = 60.0
 
 _STRAY = generator_for(0, "soft shadows").uniform(-1, 1, size=(1 << 14, 3)).astype(np.float32)
@@ -36,7 +36,7 @@ def seen(
 ) -> Float[ndarray, "n 3"]:
     """Radiance along unit vectors ``rays`` from ``origin_m``, linear RGB.
 
-    The vehicle's headlights shine along ``forward``; without it they are off.
+    The headlights of the vehicle shine along ``forward``; without ``forward`` they are off.
     """
     hits = scene.cast(origin_m, rays)
     is_hit = hits.face != MISS
@@ -49,7 +49,7 @@ def seen(
         hit, surface = hit[order], surface[order]
         towards = rays[hit]
         spots = _spots(scene, surface, origin_m, towards, hits.distance_m[hit])
-        shape = spots.normal.copy()  # of the solid: textures tilt the normal
+        shape = spots.normal.copy()  # the normal of the solid, because textures tilt the normal of a spot
         paint(spots, scene.ground, scene.day, light.snow, light.wet)
         lit = _lit(scene, spots, shape, light)
         if forward is not None and light.headlights:
@@ -89,7 +89,7 @@ def _lit(scene: Scene, spots: Spots, shape: ndarray, light: Light) -> Float[ndar
 
 
 def _sunlit(scene: Scene, spots: Spots, shape: ndarray, light: Light) -> Float[ndarray, " n"]:
-    """1 where the sun reaches the spots, 0 in shadow; a spread sun is met in one direction per spot."""
+    """1 for spots that the sun reaches, 0 in shadow; for a spread sun, one direction per spot is tried."""
     sun = light.towards_sun().astype(np.float32)
     if light.sun_spread:
         towards = sun + np.float32(light.sun_spread) * _stray(len(shape))
@@ -105,21 +105,21 @@ def _sunlit(scene: Scene, spots: Spots, shape: ndarray, light: Light) -> Float[n
 
 
 def _stray(count: int) -> Float[ndarray, "count 3"]:
-    """Directions to stray by, the same for the same count."""
+    """Random offsets of directions, equal for equal ``count``."""
     return np.resize(_STRAY, (count, 3))
 
 
 def _reaches(
     scene: Scene, position_m: ndarray, shape: ndarray, towards: ndarray, within: float = np.inf
 ) -> Float[ndarray, " n"]:
-    """1 where nothing stands along ``towards`` from the spots nearer than ``within`` of its length."""
+    """1 for spots from which nothing stands along ``towards``, nearer than ``within`` times its length; else 0."""
     start = (position_m + np.float32(OFF_SURFACE_M) * shape).astype(np.float64)
     free: ndarray = (scene.cast(start, towards).distance_m >= within).astype(np.float32)
     return free
 
 
 def _lamplight(scene: Scene, spots: Spots, shape: ndarray, light: Light) -> Float[ndarray, " n"]:
-    """Light of the street lamps; the one that is brightest at a spot casts shadows."""
+    """Light of the street lamps; at each spot, only the brightest lamp casts shadows."""
     total, most = np.zeros(len(shape), np.float32), np.zeros(len(shape), np.float32)
     brightest = np.zeros(len(shape), np.int32)
     x, y = np.ascontiguousarray(spots.position_m[:, :2].T)
@@ -144,7 +144,7 @@ def _lamplight(scene: Scene, spots: Spots, shape: ndarray, light: Light) -> Floa
 def _headlights(
     reflectivity: ndarray, spots: Spots, origin_m: ndarray, forward: ndarray, light: Light
 ) -> Float[ndarray, "n 3"]:
-    """Light of the vehicle's own headlights; retroreflectors send it back to where it came from."""
+    """Light of the headlights of the vehicle itself; retroreflectors send it back to the vehicle."""
     lamp = origin_m - np.array([0.0, 0.0, HEADLIGHTS_BELOW_CAMERA_M])
     level = forward * (1.0, 1.0, 0.0)
     beam = lights.from_headlights(spots.position_m, spots.normal, lamp, level / np.linalg.norm(level))
@@ -154,14 +154,14 @@ def _headlights(
 
 
 def _add_mirrored(lit: Float[ndarray, "n 3"], scene: Scene, spots: Spots, rays: ndarray, light: Light) -> None:
-    """Add what glass and wet roads mirror: the sky, and on wet roads whatever stands there."""
+    """Add the light that glass and wet roads mirror: the sky, and on wet roads also the solids around."""
     shiny = np.flatnonzero(spots.mirror > 0)
     normal, ray = spots.normal[shiny], rays[shiny]
     incidence = -np.einsum("ni,ni->n", ray, normal)
     towards = ray + 2 * incidence[:, None] * normal
     is_ground = normal[:, 2] > 0.9
     share = spots.mirror[shiny] * np.where(is_ground, 0.04 + 0.8 * (1 - np.clip(incidence, 0, 1)) ** 4, 1)
-    above = np.where(is_ground, 1, np.clip((towards[:, 2] - 0.02) * 4, 0.1, 1))  # low rays meet what stands opposite
+    above = np.where(is_ground, 1, np.clip((towards[:, 2] - 0.02) * 4, 0.1, 1))  # low rays meet solids, not the sky
     mirrored = lights.sky(towards, light) * above[:, None]
     road = np.flatnonzero(is_ground & (spots.distance_m[shiny] < MIRROR_REACH_M))
     if light.wet and len(road):
@@ -170,7 +170,7 @@ def _add_mirrored(lit: Float[ndarray, "n 3"], scene: Scene, spots: Spots, rays: 
 
 
 def _on_wet_road(scene: Scene, position_m: ndarray, towards: ndarray, light: Light) -> Float[ndarray, "n 3"]:
-    """The plain colour of what a wet road mirrors, blurred by ripples."""
+    """The plain colour of the surfaces that a wet road mirrors, blurred by ripples."""
     x, y = position_m[:, 0], position_m[:, 1]
     stray = _stray(len(x)) + (clouds(9 * x, 9 * y) - np.float32(0.5))[:, None]
     rippled = towards + np.float32(RIPPLE) * stray

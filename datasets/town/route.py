@@ -1,4 +1,4 @@
-"""Where a vehicle drives, as a function of path length and of time: along closed loops of streets, on the right."""
+"""The path of a vehicle as a function of path length and of time: closed loops of streets, driven on the right."""
 
 from dataclasses import dataclass
 
@@ -11,19 +11,19 @@ from datasets.town.circuit import Way
 from datasets.town.streets import StreetGraph
 
 LANE_OFFSET_M = 1.7
-"""From the centreline to the middle of the right-hand lane."""
+"""Distance from the centreline to the middle of the right-hand lane."""
 TURN_M = 9.0
-"""Turning begins this far before a junction and ends as far behind it."""
+"""Distance from a junction at which a turn begins, and also that at which it ends."""
 STEP_M = 0.25
-"""Between stored points of a route; poses between them are interpolated."""
+"""Distance between stored points of a route; poses between two points are interpolated."""
 CRUISE_M_S = 9.0
 SLOWEST_M_S = 2.5
 SIDEWAYS_M_S2 = 2.2
-"""Acceleration towards the inside of a turn that a driver accepts: turns at junctions take some 4 m/s."""
+"""Largest acceleration towards the inside of a turn; turns at junctions are driven at about 4 m/s."""
 ALONG_M_S2 = 1.5
-"""Acceleration and braking."""
+"""Largest acceleration along the path, and largest braking."""
 ANTICIPATED_M = 6.0
-"""Curvature is averaged over this much path."""
+"""Length of path over which curvature is averaged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +31,12 @@ class Route:
     """A closed path with a heading, continuous in path length and in time."""
 
     distance_m: Float[ndarray, " n"]
-    """Path length at each stored point; the first is 0, the last (the first point again) the whole length."""
+    """Path length at each stored point, from 0 to the length of a lap; the last point is the first point again."""
     position_m: Float[ndarray, "n 2"]
     yaw_rad: Float[ndarray, " n"]
-    """Unwrapped."""
+    """Headings at the stored points, unwrapped."""
     time_s: Float[ndarray, " n"]
-    """When each stored point is reached, strictly rising from 0."""
+    """Times at which the stored points are reached, strictly rising from 0."""
 
     @property
     def length_m(self) -> float:
@@ -49,17 +49,17 @@ class Route:
         return float(self.time_s[-1])
 
     def time_at(self, distance_m: Float[ndarray, " m"]) -> Float[ndarray, " m"]:
-        """When ``distance_m`` of path have been driven, seconds; further laps go on."""
+        """Time in seconds at which ``distance_m`` of path have been driven; both go on over further laps."""
         laps, rest = np.divmod(distance_m, self.length_m)
         return laps * self.lap_s + np.interp(rest, self.distance_m, self.time_s)
 
     def distance_at(self, time_s: Float[ndarray, " m"]) -> Float[ndarray, " m"]:
-        """Path driven after ``time_s`` seconds; the inverse of ``time_at``."""
+        """Length of path that has been driven after ``time_s`` seconds; the inverse of ``time_at``."""
         laps, rest = np.divmod(time_s, self.lap_s)
         return laps * self.length_m + np.interp(rest, self.time_s, self.distance_m)
 
     def pose_at(self, distance_m: Float[ndarray, " m"]) -> tuple[Float[ndarray, "m 2"], Float[ndarray, " m"]]:
-        """East and north, and yaw in (-π, π], after ``distance_m`` of path; laps repeat."""
+        """East and north, and yaw in (-π, π], after ``distance_m`` of path; all laps are equal."""
         lap = np.mod(distance_m, self.length_m)
         position = np.stack([np.interp(lap, self.distance_m, self.position_m[:, i]) for i in range(2)], axis=1)
         yaw = np.interp(lap, self.distance_m, self.yaw_rad)
@@ -67,10 +67,10 @@ class Route:
 
 
 def drive_through(graph: StreetGraph, random: np.random.Generator) -> Route:
-    """One drive along the district's tour: the start is random; offset, heading and speed waver slowly.
+    """One drive along the district's tour, with a random start; offset, heading and speed waver slowly.
 
-    The offset from the lane's middle stays within 0.6 m, the heading error against the path within 3°, the cruising
-    speed within 1 m/s of ``CRUISE_M_S``.
+    The offset from the middle of the lane stays within 0.6 m, and the heading within 3° of the path. The cruising speed
+    stays within 1 m/s of ``CRUISE_M_S``.
     """
     start = int(random.integers(len(graph.circuit)))
     middle, tangent = _middle_of_lanes(graph, graph.circuit[start:] + graph.circuit[:start])
@@ -89,7 +89,7 @@ def loop_along(graph: StreetGraph, ways: tuple[Way, ...], cruise_m_s: float) -> 
 
 
 def _middle_of_lanes(graph: StreetGraph, ways: tuple[Way, ...]) -> tuple[Float[ndarray, "n 2"], Float[ndarray, "n 2"]]:
-    """The closed path along the right-hand lanes of ``ways`` and the turns between them, with unit tangents."""
+    """The closed path along the right-hand lanes of ``ways`` and the turns between ways, with unit tangents."""
     lanes = [_lane(graph, way) for way in ways]
     turns = [_turn(lane, following) for lane, following in zip(lanes, lanes[1:] + lanes[:1], strict=True)]
     return _resampled(_closed(np.concatenate([part for both in zip(lanes, turns, strict=True) for part in both])))
@@ -101,7 +101,7 @@ def _timed(
     heading_error_rad: Float[ndarray, " n"],
     cruise_m_s: Float[ndarray, " n"],
 ) -> Route:
-    """The route along a closed path, slowed down for turns."""
+    """The route along a closed path, on which a vehicle slows down for turns."""
     distance = _path_length(position_m)
     yaw = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))
     speed = _speed_m_s(distance, yaw, cruise_m_s)
@@ -115,8 +115,8 @@ def _speed_m_s(
 ) -> Float[ndarray, " n"]:
     """The fastest speed along a closed path within ``cruise_m_s`` and the limits of acceleration.
 
-    Under an acceleration ``a`` squared speed grows by ``2 a`` per metre, so what a slow spot allows around it is a
-    cone; the result is the lower envelope of all cones, over three laps so that it closes.
+    Under an acceleration ``a``, squared speed grows by ``2 a`` per metre. So the squared speeds that a slow spot allows
+    around it are a cone, and the result is the lower envelope of all cones. Three laps are computed so that it closes.
     """
     step = np.diff(distance_m)
     curvature = uniform_filter1d(np.diff(yaw_rad) / step, round(ANTICIPATED_M / step.mean()), mode="wrap")
@@ -130,7 +130,7 @@ def _speed_m_s(
 
 
 def _lane(graph: StreetGraph, way: Way) -> Float[ndarray, "k 2"]:
-    """The right-hand lane of a street between its two junction areas."""
+    """The right-hand lane of a street between the areas of its two junctions."""
     street, forward = way
     line = graph.streets[street].centreline_m[:: 1 if forward else -1]
     middle, tangent = _resampled(line)
@@ -145,7 +145,7 @@ def _turn(lane: Float[ndarray, "k 2"], following: Float[ndarray, "l 2"]) -> Floa
     start, end = lane[-1], following[0]
     ahead = (lane[-1] - lane[-2]) / np.hypot(*(lane[-1] - lane[-2]))
     behind = (following[1] - following[0]) / np.hypot(*(following[1] - following[0]))
-    reach = 0.39 * np.hypot(*(end - start))  # 0.39 of the chord draws a quarter circle
+    reach = 0.39 * np.hypot(*(end - start))  # with 0.39 of the chord the curve is nearly a quarter of a circle
     t = np.linspace(0, 1, 41)[1:-1, None]
     a, b = start + reach * ahead, end - reach * behind
     return (1 - t) ** 3 * start + 3 * t * (1 - t) ** 2 * a + 3 * t**2 * (1 - t) * b + t**3 * end
@@ -160,7 +160,7 @@ def _path_length(path: Float[ndarray, "n 2"]) -> Float[ndarray, " n"]:
 
 
 def _resampled(path: Float[ndarray, "n 2"]) -> tuple[Float[ndarray, "m 2"], Float[ndarray, "m 2"]]:
-    """The path at even steps of about ``STEP_M``, with unit tangents; a closed path stays closed."""
+    """The path in equal steps of about ``STEP_M``, with unit tangents; a closed path stays closed."""
     distance = _path_length(path)
     steps = np.linspace(0, distance[-1], max(round(distance[-1] / STEP_M), 2) + 1)
     even = np.stack([np.interp(steps, distance, path[:, i]) for i in range(2)], axis=1)
@@ -180,7 +180,7 @@ def _wander(
 ) -> Float[ndarray, " n"]:
     """A slowly varying quantity along a closed path: four sines whose periods divide the lap.
 
-    It stays within twice ``amplitude`` and has its unit.
+    The quantity stays within twice ``amplitude`` and has the unit of ``amplitude``.
     """
     distance = _path_length(path)
     laps = np.rint(distance[-1] / random.uniform(*wavelength_m, size=4)).clip(min=1)

@@ -1,4 +1,4 @@
-"""A scene of triangles over flat ground, and the rays cast into it."""
+"""A scene of triangles over flat ground, and rays that are cast into it."""
 
 from dataclasses import dataclass
 
@@ -13,10 +13,10 @@ from datasets.town.materials import GROUND, REFLECTIVITY, Material, looks
 from datasets.town.solids import Triangles, normals
 
 GROUND_REACH_M = 600.0
-"""The ground goes on this far beyond the map."""
+"""Width of the ground beyond the map."""
 MISS = -1
 GROUND_ALBEDO = {"road": (0.10, 0.10, 0.11), "pavement": (0.28, 0.27, 0.26), "grass": (0.12, 0.17, 0.06)}
-"""From the middle of the road outwards."""
+"""Colours of the kinds of ground, from the middle of the road outwards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,17 +25,17 @@ class Mesh:
 
     triangles_m: Triangles
     albedo: Float[ndarray, "n 3"]
-    """Share of light reflected, linear RGB."""
+    """Share of light that is reflected, linear RGB."""
     look: ndarray | None = None
-    """A row of ``materials.LOOK`` per triangle; none means that all are plain."""
+    """A row of ``materials.LOOK`` per triangle; without looks, all triangles are plain."""
 
     def looks(self) -> ndarray:
-        """``look``, with a row per triangle in any case."""
+        """``look``, or rows of plain looks if the mesh has no looks."""
         return looks(len(self.triangles_m), Material.PLAIN) if self.look is None else self.look
 
     @classmethod
     def joined(cls, parts: list["Mesh"]) -> "Mesh":
-        """All parts as one mesh."""
+        """All ``parts`` as one mesh."""
         return cls(
             triangles_m=np.concatenate([part.triangles_m for part in parts]),
             albedo=np.concatenate([part.albedo for part in parts]),
@@ -48,23 +48,23 @@ class Hits:
     """The first surface along each ray."""
 
     distance_m: Float[ndarray, " n"]
-    """In units of the direction's length (metres for unit directions); inf where nothing is hit."""
+    """Distance in lengths of the ray's direction (metres for unit directions); inf if nothing is hit."""
     face: Int[ndarray, " n"]
-    """Triangle of the scene; -1 where nothing is hit."""
+    """Number of the scene's triangle that is hit; -1 if nothing is hit."""
 
 
 class Scene:
     """Solids standing on flat ground, ready for casting.
 
-    Surfaces have a row each in ``albedo``, ``normal``, ``look`` and ``reflectivity`` (near infrared): first the three
-    kinds of ground, then the triangles of the mesh. Rays run in single precision around the middle of the map, whatever
-    the world coordinates are.
+    Each surface has a row in ``albedo``, ``normal``, ``look`` and ``reflectivity`` (near infrared). First come the
+    three kinds of ground, then the triangles of the mesh. Rays are computed in single precision relative to the middle
+    of the map, so large world coordinates do no harm.
     """
 
     def __init__(self, mesh: Mesh, ground: GroundMap, day: int = 0) -> None:
         """Build the acceleration structure (tens of milliseconds for tens of thousands of triangles).
 
-        ``day`` is any number; which windows are lit at night depends on it.
+        ``day`` is any number; it decides which windows are lit at night.
         """
         self.ground, self.day = ground, day
         self.albedo = np.concatenate([list(GROUND_ALBEDO.values()), mesh.albedo]).astype(np.float32)
@@ -80,9 +80,9 @@ class Scene:
         TriangleMesh(self._embree, triangles)
 
     def cast(self, origins_m: Float[ndarray, "n 3"] | Float[ndarray, "3"], directions: Float[ndarray, "n 3"]) -> Hits:
-        """The first surface that each ray meets. Rays start in world coordinates, all at one spot or each at its own.
+        """The first surface that each ray meets. Rays start in world coordinates, all at one spot or each at another.
 
-        Distances within 80 m are right to a few millimetres.
+        Distances up to 80 m are right to a few millimetres.
         """
         start = np.broadcast_to((origins_m - self._middle_m).astype(np.float32), directions.shape)
         found = self._embree.run(np.ascontiguousarray(start), np.ascontiguousarray(directions, np.float32), output=1)
@@ -92,7 +92,7 @@ class Scene:
     def surface(
         self, hits: Hits, origin_m: Float[ndarray, "3"], directions: Float[ndarray, "n 3"]
     ) -> Int[ndarray, " n"]:
-        """Row of the surface that each ray from ``origin_m`` hit (every ray must have hit one)."""
+        """Row of the surface that each ray from ``origin_m`` hit; every ray must have hit a surface."""
         surface = hits.face + (len(GROUND_ALBEDO) - self._ground_faces)
         on_ground = np.flatnonzero(hits.face < self._ground_faces)
         spots = origin_m[:2] + hits.distance_m[on_ground, None] * directions[on_ground, :2]
@@ -101,7 +101,7 @@ class Scene:
 
 
 def _lamps(mesh: Mesh) -> Float[ndarray, "lamps 3"]:
-    """Middles of the lamp heads, each a box."""
+    """Middles of the heads of the street lamps, which are boxes."""
     heads = mesh.triangles_m[mesh.looks()["material"] == Material.LAMP]
     return heads.reshape(-1, 12 * 3, 3).mean(axis=1)
 

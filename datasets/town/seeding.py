@@ -1,4 +1,4 @@
-"""Random generators that depend on what they are for, never on the order in which they are asked for."""
+"""Random generators that depend on their purpose, never on the order in which they are made."""
 
 from zlib import crc32
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def generator_for(seed: int, *purpose: str | int) -> np.random.Generator:
-    """The generator of ``purpose``, e.g. ``generator_for(0, "train", "buildings")``.
+    """The generator for ``purpose``, for example ``generator_for(0, "train", "buildings")``.
 
     Equal arguments give equal streams in any process; different purposes give independent streams.
     """

@@ -26,13 +26,13 @@ class Sign(IntEnum):
 def paint_sign(
     number: ndarray, u_m: Float[ndarray, " n"], v_m: Float[ndarray, " n"], panel: Float[ndarray, "n 4"]
 ) -> Float[ndarray, "n 3"]:
-    """Colour of spots on traffic signs; what is on a sign follows from its number."""
+    """Colour of spots on traffic signs; the number of a sign decides about its kind and design."""
     kind = number & np.uint32(3)
     s, t = _within(u_m, v_m, panel)
     glyph = _glyph(number, s / 0.5, t / 0.5)
     radius = np.hypot(s, t)
     up = (t + 1) / 2
-    inside = np.minimum(up, (1 - up - np.abs(s)) / 2)  # of a triangle: 0 on its border, a third in its middle
+    inside = np.minimum(up, (1 - up - np.abs(s)) / 2)  # depth in a triangle: 0 on its border, a third in its middle
     board = BOARDS[(number >> np.uint32(2)) % len(BOARDS)]
     ink = np.where(board.sum(1, keepdims=True) > 1, BLACK, WHITE)
     line = np.floor((t + 1) * 1.5)
@@ -70,13 +70,13 @@ def paint_shop_sign(
 
 
 def _within(u_m: ndarray, v_m: ndarray, panel: ndarray) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
-    """Sideways and up within the panel, -1 to 1."""
+    """Coordinates sideways and up within the panel, from -1 to 1."""
     size = np.maximum(panel[:, [1, 3]], np.float32(1e-3))
     return 2 * u_m / size[:, 0] - 1, 2 * v_m / size[:, 1] - 1
 
 
 def _glyph(number: ndarray, s: ndarray, t: ndarray) -> ndarray:
-    """A mark of five by five cells on -1 to 1, alike left and right, that differs from number to number."""
+    """Which spots lie on a mark of five by five cells from -1 to 1; marks are symmetric, and differ by ``number``."""
     column, row = np.floor(np.abs(s) * 2.5 + 0.5), np.floor((t + 1) * 2.5)
     is_ink: ndarray = (grain(column + number % 509, row + (number >> np.uint32(4)) % 503) < 0.55) & (
         np.maximum(np.abs(s), np.abs(t)) < 1

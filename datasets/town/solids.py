@@ -10,12 +10,12 @@ Point = tuple[float, float, float]
 
 
 def box(length_m: float, width_m: float, height_m: float) -> Triangles:
-    """A box of ``length_m`` along x and ``width_m`` along y, from z = 0 up. 12 triangles."""
+    """A box of ``length_m`` along x and ``width_m`` along y that stands on z = 0. It has 12 triangles."""
     return frustum(_rectangle(length_m, width_m), _rectangle(length_m, width_m), height_m)
 
 
 def gable(length_m: float, width_m: float, height_m: float) -> Triangles:
-    """A gable roof whose ridge runs along x, with a flat bottom. 8 triangles."""
+    """A gable roof with a flat bottom, whose ridge runs along x. It has 8 triangles."""
     a, b, c, d = np.pad(_rectangle(length_m, width_m), ((0, 0), (0, 1)))
     west, east = np.array([-length_m / 2, 0, height_m]), np.array([length_m / 2, 0, height_m])
     quads = _split([a, b, east, west]) + _split([c, d, west, east]) + _split([d, c, b, a])
@@ -23,14 +23,14 @@ def gable(length_m: float, width_m: float, height_m: float) -> Triangles:
 
 
 def column(radius_m: float, height_m: float, top_radius_m: float, sides: int = 6) -> Triangles:
-    """An upright pole, trunk or cone with ``sides`` faces around. 4 · sides - 4 triangles."""
+    """An upright pole, trunk or cone with ``sides`` faces around. It has 4 · sides - 4 triangles."""
     angles = 2 * np.pi * np.arange(sides) / sides
     circle = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     return frustum(radius_m * circle, top_radius_m * circle, height_m)
 
 
 def frustum(bottom: Float[ndarray, "k 2"], top: Float[ndarray, "k 2"], height_m: float) -> Triangles:
-    """The solid between two convex outlines (counter-clockwise), at z = 0 and ``height_m``. 4 · k - 4 triangles."""
+    """The solid between two convex outlines (counter-clockwise) at z = 0 and ``height_m``, of 4 · k - 4 triangles."""
     k = len(bottom)
     i, j = np.arange(k), np.roll(np.arange(k), -1)
     fan = np.arange(1, k - 1)
@@ -56,7 +56,7 @@ def boulder(
 
 
 def rod(start_m: Point, end_m: Point, radius_m: float) -> Triangles:
-    """A straight branch of three sides that thins out towards its end. 8 triangles."""
+    """A straight branch of three sides that gets thinner towards its end. It has 8 triangles."""
     axis = np.subtract(end_m, start_m)
     length = float(np.linalg.norm(axis))
     z = axis / length
@@ -67,12 +67,12 @@ def rod(start_m: Point, end_m: Point, radius_m: float) -> Triangles:
 
 
 def upright(triangles: Triangles) -> Triangles:
-    """Turned so that what lay in the plane of x and y stands in that of y and z, facing along x."""
+    """``triangles`` turned so that those in the plane of x and y stand in the plane of y and z, facing along x."""
     return triangles[:, :, [2, 0, 1]]
 
 
 def normals(triangles: Triangles) -> Float[ndarray, "n 3"]:
-    """Unit vectors out of the solid."""
+    """Unit normals of ``triangles``, which point out of the solid."""
     sides = np.diff(triangles, axis=1)
     normal = np.cross(sides[:, 0], sides[:, 1])
     return normal / np.linalg.norm(normal, axis=1, keepdims=True)
@@ -104,13 +104,13 @@ def _icosahedron() -> Float[ndarray, "12 3"]:
 
 
 def _halved(corners: Float[ndarray, "corners 3"]) -> Float[ndarray, "more 3"]:
-    """The corners and the middles of the edges between them: each face of their hull is cut into four."""
+    """The corners, and the middles of the edges of their hull, which cut each face into four."""
     a, b, c = np.moveaxis(corners[ConvexHull(corners).simplices], 1, 0)
     return np.unique(np.concatenate([corners, (a + b) / 2, (b + c) / 2, (c + a) / 2]).round(9), axis=0)
 
 
 def _ball(corners: Float[ndarray, "corners 3"]) -> Ball:
-    """Corners moved to the unit sphere, and the faces of their hull."""
+    """The corners moved to the unit sphere, and the faces of their hull."""
     sphere = corners / np.linalg.norm(corners, axis=1, keepdims=True)
     faces = ConvexHull(sphere).simplices
     turned_in = np.linalg.det(sphere[faces]) < 0

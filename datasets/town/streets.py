@@ -13,15 +13,15 @@ ATTEMPTS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistrictPlan:
-    """What a district's street graph is drawn from."""
+    """The numbers that a district's street graph is drawn from."""
 
     name: str
     columns: int
     rows: int
     missing: int = 0
-    """How many streets of the full grid are left out."""
+    """Number of streets of the full grid that are left out."""
     centre_m: tuple[float, float]
-    """East, north of the district's middle."""
+    """East and north of the middle of the district."""
     pitch_m: tuple[float, float]
     """Range of the distance between neighbouring junctions."""
 
@@ -31,15 +31,15 @@ class Street:
     """One street between two junctions."""
 
     ends: Pair
-    """Junctions at the first and last point of the centreline."""
+    """Numbers of the junctions at the first and last point of the centreline."""
     centreline_m: Float[ndarray, "k 2"]
     half_width_m: float
-    """From the centreline to the kerb."""
+    """Distance from the centreline to the kerb."""
     has_parking: bool
 
     @property
     def length_m(self) -> float:
-        """Along the centreline."""
+        """Length of the centreline."""
         return float(np.hypot(*np.diff(self.centreline_m, axis=0).T).sum())
 
 
@@ -50,11 +50,11 @@ class StreetGraph:
     junctions_m: Float[ndarray, "j 2"]
     streets: tuple[Street, ...]
     circuit: tuple[Way, ...]
-    """Every street once in each direction, in driving order."""
+    """The tour: every street once in each direction, in driving order."""
 
 
 def lay_streets(plan: DistrictPlan, random: np.random.Generator) -> StreetGraph:
-    """Draw a district's streets: which are missing is drawn again until there is a tour through the others."""
+    """Draw a district's streets; missing streets are drawn again until there is a tour through the others."""
     junctions = _junctions(plan, random)
     grid = _grid_pairs(plan)
     for _ in range(ATTEMPTS):

@@ -1,4 +1,4 @@
-"""Textures: the colour of every spot that a camera sees, by the material of its surface and the weather."""
+"""Textures: the colour of every spot that a camera sees, which depends on the material and the weather."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ SNOW = np.array((0.80, 0.83, 0.88), dtype=np.float32)
 
 @dataclass(slots=True)
 class Spots:
-    """What rays have hit, spot by spot; textures write to ``albedo``, ``normal``, ``glow`` and ``mirror`` in place."""
+    """The spots that rays have hit; textures write to ``albedo``, ``normal``, ``glow`` and ``mirror`` in place."""
 
     position_m: Float[ndarray, "n 3"]
     distance_m: Float[ndarray, " n"]
@@ -30,22 +30,22 @@ class Spots:
     albedo: Float[ndarray, "n 3"]
     normal: Float[ndarray, "n 3"]
     glow: Float[ndarray, "n 3"]
-    """Light that the spot gives off itself where lamps are on."""
+    """Light that a spot gives off itself if lamps are on."""
     mirror: Float[ndarray, " n"]
-    """Share of light mirrored when seen straight on."""
+    """Share of light that a spot mirrors, seen straight on."""
 
     def of(self, part: slice) -> "Spots":
-        """Views of some of the spots."""
+        """The spots in the slice ``part``, as views."""
         return Spots(*(getattr(self, field)[part] for field in self.__slots__))
 
     def on_panel(self) -> tuple[Float[ndarray, " n"], Float[ndarray, " n"]]:
-        """Coordinates to the right and up from the lower left corner of each spot's panel, metres."""
+        """Coordinates to the right and up from the lower left corner of each spot's panel, in metres."""
         panel = self.look["panel"]
         return across(self.position_m, self.normal) - panel[:, 0], self.position_m[:, 2] - panel[:, 2]
 
 
 def paint(spots: Spots, ground: GroundMap, day: int, snow: float, wet: float) -> None:
-    """Give all spots, which must be in the order of their materials, the texture of their material.
+    """Give each spot the texture of its material; the spots must be in the order of their materials.
 
     ``snow`` and ``wet`` are shares from 0 to 1.
     """
@@ -91,7 +91,7 @@ def _roof(spots: Spots, day: int) -> None:
 
 
 def _leaves(spots: Spots, day: int) -> None:
-    """Clumps of leaves: uneven in tone and turned every way, with dark gaps between them."""
+    """Clumps of leaves, uneven in tone and turned in all directions, with dark gaps between the clumps."""
     x, y, z = spots.position_m.T
     a, b = (x + np.float32(0.4) * z) * 7, (y - np.float32(0.5) * z + np.float32(0.3) * x) * 7
     coarse, clump = clouds(1.3 * a, 1.3 * b), grain(a, b)
@@ -109,7 +109,7 @@ def _bark(spots: Spots, day: int) -> None:
 
 
 def _fence(spots: Spots, day: int) -> None:
-    """Bricks, planks or render, by number, under a coping."""
+    """Bricks, planks or render under a coping; the number of a fence decides which."""
     u, v = spots.on_panel()
     number, fine = spots.look["number"], np.exp(-spots.distance_m / 15)
     course = np.floor(v / 0.1)
@@ -122,7 +122,7 @@ def _fence(spots: Spots, day: int) -> None:
 
 
 def _paint(spots: Spots, day: int) -> None:
-    """Car bodies: wheels and door lines on the long sides, lamps and grille on the short ones."""
+    """Car bodies: wheels and door lines on the long sides, lamps and grille on the short sides."""
     u, v = spots.on_panel()
     width, height = spots.look["panel"][:, 1], spots.look["panel"][:, 3]
     is_upright, number = np.abs(spots.normal[:, 2]) < 0.3, spots.look["number"]
@@ -147,7 +147,7 @@ def _paint(spots: Spots, day: int) -> None:
 
 
 def _glass(spots: Spots, day: int) -> None:
-    """A car's cabin: glass between pillars in the colour of the car, which is the surface's albedo."""
+    """The cabin of a car: glass between pillars in the colour of the car, which is the albedo of the surface."""
     u, v = spots.on_panel()
     width, height = spots.look["panel"][:, 1], spots.look["panel"][:, 3]
     from_edge = np.minimum(u, width - u)
@@ -186,4 +186,4 @@ TEXTURES: dict[Material, Callable[[Spots, int], None]] = {
     Material.SHOP_SIGN: _shop_sign,
     Material.LAMP: _lamp,
 }
-"""Materials that are not here have the plain colour of their surface; the ground's are in ``paving``."""
+"""Textures by material. Other materials have the plain colour of their surface; ``paving`` has those of the ground."""

@@ -1,4 +1,4 @@
-"""The town as a dataset: its presets and its prepared form."""
+"""The town as a dataset: presets and prepared form."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from datasets.base import Dataset, DatasetCard, Finding, Frames, Traversal
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, unknown
 from datasets.prepared import make_fingerprint, quaternion_wxyz, write_prepared
 from datasets.town.drives import Drive
 from datasets.town.lidar import LIDARS
@@ -17,25 +17,25 @@ from datasets.town.streets import DistrictPlan
 from datasets.town.writing import cloud_path, image_path, write_drives
 
 FIRST_START_NS = 1_767_261_600_000_000_000
-"""2026-01-01 10:00 UTC; each further drive starts a day and an hour later."""
+"""Start of the first drive, 2026-01-01 10:00 UTC; each further drive starts a day and an hour later."""
 BETWEEN_STARTS_NS = 25 * 3600 * 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """How much town there is."""
+    """The size of a town: districts, lights, frames and sensors."""
 
     districts: tuple[DistrictPlan, ...]
     lights: tuple[str, ...]
-    """Every district is driven under each, on another day each time; a repeated light is a further day under it."""
+    """Lights under which every district is driven, each on another day; a repeated light is a further day."""
     unseen_lights: tuple[str, ...] = ()
-    """The test district is driven under these as well, so that nothing was trained under them."""
+    """Lights under which only the test district is driven, so that nothing is trained under these lights."""
     spacing_m: float
     """Path length between frames."""
     image_size: tuple[int, int] = (160, 120)
-    """Width and height."""
+    """Width and height of images."""
     lidar: str = "town-32"
-    """A name in ``LIDARS``."""
+    """Name of the LiDAR in ``LIDARS``."""
 
 
 PRESETS = {
@@ -74,7 +74,7 @@ PRESETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Town(Dataset):
-    """A procedural town with three districts apart: to train, to validate, to test."""
+    """A procedural town with three separate districts: to train, to validate and to test."""
 
     card: ClassVar[DatasetCard] = DatasetCard(
         name="town",
@@ -97,29 +97,31 @@ class Town(Dataset):
     resumable: ClassVar[bool] = True
 
     preset: Literal["large", "small", "tiny"] = "small"
+    """Size of the town."""
     seed: int = 0
+    """Seed of everything random in the town."""
     every: int = 1
-    """Keep every n-th frame: a slice of a preset, with other noise than the same frames of the whole."""
+    """Keep every n-th frame of the preset; the noise in these frames differs from that in the whole preset."""
 
     def __post_init__(self) -> None:
         """Refuse options that no town can be made of."""
         if self.preset not in PRESETS:
-            raise CrossplaceError(f"town: preset {self.preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+            raise CrossplaceError(unknown("preset of the town", self.preset, list(PRESETS)))
         if self.seed < 0:
             raise CrossplaceError(f"town: seed must be 0 or more, found {self.seed}")
         if self.every < 1:
             raise CrossplaceError(f"town: every must be 1 or more, found {self.every}")
 
     def check(self, source: Path | None) -> Sequence[Finding]:
-        """Nothing is needed."""
+        """One finding: nothing is needed."""
         return [Finding(ok=True, what="the town is generated: nothing to download")]
 
     def fingerprint(self, source: Path | None) -> str:
-        """Depends on version and options alone."""
+        """Hash of version and options; the town has no source."""
         return make_fingerprint(self.card.name, self.version, self.options(), [])
 
     def drives(self) -> list[Drive]:
-        """All traversals, in the order of their dates."""
+        """The drives of all traversals, in the order of their dates."""
         preset = PRESETS[self.preset]
         return [
             Drive(
@@ -149,7 +151,7 @@ class Town(Dataset):
         for more in write_drives(drives, destination, workers):
             done += more
             yield done, len(frames)
-        os.sync()  # images and clouds are on the disk before the file that says "complete" is
+        os.sync()  # images and clouds must be on the disk before dataset.json, which says that all is complete
         write_prepared(
             destination,
             name=self.card.name,
@@ -174,7 +176,7 @@ def _traversal(drive: Drive) -> Traversal:
 
 
 def frames_of(drives: Sequence[Drive]) -> Frames:
-    """What ``frames.csv`` says of all frames of some drives, one drive after the other."""
+    """All frames of some drives as columns of ``frames.csv``, one drive after the other."""
     times = [drive.frame_times_s() for drive in drives]
     poses = np.concatenate([drive.pose_at(time) for drive, time in zip(drives, times, strict=True)])
     starts_ns = [FIRST_START_NS + day * BETWEEN_STARTS_NS for day in range(len(drives))]

@@ -1,4 +1,4 @@
-"""Moving cars: laps around blocks, in both directions, timed so that no two vehicles ever meet in one place."""
+"""Moving cars: laps around blocks, in both directions, timed so that two vehicles are never in the same place."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,18 +17,18 @@ from datasets.town.solids import normals, placed
 from datasets.town.streets import StreetGraph
 
 HEADWAY_S = 8.0
-"""At least this long between two cars on one loop."""
+"""Least time between two cars on one loop."""
 CRUISE_M_S = (6.5, 9.0)
 OWN_SPACE_M = (5.0, 2.2)
-"""No point of another car's middle line comes nearer than this ahead or behind, and to either side, to the middle of
-the vehicle that carries the sensors."""
+"""Space around the middle of the vehicle that carries the sensors: ahead or behind, and to either side. No point of
+another car's middle line comes into this space."""
 HALF_LENGTH_M = 2.4
-"""Of the longest car."""
+"""Half the length of the longest car."""
 CHECK_S = 0.1
 REACH_M = 130.0
-"""Cars farther than this from the vehicle are left out of its scene."""
+"""Distance from the vehicle beyond which cars are left out of its scene."""
 GROUND_SLACK_M = np.float32(1e-3)
-"""Both scenes have the same ground; the standing one's counts, whatever the rounding."""
+"""Slack by which the ground of the standing scene wins against that of the moving scene, whatever the rounding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +36,13 @@ class MovingCar:
     """A car that drives laps."""
 
     mesh: Mesh
-    """Around the origin, heading along x."""
+    """The car around the origin, heading along x."""
     route: Route
     start_s: float
-    """Into its lap at time 0."""
+    """Time that the car has driven of its lap at time 0."""
 
     def pose_at(self, time_s: Float[ndarray, " m"]) -> tuple[Float[ndarray, "m 2"], Float[ndarray, " m"]]:
-        """East and north of its middle, and yaw."""
+        """East and north of the car's middle, and its yaw."""
         return self.route.pose_at(self.route.distance_at(time_s + self.start_s))
 
 
@@ -53,7 +53,7 @@ class Traffic:
     cars: tuple[MovingCar, ...]
 
     def mesh_at(self, time_s: float, around_m: Float[ndarray, "2"]) -> Mesh | None:
-        """The cars within ``REACH_M`` of a spot, where they are at ``time_s``; none if there is no such car."""
+        """The cars that are within ``REACH_M`` of a spot at ``time_s``, as one mesh; None if there is no such car."""
         near, triangles = [], []
         for car in self.cars:
             (position,), (yaw,) = car.pose_at(np.array([time_s]))
@@ -70,8 +70,9 @@ class Traffic:
 def plan_traffic(graph: StreetGraph, ego: Route, random: np.random.Generator) -> Traffic:
     """The traffic during one lap of ``ego``.
 
-    Cars share loops that have no junction in common, evenly spaced in time, so that they cannot meet each other; the
-    two directions of a loop run side by side. Slots that would come into the vehicle's own space stay empty.
+    Cars drive on loops that have no junction in common. On a loop they are evenly spaced in time, so that two cars
+    cannot meet; the two directions of a loop run side by side. Slots that would come into the own space of ``ego`` stay
+    empty.
     """
     time = np.arange(0.0, ego.lap_s, CHECK_S)
     ego_pose = ego.pose_at(ego.distance_at(time))
@@ -93,7 +94,7 @@ def plan_traffic(graph: StreetGraph, ego: Route, random: np.random.Generator) ->
 def intrudes(
     car: MovingCar, time_s: Float[ndarray, " m"], ego_m: Float[ndarray, "m 2"], ego_yaw_rad: Float[ndarray, " m"]
 ) -> Bool[ndarray, " m"]:
-    """At which times the car reaches into the space of a vehicle with the given poses."""
+    """At which times the car reaches into the space of a vehicle with the poses ``ego_m`` and ``ego_yaw_rad``."""
     position, yaw = car.pose_at(time_s)
     offset, turned = position - ego_m, np.stack([np.cos(yaw), np.sin(yaw)], axis=1)
     cos, sin = np.cos(ego_yaw_rad), np.sin(ego_yaw_rad)
@@ -106,7 +107,7 @@ def intrudes(
 
 
 def _separate_loops(graph: StreetGraph, random: np.random.Generator) -> Iterator[tuple[Way, ...]]:
-    """Closed loops of ways without a junction in common, found street by street in random order."""
+    """Closed loops of ways that have no junction in common, found street by street in random order."""
     free = {junction for street in graph.streets for junction in street.ends}
     for street in random.permutation(len(graph.streets)).tolist():
         loop = _shortest_loop(graph, street, free)
@@ -116,13 +117,13 @@ def _separate_loops(graph: StreetGraph, random: np.random.Generator) -> Iterator
 
 
 def _shortest_loop(graph: StreetGraph, street: int, free: set[int]) -> tuple[Way, ...] | None:
-    """The loop of fewest ways that begins with ``street`` and stays on ``free`` junctions; each is passed once."""
+    """The loop of fewest ways that begins with ``street`` and passes only ``free`` junctions, each of them once."""
     goal, start = graph.streets[street].ends
     if not {goal, start} <= free:
         return None
     paths: dict[int, tuple[Way, ...]] = {start: ((street, True),)}
     frontier = [start]
-    for junction in frontier:  # grows while it is read: breadth first
+    for junction in frontier:  # the list grows while it is read, which makes the search breadth-first
         for number, other in enumerate(graph.streets):
             if number == street or junction not in other.ends:
                 continue
@@ -135,17 +136,17 @@ def _shortest_loop(graph: StreetGraph, street: int, free: set[int]) -> tuple[Way
 
 
 class SceneWithTraffic(Scene):
-    """A standing scene and, beside it, a small one of what moves: cast into both, the nearer surface counts.
+    """A standing scene and a small scene of moving cars: rays are cast into both, and the nearer surface counts.
 
-    Rows of surfaces and numbers of faces: those of the standing scene, then those of the moving one. Everything else is
-    the standing scene's.
+    Rows of surfaces, and numbers of faces, are those of the standing scene, followed by those of the moving scene.
+    Everything else is that of the standing scene.
     """
 
     def __init__(self, standing: Scene, moving: Mesh) -> None:
-        """Build the moving part (a millisecond for a handful of cars)."""
+        """Build the moving scene, which takes a millisecond for a handful of cars."""
         vars(self).update(vars(standing))
         self._standing, self._moving = standing, Scene(moving, standing.ground)
-        self._first = len(standing.albedo)  # no face of the standing scene has this number or a higher one
+        self._first = len(standing.albedo)  # all faces of the standing scene have lower numbers
         for rows in ("albedo", "normal", "look", "reflectivity"):
             setattr(self, rows, np.concatenate([getattr(standing, rows), getattr(self._moving, rows)]))
 
@@ -161,7 +162,7 @@ class SceneWithTraffic(Scene):
     def surface(
         self, hits: Hits, origin_m: Float[ndarray, "3"], directions: Float[ndarray, "n 3"]
     ) -> Int[ndarray, " n"]:
-        """Row of the surface that each ray from ``origin_m`` hit (every ray must have hit one)."""
+        """Row of the surface that each ray from ``origin_m`` hit; every ray must have hit a surface."""
         surface = np.empty_like(hits.face)
         for scene, first, rows in (
             (self._standing, 0, np.flatnonzero(hits.face < self._first)),

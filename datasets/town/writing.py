@@ -1,4 +1,4 @@
-"""The files of drives, written by several processes; what was written before an interruption is kept."""
+"""The files of drives, written by several processes; files from before an interruption are kept."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -14,26 +14,26 @@ from datasets.town.seeding import generator_for
 
 FRAMES_PER_JOB = 40
 JPEG_QUALITY = 92
-"""A fifth of a PNG's size at a thirtieth of its encoding time (measured)."""
+"""Quality of stored images: they have a fifth of a PNG's size, and a thirtieth of its encoding time (measured)."""
 
 Job = tuple[Drive, list[int], Path]
 
 
 def image_path(drive: Drive, number: int) -> str:
-    """Where the image of a frame lies in the prepared folder."""
+    """The path of a frame's image in the prepared folder."""
     return f"images/{drive.name}/{number:04d}.jpg"
 
 
 def cloud_path(drive: Drive, number: int) -> str:
-    """Where the cloud of a frame lies in the prepared folder."""
+    """The path of a frame's cloud in the prepared folder."""
     return f"clouds/{drive.name}/{number:04d}.npy"
 
 
 def write_drives(drives: Sequence[Drive], folder: Path, workers: int | None) -> Iterator[int]:
     """Write all images and clouds below ``folder`` that are not there yet; yields how many more frames are there.
 
-    Files are written whole or not at all, and do not depend on ``workers`` or on interruptions: every random number is
-    drawn from a generator of its frame or drive.
+    Files are written whole or not at all. They do not depend on ``workers`` or on interruptions, because every random
+    number is drawn from a generator of its frame or drive.
     """
     _remove_parts(folder)
     jobs: list[Job] = []
@@ -50,12 +50,12 @@ def _are_written(folder: Path, drive: Drive, number: int) -> tuple[bool, bool]:
 
 
 def _is_written(path: Path) -> bool:
-    """A crash of the machine may leave empty files: nobody waits for the disk until all are written."""
+    """Whether the file is whole. Writing does not wait for the disk, so a crash of the machine may leave empty ones."""
     return path.is_file() and path.stat().st_size > 0
 
 
 def _remove_parts(folder: Path) -> None:
-    """What a killed process had begun."""
+    """Remove files that a killed process had begun to write."""
     for part in folder.glob("*/*/.*"):
         part.unlink()
 

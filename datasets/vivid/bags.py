@@ -1,7 +1,7 @@
-"""ROS1 bags: what is in them, and single messages from where they lie.
+"""ROS1 bags: what is in them, and single messages read from their places.
 
-``rosbags`` reads the index. Messages are then read one at a time from their places, so that a process that knows the
-places needs neither the index nor more of the file than these messages (of a compressed bag: their chunks).
+``rosbags`` reads the index. Messages are then read one at a time from their places. A process that knows the places
+does not need the index, and reads only its messages, or their chunks if the bag is compressed.
 """
 
 import hashlib
@@ -21,46 +21,46 @@ if TYPE_CHECKING:
 MAGIC = b"#ROSBAG V2.0\n"
 NEEDED = "ViViD++ needs the extra 'vivid': python -m pip install 'crossplace[vivid]' (in a checkout: .[vivid])"
 INDEX_RECORD_BYTES = 55
-"""Of one connection's index after a chunk, beside ``INDEX_ENTRY_BYTES`` a message."""
+"""Size of a connection's index after a chunk, to which each message adds ``INDEX_ENTRY_BYTES``."""
 INDEX_ENTRY_BYTES = 12
 
 
 class Place(NamedTuple):
-    """Where a message lies in its bag; plain data."""
+    """Where a message lies in its bag, as plain data."""
 
     chunk_at: int
     """Byte of the file at which the chunk's content begins."""
     chunk_bytes: int
     compression: str
-    """none, lz4 or bz2."""
+    """The compression of the chunk: none, lz4 or bz2."""
     offset: int
-    """Byte of the (decompressed) content at which the message's record begins."""
+    """Byte of the chunk's (decompressed) content at which the message's record begins."""
     connection: int
     recorded_ns: int
-    """When the message was recorded, which is not when it was measured."""
+    """Time at which the message was recorded, not that of its measurement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Topic:
-    """What a bag has of one topic."""
+    """One topic of a bag."""
 
     message_type: str
-    """As ROS1 says it: package/Type."""
+    """Name of the type as in ROS1, package/Type."""
     definition_md5: str
     places: list[Place]
-    """Of its messages, in the order in which they were recorded."""
+    """Places of the topic's messages, in the order in which they were recorded."""
 
 
 @contextmanager
 def reading(path: Path, what: str = "") -> Iterator[None]:
-    """Turn whatever a damaged bag (at ``what``, a topic or message) does to its readers into a sentence."""
+    """Turn any exception that a damaged bag causes into a sentence that names ``what``, a topic or message."""
     try:
         yield
     except CrossplaceError:
         raise
     except ImportError as error:
         raise CrossplaceError(NEEDED) from error
-    except Exception as error:  # ReaderError, SerdeError, AssertionError, OSError, … by the kind of damage
+    except Exception as error:  # depends on the damage: ReaderError, SerdeError, AssertionError, OSError …
         reason = " ".join(str(error).split()) or type(error).__name__
         place = f"{path}: {what}" if what else f"{path}"
         raise CrossplaceError(
@@ -69,10 +69,10 @@ def reading(path: Path, what: str = "") -> Iterator[None]:
 
 
 def topics_of(path: Path) -> dict[str, Topic]:
-    """Every topic of the bag at ``path`` with the places of its messages; reads the index alone.
+    """Every topic of the bag at ``path`` with the places of its messages; only the index is read.
 
     Raises:
-        CrossplaceError: no whole bag with an index that accounts for all of the file; the extra is not installed.
+        CrossplaceError: the bag is not whole, its index does not cover all of the file, or the extra is not installed.
     """
     with reading(path):
         from rosbags.rosbag1 import Reader
@@ -109,7 +109,7 @@ def _decompressors() -> dict[str, Any]:
 
 
 def _check_index(path: Path, reader: "Reader") -> None:
-    """Refuse an index that passes over part of the file, or that contradicts itself: messages would be lost unseen."""
+    """Refuse an index that leaves out a part of the file, or contradicts itself: messages would be lost silently."""
     with path.open("rb") as file:
         index_at, at = _landmarks(file)
     counted = {connection.id: 0 for connection in reader.connections}
@@ -127,7 +127,7 @@ def _check_index(path: Path, reader: "Reader") -> None:
 
 
 def _landmarks(file: IO[bytes]) -> tuple[int, int]:
-    """Where the index begins, and where what follows the bag's header does."""
+    """The byte at which the index begins, and the byte at which the bag's padded header ends."""
     from rosbags.rosbag1.reader import Header, RecordType, read_uint32
 
     file.seek(len(MAGIC))
@@ -137,7 +137,7 @@ def _landmarks(file: IO[bytes]) -> tuple[int, int]:
 
 
 def index_sha256(path: Path) -> str:
-    """SHA-256 of the bag's header and of its index: topics, and place, time and message count of every chunk."""
+    """The SHA-256 of the bag's header and index: topics, and place, time and message count of every chunk."""
     with reading(path), path.open("rb") as file:
         index_at, first_chunk_at = _landmarks(file)
         file.seek(0)
@@ -159,7 +159,7 @@ def _decompressed(path: Path, at: int, n_bytes: int, compression: str) -> bytes:
 def read_message(path: Path, file: IO[bytes], place: Place, at_most: int | None = None) -> bytes:
     """The serialized message at ``place`` of the bag at ``path``, opened as ``file``; or its first ``at_most`` bytes.
 
-    Raises whatever :func:`reading` turns into a sentence.
+    The exceptions of a damaged bag are those that :func:`reading` turns into a sentence.
     """
     from rosbags.rosbag1.reader import Header, RecordType, read_bytes, read_uint32
 

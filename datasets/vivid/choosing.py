@@ -1,4 +1,4 @@
-"""Which clouds of a run become frames: those with a place, an image, and as far apart as wanted."""
+"""Which clouds of a run become frames: those with a position, an image, and the wanted distance."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -15,20 +15,20 @@ from datasets.vivid.track import REACH_M, Track, east_north_up_m
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What makes a frame of a cloud; see the options of ``Vivid``."""
+    """The rules by which a cloud becomes a frame; the options of ``Vivid`` explain them."""
 
     lidar_offset_ns: int
     image_within_s: float
     gps_gap_s: float
     heading_over_m: float | None
-    """None: the heading is 0 throughout."""
+    """Length of the chord that gives the direction of travel; without a value, every heading is 0."""
     every: int
     spacing_m: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """The frames of one run in order of time; row i of every column is one frame."""
+    """The frames of one run in order of time; row ``i`` of every column is one frame."""
 
     time_ns: Int[ndarray, " n"]
     image_ns: Int[ndarray, " n"]
@@ -37,11 +37,11 @@ class Chosen:
     position_m: Float[ndarray, "n 3"]
     yaw_rad: Float[ndarray, " n"]
     counts: dict[str, int]
-    """Clouds dropped by reason, and what else was left out."""
+    """How many clouds were dropped for each reason, and how many other things were left out."""
 
 
 def choose(found: Survey, rules: Rules) -> Chosen:
-    """Clouds with a position and an image, each of the other clouds counted once by the first reason against it."""
+    """The frames made of clouds with a position and an image; other clouds are counted by the first reason."""
     counts: Counter[str] = Counter(gps_without_fix=len(found.without_fix))
     image_ns, image_places = _in_order(found.images)
     cloud_ns, cloud_places = _in_order(found.clouds)
@@ -83,7 +83,7 @@ def choose(found: Survey, rules: Rules) -> Chosen:
 
 
 def _in_order(stamped: list[tuple[int, Place]]) -> tuple[Int[ndarray, " n"], list[Place]]:
-    """Times ascending, each once (the first recorded), and their places."""
+    """Times in ascending order, and their places; of equal times, the one that was recorded first is kept."""
     once: dict[int, Place] = {}
     for time, place in stamped:
         once.setdefault(time, place)
@@ -101,7 +101,7 @@ def _track(found: Survey, counts: Counter[str]) -> Track:
 
 
 def nearest_in(times_ns: Int[ndarray, " n"], at_ns: Int[ndarray, " m"]) -> tuple[Int[ndarray, " m"], ndarray]:
-    """Row of the time nearest to each of ``at_ns`` (of two as near, the earlier) and the distance; times ascend."""
+    """For each of ``at_ns``, the row of the nearest of the ascending times, and the distance; the earlier wins ties."""
     if len(times_ns) == 0:
         return np.zeros(len(at_ns), dtype=np.int64), np.full(len(at_ns), np.iinfo(np.int64).max)
     after = np.clip(np.searchsorted(times_ns, at_ns), 1, max(len(times_ns) - 1, 1))
@@ -112,7 +112,10 @@ def nearest_in(times_ns: Int[ndarray, " n"], at_ns: Int[ndarray, " m"]) -> tuple
 
 
 def spaced(position_m: Float[ndarray, "n 3"], spacing_m: float) -> Int[ndarray, " k"]:
-    """Rows kept: the first, and each once ``spacing_m`` of path (in the plane) has been driven since the last kept."""
+    """The rows to keep: the first, and each at which ``spacing_m`` of path was driven since the row kept before.
+
+    Path is measured in the plane.
+    """
     if spacing_m <= 0 or len(position_m) == 0:
         return np.arange(len(position_m))
     return np.append(0, milestones(np.hypot(*np.diff(position_m[:, :2], axis=0).T), spacing_m))

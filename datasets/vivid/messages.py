@@ -1,9 +1,13 @@
-"""What the messages of the three topics say: positions, pixels and points.
+"""The content of the messages of the three topics: positions, pixels and points.
 
-Assumed, and refused with a sentence where it does not hold: ``/gps`` is sensor_msgs/NavSatFix,
-``/camera/image_color`` sensor_msgs/Image of 8 bits a channel in one of ``ENCODINGS``, ``/os1_cloud_node/points``
-sensor_msgs/PointCloud2 with x, y and z as float32 or float64; all are defined as in ROS Noetic. Every time is that of
-a message's header, the sensor's clock; the authors of ViViD++ ask to pass over the times of recording.
+Other types than these are refused with a sentence; all are defined as in ROS Noetic:
+
+- ``/gps`` is sensor_msgs/NavSatFix.
+- ``/camera/image_color`` is sensor_msgs/Image with 8 bits a channel, in one of ``ENCODINGS``.
+- ``/os1_cloud_node/points`` is sensor_msgs/PointCloud2 with x, y and z as float32 or float64.
+
+Every time is that of a message's header, by the clock of the sensor. The authors of ViViD++ ask their readers not to
+use the times of recording.
 """
 
 import struct
@@ -21,7 +25,7 @@ from datasets.vivid.bags import Topic
 GPS, CAMERA, LIDAR = "/gps", "/camera/image_color", "/os1_cloud_node/points"
 TYPES = {GPS: "sensor_msgs/NavSatFix", CAMERA: "sensor_msgs/Image", LIDAR: "sensor_msgs/PointCloud2"}
 STAMP_BYTES = 12
-"""Of a message that begins with a header: a counter, then seconds and nanoseconds."""
+"""First bytes of a message with a header: a counter, then seconds and nanoseconds."""
 
 ENCODINGS: dict[str, tuple[int, ...] | BayerPattern] = {
     "rgb8": (0, 1, 2),
@@ -34,10 +38,10 @@ ENCODINGS: dict[str, tuple[int, ...] | BayerPattern] = {
     "bayer_gbrg8": "gbrg",
     "bayer_grbg8": "grbg",
 }
-"""Where red, green, blue (and what is not needed) are among the bytes of a pixel, or the pattern of one colour each."""
+"""By encoding: the positions of red, green and blue among the bytes of a pixel, or the pattern of a Bayer image."""
 
 POINT_FIELD_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 8: "f8"}
-"""sensor_msgs/PointField's numbers."""
+"""The numbers of types in sensor_msgs/PointField, as types of numpy."""
 
 
 @cache
@@ -48,7 +52,7 @@ def _types() -> Any:
 
 
 def check_types(topics: dict[str, Topic]) -> list[str]:
-    """Say what is wrong with the topics of a bag, one sentence each: missing ones, empty ones, other types."""
+    """What is wrong with the topics of a bag, one sentence for each that is missing, empty or of another type."""
     faults = []
     for name, expected in TYPES.items():
         topic = topics.get(name)
@@ -64,7 +68,7 @@ def check_types(topics: dict[str, Topic]) -> list[str]:
 
 
 def stamp_ns(message: bytes) -> int:
-    """The header's time of a serialized message (its first ``STAMP_BYTES`` are enough), nanoseconds."""
+    """The time in the header of a serialized message, in nanoseconds; its first ``STAMP_BYTES`` are enough."""
     seconds, nanoseconds = struct.unpack_from("<II", message, 4)
     if nanoseconds >= 1_000_000_000:
         raise ValueError(f"the header's time has {nanoseconds} nanoseconds in a second")
@@ -77,17 +81,17 @@ def decoded(message: bytes, topic: str) -> Any:
 
 
 def position_of(message: Any) -> tuple[float, float, float] | None:
-    """Latitude and longitude in degrees and altitude in metres of a NavSatFix; none if it says it has no fix."""
+    """Latitude and longitude in degrees and altitude in metres of a NavSatFix, or None if it states to have no fix."""
     position = (float(message.latitude), float(message.longitude), float(message.altitude))
     is_on_earth = abs(position[0]) <= 90 and abs(position[1]) <= 180 and bool(np.isfinite(position).all())
     return position if is_on_earth and message.status.status >= 0 else None
 
 
 def pixels_of(message: Any) -> UInt8[ndarray, "h w 3"]:
-    """RGB of an Image.
+    """The pixels of an Image as RGB.
 
     Raises:
-        CrossplaceError: an encoding that is not in ``ENCODINGS``; bytes that are no such image.
+        CrossplaceError: the encoding is not in ``ENCODINGS``, or the bytes do not fit it.
     """
     layout = ENCODINGS.get(message.encoding)
     if layout is None:
@@ -106,10 +110,10 @@ def pixels_of(message: Any) -> UInt8[ndarray, "h w 3"]:
 
 
 def points_of(message: Any) -> Float[ndarray, "n 3"]:
-    """All x, y, z of a PointCloud2 as float32, in order, also those that are no returns.
+    """All x, y, z of a PointCloud2 as float32, in order, including points that are no returns.
 
     Raises:
-        CrossplaceError: no fields x, y, z of floating point; bytes that are no such cloud.
+        CrossplaceError: fields x, y, z of floating point are missing, or the bytes do not fit the fields.
     """
     order = ">" if message.is_bigendian else "<"
     fields = {field.name: field for field in message.fields}

@@ -1,4 +1,4 @@
-"""What a bag has, all but pixels and points: when things were measured, where their messages lie, GPS fixes."""
+"""What a bag has besides pixels and points: times of measurement, places of messages, GPS fixes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,27 +21,27 @@ Content = TypeVar("Content")
 
 
 class Survey(NamedTuple):
-    """Everything in a bag but pixels and points, as plain data. Times are those of headers, nanoseconds."""
+    """Everything in a bag except pixels and points, as plain data. Times are those of headers, in nanoseconds."""
 
     images: list[tuple[int, Place]]
     clouds: list[tuple[int, Place]]
     fixes: list[tuple[int, float, float, float]]
-    """Time, latitude, longitude, altitude."""
+    """GPS fixes: time, latitude, longitude, altitude."""
     without_fix: list[int]
-    """Times of GPS messages that say they have none."""
+    """Times of GPS messages that state to have no fix."""
 
 
 def survey(path: Path) -> Survey:
-    """Read the index of a bag, the head of every image and cloud and all GPS messages, from its beginning to its end.
+    """Read a bag from its beginning to its end: its index, the head of every image and cloud, and all GPS messages.
 
     Raises:
-        CrossplaceError: damage; topics that are missing or of other types (all of them at once).
+        CrossplaceError: the bag is damaged, or topics are missing or of other types (all faults at once).
     """
     topics = checked_topics(path)
     found = Survey([], [], [], [])
     messages = [(place, name, number) for name in TYPES for number, place in enumerate(topics[name].places)]
     with path.open("rb") as file:
-        for place, name, number in sorted(messages):  # by chunk: compressed ones are opened once
+        for place, name, number in sorted(messages):  # sorted by chunk, so that each compressed chunk is opened once
             with reading(path, f"{name}, message {number}"):
                 message = read_message(path, file, place, None if name == GPS else STAMP_BYTES)
                 time_ns = stamp_ns(message)
@@ -55,7 +55,7 @@ def survey(path: Path) -> Survey:
 
 
 def checked_topics(path: Path) -> dict[str, Topic]:
-    """The topics of a bag that has all that is needed."""
+    """The topics of a bag; raises :class:`CrossplaceError` if one is missing, empty or of another type."""
     topics = topics_of(path)
     if faults := check_types(topics):
         raise CrossplaceError(f"{path}: {'; '.join(faults)}")
@@ -63,7 +63,7 @@ def checked_topics(path: Path) -> dict[str, Topic]:
 
 
 def content_of(bag: Path, file: IO[bytes], topic: str, place: Place, read: Callable[[Any], Content]) -> Content:
-    """What ``read`` makes of a message; whatever is wrong with it becomes a sentence that names bag and message."""
+    """What ``read`` makes of a message; what is wrong with it becomes a sentence that names bag and message."""
     where = f"{topic}, message recorded at {place.recorded_ns} ns"
     with reading(bag, where):
         message = decoded(read_message(bag, file, place), topic)
@@ -74,13 +74,13 @@ def content_of(bag: Path, file: IO[bytes], topic: str, place: Place, read: Calla
 
 
 class Inspection(NamedTuple):
-    """A bag at a glance: how many messages a topic has, and from when to when."""
+    """A bag at a glance: how many messages each topic has, and the interval in which they were measured."""
 
     messages: dict[str, int]
     interval_ns: dict[str, tuple[int, int]]
-    """Time of the first and of the last message, by their headers; by topic."""
+    """By topic, the times in the headers of the first and of the last message."""
     delay_ns: dict[str, int]
-    """How much later than it says the first message of a topic was recorded."""
+    """By topic, the time from the header of the first message to its recording."""
 
 
 def inspect(path: Path, first_reads: dict[str, Callable[[Any], Any]]) -> Inspection:

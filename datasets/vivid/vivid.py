@@ -1,4 +1,4 @@
-"""ViViD++ driving: its options, its check, and the way from bags to the prepared form."""
+"""ViViD++ driving: options, check, and the way from bags to the prepared form."""
 
 import logging
 import shutil
@@ -33,41 +33,46 @@ OS1_64 = Lidar(beams=64, vertical_fov_deg=(-22.5, 22.5), max_range_m=120.0, form
 WORLD = "vivid"
 FRAMES_PER_JOB = 40
 SURVEYS = ".surveys"
-"""Folder of the outcomes of looking through the bags, below the prepared one while it is worked on."""
+"""Folder inside the prepared folder, with what was found in the bags; it is there only while frames are prepared."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Vivid(Dataset):
-    """Preparer of the ViViD++ driving_full bags; one frame a cloud, with the nearest image.
+    """Preparer of the ViViD++ driving_full bags; each cloud is one frame, with the nearest image.
 
-    All runs are in one world: metres east, north and up of a point of the campus. A frame's place is where the GPS
-    receiver was at the time of the cloud, interpolated linearly between the fixes before and after.
+    All runs are in one world: metres east, north and up of a point of the campus. The position of a frame is that of
+    the GPS receiver at the time of the cloud, interpolated linearly between the fix before and the fix after.
 
-    Deviation: VXP's heading is 0 for every frame; here it is the direction of travel (``heading``). Its gap rule is for
-    one run only and for the time since the fix before; here one rule is for all (``gps_gap_s``). It has no limit on how
-    far the nearest image is (``image_within_s``), and stores 1280×1024 (``image_width``).
+    Deviation: VXP's heading is 0 for every frame; here it is the direction of travel (``heading``).
+
+    Deviation: VXP has a gap rule for one run only, about the time since the fix before. Here one rule, about the fixes
+    before and after, is for all runs (``gps_gap_s``).
+
+    Deviation: VXP has no limit on how far in time the nearest image is (``image_within_s``).
+
+    Deviation: VXP stores images of 1280×1024 pixels (``image_width``).
     """
 
     runs: tuple[str, ...] = ()
-    """Runs to prepare, such as campus_day1 campus_day2; none given: those of the eight whose bag is there."""
+    """Runs to prepare, such as campus_day1 campus_day2; by default those of the eight runs whose bags are there."""
     image_width: int = 640
-    """Of stored images, pixels; 1280 as published. The default is twice what any method of the suite looks at."""
+    """Width of stored images in pixels; 1280 as published. The default is twice the width that any method looks at."""
     image_within_s: float = 0.1
-    """Clouds whose nearest image is further in time are dropped; at 15 m/s that is 1.5 m of road."""
+    """Clouds whose nearest image is further away in time are dropped; at 15 m/s, 0.1 s are 1.5 m of road."""
     gps_gap_s: float = 1.5
-    """Clouds between fixes further apart than this are dropped: straight between them, under 1 m off at 3 m/s²."""
+    """Clouds between two fixes further apart in time are dropped. At 3 m/s², a straight line errs by less than 1 m."""
     heading: Literal["track", "constant"] = "track"
-    """Direction of travel, or (as published) 0 for every frame."""
+    """Heading of frames: ``track`` is the direction of travel; ``constant`` is 0 for every frame, as published."""
     heading_over_m: float = 6.0
-    """The direction of travel is that of a chord of about this length."""
+    """Length of the chord whose direction is the direction of travel."""
     lidar_offset_s: float = 1621837330.818392
-    """Added to the clouds' times, which count from the LiDAR's start. As published: the same for every run."""
+    """Seconds to add to the clouds' times, which count from the start of the LiDAR. As published, one for all runs."""
     lidar_offset_of: tuple[str, ...] = ()
-    """Runs with another offset, as RUN=SECONDS; 0 where clouds and images have one clock."""
+    """Runs with another offset, as RUN=SECONDS; the offset is 0 where clouds and images have the same clock."""
     every: int = 1
     """Keep every n-th frame of a run."""
     spacing_m: float = 0.0
-    """Keep a frame once this much path has been driven since the last kept one; 0 keeps all, as published."""
+    """Keep a frame once this much path has been driven since the last kept frame; 0 keeps all, as published."""
 
     card: ClassVar[DatasetCard] = DatasetCard(
         name="vivid",
@@ -96,10 +101,10 @@ class Vivid(Dataset):
                 raise CrossplaceError(f"vivid: {name} must be {least} or more, found {value}")
         if self.image_width > self.calibration.raw.width:
             raise CrossplaceError(f"vivid: image_width must be {self.calibration.raw.width} or less (the raw images')")
-        self._rules("")  # offsets are numbers
+        self._rules("")  # raises if an offset is no number
 
     def check(self, source: Path | None) -> Sequence[Finding]:
-        """One line a bag with what is in it, one for every fault, and the runs that are not there."""
+        """One line per bag with what is in it, one per fault, and one for the runs that are not there."""
         try:
             bags = self._bags(source)
         except CrossplaceError as error:
@@ -120,16 +125,19 @@ class Vivid(Dataset):
         return findings
 
     def fingerprint(self, source: Path | None) -> str:
-        """Hash of version, options, and the size, header and index of each bag; not of the messages."""
+        """Hash of version, options, and the size, header and index of each bag; messages are not read."""
         listing = [f"{bag.name} {bag.stat().st_size} {index_sha256(bag)}" for bag in self._bags(source)]
         return make_fingerprint(self.card.name, self.version, self.options(), listing)
 
     def prepare(
         self, source: Path | None, destination: Path, *, workers: int | None = None
     ) -> Iterator[tuple[int, int]]:
-        """Look through the bags, then write frames; yields (frames done, frames in all). Goes on after a kill."""
+        """Look through the bags, then write frames; yields (frames done, frames in all).
+
+        After an interruption, work goes on where it stopped.
+        """
         bags = self._bags(source)
-        for part in destination.glob("*/*/.*"):  # what a killed process had begun
+        for part in destination.glob("*/*/.*"):  # files that a killed process had begun to write
             part.unlink(missing_ok=True)
         runs = {}
         log.info("looking through %d bag(s)", len(bags))
@@ -173,7 +181,7 @@ class Vivid(Dataset):
         )
 
     def _bags(self, source: Path | None) -> list[Path]:
-        """The bags to prepare, by name; raises if one that was asked for is not there, or none is."""
+        """The bags to prepare, ordered by name; raises if a wanted bag is not there, or if there is no bag at all."""
         if source is None:
             raise CrossplaceError(f"vivid: --source is needed: the folder with {LAYOUT}; from {SOURCE}")
         bags = {run: source / f"{run}.bag" for run in sorted(set(self.runs)) or RUNS}
@@ -184,7 +192,7 @@ class Vivid(Dataset):
         return there
 
     def _inspected(self, bag: Path) -> tuple[str, list[str]]:
-        """What is in a bag, and what keeps it from being prepared."""
+        """A line of text about the content of a bag, and the reasons why it cannot be prepared."""
         image = partial(image_of, calibration=self.calibration)
         found = inspect(bag, {LIDAR: points_of, CAMERA: image, GPS: position_of})
         offset_ns = self._rules(bag.stem).lidar_offset_ns
@@ -212,7 +220,7 @@ class Vivid(Dataset):
         )
 
     def _offsets_ns(self) -> dict[str, int]:
-        """Offsets of runs that have one of their own."""
+        """The offsets of the runs that have an offset of their own."""
         offsets = {}
         for entry in self.lidar_offset_of:
             run, separator, text = entry.partition("=")
@@ -242,7 +250,7 @@ class Vivid(Dataset):
 
 
 def _survey(found: list[Any]) -> Survey:
-    """A survey as it was before it became JSON."""
+    """The survey that was stored as the JSON ``found``."""
     images, clouds, fixes, without_fix = found
     return Survey(
         images=[(time, Place(*place)) for time, place in images],
@@ -253,7 +261,7 @@ def _survey(found: list[Any]) -> Survey:
 
 
 def _nanoseconds(seconds: str) -> int:
-    """Exact: as a float, a time since 1970 is known to a quarter of a microsecond."""
+    """``seconds`` in nanoseconds, exactly; a float would hold a time since 1970 to a quarter of a microsecond."""
     try:
         return int((Decimal(seconds) * 1_000_000_000).to_integral_value())
     except (ArithmeticError, ValueError) as error:
@@ -269,7 +277,7 @@ def _apart(topic: str, spans: dict[str, tuple[int, int]]) -> str:
 
 
 def _remedy(run: str, topic: str, found: Inspection) -> str:
-    """By how much the clocks differ is seen from when the same moment was recorded."""
+    """The offset between the clocks, from the times at which the first messages were recorded, as an option to give."""
     offset_s = (found.delay_ns[LIDAR] - found.delay_ns[topic]) / 1e9
     return f'by the times of recording the offset is about {offset_s:.1f} s: lidar_offset_of=["{run}={offset_s:.3f}"]'
 

@@ -17,22 +17,22 @@ from datasets.vivid.messages import CAMERA, LIDAR, pixels_of, points_of
 from datasets.vivid.survey import content_of
 
 NO_RETURN_M = 1e-6
-"""Ouster's driver gives a pulse that did not come back the coordinates 0, 0, 0."""
+"""A point whose coordinates are all at most this is no return: Ouster's driver gives it the coordinates 0, 0, 0."""
 
 
 class Job(NamedTuple):
-    """Some frames of one bag to be written below a folder."""
+    """Some frames of one bag, which are to be written below a folder."""
 
     bag: Path
     destination: Path
     calibration: Calibration
     image_width: int
     frames: list[tuple[str, Place, str, Place]]
-    """Path of the cloud in the folder and its place in the bag, and those of the image."""
+    """For each frame: path of the cloud in the folder, its place in the bag, and the same two of the image."""
 
 
 class Written(NamedTuple):
-    """What became of one cloud: points stored (none: no files), and points left out."""
+    """What became of one cloud: how many points are stored and left out; without points there are no files."""
 
     points: int
     not_finite: int
@@ -58,7 +58,7 @@ def write_frames(job: Job) -> list[Written]:
 
 
 def clean(points: Float[ndarray, "n 3"]) -> tuple[Float[ndarray, "m 3"], Written]:
-    """Points of the OS1 that are measurements, turned to x forward, y left, z up; float32."""
+    """The points of the OS1 that are measurements, turned to x forward, y left, z up, as float32."""
     is_finite = np.isfinite(points).all(axis=1)
     with np.errstate(invalid="ignore"):
         is_return = is_finite & (np.abs(points) > NO_RETURN_M).any(axis=1)
@@ -68,7 +68,7 @@ def clean(points: Float[ndarray, "n 3"]) -> tuple[Float[ndarray, "m 3"], Written
 
 
 def image_of(message: Any, calibration: Calibration) -> UInt8[ndarray, "h w 3"]:
-    """RGB of an Image; raises :class:`CrossplaceError` if it is not of the size that was calibrated."""
+    """The pixels of an Image as RGB; raises :class:`CrossplaceError` if its size is not that of the calibration."""
     image = pixels_of(message)
     height, width = image.shape[:2]
     expected = (calibration.raw.width, calibration.raw.height)

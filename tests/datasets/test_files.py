@@ -1,16 +1,18 @@
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import AfterValidator, BaseModel, ConfigDict, with_config
 
 from datasets.errors import CrossplaceError
-from datasets.files import npy, read_json, read_npy, sealed, sha256_of, unsealed, write_atomically
+from datasets.files import STRICT, npy, read_as, read_json, read_npy, sealed, sha256_of, unsealed, write_atomically
 
 
 def test_what_is_written_is_there_with_its_folders(tmp_path: Path) -> None:
@@ -87,3 +89,68 @@ def test_an_array_file_holds_one_native_array(tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(CrossplaceError, match=r"a\.npy: not a readable array"):
             read_npy(path)
+
+
+# --- files as types ------------------------------------------------------------------------------
+
+
+def even(number: int) -> int:
+    if number % 2:
+        raise ValueError("no even number")
+    return number
+
+
+@dataclass(frozen=True)
+class Inner:
+    size: Annotated[int, AfterValidator(even)]
+
+
+@with_config(STRICT)
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    parts: dict[str, Inner]
+
+
+class Lenient(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    name: str
+
+
+WHOLE = {"name": "a", "parts": {"first": {"size": 2}}}
+
+
+@pytest.mark.parametrize("seal", [sealed, dict])
+def test_a_file_is_read_as_its_type_with_or_without_a_seal(tmp_path: Path, seal: Any) -> None:
+    (tmp_path / "a.json").write_text(json.dumps(seal(WHOLE)))
+    assert read_as(tmp_path / "a.json", Outer, "write it again") == Outer("a", {"first": Inner(2)})
+    assert read_as(tmp_path / "a.json", Lenient, "write it again") == Lenient(name="a")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("{", r"a\.json: not valid JSON \(.*\); write it again"),
+        ("[1]", "a.json: expected an object, found list; write it again"),
+        ('{"parts": {}}', "a.json: name: Field required; write it again"),
+        ('{"name": "a", "parts": {}, "x": 1}', r"a.json: x: Extra inputs are not permitted; write it again"),
+        ('{"name": "a", "parts": {"b": {"size": 1}}}', "a.json: parts.b.size: no even number; write it again"),
+        ('{"name": "a", "parts": {"b": {"size": 2, "y": 1}}}', "a.json: parts.b.y: Extra inputs .*; write it again"),
+        ('{"name": "a", "parts": {}, "seal": "0"}', "a.json: damaged or edited .*; write it again"),
+        ('{"name": "old", "parts": {}}', "a.json: too old; write it again"),
+    ],
+)
+def test_every_fault_of_a_file_is_said_in_one_form(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+
+    def refuse(content: Any) -> str:
+        return "too old" if "old" in str(content) else ""
+
+    with pytest.raises(CrossplaceError, match=f"{sentence}$"):
+        read_as(tmp_path / "a.json", Outer, "write it again", refuse)
+
+
+def test_a_file_that_is_not_there_has_two_remedies(tmp_path: Path) -> None:
+    with pytest.raises(CrossplaceError, match=r"a\.json: not readable \(.*\); put it there again, or write it anew$"):
+        read_as(tmp_path / "a.json", Outer, "write it anew")

@@ -25,6 +25,7 @@ from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.evaluate import from_ranker
 from benchmark.records.comparison import recall_difference
 from benchmark.records.schema import Result
+from benchmark.records.study import STUDY, LineRecord, StudyRecord
 from benchmark.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from benchmark.training.report import StageReport, TrainingReport
 from datasets.base import Protocol
@@ -227,6 +228,36 @@ def read_training_report(bed: Bed, folder: Path) -> Any:
     return asdict(TrainingReport.read(folder))
 
 
+def study(bed: Bed, folder: Path) -> Path:
+    line = LineRecord(
+        question="",
+        name="unchanged",
+        runs=["a", "b"],
+        recall={"image->cloud": [0.25, 0.5]},
+        difference={"image->cloud": (0.0, -0.5, 0.5)},
+        training_s=1.5,
+    )
+    record = StudyRecord(
+        study="ablation",
+        method="toy",
+        preset="quick",
+        share_of_schedule=0.5,
+        dataset="town",
+        is_real=False,
+        protocol="town v2",
+        seeds=[0, 1],
+        machine="cpu, 1 threads",
+        revision="f00d",
+        lines=[line],
+    )
+    (folder / STUDY).write_bytes(record.content())
+    return folder / STUDY
+
+
+def read_study(bed: Bed, folder: Path) -> Any:
+    return StudyRecord.read(folder / STUDY).model_dump()
+
+
 def read_prepared(bed: Bed, folder: Path) -> Any:
     return everything_in(PreparedDataset.read(folder))
 
@@ -291,6 +322,7 @@ READERS: dict[str, Reader] = {
         make=weights_file(foreign=True), read=read_weights, mutations=BINARY, undetectable=VALUES
     ),
     "training.json": Reader(make=training_report, read=read_training_report, mutations=JSON),
+    "study.json": Reader(make=study, read=read_study, mutations=JSON),
 }
 
 

@@ -99,6 +99,19 @@ def test_the_table_can_be_made_again_from_the_record(ablation: tuple[str, StudyR
     assert StudyRecord.model_validate_json(json.dumps({**record.model_dump(), "later": 1})) == record
 
 
+def test_a_stored_study_is_sealed_and_older_ones_have_no_seal(
+    ablation: tuple[str, StudyRecord], request_: Request, tmp_path: Path
+) -> None:
+    [path] = (request_.runs / "studies").glob(f"*/{STUDY}")
+    content = json.loads(path.read_text())
+    (tmp_path / STUDY).write_text(json.dumps({**content, "seeds": [7]}))
+    with pytest.raises(CrossplaceError, match=r"study\.json: damaged or edited .*run the study again"):
+        StudyRecord.read(tmp_path / STUDY)
+    del content["seal"]
+    (tmp_path / STUDY).write_text(json.dumps(content))
+    assert StudyRecord.read(tmp_path / STUDY) == ablation[1]
+
+
 def test_a_published_study_has_its_table(ablation: tuple[str, StudyRecord], request_: Request, tmp_path: Path) -> None:
     [folder] = (request_.runs / "studies").iterdir()
     target = publish(folder, tmp_path / "results")
@@ -107,7 +120,7 @@ def test_a_published_study_has_its_table(ablation: tuple[str, StudyRecord], requ
     assert write_study_tables(tmp_path / "results") == [study_table(ablation[1])]
     assert study_table(ablation[1]) in (tmp_path / "results" / "tables" / "studies.md").read_text()
     (folder / STUDY).write_text("{}")
-    with pytest.raises(CrossplaceError, match=r"study\.json: not a readable study"):
+    with pytest.raises(CrossplaceError, match=r"study\.json: study: Field required; .*run the study again"):
         publish(folder, tmp_path / "results")
 
 
