@@ -13,15 +13,29 @@ DEFAULT_SEVERITY: Literal[3] = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions:
-    """Which frames ask and are searched, and by which rule."""
+class RawOptions:
+    """Where raw data lies, and how it is prepared."""
 
-    dataset: str = "town"
-    """Registered dataset (crossplace list datasets), or a folder in the prepared form."""
     source: Path | None = None
     """Folder of the raw download; the town needs none."""
     dataset_options: tuple[str, ...] = ()
     """Options of the dataset as key=value, such as preset=tiny."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions(RawOptions):
+    """Which data a protocol is looked at on."""
+
+    dataset: str | None = None
+    """A folder in the prepared form, or a registered dataset; default: the dataset that the protocol is for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(RawOptions):
+    """Which frames ask and are searched, and by which rule."""
+
+    dataset: str = "town"
+    """Registered dataset (crossplace list datasets), or a folder in the prepared form."""
     protocol: str | None = None
     """Protocol (crossplace list protocols); default: the protocol of the dataset."""
 

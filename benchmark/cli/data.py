@@ -1,12 +1,13 @@
 """``crossplace data``: prepare, check and look at data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
 from benchmark.console import say
+from benchmark.request import RawOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,10 +16,7 @@ class _OfDataset:
 
     dataset: Positional[str]
     """Registered dataset (crossplace list datasets)."""
-    source: Path | None = None
-    """Folder of the raw download; the town needs none."""
-    dataset_options: tuple[str, ...] = ()
-    """Options of the dataset as key=value, such as preset=tiny."""
+    raw: OmitArgPrefixes[RawOptions] = field(default_factory=RawOptions)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,48 +31,55 @@ class Prepare(_OfDataset):
         from benchmark.frames.preparing import locate, prepare
         from datasets.summary import in_a_line
 
-        dataset = prepare(locate(self.dataset, self.source, self.dataset_options), self.workers)
+        dataset = prepare(locate(self.dataset, self.raw.source, self.raw.dataset_options), self.workers)
         say(f"{dataset.folder}: {in_a_line(dataset)}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Check(_OfDataset):
-    """List everything missing or broken in a raw download; fails if prepare would not work."""
+    """List everything missing or broken in a raw download; fails if prepare would not work.
+
+    Example: crossplace data check oxford --source DIR
+    """
 
     def __call__(self) -> None:
         """Print the findings."""
         from benchmark.frames.preparing import check, command, make_dataset
         from datasets.errors import CrossplaceError
 
-        dataset = make_dataset(self.dataset, self.dataset_options)
-        findings = check(dataset, self.source)
+        dataset = make_dataset(self.dataset, self.raw.dataset_options)
+        findings = check(dataset, self.raw.source)
         for finding in findings:
             say(f"{'ok     ' if finding.ok else 'MISSING'} {finding.what}")
         if not all(finding.ok for finding in findings):
             raise CrossplaceError(f"{self.dataset} cannot be prepared; where to get the data: {dataset.card.source}")
-        say(f"next: {command('prepare', self.dataset, self.source, self.dataset_options)}")
+        say(f"next: {command('prepare', self.dataset, self.raw.source, self.raw.dataset_options)}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stats(_OfDataset):
     """Frames, metres and minutes per traversal, and a contact sheet of images beside clouds."""
 
+    figure: str = "contact-sheet"
+    """Drawing of the data (crossplace list figures)."""
     sheet: Path | None = None
-    """PNG file of the contact sheet; default: contact-sheet.png in the prepared folder."""
+    """PNG or JPEG file to draw into; default: FIGURE.png in the prepared folder."""
 
     def __call__(self) -> None:
-        """Print the table and draw the sheet."""
+        """Print the table and draw the figure."""
         from benchmark.frames.preparing import locate, prepare
-        from benchmark.report.figures.contact_sheet import draw
-        from benchmark.report.tables import print_summary
+        from benchmark.report.data import summary_table
+        from benchmark.report.figures import check_figure, draw_figure
+        from benchmark.report.formats import screen
         from datasets.files import writing
 
-        dataset = prepare(locate(self.dataset, self.source, self.dataset_options))
-        print_summary(dataset)
-        sheet = self.sheet or dataset.folder / "contact-sheet.png"
-        with writing(sheet):
-            draw(dataset, sheet)
-        say(f"contact sheet: {sheet}")
+        check_figure(self.figure)
+        dataset = prepare(locate(self.dataset, self.raw.source, self.raw.dataset_options))
+        say(screen(summary_table(dataset)))
+        path = self.sheet or dataset.folder / f"{self.figure}.png"
+        with writing(path):
+            draw_figure(self.figure, dataset, path)
+        say(f"{self.figure}: {path}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,12 +1,13 @@
 """``crossplace protocol``: look at a protocol on the data it is for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
 from benchmark.console import say
+from benchmark.request import SourceOptions
 
 if TYPE_CHECKING:
     from datasets.base import Protocol
@@ -19,12 +20,7 @@ class _OnData:
 
     name: Positional[str]
     """Protocol (crossplace list protocols)."""
-    dataset: str | None = None
-    """A folder in the prepared form, or a registered dataset; default: the one that the protocol is for."""
-    source: Path | None = None
-    """Folder of the raw download; the town needs none."""
-    dataset_options: tuple[str, ...] = ()
-    """Options of the dataset as key=value, such as preset=tiny."""
+    data: OmitArgPrefixes[SourceOptions] = field(default_factory=SourceOptions)
 
     def _open(self) -> "tuple[PreparedDataset, Protocol, str]":
         """The dataset, prepared if need be, the protocol as it applies to it, and what to say of it first."""
@@ -32,28 +28,35 @@ class _OnData:
         from datasets.protocols import PROTOCOLS
 
         check_protocol_name(self.name)
-        name = self.dataset or PROTOCOLS[self.name].dataset
-        dataset = prepare(locate(name, self.source, self.dataset_options))
+        name = self.data.dataset or PROTOCOLS[self.name].dataset
+        dataset = prepare(locate(name, self.data.source, self.data.dataset_options))
         protocol, warnings = find_protocol(self.name, dataset)
         return dataset, protocol, "\n".join([f"{protocol.name} v{protocol.version}: {protocol.title}", *warnings])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leaks(_OnData):
-    """Show how far test places are from places that are trained on."""
+    """Show how far test places are from places that are trained on.
+
+    Example: crossplace protocol leaks kitti-vxp --source DIR
+    """
 
     def __call__(self) -> None:
         """Print the table."""
-        from benchmark.protocol.leaks import describe, find_leaks
+        from benchmark.protocol.leaks import find_leaks
+        from benchmark.report.data import leak_table
+        from benchmark.report.formats import screen
 
         dataset, protocol, heading = self._open()
-        say(f"{heading}\n{describe(find_leaks(dataset.frames, protocol), protocol)}")
-        say("Distances in the plane, within one world, whatever the heading: to the nearest frame of the other part.")
+        say(f"{heading}\n{screen(leak_table(find_leaks(dataset.frames, protocol), protocol))}".rstrip("\n"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Export(_OnData):
-    """Write the lists of queries, database and positives, with SHA-256 sums (docs/protocols.md)."""
+    """Write the lists of queries, database and positives, with SHA-256 sums (docs/protocols.md).
+
+    Example: crossplace protocol export town --output lists
+    """
 
     output: Path
     """A new or empty folder."""

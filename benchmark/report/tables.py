@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmark.evaluation.metrics import METRICS
+from benchmark.records.comparison import Difference
 from benchmark.records.leaderboard import Board, Entry, merged, published
 from benchmark.records.schema import RESULT, Result
 from benchmark.report.formats import markdown, paragraphs, screen
@@ -112,6 +113,19 @@ def cost_table(comparison: Comparison) -> Table | None:
     machines = "; ".join(dict.fromkeys(entry.machine for entry in measured))
     note = f"Cost: median time at batch 1, preprocessing and network, loading not counted. Measured on {machines}."
     return Table(title="Cost", columns=columns, rows=rows, notes=[note])
+
+
+def difference_table(differences: Mapping[str, Difference], depth: int) -> Table:
+    """Recall of some runs minus that of others, a row a direction."""
+    columns = [Column(name="direction"), Column(name=f"R@{depth} difference, percentage points", is_signed=True)]
+    rows = [
+        [text(_arrow(direction)), Cell(value=100 * d.value, low=100 * d.interval.low, high=100 * d.interval.high)]
+        for direction, d in differences.items()
+    ]
+    note = (
+        "[Paired 95 % interval over map blocks of 50 m]; an interval without 0 says that one is better than the other."
+    )
+    return Table(columns=columns, rows=rows, notes=[note])
 
 
 def tables_of(comparison: Comparison) -> list[Table]:
