@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
+DEFAULT_DATASET, DEFAULT_METHOD = "town", "vxp"
+SMALLEST = ("preset=tiny",)
+"""Options of the default dataset that make it small enough for a check of seconds."""
 DEFAULT_SEVERITY: Literal[3] = 3
 
 
@@ -34,7 +37,7 @@ class SourceOptions(RawOptions):
 class DataOptions(RawOptions):
     """Which frames ask and are searched, and by which rule."""
 
-    dataset: str = "town"
+    dataset: str = DEFAULT_DATASET
     """Registered dataset (crossplace list datasets), or a folder in the prepared form."""
     protocol: str | None = None
     """Protocol (crossplace list protocols); default: the protocol of the dataset."""
@@ -44,7 +47,7 @@ class DataOptions(RawOptions):
 class MethodOptions:
     """Which method, how it is configured, and where its weights come from."""
 
-    name: Annotated[str, arg(name="method")] = "vxp"
+    name: Annotated[str, arg(name="method")] = DEFAULT_METHOD
     """Registered method (crossplace list methods)."""
     preset: str = "quick"
     """Configuration of the method (crossplace list presets)."""

@@ -7,6 +7,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from benchmark.console import say
+from benchmark.request import DEFAULT_DATASET, SMALLEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ class CheckMethod:
 
     name: Positional[str]
     """Registered method (crossplace list methods)."""
-    dataset: str = "town"
+    dataset: str = DEFAULT_DATASET
     """Dataset or prepared folder whose frames the method is tried on."""
     source: Path | None = None
     """Folder of the raw download."""
@@ -55,7 +56,7 @@ class CheckMethod:
         from datasets.errors import CrossplaceError
 
         METHODS.check(self.name)  # an unknown name is said before anything is prepared
-        usual = ("preset=tiny",) if self.dataset == "town" and not self.by_heart else ()
+        usual = SMALLEST if self.dataset == DEFAULT_DATASET and not self.by_heart else ()
         options = usual if self.dataset_options is None else self.dataset_options
         frames = prepare(locate(self.dataset, self.source, options))
         from benchmark.contract.checks import run_checks

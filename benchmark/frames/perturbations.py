@@ -8,7 +8,7 @@ the severities stand for.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from benchmark.request import DEFAULT_SEVERITY, PerturbationOptions
 from datasets.base import Modality
 from datasets.errors import CrossplaceError, unknown
 from datasets.randomness import generator
-from methods.batch import Sample
+
+if TYPE_CHECKING:
+    from methods.batch import Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,7 @@ class Perturbation:
     unit: str
     values: tuple[float, float, float, float, float]
     """Of severity 1 to 5, ascending."""
-    change: Callable[[Sample, float, np.random.Generator], Sample]
+    change: Callable[["Sample", float, np.random.Generator], "Sample"]
     """A sample that has the modality, changed by this much."""
     by_traversal: bool = False
     """One random unit vector a traversal, instead of what each frame draws for itself."""
@@ -74,7 +76,7 @@ class Perturber:
         """What perturbed descriptors depend on beside those of the clean frames."""
         return {"name": self.name, "version": self.kind.version, "value": self.value, "seed": self.seed}
 
-    def __call__(self, sample: Sample) -> Sample:
+    def __call__(self, sample: "Sample") -> "Sample":
         """The perturbed sample; one without the modality stays as it is."""
         if (sample.image if self.kind.modality == "image" else sample.points) is None:
             return sample

@@ -9,10 +9,11 @@ from benchmark.records.schema import Result
 from benchmark.report.formats import markdown
 from benchmark.report.table import Cell, Column, Table, number, text
 from benchmark.report.tables import FIRST, Comparison, means_over_seeds, recall_cell
+from benchmark.request import DEFAULT_DATASET
 from datasets.files import write_atomically
 
 BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
-SHOWN = ("town", "image->cloud")
+SHOWN = (DEFAULT_DATASET, "image->cloud")
 """Protocol and direction of the README's leaderboard."""
 
 

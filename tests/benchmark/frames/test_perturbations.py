@@ -20,7 +20,8 @@ from benchmark.frames.perturbations import PERTURBATIONS, Perturber
 from benchmark.request import Request
 from datasets.base import Lidar
 from datasets.errors import CrossplaceError
-from datasets.prepared import PreparedDataset, check_rigid
+from datasets.prepared import PreparedDataset
+from datasets.transforms import check_rigid
 from methods.batch import Sample, load_sample
 
 NAMES = list(PERTURBATIONS)
