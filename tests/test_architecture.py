@@ -21,7 +21,7 @@ ROOMS = (
 """Rooms of benchmark/, each of which may import those before it; files outside of any room are the ground."""
 FREE_OF_TORCH = (
     *("benchmark.protocol", "benchmark.evaluation", "benchmark.records", "benchmark.report", "benchmark.cli"),
-    *("benchmark.runs.plan", "benchmark.runs.rows", "benchmark.runs.sweep", "benchmark.catalogue", "benchmark.request"),
+    *("benchmark.runs.plan", "benchmark.runs.rows", "benchmark.runs.sweep", "benchmark.catalogue"),
     *("benchmark.frames.preparing", "benchmark.frames.perturbations", "benchmark.descriptors.files"),
     *("benchmark.training.declared", "benchmark.training.weights", "benchmark.training.report", "datasets"),
 )

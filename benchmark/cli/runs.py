@@ -5,7 +5,7 @@ the command that does the work now.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -213,13 +213,13 @@ def _refuse_given(command: Evaluate) -> None:
     """Refuse options of a method beside descriptors, which nobody would read."""
     from datasets.errors import CrossplaceError
 
-    groups = (command.method, command.perturbation, command.machine)
-    defaults = (MethodOptions(), PerturbationOptions(), MachineOptions(runs=command.machine.runs))
+    groups = [asdict(group) for group in (command.method, command.perturbation, command.machine)]
+    defaults = [asdict(kind()) for kind in (MethodOptions, PerturbationOptions, MachineOptions)]
     given = [
-        f"--{('method' if f.name == 'name' else f.name).replace('_', '-')}"
+        f"--{('method' if name == 'name' else name).replace('_', '-')}"
         for group, default in zip(groups, defaults, strict=True)
-        for f in fields(group)
-        if getattr(group, f.name) != getattr(default, f.name)
+        for name, value in group.items()
+        if value != default[name] and name != "runs"
     ]
     if given:
         raise CrossplaceError(

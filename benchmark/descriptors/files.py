@@ -7,15 +7,15 @@ Further named descriptors lie beside the main one as ``images.<name>.npy``; one 
 finds: ``"fusion": {"descriptor": "<name>", "top": 60, "distance": "l2"}``.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
-from datasets.base import DistanceKind, Modality
+from datasets.base import DistanceKind, Frames, Modality
 from datasets.errors import CrossplaceError
 from datasets.files import read_json, read_npy, read_text, sha256_of, unsealed
 
@@ -33,9 +33,10 @@ class Descriptors:
     method: str
     name: str = "main"
     top: int = 0
-    """How many of the nearest frames are re-ranked …"""
+    """How many of the nearest frames the second descriptors re-rank."""
     second: "Descriptors | None" = None
-    """… by these, which hold the same frames."""
+    """Descriptors of the same frames that re-rank the nearest frames, if a method has them."""
+    _places: dict[Modality, tuple[Frames, ndarray]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def read(cls, folder: Path, name: str = "main") -> "Descriptors":
@@ -72,16 +73,34 @@ class Descriptors:
 
     def of(self, modality: Modality, frame_ids: list[str]) -> Float[ndarray, "n views size"]:
         """The descriptors of ``frame_ids``, in that order; a missing one is an error."""
+        places = np.array([self._rows_of(modality).get(i, -1) for i in frame_ids], dtype=np.int64)
+        return self._at(modality, places, np.array(frame_ids, dtype=object))
+
+    def at(self, modality: Modality, frames: Frames, rows: Int[ndarray, " n"]) -> Float[ndarray, "n views size"]:
+        """The descriptors of the frames at ``rows``; a missing one is an error.
+
+        Frames are looked up once for a dataset. Rows that follow each other in the files are a view, not a copy.
+        """
+        if modality not in self._places or self._places[modality][0] is not frames:
+            known = self._rows_of(modality)
+            places = np.array([known.get(i, -1) for i in frames.frame_id.tolist()], dtype=np.int64)
+            self._places[modality] = (frames, places)
+        return self._at(modality, self._places[modality][1][rows], frames.frame_id[rows])
+
+    def _rows_of(self, modality: Modality) -> dict[str, int]:
         if modality not in self.arrays:
             raise CrossplaceError(f"these descriptors hold no {modality}s; add {file_name(modality, self.name)}")
-        rows = self.rows[modality]
-        missing = [i for i in frame_ids if i not in rows]
-        if missing:
+        return self.rows[modality]
+
+    def _at(self, modality: Modality, places: Int[ndarray, " n"], frame_ids: ndarray) -> Float[ndarray, "n views size"]:
+        missing = frame_ids[places < 0]
+        if len(missing):
             raise CrossplaceError(
                 f"no {modality} descriptor for {len(missing)} of {len(frame_ids)} frames that the protocol needs, "
                 f"first {missing[0]!r}; every selected frame of the dataset must be in a {IDS}"
             )
-        return self.arrays[modality][[rows[i] for i in frame_ids]]
+        follows = len(places) > 0 and bool((np.diff(places) == 1).all())
+        return self.arrays[modality][slice(places[0], places[-1] + 1) if follows else places]
 
 
 def read_manifest(part: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""From descriptors (or a trivial ranker) to ranks and recall, under a protocol."""
+"""From descriptors (or a ranker) to ranks and recall, under a protocol: every pair, every direction, block by block."""
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,12 +9,12 @@ from numpy import ndarray
 
 from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.distances import distances
-from benchmark.evaluation.metrics import Recall, summarise
-from benchmark.evaluation.rankers import RANKERS
+from benchmark.evaluation.metrics import Recall, summarise, values_of
+from benchmark.evaluation.rankers import CHANCE, RANKERS
 from benchmark.evaluation.ranks import Ranking, fused_ranks, rank_queries
 from benchmark.protocol.directions import Direction
-from benchmark.protocol.ground_truth import Pair, Relation, relations
-from benchmark.protocol.selection import select
+from benchmark.protocol.ground_truth import Asked, Pair, by_traversal, ordered_pairs, relations
+from benchmark.protocol.selection import Selected, selected
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
 from datasets.randomness import generator
@@ -27,101 +27,153 @@ class PairEvaluation:
     direction: Direction
     pair: Pair
     query_rows: Int[ndarray, " nq"]
-    """Rows of the dataset's frames."""
+    """Rows of the dataset's frames that ask."""
     database_rows: Int[ndarray, " nd"]
+    """Rows of the dataset's frames that are searched."""
     ranking: Ranking
     recall: Recall
+    values: dict[str, Float[ndarray, " _"]]
+    """Every metric of each counted query, by name."""
 
 
-Distances = Callable[[Direction, Pair, list[str], list[str], Relation], Float[ndarray, "nq nd"]]
-"""Distances between the frames with the given query and database ids."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scorer:
+    """How far frames are apart, for one row of a table."""
+
+    directions: tuple[Direction, ...]
+    """Directions that can be scored."""
+    score: Callable[[Direction, Asked], Float[ndarray, "nq nd"]]
+    """Distances between the queries and the database of a block."""
+    by_chance: bool = False
+    """Whether numbers are expectations over all orders of the candidates."""
 
 
 def from_descriptors(
-    descriptors: Descriptors, perturbed: Descriptors | None = None, modality: Modality = "cloud"
-) -> Distances:
+    descriptors: Descriptors,
+    frames: Frames,
+    perturbed: Descriptors | None = None,
+    modality: Modality = "cloud",
+    *,
+    directions: Sequence[Direction] = tuple(Direction),
+) -> Scorer:
     """Rank by distance between descriptors; with those of ``perturbed`` frames of ``modality`` on their side.
 
     Where a second descriptor re-ranks the nearest frames, places in the fused ranking stand for distances.
     """
 
-    def compute(
-        direction: Direction, pair: Pair, query_ids: list[str], database_ids: list[str], relation: Relation
-    ) -> Float[ndarray, "nq nd"]:
+    def score(direction: Direction, asked: Asked) -> Float[ndarray, "nq nd"]:
         side = direction.perturbed_side(modality)
         query = perturbed if perturbed and side == "query" else descriptors
         database = perturbed if perturbed and side == "database" else descriptors
 
         def between(asking: Descriptors, searched: Descriptors) -> Float[ndarray, "nq nd"]:
-            found, known = asking.of(direction.query, query_ids), searched.of(direction.database, database_ids)
+            found = asking.at(direction.query, frames, asked.query_rows)
+            known = searched.at(direction.database, frames, asked.database_rows)
             return distances(found, known, searched.distance)
 
         main = between(query, database)
         if query.second is None or database.second is None:
             return main
         second = between(query.second, database.second)
-        return fused_ranks(main, second, relation.is_candidate, descriptors.top)
+        return fused_ranks(main, second, asked.relation.is_candidate, descriptors.top)
 
-    return compute
-
-
-def from_ranker(name: str, seed: int) -> Distances:
-    """Rank by one of the trivial rankers."""
-
-    def compute(
-        direction: Direction, pair: Pair, query_ids: list[str], database_ids: list[str], relation: Relation
-    ) -> Float[ndarray, "nq nd"]:
-        return RANKERS[name](relation, generator(seed, pair.query_traversal, pair.database_traversal, direction.label))
-
-    return compute
+    return Scorer(directions=tuple(directions), score=score)
 
 
-def needed_rows(frames: Frames, protocol: Protocol) -> Int[ndarray, " n"]:
-    """Rows of all frames that ask or are searched under ``protocol``, ascending."""
-    return np.union1d(select(frames, protocol.query), select(frames, protocol.database))
+def from_ranker(name: str, seed: int) -> Scorer:
+    """Rank by one of the rankers that need no descriptors."""
+    drawing: dict[tuple[Direction, Pair], np.random.Generator] = {}
+
+    def score(direction: Direction, asked: Asked) -> Float[ndarray, "nq nd"]:
+        key, pair = (direction, asked.pair), asked.pair
+        if key not in drawing:  # the blocks of a pair draw one after the other, as the whole pair would
+            drawing[key] = generator(seed, pair.query_traversal, pair.database_traversal, direction.label)
+        return RANKERS[name](asked.relation, drawing[key])
+
+    return Scorer(directions=tuple(Direction), score=score, by_chance=name == CHANCE)
 
 
-def check_answerable(frames: Frames, protocol: Protocol) -> None:
+def check_answerable(frames: Frames, protocol: Protocol, chosen: Selected | None = None) -> None:
     """Refuse a selection in which no query has a right answer: known from poses alone, before anything is trained."""
-    query, database = select(frames, protocol.query), select(frames, protocol.database)
-    if not any(asked.relation.is_positive.any() for asked in relations(frames, protocol, query, database)):
-        raise _unanswerable(protocol, len(query), len(database))
+    chosen = chosen or selected(frames, protocol)
+    blocks = relations(frames, protocol, chosen.query, chosen.database)
+    if not any(asked.relation.is_positive.any() for asked in blocks):
+        raise _unanswerable(protocol, chosen)
 
 
-def _unanswerable(protocol: Protocol, n_queries: int, n_database: int) -> CrossplaceError:
+def _unanswerable(protocol: Protocol, chosen: Selected) -> CrossplaceError:
     return CrossplaceError(
-        f"protocol {protocol.name}: no query has a positive within {protocol.radius_m:g} m among {n_queries} queries "
-        f"and {n_database} database frames; nothing can be evaluated on this selection: take more of the data "
-        "(this part may lie outside the protocol's regions) or another --protocol (crossplace list protocols)"
+        f"protocol {protocol.name}: no query has a positive within {protocol.radius_m:g} m among {len(chosen.query)} "
+        f"queries and {len(chosen.database)} database frames; nothing can be evaluated on this selection: take more of "
+        "the data (this part may lie outside the protocol's regions) or another --protocol (crossplace list protocols)"
     )
 
 
 def evaluate(
-    frames: Frames, protocol: Protocol, compute: Distances, directions: Collection[Direction] = tuple(Direction)
-) -> list[PairEvaluation]:
-    """All traversal pairs of ``protocol`` in every one of ``directions``.
+    frames: Frames, protocol: Protocol, scorers: Mapping[str, Scorer], chosen: Selected | None = None
+) -> dict[str, list[PairEvaluation]]:
+    """All traversal pairs of ``protocol`` in all directions of each scorer, by the scorers' names.
 
-    Frames that lack a modality are left out of its directions, and directions without frames altogether.
+    How queries and database relate is found once for all scorers and directions. Frames that lack a modality are left
+    out of its directions, and directions without frames altogether.
     """
+    chosen = chosen or selected(frames, protocol)
     has: dict[Modality, ndarray] = {"image": frames.image != "", "cloud": frames.cloud != ""}
-    query, database = select(frames, protocol.query), select(frames, protocol.database)
-    evaluations = []
-    for direction in directions:
-        asking, searched = query[has[direction.query][query]], database[has[direction.database][database]]
-        for asked in relations(frames, protocol, asking, searched):
-            query_ids, database_ids = (frames.frame_id[r].tolist() for r in (asked.query_rows, asked.database_rows))
-            found = compute(direction, asked.pair, query_ids, database_ids, asked.relation)
-            ranking = rank_queries(found, asked.relation, search_depth=protocol.search_depth)
-            evaluations.append(
-                PairEvaluation(
-                    direction=direction,
-                    pair=asked.pair,
-                    query_rows=asked.query_rows,
-                    database_rows=asked.database_rows,
-                    ranking=ranking,
-                    recall=summarise(ranking.first_positive_rank, len(asked.database_rows), protocol),
-                )
-            )
-    if not any(e.recall.n_counted for e in evaluations):
-        raise _unanswerable(protocol, len(query), len(database))
-    return evaluations
+    pairs = {d: _pairs(frames, protocol, chosen, d, has) for d in _directions(scorers.values())}
+    blocks: dict[tuple[str, Direction, Pair], list[tuple[Asked, Ranking]]] = {}
+    for asked in relations(frames, protocol, chosen.query, chosen.database):
+        for direction, wanted in pairs.items():
+            if asked.pair not in wanted:
+                continue
+            part = asked.among(has[direction.query][asked.query_rows], has[direction.database][asked.database_rows])
+            for name, scorer in scorers.items():
+                if direction in scorer.directions:
+                    matrix = scorer.score(direction, part)
+                    ranking = rank_queries(matrix, part.relation, search_depth=protocol.search_depth)
+                    blocks.setdefault((name, direction, asked.pair), []).append((part, ranking))
+    found = {
+        name: [
+            _joined(blocks[name, direction, pair], direction, protocol, by_chance=scorer.by_chance)
+            for direction, wanted in pairs.items()
+            if direction in scorer.directions
+            for pair in wanted
+        ]
+        for name, scorer in scorers.items()
+    }
+    if not all(any(e.recall.n_counted for e in evaluations) for evaluations in found.values()):
+        raise _unanswerable(protocol, chosen)
+    return found
+
+
+def _directions(scorers: Iterable[Scorer]) -> list[Direction]:
+    """Directions that any scorer has, in their usual order."""
+    wanted = {direction for scorer in scorers for direction in scorer.directions}
+    return [direction for direction in Direction if direction in wanted]
+
+
+def _pairs(
+    frames: Frames, protocol: Protocol, chosen: Selected, direction: Direction, has: Mapping[Modality, ndarray]
+) -> list[Pair]:
+    """The pairs of traversals between which there are frames for a direction."""
+    asking = by_traversal(frames, chosen.query[has[direction.query][chosen.query]])
+    searched = by_traversal(frames, chosen.database[has[direction.database][chosen.database]])
+    return ordered_pairs(protocol, list(asking), list(searched))
+
+
+def _joined(
+    blocks: Sequence[tuple[Asked, Ranking]], direction: Direction, protocol: Protocol, *, by_chance: bool
+) -> PairEvaluation:
+    """The blocks of one pair as one evaluation."""
+    rankings = [ranking for _, ranking in blocks]
+    columns = {f.name: np.concatenate([getattr(ranking, f.name) for ranking in rankings]) for f in fields(Ranking)}
+    first, ranking = blocks[0][0], Ranking(**columns)
+    size = len(first.database_rows)
+    return PairEvaluation(
+        direction=direction,
+        pair=first.pair,
+        query_rows=np.concatenate([asked.query_rows for asked, _ in blocks]),
+        database_rows=first.database_rows,
+        ranking=ranking,
+        recall=summarise(ranking, size, protocol, by_chance=by_chance),
+        values=values_of(ranking, size, protocol, by_chance=by_chance),
+    )

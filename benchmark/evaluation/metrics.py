@@ -1,33 +1,44 @@
-"""Recall@N and recall@1%: from ranks to the numbers in the tables."""
+"""Metrics: from ranks to the numbers in the tables. A new metric is one entry of ``METRICS``."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from benchmark.evaluation.intervals import hypergeometric_recall
+from benchmark.evaluation.ranks import Ranking
 from datasets.base import OnePercent, Protocol
 
 DEPTHS = range(1, 26)
 """The N of recall@N that every result holds."""
 
+Depth = Callable[[int, OnePercent], int]
+"""The N of a recall, from the size of the database and the protocol's rule of one percent."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recall:
-    """Recall of one traversal pair, or averaged over several. Values are fractions; nan if no query counted."""
+class Metric:
+    """A number for each query, which is then averaged over the counted queries."""
 
-    n_queries: int
-    n_counted: int
-    """Queries in the denominator: all of them, or only those with a positive, as the protocol says."""
-    n_without_positives: int
-    recall_at: tuple[float, ...]
-    """Recall@1 to recall@25."""
-    recall_at_one_percent: float
-    one_percent_depth: int | None
-    """The N that one percent came to; none where pairs with different N were averaged."""
-    n_pairs: int
-    """Traversal pairs with at least one counted query."""
+    title: str
+    value: Callable[[Ranking, int, OnePercent], ndarray]
+    """Value of each query, from its ranking, the size of the database and the rule of one percent."""
+    by_chance: Callable[[Ranking, int, OnePercent], ndarray] | None = None
+    """Expected value of each query if all orders of its candidates are equally likely."""
+
+
+def _recall(title: str, depth: Depth) -> Metric:
+    """Whether a query has a positive among its nearest ``depth`` candidates."""
+    return Metric(
+        title=title,
+        value=lambda found, size, rule: is_hit(found.first_positive_rank, depth(size, rule)).astype(np.float64),
+        by_chance=lambda found, size, rule: hypergeometric_recall(
+            found.n_positives, found.n_candidates, depth(size, rule)
+        ),
+    )
 
 
 def one_percent_depth(database_size: int, rule: OnePercent) -> int:
@@ -38,6 +49,33 @@ def one_percent_depth(database_size: int, rule: OnePercent) -> int:
     """
     depth = max(round(rule.share * database_size), 1)
     return depth if rule.cap is None else min(depth, rule.cap)
+
+
+METRICS: dict[str, Metric] = {
+    "R@1": _recall("Recall@1, %: the nearest frame of the database shows the place of the query", lambda *_: 1),
+    "R@5": _recall("Recall@5, %: one of the nearest 5 frames shows the place of the query", lambda *_: 5),
+    "R@1%": _recall("Recall@1%, %: one of the nearest 1 % of the frames shows the place", one_percent_depth),
+}
+"""Everything that is recorded of a ranking, averaged, and given an interval, by the name that tables use."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """Recall of one traversal pair, or averaged over several pairs. Values are fractions; none if no query counts."""
+
+    n_queries: int
+    n_counted: int
+    """Queries in the denominator: all of them, or only those with a positive, as the protocol says."""
+    n_without_positives: int
+    n_pairs: int
+    """Traversal pairs with at least one counted query."""
+    recall_at: tuple[float | None, ...]
+    """Recall@1 to recall@25."""
+    recall_at_one_percent: float | None
+    one_percent_depth: int | None
+    """The N that one percent came to; none where pairs with different N were averaged."""
+    values: dict[str, float | None] = field(default_factory=dict)
+    """Value of every metric of ``METRICS``, by name."""
 
 
 def is_hit(first_positive_rank: Int[ndarray, " n"], depth: int | Int[ndarray, " n"]) -> Bool[ndarray, " n"]:
@@ -55,18 +93,42 @@ def recall_at(first_positive_rank: Int[ndarray, " n"], depth: int | Int[ndarray,
     return float(np.mean(is_hit(first_positive_rank, depth))) if len(first_positive_rank) else float("nan")
 
 
-def summarise(first_positive_rank: Int[ndarray, " n"], database_size: int, protocol: Protocol) -> Recall:
-    """Recall of one traversal pair whose database has ``database_size`` places (candidates or not)."""
-    counted = first_positive_rank[is_counted(first_positive_rank, protocol.no_positive)]
+def values_of(
+    found: Ranking, database_size: int, protocol: Protocol, *, by_chance: bool = False
+) -> dict[str, Float[ndarray, " n"]]:
+    """Every metric of each counted query of a pair whose database has ``database_size`` places (candidates or not).
+
+    ``by_chance``, the expectation over all orders of the candidates, where a metric knows it.
+    """
+    counted = is_counted(found.first_positive_rank, protocol.no_positive)
+    values = {}
+    for name, metric in METRICS.items():
+        value = metric.by_chance if by_chance and metric.by_chance else metric.value
+        values[name] = value(found, database_size, protocol.one_percent)[counted]
+    return values
+
+
+def summarise(found: Ranking, database_size: int, protocol: Protocol, *, by_chance: bool = False) -> Recall:
+    """Recall of one traversal pair, see :func:`values_of`."""
+    ranks = found.first_positive_rank
+    counted = is_counted(ranks, protocol.no_positive)
+
+    def mean_at(depth: int) -> float | None:
+        if not by_chance:
+            return _or_none(recall_at(ranks[counted], depth))
+        return _mean(hypergeometric_recall(found.n_positives, found.n_candidates, depth)[counted])
+
     one_percent = one_percent_depth(database_size, protocol.one_percent)
+    values = values_of(found, database_size, protocol, by_chance=by_chance)
     return Recall(
-        n_queries=len(first_positive_rank),
-        n_counted=len(counted),
-        n_without_positives=int((first_positive_rank == 0).sum()),
-        recall_at=tuple(recall_at(counted, depth) for depth in DEPTHS),
-        recall_at_one_percent=recall_at(counted, one_percent),
+        n_queries=len(ranks),
+        n_counted=int(counted.sum()),
+        n_without_positives=int((ranks == 0).sum()),
+        recall_at=tuple(mean_at(depth) for depth in DEPTHS),
+        recall_at_one_percent=mean_at(one_percent),
         one_percent_depth=one_percent,
-        n_pairs=min(len(counted), 1),
+        n_pairs=int(counted.any()),
+        values={name: _mean(value) for name, value in values.items()},
     )
 
 
@@ -83,8 +145,9 @@ def pooled(recalls: Sequence[Recall]) -> Recall:
 def _average(recalls: Sequence[Recall], weights: Sequence[float]) -> Recall:
     used = [(recall, weight) for recall, weight in zip(recalls, weights, strict=True) if weight > 0]
 
-    def average(values: list[float]) -> float:
-        return float(np.average(values, weights=[weight for _, weight in used])) if used else float("nan")
+    def average(values: Sequence[float | None]) -> float | None:
+        known = [float("nan") if value is None else value for value in values]
+        return _or_none(float(np.average(known, weights=[weight for _, weight in used]))) if used else None
 
     depths = {recall.one_percent_depth for recall, _ in used}
     return Recall(
@@ -95,4 +158,13 @@ def _average(recalls: Sequence[Recall], weights: Sequence[float]) -> Recall:
         recall_at_one_percent=average([recall.recall_at_one_percent for recall, _ in used]),
         one_percent_depth=depths.pop() if len(depths) == 1 else None,
         n_pairs=sum(recall.n_pairs for recall in recalls),
+        values={name: average([recall.values.get(name) for recall, _ in used]) for name in METRICS},
     )
+
+
+def _mean(values: Float[ndarray, " n"]) -> float | None:
+    return float(np.mean(values)) if len(values) else None
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -65,16 +65,14 @@ def relate(query: Frames, database: Frames, protocol: Protocol) -> Relation:
     are the candidates that show the same place.
     """
     rows = np.arange(len(query))
-    blocks = [_relate_block(query.take(rows[b]), database, protocol) for b in row_blocks(len(query), len(database))]
+    blocks = [_relation(query.take(rows[b]), database, protocol) for b in row_blocks(len(query), len(database))]
     return Relation(
-        is_candidate=np.concatenate([is_candidate for is_candidate, _ in blocks]),
-        is_positive=np.concatenate([is_positive for _, is_positive in blocks]),
+        is_candidate=np.concatenate([block.is_candidate for block in blocks]),
+        is_positive=np.concatenate([block.is_positive for block in blocks]),
     )
 
 
-def _relate_block(
-    query: Frames, database: Frames, protocol: Protocol
-) -> tuple[Bool[ndarray, "nq nd"], Bool[ndarray, "nq nd"]]:
+def _relation(query: Frames, database: Frames, protocol: Protocol) -> Relation:
     """Candidates and positives of a few queries."""
     is_candidate = np.ones((len(query), len(database)), dtype=bool)
     if protocol.own_frame == "drop":
@@ -87,38 +85,55 @@ def _relate_block(
         if protocol.earlier_only:
             is_candidate &= query_is_later_ns > 0
     same = same_place(query, database, protocol.radius_m, protocol.heading_limit_rad, protocol.distance_axes)
-    return is_candidate, is_candidate & same
+    return Relation(is_candidate=is_candidate, is_positive=is_candidate & same)
 
 
 def row_blocks(n_rows: int, n_columns: int) -> Iterator[slice]:
-    """Rows of a matrix in parts of at most ``BLOCK_ENTRIES``; at least one part, so that nothing yields nothing."""
+    """Rows of a matrix in parts of at most ``BLOCK_ENTRIES`` entries; a matrix without rows is one empty part."""
     step = max(BLOCK_ENTRIES // max(n_columns, 1), 1)
     return (slice(start, start + step) for start in range(0, max(n_rows, 1), step))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One pair of traversals with the frames that ask, those that are searched, and how they relate."""
+    """Some queries of one pair of traversals, the frames that they are asked among, and how both relate."""
 
     pair: Pair
     query_rows: Int[ndarray, " nq"]
-    """Rows of the dataset's frames."""
+    """Rows of the dataset's frames that ask."""
     database_rows: Int[ndarray, " nd"]
+    """Rows of the dataset's frames that are searched."""
     relation: Relation
+
+    def among(self, asks: Bool[ndarray, " nq"], is_searched: Bool[ndarray, " nd"]) -> "Asked":
+        """The same for a part of the queries and of the database."""
+        if asks.all() and is_searched.all():
+            return self
+        inside = np.ix_(asks, is_searched)
+        relation = Relation(
+            is_candidate=self.relation.is_candidate[inside], is_positive=self.relation.is_positive[inside]
+        )
+        rows, others = self.query_rows[asks], self.database_rows[is_searched]
+        return Asked(pair=self.pair, query_rows=rows, database_rows=others, relation=relation)
 
 
 def relations(
     frames: Frames, protocol: Protocol, query_rows: Int[ndarray, " q"], database_rows: Int[ndarray, " d"]
 ) -> Iterator[Asked]:
-    """Every traversal pair of ``protocol`` between the selected rows of ``frames``, one at a time."""
-    by_query, by_database = (_by_traversal(frames, rows) for rows in (query_rows, database_rows))
+    """Every traversal pair of ``protocol`` between the selected rows of ``frames``, a block of queries at a time.
+
+    The blocks of a pair follow each other, so that memory is bounded by a block and not by the size of a pair.
+    """
+    by_query, by_database = (by_traversal(frames, rows) for rows in (query_rows, database_rows))
     for pair in ordered_pairs(protocol, list(by_query), list(by_database)):
         asking, searched = by_query[pair.query_traversal], by_database[pair.database_traversal]
-        relation = relate(frames.take(asking), frames.take(searched), protocol)
-        yield Asked(pair=pair, query_rows=asking, database_rows=searched, relation=relation)
+        database = frames.take(searched)
+        for block in row_blocks(len(asking), len(searched)):
+            relation = _relation(frames.take(asking[block]), database, protocol)
+            yield Asked(pair=pair, query_rows=asking[block], database_rows=searched, relation=relation)
 
 
-def _by_traversal(frames: Frames, rows: Int[ndarray, " n"]) -> dict[str, Int[ndarray, " _"]]:
+def by_traversal(frames: Frames, rows: Int[ndarray, " n"]) -> dict[str, Int[ndarray, " _"]]:
     """``rows`` apart by traversal, in the order of first appearance."""
     names = frames.traversal[rows]
     return {name: rows[names == name] for name in dict.fromkeys(names.tolist())}

@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import json
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -48,11 +49,14 @@ def export(dataset: PreparedDataset, protocol: Protocol, folder: Path) -> dict[s
     write("queries.csv", _list(frames, queries))
     write("database.csv", _list(frames, database))
     counts = {"queries": len(queries), "database": len(database), "pairs": 0, "asked": 0, "with_positive": 0}
-    for asked in relations(frames, protocol, queries, database):
-        searched = frames.frame_id[asked.database_rows]
-        ids = frames.frame_id[asked.query_rows].tolist()
-        right = {q: searched[is_right].tolist() for q, is_right in zip(ids, asked.relation.is_positive, strict=True)}
-        names = (asked.pair.query_traversal, asked.pair.database_traversal)
+    for pair, blocks in groupby(relations(frames, protocol, queries, database), key=lambda asked: asked.pair):
+        right: dict[str, list[str]] = {}
+        for asked in blocks:
+            searched, ids = frames.frame_id[asked.database_rows], frames.frame_id[asked.query_rows].tolist()
+            right |= {
+                q: searched[is_right].tolist() for q, is_right in zip(ids, asked.relation.is_positive, strict=True)
+            }
+        names = (pair.query_traversal, pair.database_traversal)
         write(f"positives/{'--'.join(quote(name, safe='') for name in names)}.json", _lines(right))
         counts["pairs"] += 1
         counts["asked"] += len(right)

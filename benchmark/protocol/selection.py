@@ -1,15 +1,41 @@
 """Which frames of a dataset take part: traversals by name, thinned along the drive, cut out by map regions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from datasets.base import Frames, Region, Selection
+from datasets.base import Frames, Protocol, Region, Selection
 from datasets.errors import CrossplaceError
 from datasets.places import milestones
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """Rows of the frames that take part in a protocol, by what they are for; ascending."""
+
+    query: Int[ndarray, " q"]
+    database: Int[ndarray, " d"]
+    train: Int[ndarray, " t"]
+    validation: Int[ndarray, " v"]
+
+    @property
+    def needed(self) -> Int[ndarray, " n"]:
+        """Rows of frames that ask or are searched."""
+        return np.union1d(self.query, self.database)
+
+
+def selected(frames: Frames, protocol: Protocol) -> Selected:
+    """The frames of each part of ``protocol``."""
+    return Selected(
+        query=select(frames, protocol.query),
+        database=select(frames, protocol.database),
+        train=select(frames, protocol.split.train),
+        validation=select(frames, protocol.split.validation),
+    )
 
 
 def select(frames: Frames, selection: Selection) -> Int[ndarray, " k"]:

@@ -1,28 +1,93 @@
 """Is one result better than another? Answered from their stored ranks, on the queries that they share."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from benchmark.evaluation.intervals import Interval, difference_interval, headline_weights, map_blocks
+from benchmark.evaluation.intervals import (
+    Interval,
+    difference_interval,
+    headline_weights,
+    hypergeometric_recall,
+    map_blocks,
+)
 from benchmark.evaluation.metrics import is_counted, is_hit
+from benchmark.evaluation.rankers import CHANCE
 from benchmark.records.schema import RANKS, Result
 from datasets.errors import CrossplaceError
 
-COLUMNS = (
-    *("directions", "query_direction", "query_pair", "query_frame", "query_first_positive_rank"),
-    *("frame_world", "frame_east_m", "frame_north_m"),
-)
+COLUMNS = [
+    "directions",
+    "query_direction",
+    "query_pair",
+    "query_frame",
+    "query_first_positive_rank",
+    "query_n_positives",
+    "query_n_candidates",
+    "frame_world",
+    "frame_east_m",
+    "frame_north_m",
+]
 """What a comparison needs of ``ranks.npz``."""
 
 
-def recall_difference(
-    runs: Sequence[Path], others: Sequence[Path], direction: str, depth: int = 1
-) -> tuple[float, Interval]:
-    """Recall@``depth`` of the results in ``runs`` minus that in ``others`` (seeds: their means), with a 95 % interval.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Recall of some runs minus that of others, a fraction, with its paired 95 % interval."""
+
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """A result and the stored ranks of its queries."""
+
+    folder: Path
+    result: Result
+    ranks: dict[str, ndarray]
+
+    @classmethod
+    def read(cls, folder: Path) -> "StoredRun":
+        """Read both files of a result."""
+        result = Result.read(folder)
+        if not (folder / RANKS).is_file():
+            raise CrossplaceError(f"{folder}: no {RANKS}; a comparison needs the ranks of every query")
+        try:
+            with (folder / RANKS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                ranks = {name: stored[name] for name in COLUMNS}
+        except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
+            raise CrossplaceError(
+                f"{folder / RANKS}: not readable ranks ({error}); delete {folder} and run bench again"
+            ) from error
+        return cls(folder=folder, result=result, ranks=ranks)
+
+    def counted(self, direction: str) -> ndarray:
+        """Which rows of the query columns are counted queries of ``direction``."""
+        names = self.ranks["directions"].tolist()
+        if direction not in names:
+            raise CrossplaceError(f"{self.folder}: no direction {direction!r}; found {', '.join(names)}")
+        ranks = self.ranks["query_first_positive_rank"]
+        is_direction = self.ranks["query_direction"] == names.index(direction)
+        return is_direction & is_counted(ranks, self.result.protocol["no_positive"])
+
+    def hits(self, direction: str, depth: int) -> Float[ndarray, " n"]:
+        """Success of each counted query at ``depth``; of the ranker that draws, the expected success."""
+        chosen, method = self.counted(direction), self.result.method
+        if method.origin == "ranker" and method.name == CHANCE:
+            n_positives, n_candidates = (
+                self.ranks[name][chosen].astype(np.int64) for name in ("query_n_positives", "query_n_candidates")
+            )
+            return hypergeometric_recall(n_positives, n_candidates, depth)
+        return is_hit(self.ranks["query_first_positive_rank"][chosen].astype(np.int64), depth).astype(np.float64)
+
+
+def differences(runs: Sequence[Path], others: Sequence[Path], depth: int = 1) -> dict[str, Difference]:
+    """Recall@``depth`` of the results in ``runs`` minus that in ``others`` (seeds: their means), by direction.
 
     All must be of the same dataset and protocol, so that they asked the same queries. Weighted like the headline
     number, over the queries that it counts. The interval is paired: the same map blocks are drawn for all.
@@ -30,45 +95,42 @@ def recall_difference(
     Raises:
         CrossplaceError: results that cannot be compared, or without ``ranks.npz`` (published results of real data).
     """
-    reference = Result.read(others[0])
-    _, ranks = _hits(others[0], reference, direction, depth)
-    hits, other_hits = (_mean_hits(folders, reference, others[0], direction, depth) for folders in (runs, others))
-    frame, pair = ranks["query_frame"], ranks["query_pair"]
+    stored, reference = [StoredRun.read(run) for run in runs], [StoredRun.read(run) for run in others]
+    for group in (reference, stored):
+        _check_seeds(group)
+    for run in (*reference[1:], *stored):
+        _check_comparable(run, reference[0])
+    everything = [run.result for run in (*reference, *stored)]
+    shared = [d for d in everything[0].directions if all(d in result.directions for result in everything)]
+    if not shared:
+        raise CrossplaceError(f"{others[0]} and the runs to compare with it have no direction in common")
+    return {direction: _difference(stored, reference, direction, depth) for direction in shared}
+
+
+def _difference(stored: Sequence[StoredRun], reference: Sequence[StoredRun], direction: str, depth: int) -> Difference:
+    first = reference[0]
+    chosen, ranks = first.counted(direction), first.ranks
+    frame, pair = ranks["query_frame"][chosen], ranks["query_pair"][chosen]
+    hits, other_hits = (np.mean([run.hits(direction, depth) for run in group], axis=0) for group in (stored, reference))
     position = np.stack([ranks["frame_east_m"][frame], ranks["frame_north_m"][frame]], axis=1)
     block = map_blocks(ranks["frame_world"][frame], position)
-    weights = headline_weights(pair, reference.protocol["averaging"])
-    difference = float(np.average(hits - other_hits, weights=weights))
-    return difference, difference_interval(hits, other_hits, block, weights)
+    weights = headline_weights(pair, first.result.protocol["averaging"])
+    value = float(np.average(hits - other_hits, weights=weights))
+    return Difference(value=value, interval=difference_interval(hits, other_hits, block, weights))
 
 
-def _mean_hits(
-    folders: Sequence[Path], reference: Result, named: Path, direction: str, depth: int
-) -> Float[ndarray, " n"]:
-    """Hits of each counted query as a mean over ``folders``, which must be comparable with ``reference``."""
-    hits, results = [], [Result.read(folder) for folder in folders]
-    if len({(r.perturbation.name, r.perturbation.severity) if r.perturbation else None for r in results}) > 1:
-        raise CrossplaceError(f"{folders[0]} and the runs beside it are perturbed differently; only seeds go together")
-    for folder, result in zip(folders, results, strict=True):
-        if result.dataset.fingerprint != reference.dataset.fingerprint or result.protocol != reference.protocol:
-            raise CrossplaceError(f"{folder} and {named} differ in dataset or protocol; compare like with like")
-        hits.append(_hits(folder, result, direction, depth)[0])
-    return np.mean(hits, axis=0)
-
-
-def _hits(folder: Path, result: Result, direction: str, depth: int) -> tuple[ndarray, dict[str, ndarray]]:
-    """Hits of the counted queries of one direction, and their columns beside all frame columns."""
-    if not (folder / RANKS).is_file():
-        raise CrossplaceError(f"{folder}: no {RANKS}; a comparison needs the ranks of every query")
-    try:
-        with (folder / RANKS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            ranks = {name: stored[name] for name in COLUMNS}
-    except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
+def _check_seeds(group: Sequence[StoredRun]) -> None:
+    """Refuse runs that are averaged though they were perturbed differently."""
+    perturbed = {(p.name, p.severity) if (p := run.result.perturbation) else None for run in group}
+    if len(perturbed) > 1:
         raise CrossplaceError(
-            f"{folder / RANKS}: not readable ranks ({error}); delete {folder} and run bench again"
-        ) from error
-    if direction not in ranks["directions"]:
-        raise CrossplaceError(f"{folder}: no direction {direction!r}; found {', '.join(ranks['directions'])}")
-    is_direction = ranks["query_direction"] == ranks["directions"].tolist().index(direction)
-    chosen = is_direction & is_counted(ranks["query_first_positive_rank"], result.protocol["no_positive"])
-    columns = {name: column[chosen] if name.startswith("query_") else column for name, column in ranks.items()}
-    return is_hit(columns["query_first_positive_rank"], depth), columns
+            f"{group[0].folder} and the runs beside it are perturbed differently; only seeds go together"
+        )
+
+
+def _check_comparable(run: StoredRun, reference: StoredRun) -> None:
+    a, b = run.result, reference.result
+    if a.dataset.fingerprint != b.dataset.fingerprint or a.protocol != b.protocol:
+        raise CrossplaceError(
+            f"{run.folder} and {reference.folder} differ in dataset or protocol; compare like with like"
+        )

@@ -1,11 +1,24 @@
-"""Copying results and studies into the committed results."""
+"""Copying results and studies into the committed results, with what tables, maps and galleries need of the ranks."""
 
+import io
+import zipfile
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 from benchmark.records.schema import RANKS, RESULT, Result
 from benchmark.records.study import STUDY, StudyRecord
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
+
+N_NEAREST = 5
+"""Nearest frames that published ranks keep of each query."""
+KEPT_BITS = 5
+"""Bits behind the first of a published distance: what is cut is below two percent of the distance."""
+DRAWN = ("query_top_frame", "query_top_distance", "query_best_positive_distance", "query_best_negative_distance")
+"""Columns that say nothing for a ranker without descriptors."""
 
 
 def publish(run: Path, results_folder: Path) -> Path:
@@ -17,15 +30,71 @@ def publish(run: Path, results_folder: Path) -> Path:
     if (run / STUDY).is_file():
         StudyRecord.read(run / STUDY)
         target = results_folder / "studies" / run.name
-        names: tuple[str, ...] = (STUDY,)
-    else:
-        result = Result.read(run)
-        target = results_folder / result.dataset.name / result.run_id
-        names = (RESULT,) if result.dataset.is_real else (RANKS, RESULT)
-    for name in names:
-        try:
-            content = (run / name).read_bytes()
-        except OSError as error:
-            raise CrossplaceError(f"{run / name}: not readable ({error}); run bench again") from error
-        write_atomically(target / name, content)
+        write_atomically(target / STUDY, _content(run / STUDY))
+        return target
+    result = Result.read(run)
+    target = results_folder / result.dataset.name / result.run_id
+    if not result.dataset.is_real:
+        with np.load(io.BytesIO(_content(run / RANKS)), allow_pickle=False) as stored:
+            ranks = compact({name: stored[name] for name in stored.files}, is_ranker=result.method.origin == "ranker")
+        write_atomically(target / RANKS, zipped(ranks))
+    write_atomically(target / RESULT, _content(run / RESULT))
     return target
+
+
+def compact(ranks: dict[str, ndarray], *, is_ranker: bool = False) -> dict[str, ndarray]:
+    """The same ranks in less room: five nearest frames, coarse distances, the smallest integers, poses as float32.
+
+    Every rank, count and pose that a number is computed from stays; distances keep two significant digits.
+    """
+    found = {}
+    for name, column in ranks.items():
+        if name == "query_retrieved_m" or (is_ranker and name in DRAWN):  # the first follows from poses and top frame
+            continue
+        if name.startswith("query_top_"):
+            column = column[:, :N_NEAREST]
+        if name.endswith("_distance"):
+            column = coarse(column)
+        elif column.dtype.kind in "iu":
+            column = _smallest(column)
+        elif column.dtype.kind == "f":
+            column = column.astype(np.float32)
+        found[name] = column
+    return found
+
+
+def coarse(distance: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
+    """Distances in half precision, rounded to ``KEPT_BITS`` bits behind the first."""
+    mantissa, exponent = np.frexp(distance.astype(np.float64))
+    steps = 2.0 ** (KEPT_BITS + 1)
+    return np.ldexp(np.round(mantissa * steps) / steps, exponent).astype(np.float16)
+
+
+def _smallest(column: ndarray) -> ndarray:
+    """Integers in the smallest type that holds them."""
+    if not column.size:
+        return column
+    low, high = int(column.min()), int(column.max())
+    kinds = ("u1", "u2", "u4") if low >= 0 else ("i1", "i2", "i4")
+    return column.astype(next((k for k in kinds if np.iinfo(k).min <= low and high <= np.iinfo(k).max), column.dtype))
+
+
+def zipped(arrays: dict[str, ndarray]) -> bytes:
+    """Arrays as ``numpy.load`` reads them, packed more tightly than by ``numpy.savez_compressed``; equal bytes always.
+
+    Columns of several values a row are stored column by column, in which they repeat themselves more.
+    """
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.lib.format.write_array(content, np.asfortranarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue(), zipfile.ZIP_LZMA)
+    return buffer.getvalue()
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CrossplaceError(f"{path}: not readable ({error}); run bench again") from error

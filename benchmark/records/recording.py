@@ -1,6 +1,7 @@
 """From evaluations to records: aggregates, intervals, and the arrays of every query."""
 
 import math
+from dataclasses import fields
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -8,9 +9,8 @@ from numpy import ndarray
 
 from benchmark.evaluation.evaluate import PairEvaluation
 from benchmark.evaluation.intervals import Interval, headline_weights, map_blocks, mean_interval
-from benchmark.evaluation.metrics import is_counted, is_hit, mean_over_pairs, one_percent_depth, pooled
-from benchmark.protocol.ground_truth import Pair
-from benchmark.records.schema import INTERVAL_DEPTHS, DirectionRecord, PairRecord, RecallRecord
+from benchmark.evaluation.metrics import METRICS, is_counted, mean_over_pairs, pooled
+from benchmark.records.schema import DirectionRecord, PairRecall
 from datasets.base import Frames, Protocol
 from datasets.prepared import PreparedDataset
 
@@ -22,24 +22,33 @@ def direction_records(
     grouped: dict[str, list[PairEvaluation]] = {}
     for evaluation in evaluations:
         grouped.setdefault(evaluation.direction.label, []).append(evaluation)
-    return {
-        label: DirectionRecord(
-            mean=RecallRecord.of(mean_over_pairs([e.recall for e in group])),
-            pooled=RecallRecord.of(pooled([e.recall for e in group])),
-            pairs=[_pair_record(e) for e in group],
-            intervals={
-                name: _ends(_interval(group, dataset, protocol, depth)) for name, depth in INTERVAL_DEPTHS.items()
-            },
-        )
-        for label, group in grouped.items()
-    }
+    return {label: _direction_record(group, dataset, protocol) for label, group in grouped.items()}
+
+
+def _direction_record(group: list[PairEvaluation], dataset: PreparedDataset, protocol: Protocol) -> DirectionRecord:
+    queries = dataset.frames.take(
+        np.concatenate([e.query_rows[is_counted(e.ranking.first_positive_rank, protocol.no_positive)] for e in group])
+    )
+    blocks = map_blocks(queries.world, queries.position_m)
+    pairs = np.concatenate([np.full(e.recall.n_counted, number) for number, e in enumerate(group)])
+    weights = headline_weights(pairs, protocol.averaging)
+    intervals = {}
+    for name in METRICS:
+        values = np.concatenate([e.values[name] for e in group])
+        intervals[name] = _ends(mean_interval(values, blocks, weights)) if len(values) else None
+    return DirectionRecord(
+        mean=mean_over_pairs([e.recall for e in group]),
+        pooled=pooled([e.recall for e in group]),
+        pairs=[_pair_recall(e) for e in group],
+        intervals=intervals,
+    )
 
 
 def rank_arrays(evaluations: list[PairEvaluation], dataset: PreparedDataset) -> dict[str, ndarray]:
     """The per-query arrays of ``ranks.npz`` and the poses of every frame they mention."""
     frames = dataset.frames
     rows = np.unique(np.concatenate([np.concatenate([e.query_rows, e.database_rows]) for e in evaluations]))
-    local = np.full(len(frames) + 1, -1)
+    local = np.full(len(frames), -1)
     local[rows] = np.arange(len(rows))
     directions = list(dict.fromkeys(e.direction.label for e in evaluations))
     pairs = list(dict.fromkeys(e.pair for e in evaluations))
@@ -55,7 +64,7 @@ def rank_arrays(evaluations: list[PairEvaluation], dataset: PreparedDataset) -> 
             "n_candidates": found.n_candidates.astype(np.int32),
             "first_positive_rank": found.first_positive_rank.astype(np.int32),
             "retrieved_m": _metres(frames, e.query_rows, top[:, 0]).astype(np.float32),
-            "top_frame": local[top].astype(np.int32),
+            "top_frame": np.where(top < 0, -1, local[top]).astype(np.int32),
             "top_distance": found.top_distance.astype(np.float32),
             "best_positive_distance": found.best_positive_distance.astype(np.float32),
             "best_negative_distance": found.best_negative_distance.astype(np.float32),
@@ -77,31 +86,14 @@ def rank_arrays(evaluations: list[PairEvaluation], dataset: PreparedDataset) -> 
     }
 
 
-def _pair_record(evaluation: PairEvaluation) -> PairRecord:
-    pair: Pair = evaluation.pair
-    return PairRecord(
-        **RecallRecord.of(evaluation.recall).model_dump(),
+def _pair_recall(evaluation: PairEvaluation) -> PairRecall:
+    recall, pair = evaluation.recall, evaluation.pair
+    return PairRecall(
+        **{f.name: getattr(recall, f.name) for f in fields(recall)},
         query=pair.query_traversal,
         database=pair.database_traversal,
         n_database=len(evaluation.database_rows),
     )
-
-
-def _interval(group: list[PairEvaluation], dataset: PreparedDataset, protocol: Protocol, depth: int | None) -> Interval:
-    """Interval of the headline recall at ``depth`` over all counted queries of a direction."""
-    hits, rows, pairs = [], [], []
-    for number, e in enumerate(group):
-        ranks = e.ranking.first_positive_rank
-        counted = is_counted(ranks, protocol.no_positive)
-        limit = one_percent_depth(len(e.database_rows), protocol.one_percent) if depth is None else depth
-        hits.append(is_hit(ranks[counted], limit))
-        rows.append(e.query_rows[counted])
-        pairs.append(np.full(int(counted.sum()), number))
-    queries = dataset.frames.take(np.concatenate(rows))
-    if not len(queries):
-        return Interval(low=math.nan, high=math.nan)
-    weights = headline_weights(np.concatenate(pairs), protocol.averaging)
-    return mean_interval(np.concatenate(hits), map_blocks(queries.world, queries.position_m), weights)
 
 
 def _frames_at(database_rows: Int[ndarray, " nd"], index: Int[ndarray, "nq k"]) -> Int[ndarray, "nq k"]:

@@ -6,57 +6,31 @@
 
 import io
 import json
-import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy import ndarray
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator, model_validator
 
 from benchmark.evaluation.metrics import Recall
 from datasets.base import Modality, Protocol
-from datasets.errors import CrossplaceError
-from datasets.files import read_json, sealed, unsealed, write_atomically
+from datasets.files import read_as, sealed, write_atomically
 
-SCHEMA = "1.1"
+SCHEMA = "1.2"
 RESULT, RANKS = "result.json", "ranks.npz"
 _PROTOCOL = TypeAdapter(Protocol)
-INTERVAL_DEPTHS = {"1": 1, "5": 5, "1%": None}
-"""Recalls that carry an interval; none stands for each pair's own one-percent depth."""
+OLD_NAMES = {"1": "R@1", "5": "R@5", "1%": "R@1%"}
+"""Names of metrics in results before schema 1.2, and the names in ``METRICS``."""
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
 
-class RecallRecord(_Model):
-    """Recall of one pair, or averaged. Fractions; none where no query counts."""
-
-    n_queries: int
-    n_counted: int
-    n_without_positives: int
-    n_pairs: int
-    recall_at: list[float | None]
-    """Recall@1 to recall@25."""
-    recall_at_one_percent: float | None
-    one_percent_depth: int | None
-
-    @classmethod
-    def of(cls, recall: Recall) -> "RecallRecord":
-        """From the evaluator's numbers."""
-        return cls(
-            n_queries=recall.n_queries,
-            n_counted=recall.n_counted,
-            n_without_positives=recall.n_without_positives,
-            n_pairs=recall.n_pairs,
-            recall_at=[_number(r) for r in recall.recall_at],
-            recall_at_one_percent=_number(recall.recall_at_one_percent),
-            one_percent_depth=recall.one_percent_depth,
-        )
-
-
-class PairRecord(RecallRecord):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairRecall(Recall):
     """Recall between two traversals."""
 
     query: str
@@ -65,12 +39,39 @@ class PairRecord(RecallRecord):
 
 
 class DirectionRecord(_Model):
-    """One direction: the headline average, the other one, every pair, and 95 % intervals of the headline."""
+    """One direction: both averages, every pair, and 95 % intervals of the headline by metric."""
 
-    mean: RecallRecord
-    pooled: RecallRecord
-    pairs: list[PairRecord]
+    mean: Recall
+    """Unweighted mean over traversal pairs."""
+    pooled: Recall
+    """All queries of all pairs together."""
+    pairs: list[PairRecall]
     intervals: dict[str, tuple[float, float] | None]
+    """Ends of the interval of the headline value, by metric; none where no interval can be given."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, raw: Any) -> Any:
+        """Records before schema 1.2 with the names of today, and with the values of the metrics of that time."""
+        if not isinstance(raw, dict) or not isinstance(raw.get("intervals"), dict):
+            return raw
+        intervals = {OLD_NAMES.get(name, name): ends for name, ends in raw["intervals"].items()}
+        pairs = raw.get("pairs")
+        return {
+            **raw,
+            "mean": _with_values(raw.get("mean")),
+            "pooled": _with_values(raw.get("pooled")),
+            "pairs": [*map(_with_values, pairs)] if isinstance(pairs, list) else pairs,
+            "intervals": intervals,
+        }
+
+
+def _with_values(raw: Any) -> Any:
+    """A stored recall with its values by metric, which were not stored apart before schema 1.2."""
+    if not isinstance(raw, dict) or raw.get("values") or not isinstance(raw.get("recall_at"), list):
+        return raw
+    curve = [*raw["recall_at"], *[None] * 5]
+    return {**raw, "values": {"R@1": curve[0], "R@5": curve[4], "R@1%": raw.get("recall_at_one_percent")}}
 
 
 class TimingRecord(_Model):
@@ -110,8 +111,8 @@ class CostRecord(_Model):
     def _named(self) -> "CostRecord":
         if not self.numbers:
             found = {
-                "image": (self.image and self.image.total_ms, "ms"),
-                "cloud": (self.cloud and self.cloud.total_ms, "ms"),
+                "image": (self.image.total_ms if self.image else None, "ms"),
+                "cloud": (self.cloud.total_ms if self.cloud else None, "ms"),
                 "peak": (self.peak_mib, "MiB"),
                 "place": (self.descriptor_bytes / 1024, "KiB"),
             }
@@ -140,6 +141,22 @@ class MethodRecord(_Model):
     """Pretrained weights that training began with: ``none`` is from scratch, ``timm`` a download, else a file name."""
     share_of_schedule: float | None
     training: dict[str, Any]
+
+    @classmethod
+    def unregistered(cls, name: str, origin: Origin) -> "MethodRecord":
+        """The method part of a result that no registered method made."""
+        return cls(
+            name=name,
+            preset="",
+            config={},
+            config_key="",
+            origin=origin,
+            weights="",
+            weights_sha256="",
+            backbone_weights="",
+            share_of_schedule=None,
+            training={},
+        )
 
 
 class DatasetRecord(_Model):
@@ -193,29 +210,21 @@ class Result(_Model):
         """With fields that protocols got after it was written at their defaults, so that equal protocols are equal."""
         return protocol | _PROTOCOL.dump_python(_PROTOCOL.validate_python(protocol), mode="json")
 
+    def headline(self, direction: str) -> Recall:
+        """The average of a direction that the protocol names as its headline."""
+        record = self.directions[direction]
+        return record.mean if self.protocol["averaging"] == "pairs" else record.pooled
+
+    @classmethod
+    def found(cls, folder: Path, key: str) -> "Result | None":
+        """The result in ``folder`` if it is there and has this key."""
+        result = cls.read(folder) if (folder / RESULT).is_file() else None
+        return result if result and result.key == key else None
+
     @classmethod
     def read(cls, folder: Path) -> "Result":
         """Read ``folder/result.json``; a newer major schema is refused, minor additions are ignored."""
-        path = folder / RESULT
-        again = f"take {folder} away and run bench again"
-        try:
-            raw = read_json(path)
-        except CrossplaceError as error:
-            raise CrossplaceError(f"{error}; {again}") from error
-        if not isinstance(raw, dict) or "schema_version" not in raw:
-            raise CrossplaceError(f"{path}: no result: expected an object with schema_version; {again}")
-        found = str(raw["schema_version"])
-        if found.split(".")[0] != SCHEMA.split(".")[0]:
-            raise CrossplaceError(
-                f"{path}: result schema {found}, but this version reads {SCHEMA}; update crossplace or run bench again"
-            )
-        try:
-            return cls.model_validate(unsealed(raw, path))
-        except CrossplaceError as error:
-            raise CrossplaceError(f"{error}; {again}") from error
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise CrossplaceError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}; {again}") from error
+        return read_as(folder / RESULT, cls, f"take {folder} away and run bench again", _newer_schema)
 
     def write(self, folder: Path, ranks: dict[str, ndarray]) -> None:
         """Write both files; ``result.json`` last, so that a folder with it is complete."""
@@ -227,5 +236,11 @@ class Result(_Model):
         write_atomically(folder / RESULT, (content + "\n").encode())
 
 
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def _newer_schema(raw: Any) -> str:
+    """What keeps content from being a result that this version reads; empty if nothing does."""
+    if not isinstance(raw, dict) or "schema_version" not in raw:
+        return "no result: expected an object with schema_version"
+    found = str(raw["schema_version"])
+    if found.split(".")[0] == SCHEMA.split(".")[0]:
+        return ""
+    return f"result schema {found}, but this version reads {SCHEMA}; update crossplace"

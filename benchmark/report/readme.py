@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmark.catalogue import CATALOGUE, write_catalogue
 from benchmark.records.environment import REPOSITORY
 from benchmark.records.leaderboard import LEADERBOARD, write_leaderboard
 from benchmark.records.schema import Result
@@ -18,13 +19,15 @@ SHOWN = (DEFAULT_DATASET, "image->cloud")
 
 
 def update_repository(results_folder: Path, groups: Sequence[Sequence[Result]]) -> list[Path]:
-    """Write leaderboard and README of this repository, if ``results_folder`` is its own; returns what was written."""
+    """Write leaderboard, catalogue and README of this repository, if ``results_folder`` is its own; returns what was written."""
     if results_folder.resolve() != REPOSITORY / "results":
         return []
-    leaderboard, readme = REPOSITORY / "benchmark" / "records" / LEADERBOARD, REPOSITORY / "README.md"
+    leaderboard, catalogue = REPOSITORY / "benchmark" / "records" / LEADERBOARD, REPOSITORY / "benchmark" / CATALOGUE
+    readme = REPOSITORY / "README.md"
     write_leaderboard(groups, leaderboard)
+    write_catalogue(catalogue)
     write_atomically(readme, with_leaderboard(readme.read_text(), groups).encode())
-    return [leaderboard, readme]
+    return [leaderboard, catalogue, readme]
 
 
 def with_leaderboard(document: str, groups: Sequence[Sequence[Result]]) -> str:

@@ -9,7 +9,7 @@ from benchmark.records.comparison import Difference
 from benchmark.records.leaderboard import Board, Entry, merged, published
 from benchmark.records.schema import RESULT, Result
 from benchmark.report.formats import markdown, paragraphs, screen
-from benchmark.report.table import Cell, Column, Table, number, text
+from benchmark.report.table import Cell, Column, Table, number, parts, text
 from datasets.files import write_atomically
 
 FIRST = "R@1"
@@ -91,15 +91,18 @@ def recall_table(comparison: Comparison, metric: str) -> Table:
 
 
 def further_table(comparison: Comparison) -> Table:
-    """All further metrics, a column each, direction by direction."""
+    """All further metrics: a row a method, a column a direction, the values in one cell."""
     names = [name for name in METRICS if name != FIRST]
-    columns = [Column(name="method")]
-    columns += [Column(name=f"{_arrow(d)} {name}") for d in comparison.directions for name in names]
-    rows = [
-        [text(e.method), *(recall_cell(e, d, name, ends=False) for d in comparison.directions for name in names)]
-        for e in comparison.entries
-    ]
-    return Table(title="Further metrics, %", columns=columns, rows=rows)
+    columns = [Column(name="method"), *(Column(name=_arrow(d)) for d in comparison.directions)]
+    rows = []
+    for entry in comparison.entries:
+        values = [[_one(entry, d, name) for name in names] for d in comparison.directions]
+        rows.append([text(entry.method), *(text(" / ".join(cell)) for cell in values)])
+    return Table(title=f"{' / '.join(names)}, %", columns=columns, rows=rows)
+
+
+def _one(entry: Entry, direction: str, metric: str) -> str:
+    return parts(recall_cell(entry, direction, metric, ends=False), Column(name=metric))[0]
 
 
 def cost_table(comparison: Comparison) -> Table | None:

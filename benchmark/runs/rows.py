@@ -56,15 +56,15 @@ class Arena:
 
     def results(self, rows: Sequence[Row]) -> list[Result]:
         """The result of every row: found, or evaluated together with all others that are missing, and written."""
-        found = {row.key: Result.found(row.folder, row.key) for row in rows}
-        missing = {row.key: row for row in rows if found[row.key] is None}
+        found = {row.key: result for row in rows if (result := Result.found(row.folder, row.key))}
+        missing = {row.key: row for row in rows if row.key not in found}
         if missing:
             scorers = {key: row.scorer for key, row in missing.items()}
             for key, evaluations in evaluate(self.dataset.frames, self.protocol, scorers).items():
                 result = self._result(missing[key], direction_records(evaluations, self.dataset, self.protocol))
                 result.write(missing[key].folder, rank_arrays(evaluations, self.dataset))
                 found[key] = result
-        return [result for row in rows if (result := found[row.key]) is not None]
+        return [found[row.key] for row in rows]
 
     def bounds(self, seed: int) -> list[Row]:
         """The rankers that bound every table from below and above."""

@@ -44,8 +44,13 @@ FIGURES = {
 """Every figure by its name on the command line."""
 
 
-def draw_figure(name: str, dataset: "PreparedDataset", path: Path) -> None:
-    """Draw the figure ``name`` of ``dataset`` to ``path``; a name that does not exist is refused with near names."""
+def check_figure(name: str) -> None:
+    """Refuse a name that does not exist, with near names."""
     if name not in FIGURES:
         raise CrossplaceError(unknown("figure", name, list(FIGURES)))
+
+
+def draw_figure(name: str, dataset: "PreparedDataset", path: Path) -> None:
+    """Draw the figure ``name`` of ``dataset`` to ``path``; a name that does not exist is refused with near names."""
+    check_figure(name)
     FIGURES[name].load()(dataset, path)
