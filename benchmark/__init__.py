@@ -1,3 +1,3 @@
 """The harness: training loop, descriptors, evaluation, cost and results for any method and dataset."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
