@@ -22,8 +22,8 @@ def update_repository(results_folder: Path, groups: Sequence[Sequence[Result]]) 
     """Write leaderboard, catalogue and README of this repository, if ``results_folder`` is its own; returns what was written."""
     if results_folder.resolve() != REPOSITORY / "results":
         return []
-    leaderboard, catalogue = REPOSITORY / "benchmark" / "records" / LEADERBOARD, REPOSITORY / "benchmark" / CATALOGUE
-    readme = REPOSITORY / "README.md"
+    package, readme = REPOSITORY / "benchmark", REPOSITORY / "README.md"
+    leaderboard, catalogue = package / "records" / LEADERBOARD, package / CATALOGUE
     write_leaderboard(groups, leaderboard)
     write_catalogue(catalogue)
     write_atomically(readme, with_leaderboard(readme.read_text(), groups).encode())

@@ -197,9 +197,15 @@ class Plan:
     @cached_property
     def result_key(self) -> str:
         """Identifies the result, costs on this machine included."""
-        measured_on = (machine.identity(self.device), self.request.machine.sparse_backend, self.measured)
+        measured_on = (machine.identity(self.device), self._sparse_backend, self.measured)
         perturbation = [self.perturber.identity] if self.perturber else []
         return key_of(self.encodings[0].key, self.protocol, *measured_on, *perturbation)
+
+    @property
+    def _sparse_backend(self) -> str:
+        """What is asked to compute sparse convolutions; the run may still fall back to torch and records what it took."""
+        choice = self.request.machine.sparse_backend
+        return ("spconv" if self.device.startswith("cuda") else "torch") if choice == "auto" else choice
 
     @property
     def result_folder(self) -> Path:

@@ -43,6 +43,8 @@ class Row:
     environment: dict[str, Any] = field(default_factory=lambda: environment("cpu"))
     cost: CostRecord | None = None
     perturbation: PerturbationRecord | None = None
+    is_new: bool = False
+    """Whether to evaluate although a result with this key may lie there, which other weights have made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,8 @@ class Arena:
 
     def results(self, rows: Sequence[Row]) -> list[Result]:
         """The result of every row: found, or evaluated together with all others that are missing, and written."""
-        found = {row.key: result for row in rows if (result := Result.found(row.folder, row.key))}
+        kept = [row for row in rows if not row.is_new]
+        found = {row.key: result for row in kept if (result := Result.found(row.folder, row.key))}
         missing = {row.key: row for row in rows if row.key not in found}
         if missing:
             scorers = {key: row.scorer for key, row in missing.items()}

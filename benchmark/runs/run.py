@@ -112,6 +112,7 @@ def _row(plan: Plan, device: torch.device) -> Row:
         ),
         cost=measure(method, plan.dataset, plan.rows) if plan.measured else None,
         perturbation=_perturbation(plan),
+        is_new=True,
     )
 
 

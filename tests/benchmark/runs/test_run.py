@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmark.runs.bench import Bench, Step
+from jobs import WORK, Job, forbid, jobs_on, with_protocol
 from safetensors.torch import load_file
 
 import benchmark
+from benchmark import machine
 from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.intervals import hypergeometric_recall
 from benchmark.frames.perturbations import PERTURBATIONS
@@ -21,8 +22,8 @@ from benchmark.frames.preparing import locate, prepare
 from benchmark.keys import plain
 from benchmark.records.schema import RANKS, Result
 from benchmark.registry import METHODS
-from benchmark.request import Request
-from benchmark.runs import bench
+from benchmark.runs import plan as planning
+from benchmark.runs.plan import Step
 from benchmark.training.checkpoint import save_weights
 from benchmark.training.report import TrainingReport
 from datasets.base import Protocol, Selection
@@ -38,15 +39,10 @@ from methods.recipe import Recipe
 @pytest.fixture
 def job(
     toy: Any, small_world: PreparedDataset, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Bench]:
+) -> Callable[..., Job]:
     """A row of the toy on the small world."""
-    monkeypatch.setattr(bench, "find_protocol", lambda name, dataset: (protocol, ["a warning"]))
-
-    def job(**changes: Any) -> Bench:
-        request = Request(method="toy", dataset=str(small_world.folder), device="cpu", runs=tmp_path / "runs")
-        return Bench(replace(request, **changes))
-
-    return job
+    with_protocol(monkeypatch, protocol, "a warning")
+    return jobs_on(small_world, tmp_path / "runs")
 
 
 @pytest.fixture
@@ -57,22 +53,16 @@ def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 def files_below(folder: Path) -> dict[str, int]:
-    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-def forbid(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    def never(*_: Any, **__: Any) -> None:
-        raise AssertionError("this was done before")
-
-    for name in names:
-        monkeypatch.setattr(bench, name, never)
+    """Times of all files but what plans remember of methods."""
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.parent.name != "declared"]
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in files}
 
 
 # --- one row -------------------------------------------------------------------------------------
 
 
 def test_a_row_is_the_method_and_three_rankers_in_four_directions(
-    job: Callable[..., Bench], small_world: PreparedDataset
+    job: Callable[..., Job], small_world: PreparedDataset
 ) -> None:
     results = job(seed=2).run()
     assert [result.method.name for result in results] == ["toy", "constant", "random", "oracle"]
@@ -86,7 +76,7 @@ def test_a_row_is_the_method_and_three_rankers_in_four_directions(
     assert all(d.mean.recall_at[0] == 1.0 for d in rankers[2].directions.values())
 
 
-def test_the_record_of_the_method_says_how_it_came_about(job: Callable[..., Bench], toy: Any) -> None:
+def test_the_record_of_the_method_says_how_it_came_about(job: Callable[..., Job], toy: Any) -> None:
     row = job()
     record = row.run()[0].method
     report = TrainingReport.read(row.training_folder)
@@ -97,7 +87,7 @@ def test_the_record_of_the_method_says_how_it_came_about(job: Callable[..., Benc
     assert record.training["stages"]["teach"]["epochs_done"] == 3
 
 
-def test_the_descriptors_are_those_of_the_trained_weights(job: Callable[..., Bench], toy: Any) -> None:
+def test_the_descriptors_are_those_of_the_trained_weights(job: Callable[..., Job], toy: Any) -> None:
     row = job()
     row.run()
     method = toy.Toy()
@@ -113,22 +103,22 @@ def test_the_descriptors_are_those_of_the_trained_weights(job: Callable[..., Ben
 
 
 def test_a_second_run_does_nothing_and_says_so(
-    job: Callable[..., Bench], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+    job: Callable[..., Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
 ) -> None:
     first = job().run()
     before = files_below(tmp_path)
     assert "nothing to do" not in said.text
-    forbid(monkeypatch, "train", "encode", "measure", "write_result", "Descriptors")
+    forbid(monkeypatch, "train", "encode", "measure", "evaluate", "read")
     assert job().run() == first
     assert f"nothing to do: {job().result_folder} is up to date" in said.text
     assert files_below(tmp_path) == before
 
 
-def done(row: Bench) -> dict[str, bool]:
+def done(row: Job) -> dict[str, bool]:
     return {step.name: step.is_done for step in row.steps()}
 
 
-def test_the_plan_says_what_is_cached_and_writes_nothing(job: Callable[..., Bench], tmp_path: Path) -> None:
+def test_the_plan_says_what_is_cached_and_writes_nothing(job: Callable[..., Job], tmp_path: Path) -> None:
     everything = {"prepare": True, "train": False, "encode": False, "evaluate and measure": False}
     assert done(job()) == everything
     assert files_below(tmp_path) == {}
@@ -138,9 +128,7 @@ def test_the_plan_says_what_is_cached_and_writes_nothing(job: Callable[..., Benc
     assert done(job()) == dict.fromkeys(everything, True)
 
 
-def test_every_step_of_the_plan_names_its_key_and_folder(
-    job: Callable[..., Bench], small_world: PreparedDataset
-) -> None:
+def test_every_step_of_the_plan_names_its_key_and_folder(job: Callable[..., Job], small_world: PreparedDataset) -> None:
     row = job()
     prepare, *others = row.steps()
     assert prepare.folder == small_world.folder
@@ -152,7 +140,7 @@ def test_every_step_of_the_plan_names_its_key_and_folder(
 
 
 def test_only_what_was_deleted_is_done_again(
-    job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     row = job()
     first = row.run()[0]
@@ -164,16 +152,16 @@ def test_only_what_was_deleted_is_done_again(
     assert again.directions == first.directions
 
 
-def test_a_result_outlives_its_checkpoints(job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_result_outlives_its_checkpoints(job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     first = job().run()
     (job().training_folder / "training.json").unlink()
     assert all(done(job()).values())
-    forbid(monkeypatch, "train", "encode", "write_result")
+    forbid(monkeypatch, "train", "encode", "evaluate")
     assert job().run() == first
 
 
 def test_other_weights_under_the_same_key_never_meet_the_old_result(
-    job: Callable[..., Bench], toy: Any, said: pytest.LogCaptureFixture
+    job: Callable[..., Job], toy: Any, said: pytest.LogCaptureFixture
 ) -> None:
     """Training with a time budget, or on a GPU, does not repeat bit for bit."""
     job().run()
@@ -191,13 +179,13 @@ def test_other_weights_under_the_same_key_never_meet_the_old_result(
 
 
 def test_the_sparse_backend_is_in_force_in_every_step_and_recorded(
-    job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sparse_spconv, "check_usable", lambda: None)
     steps = {}
 
     def watched(name: str) -> Callable[..., Any]:
-        work = getattr(bench, name)
+        work = getattr(*WORK[name])
 
         def step(*arguments: Any, **options: Any) -> Any:
             steps[name] = sparse_backend._choice.get()
@@ -206,7 +194,7 @@ def test_the_sparse_backend_is_in_force_in_every_step_and_recorded(
         return step
 
     for name in ("train", "encode", "measure"):
-        monkeypatch.setattr(bench, name, watched(name))
+        monkeypatch.setattr(*WORK[name], watched(name))
     assert job(sparse_backend="spconv").run()[0].environment["sparse_backend"] == "spconv"
     assert steps == dict.fromkeys(("train", "encode", "measure"), "spconv")
     assert job().run()[0].environment["sparse_backend"] == "torch"
@@ -220,11 +208,11 @@ def test_the_sparse_backend_is_in_force_in_every_step_and_recorded(
 KEYS = ("weights", "descriptors", "result")
 
 
-def keys(row: Bench) -> tuple[str, str, str]:
+def keys(row: Job) -> tuple[str, str, str]:
     return row.weights_key, row.descriptor_key, row.result_key
 
 
-def changed(before: tuple[str, ...], row: Bench) -> set[str]:
+def changed(before: tuple[str, ...], row: Job) -> set[str]:
     return {name for name, a, b in zip(KEYS, before, keys(row), strict=True) if a != b}
 
 
@@ -244,7 +232,7 @@ def changed(before: tuple[str, ...], row: Bench) -> set[str]:
     ids=lambda value: next(iter(value), "") if isinstance(value, dict) else "",
 )
 def test_what_the_user_changes_changes_the_keys_of_what_depends_on_it(
-    job: Callable[..., Bench],
+    job: Callable[..., Job],
     toy: Any,
     monkeypatch: pytest.MonkeyPatch,
     changes: dict[str, Any],
@@ -268,7 +256,7 @@ def test_what_the_user_changes_changes_the_keys_of_what_depends_on_it(
     ids=["radius", "version", "queries", "training frames", "training positives"],
 )
 def test_training_depends_on_the_split_and_results_on_the_whole_protocol(
-    job: Callable[..., Bench],
+    job: Callable[..., Job],
     protocol: Protocol,
     monkeypatch: pytest.MonkeyPatch,
     protocol_changes: dict[str, Any],
@@ -277,30 +265,30 @@ def test_training_depends_on_the_split_and_results_on_the_whole_protocol(
     before = keys(job())
     if isinstance(protocol_changes.get("split"), dict):
         protocol_changes = {"split": replace(protocol.split, **protocol_changes["split"])}
-    monkeypatch.setattr(bench, "find_protocol", lambda *_: (replace(protocol, **protocol_changes), []))
+    with_protocol(monkeypatch, replace(protocol, **protocol_changes))
     assert changed(before, job()) == expected
 
 
 def test_other_data_another_version_and_another_machine(
-    job: Callable[..., Bench], small_world: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+    job: Callable[..., Job], small_world: PreparedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = keys(job())
     with monkeypatch.context() as patch:
-        patch.setattr(bench, "prepare", lambda _: replace(small_world, fingerprint="other"))
+        patch.setattr(planning, "prepare", lambda _: replace(small_world, fingerprint="other"))
         assert changed(before, job()) == set(KEYS)
     untrained = keys(job(untrained=True))
     with monkeypatch.context() as patch:
-        patch.setattr(bench, "prepare", lambda _: replace(small_world, fingerprint="other"))
+        patch.setattr(planning, "prepare", lambda _: replace(small_world, fingerprint="other"))
         assert changed(untrained, job(untrained=True)) == {"descriptors", "result"}
     with monkeypatch.context() as patch:
         patch.setattr(benchmark, "__version__", "99")
         assert changed(before, job()) == set(KEYS)
     with monkeypatch.context() as patch:
-        patch.setattr(bench, "environment", lambda *_: {"device": "another"})
+        patch.setattr(machine, "identity", lambda _: {"device": "another"})
         assert changed(before, job()) == {"result"}
 
 
-def test_a_backbone_file_is_known_by_what_it_holds(job: Callable[..., Bench], tmp_path: Path) -> None:
+def test_a_backbone_file_is_known_by_what_it_holds(job: Callable[..., Job], tmp_path: Path) -> None:
     path = tmp_path / "backbone.safetensors"
     path.write_bytes(b"one")
     before = keys(job(weights=str(path)))
@@ -310,10 +298,10 @@ def test_a_backbone_file_is_known_by_what_it_holds(job: Callable[..., Bench], tm
 
 
 def test_ranks_follow_a_changed_protocol(
-    job: Callable[..., Bench], protocol: Protocol, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+    job: Callable[..., Job], protocol: Protocol, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
 ) -> None:
     first = job().run()
-    monkeypatch.setattr(bench, "find_protocol", lambda *_: (replace(protocol, radius_m=3.0), []))
+    with_protocol(monkeypatch, replace(protocol, radius_m=3.0))
     again = job().run()
     assert "encoded 0 parts anew" in said.text
     for a, b in zip(first, again, strict=True):
@@ -324,7 +312,7 @@ def test_ranks_follow_a_changed_protocol(
 # --- weights -------------------------------------------------------------------------------------
 
 
-def test_untrained_means_untrained(job: Callable[..., Bench], toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_untrained_means_untrained(job: Callable[..., Job], toy: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     forbid(monkeypatch, "train")
     row = job(untrained=True, seed=5)
     record = row.run()[0].method
@@ -354,7 +342,7 @@ def shipped(toy: Any, small_world: PreparedDataset, tmp_path: Path, monkeypatch:
 
 
 def test_shipped_weights_spare_the_training(
-    job: Callable[..., Bench], shipped: ShippedWeights, monkeypatch: pytest.MonkeyPatch
+    job: Callable[..., Job], shipped: ShippedWeights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forbid(monkeypatch, "train")
     record = job().run()[0].method
@@ -365,7 +353,7 @@ def test_shipped_weights_spare_the_training(
 
 @pytest.mark.parametrize("changes", [{"retrain": True}, {"seed": 1}, {"untrained": True}, {"preset": "longer"}])
 def test_shipped_weights_are_for_one_configuration_and_seed(
-    job: Callable[..., Bench],
+    job: Callable[..., Job],
     toy: Any,
     shipped: ShippedWeights,
     monkeypatch: pytest.MonkeyPatch,
@@ -379,17 +367,17 @@ def test_shipped_weights_are_for_one_configuration_and_seed(
 
 
 def test_shipped_weights_are_for_one_dataset(
-    job: Callable[..., Bench],
+    job: Callable[..., Job],
     shipped: ShippedWeights,
     small_world: PreparedDataset,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bench, "prepare", lambda _: replace(small_world, fingerprint="other"))
+    monkeypatch.setattr(planning, "prepare", lambda _: replace(small_world, fingerprint="other"))
     assert job().weights.origin == "trained"
 
 
 def test_a_new_version_does_not_trust_descriptors_of_shipped_weights(
-    job: Callable[..., Bench], shipped: ShippedWeights, monkeypatch: pytest.MonkeyPatch
+    job: Callable[..., Job], shipped: ShippedWeights, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = keys(job())
     monkeypatch.setattr(benchmark, "__version__", "99")
@@ -398,7 +386,7 @@ def test_a_new_version_does_not_trust_descriptors_of_shipped_weights(
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"x")], ids=["absent", "changed"])
 def test_damaged_shipped_weights_are_refused(
-    job: Callable[..., Bench], shipped: ShippedWeights, damage: Callable[[Path], object]
+    job: Callable[..., Job], shipped: ShippedWeights, damage: Callable[[Path], object]
 ) -> None:
     damage(shipped.file)
     with pytest.raises(CrossplaceError, match=r"shipped\.safetensors: expected SHA-256 .*; restore the file"):
@@ -414,7 +402,7 @@ def given(toy: Any, tmp_path: Path) -> Path:
 
 
 def test_given_weights_take_the_place_of_training(
-    job: Callable[..., Bench], given: Path, monkeypatch: pytest.MonkeyPatch
+    job: Callable[..., Job], given: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forbid(monkeypatch, "train")
     row = job(checkpoint=given)
@@ -426,7 +414,7 @@ def test_given_weights_take_the_place_of_training(
 
 
 def test_given_weights_are_known_by_what_they_hold(
-    job: Callable[..., Bench], toy: Any, shipped: ShippedWeights, given: Path
+    job: Callable[..., Job], toy: Any, shipped: ShippedWeights, given: Path
 ) -> None:
     before = keys(job(checkpoint=given))
     assert not set(before) & set(keys(job()))
@@ -447,13 +435,13 @@ def test_given_weights_are_known_by_what_they_hold(
     ids=["absent", "untrained", "retrain"],
 )
 def test_given_weights_that_cannot_be_meant_are_refused_at_once(
-    job: Callable[..., Bench], given: Path, changes: dict[str, Any], message: str
+    job: Callable[..., Job], given: Path, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(CrossplaceError, match=message):
         job(**({"checkpoint": given} | changes))
 
 
-def test_given_weights_of_another_method_are_refused(job: Callable[..., Bench], given: Path) -> None:
+def test_given_weights_of_another_method_are_refused(job: Callable[..., Job], given: Path) -> None:
     save_weights(torch.nn.Linear(2, 3), given)
     with pytest.raises(
         CrossplaceError,
@@ -465,23 +453,23 @@ def test_given_weights_of_another_method_are_refused(job: Callable[..., Bench], 
 # --- what goes wrong -----------------------------------------------------------------------------
 
 
-def test_an_unknown_preset_is_answered_with_near_ones_and_the_list(job: Callable[..., Bench]) -> None:
+def test_an_unknown_preset_is_answered_with_near_ones_and_the_list(job: Callable[..., Job]) -> None:
     with pytest.raises(CrossplaceError, match=r"unknown preset of toy 'quik'\. Did you mean quick\? Available: quick"):
         job(preset="quik")
 
 
 def test_a_protocol_that_selects_no_frame_is_a_sentence(
-    job: Callable[..., Bench], protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+    job: Callable[..., Job], protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forbid(monkeypatch, "train")
     nothing = Selection(traversals=())
-    monkeypatch.setattr(bench, "find_protocol", lambda *_: (replace(protocol, query=nothing, database=nothing), []))
+    with_protocol(monkeypatch, replace(protocol, query=nothing, database=nothing))
     with pytest.raises(CrossplaceError, match="protocol small selects none of its frames"):
         job(untrained=True).run()
 
 
 def test_an_interrupted_run_continues_where_it_stopped(
-    job: Callable[..., Bench], toy: Any, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+    job: Callable[..., Job], toy: Any, monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(toy.Align, "forward", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -495,9 +483,9 @@ def test_an_interrupted_run_continues_where_it_stopped(
 # --- random lies where chance says ---------------------------------------------------------------
 
 
-def test_the_random_row_lies_within_what_chance_allows(job: Callable[..., Bench]) -> None:
+def test_the_random_row_lies_within_what_chance_allows(job: Callable[..., Job]) -> None:
     random = job(untrained=True).run()[2]
-    folder = job(untrained=True).request.runs / "results" / random.run_id
+    folder = job(untrained=True).runs / "results" / random.run_id
     assert Result.read(folder) == random
     with np.load(folder / RANKS, allow_pickle=False) as ranks:
         chance = hypergeometric_recall(ranks["query_n_positives"], ranks["query_n_candidates"], 5)
@@ -510,14 +498,14 @@ def test_the_random_row_lies_within_what_chance_allows(job: Callable[..., Bench]
 
 
 def test_a_shared_stage_is_trained_by_the_first_method_that_has_it(
-    toy: Any, job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+    toy: Any, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(toy.Teach, "is_shared", True)
     monkeypatch.setattr(toy.Teach, "ignores", ("align",))
     toy.Twin = type("Twin", (toy.Toy,), {"card": replace(toy.Toy.card, name="twin")})
     monkeypatch.setitem(METHODS.entries, "twin", "toy:Twin")
     job().run()
-    stages = job().request.runs / "stages"
+    stages = job().runs / "stages"
     [taught] = stages.glob("shared-teach-*")
     before = files_below(taught)
     job(method="twin").run()
@@ -532,13 +520,13 @@ def test_a_shared_stage_is_trained_by_the_first_method_that_has_it(
 # --- what a key must know ------------------------------------------------------------------------
 
 
-def test_changed_code_is_another_run(job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_code_is_another_run(job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     before = keys(job())
-    monkeypatch.setattr(bench, "code_of", lambda *entries: "edited")
+    monkeypatch.setattr(planning, "code_of", lambda *entries: "edited")
     assert changed(before, job()) == set(KEYS)
 
 
-def test_files_changed_in_place_are_other_data(job: Callable[..., Bench], small_world: PreparedDataset) -> None:
+def test_files_changed_in_place_are_other_data(job: Callable[..., Job], small_world: PreparedDataset) -> None:
     before = keys(job())
     cloud = small_world.root / small_world.frames.cloud[0]
     stored = cloud.read_bytes()
@@ -549,18 +537,18 @@ def test_files_changed_in_place_are_other_data(job: Callable[..., Bench], small_
         cloud.write_bytes(stored)
 
 
-def test_weights_are_known_by_what_they_hold_not_where(job: Callable[..., Bench], tmp_path: Path) -> None:
+def test_weights_are_known_by_what_they_hold_not_where(job: Callable[..., Job], tmp_path: Path) -> None:
     paths = [tmp_path / folder / "backbone.bin" for folder in ("here", "there")]
     for path in paths:
         path.parent.mkdir()
         path.write_bytes(b"the same")
     one, other = (job(weights=str(path)) for path in paths)
     assert keys(one) == keys(other)
-    assert one.identity.weights == "backbone.bin"
+    assert one.declared.identity["weights"] == "backbone.bin"
 
 
 def test_finished_weights_need_no_pretrained_backbone(
-    job: Callable[..., Bench], toy: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    job: Callable[..., Job], toy: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     file = tmp_path / "backbone.bin"
     file.write_bytes(b"pretrained")
@@ -579,9 +567,9 @@ def _recording(build: Callable[..., None], built: list[Any]) -> Callable[..., No
     return wrapper
 
 
-def test_evaluation_without_measuring_has_no_cost_and_its_own_key(job: Callable[..., Bench]) -> None:
+def test_evaluation_without_measuring_has_no_cost_and_its_own_key(job: Callable[..., Job]) -> None:
     measured = job()
-    plain = Bench(measured.request, measured=False)
+    plain = Job(measured.request, measured=False)
     assert plain.result_key != measured.result_key
     assert plain.descriptor_key == measured.descriptor_key
     assert plain.run()[0].cost is None
@@ -592,7 +580,7 @@ def test_evaluation_without_measuring_has_no_cost_and_its_own_key(job: Callable[
 OF_CLOUDS = {"image->cloud": "database", "cloud->image": "query", "cloud->cloud": "query"}
 
 
-def test_a_perturbed_row_carries_its_perturbation_in_the_directions_it_changes(job: Callable[..., Bench]) -> None:
+def test_a_perturbed_row_carries_its_perturbation_in_the_directions_it_changes(job: Callable[..., Job]) -> None:
     row = job(perturb="range-noise", severity=5)
     found, *rankers = row.run()
     assert found.perturbation is not None
@@ -610,7 +598,7 @@ def arrays_below(folder: Path) -> dict[str, int]:
 
 
 def test_perturbed_rows_reuse_weights_and_clean_descriptors(
-    job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
 ) -> None:
     job().run()
     clean = arrays_below(job().descriptor_folder)
@@ -633,12 +621,12 @@ def test_perturbed_rows_reuse_weights_and_clean_descriptors(
         folders |= {row.descriptor_folder, row.perturbed_folder}
     assert len(folders) == 4
     assert arrays_below(job().descriptor_folder) == clean
-    forbid(monkeypatch, "encode", "write_result", "Descriptors")
+    forbid(monkeypatch, "encode", "evaluate", "read")
     job(perturb="point-dropout", severity=5).run()
 
 
 def test_a_perturbed_row_first_leaves_what_a_clean_one_needs(
-    job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job(perturb="fewer-beams").run()
     assert done(job()) == {"prepare": True, "train": True, "encode": True, "evaluate and measure": False}
@@ -657,8 +645,8 @@ def test_a_perturbed_row_first_leaves_what_a_clean_one_needs(
     ],
     ids=lambda value: next(iter(value.items()), "") if isinstance(value, dict) else "",
 )
-def test_keys_know_the_perturbation(job: Callable[..., Bench], changes: dict[str, Any], expected: set[str]) -> None:
-    def all_keys(row: Bench) -> dict[str, str]:
+def test_keys_know_the_perturbation(job: Callable[..., Job], changes: dict[str, Any], expected: set[str]) -> None:
+    def all_keys(row: Job) -> dict[str, str]:
         return {**dict(zip(KEYS, keys(row), strict=True)), "perturbed": row.perturbed_key}
 
     before = all_keys(job(perturb="yaw-offset"))
@@ -666,7 +654,7 @@ def test_keys_know_the_perturbation(job: Callable[..., Bench], changes: dict[str
     assert {name for name in before if before[name] != after[name]} == expected
 
 
-def test_keys_know_the_version_of_the_perturbation(job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_know_the_version_of_the_perturbation(job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     before = job(perturb="yaw-offset")
     old = before.perturbed_key, before.result_key
     monkeypatch.setitem(PERTURBATIONS, "yaw-offset", replace(PERTURBATIONS["yaw-offset"], version=2))
@@ -675,13 +663,13 @@ def test_keys_know_the_version_of_the_perturbation(job: Callable[..., Bench], mo
     assert not {after.perturbed_key, after.result_key} & set(old)
 
 
-def test_severity_zero_is_the_clean_row(job: Callable[..., Bench], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_severity_zero_is_the_clean_row(job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch) -> None:
     first = job().run()
-    forbid(monkeypatch, "train", "encode", "measure", "write_result")
+    forbid(monkeypatch, "train", "encode", "measure", "evaluate")
     assert job(perturb="range-noise", severity=0).run() == first
 
 
-def test_the_map_stays_clean_among_clouds(job: Callable[..., Bench]) -> None:
+def test_the_map_stays_clean_among_clouds(job: Callable[..., Job]) -> None:
     """Distances in the ranks are those of perturbed queries to clean or perturbed places, as the rule says."""
     row = job(perturb="range-noise", severity=5)
     row.run()
@@ -705,7 +693,7 @@ def test_the_map_stays_clean_among_clouds(job: Callable[..., Bench]) -> None:
 
 
 def test_a_method_that_knows_the_place_is_not_disturbed(
-    job: Callable[..., Bench], toy: Any, monkeypatch: pytest.MonkeyPatch
+    job: Callable[..., Job], toy: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It reads the position from the frame, so that no perturbation can reach it."""
 
@@ -728,25 +716,25 @@ def test_a_method_that_knows_the_place_is_not_disturbed(
         assert found.directions.keys() == found.perturbation.sides.keys()
 
 
-def test_miscalibrated_vehicles_are_named_in_the_result(job: Callable[..., Bench]) -> None:
+def test_miscalibrated_vehicles_are_named_in_the_result(job: Callable[..., Job]) -> None:
     found = job(untrained=True, perturb="calibration-rotation").run()[0]
     assert found.perturbation is not None
     assert list(found.perturbation.drawn) == ["morning", "evening", "midnight"]
 
 
 def test_a_perturbation_of_what_is_not_there_is_a_sentence(
-    job: Callable[..., Bench], small_world: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+    job: Callable[..., Job], small_world: PreparedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     blind = replace(small_world.frames, image=np.full(36, "", dtype=object))
-    monkeypatch.setattr(bench, "prepare", lambda _: replace(small_world, frames=blind))
+    monkeypatch.setattr(planning, "prepare", lambda _: replace(small_world, frames=blind))
     with pytest.raises(CrossplaceError, match="image-blur changes images, but no frame that protocol small selects"):
         job(untrained=True, perturb="image-blur").run()
 
 
 def test_a_protocol_without_any_answer_is_refused_before_training(
-    job: Callable[..., Bench], protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+    job: Callable[..., Job], protocol: Protocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forbid(monkeypatch, "train")
-    monkeypatch.setattr(bench, "find_protocol", lambda name, dataset: (replace(protocol, radius_m=0.5), []))
+    with_protocol(monkeypatch, replace(protocol, radius_m=0.5))
     with pytest.raises(CrossplaceError, match=r"no query has a positive within 0\.5 m among 36 queries"):
         job().run()

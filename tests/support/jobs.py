@@ -1,0 +1,73 @@
+"""A plan together with its doing, which tests of whole rows ask for again and again."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark.records.schema import Result
+from benchmark.request import Request
+from benchmark.runs import plan as planning
+from benchmark.runs import rows, run
+from benchmark.runs.plan import Plan
+from datasets.prepared import PreparedDataset
+from methods.base import Method
+
+WORK = {
+    "train": (run, "train_stages"),
+    "encode": (run, "encode"),
+    "measure": (run, "measure"),
+    "read": (run, "Descriptors"),
+    "evaluate": (rows, "evaluate"),
+}
+"""What a run does, by the names that tests use: module and attribute."""
+
+
+class Job(Plan):
+    """A plan that can be run."""
+
+    def run(self) -> list[Result]:
+        return run.run(self)
+
+    def train(self) -> Method:
+        return run.train(self)
+
+    @property
+    def descriptor_key(self) -> str:
+        return self.encodings[0].key
+
+    @property
+    def descriptor_folder(self) -> Path:
+        return self.encodings[0].folder
+
+    @property
+    def perturbed_key(self) -> str:
+        return self.encodings[-1].key if self.perturber else ""
+
+    @property
+    def perturbed_folder(self) -> Path:
+        return self.encodings[-1].folder
+
+
+def jobs_on(dataset: PreparedDataset, runs: Path) -> Callable[..., Job]:
+    """Jobs of the toy on ``dataset``, with options as the command line calls them."""
+    request = Request.of(method="toy", dataset=str(dataset.folder), device="cpu", runs=runs)
+    return lambda **changes: Job(request.changed(**changes))
+
+
+def with_protocol(patch: pytest.MonkeyPatch, protocol: Any, *warnings: str) -> None:
+    """Let every plan find ``protocol``."""
+    patch.setattr(planning, "find_protocol", lambda *_: (protocol, [*warnings]))
+    patch.setattr(planning, "leak_warnings", lambda *_: [])
+
+
+def forbid(patch: pytest.MonkeyPatch, *names: str) -> None:
+    """Let the test fail if any of this work is done."""
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("this was done before")
+
+    for name in names:
+        module, attribute = WORK[name]
+        patch.setattr(module, attribute, never)
