@@ -1,6 +1,5 @@
-"""The committed results stay loadable, belong to the tables beside them, and the documents' links lead somewhere."""
+"""The committed results stay loadable and belong to the tables beside them."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -49,9 +48,3 @@ def test_shipped_weights_are_the_files_that_the_method_names(name: str) -> None:
     for weights in METHODS.get(name).shipped:
         assert sha256_of(weights.file) == weights.sha256
         assert weights.file.stat().st_size < 10_000_000
-
-
-def test_links_between_documents_lead_somewhere() -> None:
-    for document in (*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").glob("*.md")):
-        for link in re.findall(r"\]\(([^)#:]+)\)", document.read_text()):
-            assert (document.parent / link).exists(), f"{document.name} links to {link}"
