@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -13,29 +13,27 @@ from datasets.errors import CrossplaceError
 from datasets.places import milestones
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Selected:
-    """Rows of the frames that take part in a protocol, by what they are for; ascending."""
+    """Rows of the frames that take part in a protocol, by what they are for; ascending, found when first asked for."""
 
-    query: Int[ndarray, " q"]
-    database: Int[ndarray, " d"]
-    train: Int[ndarray, " t"]
-    validation: Int[ndarray, " v"]
+    frames: Frames
+    protocol: Protocol
 
-    @property
+    @cached_property
+    def query(self) -> Int[ndarray, " q"]:
+        """Rows of frames that ask."""
+        return select(self.frames, self.protocol.query)
+
+    @cached_property
+    def database(self) -> Int[ndarray, " d"]:
+        """Rows of frames that are searched."""
+        return select(self.frames, self.protocol.database)
+
+    @cached_property
     def needed(self) -> Int[ndarray, " n"]:
         """Rows of frames that ask or are searched."""
         return np.union1d(self.query, self.database)
-
-
-def selected(frames: Frames, protocol: Protocol) -> Selected:
-    """The frames of each part of ``protocol``."""
-    return Selected(
-        query=select(frames, protocol.query),
-        database=select(frames, protocol.database),
-        train=select(frames, protocol.split.train),
-        validation=select(frames, protocol.split.validation),
-    )
 
 
 def select(frames: Frames, selection: Selection) -> Int[ndarray, " k"]:

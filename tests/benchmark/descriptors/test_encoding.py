@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.descriptors.encoding import all_encoded, encode, encode_batch
+from benchmark.descriptors.encoding import encode, encode_batch
 from benchmark.descriptors.files import Descriptors
+from benchmark.descriptors.parts import all_encoded
 from benchmark.frames.loading import batch_loader
 from benchmark.frames.perturbations import Perturber
 from datasets.errors import CrossplaceError
@@ -174,7 +175,7 @@ def test_only_the_perturbed_modality_is_encoded(
     perturber = Perturber(name=name, severity=5, seed=0)
     encode(method, lacking, ALL, tmp_path / "clean", MANIFEST)
     assert encode(method, lacking, ALL, tmp_path / "perturbed", MANIFEST, perturber=perturber) == 4
-    assert all_encoded(lacking, ALL, tmp_path / "perturbed", MANIFEST, perturber)
+    assert all_encoded(lacking, ALL, tmp_path / "perturbed", MANIFEST, modality)
     clean, perturbed = Descriptors.read(tmp_path / "clean"), Descriptors.read(tmp_path / "perturbed")
     assert list(perturbed.arrays) == [modality]
     assert perturbed.rows[modality].keys() == clean.rows[modality].keys()

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from rankings import ranking_of
 
 from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.evaluate import evaluate, from_descriptors
@@ -39,7 +40,8 @@ def recall(frames: Frames, protocol: Protocol, value: np.ndarray) -> Recall:
     rows = {frame_id: i for i, frame_id in enumerate(frames.frame_id)}
     arrays = {"cloud": np.asarray(value, dtype=float).reshape(-1, 1, 1)}
     descriptors = Descriptors(method="one number", rows={"cloud": rows}, arrays=arrays, distance="l2")  # type: ignore[arg-type]
-    (found,) = evaluate(frames, protocol, from_descriptors(descriptors), [Direction.CLOUD_TO_CLOUD])
+    scorer = from_descriptors(descriptors, frames, directions=[Direction.CLOUD_TO_CLOUD])
+    (found,) = evaluate(frames, protocol, {"one number": scorer})["one number"]
     return found.recall
 
 
@@ -64,11 +66,11 @@ def test_filtering_after_a_search_of_51_can_lose_every_revisit(n_waiting: int, p
 @pytest.mark.parametrize("name", ["oxford-vxp", "kitti-vxp", "vivid-vxp"])
 def test_a_cap_of_25_lowers_recall_at_one_percent_of_a_large_database(name: str) -> None:
     ranks = np.array([1, 25, 26, 30, 41])
-    right = summarise(ranks, 4000, PROTOCOLS[name])
-    published = summarise(ranks, 4000, PROTOCOLS[f"{name}-as-published"])
+    right = summarise(ranking_of(ranks), 4000, PROTOCOLS[name])
+    published = summarise(ranking_of(ranks), 4000, PROTOCOLS[f"{name}-as-published"])
     assert (right.recall_at_one_percent, right.one_percent_depth) == (0.8, 40)
     assert (published.recall_at_one_percent, published.one_percent_depth) == (0.4, 25)
-    small = [summarise(ranks, 2500, PROTOCOLS[n]).recall_at_one_percent for n in (name, f"{name}-as-published")]
+    small = [summarise(ranking_of(ranks), 2500, PROTOCOLS[n]).recall_at_one_percent for n in (name, f"{name}-as-published")]
     assert small == [0.4, 0.4], "up to 2,500 places there is no difference"
 
 

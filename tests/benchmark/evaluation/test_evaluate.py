@@ -8,12 +8,27 @@ import numpy as np
 import pytest
 
 from benchmark.descriptors.files import Descriptors
-from benchmark.evaluation.evaluate import PairEvaluation, evaluate, from_descriptors, from_ranker, needed_rows
+from benchmark.evaluation.evaluate import PairEvaluation, Scorer, evaluate, from_descriptors, from_ranker
 from benchmark.evaluation.intervals import hypergeometric_recall
 from benchmark.protocol.directions import Direction
+from benchmark.protocol.selection import Selected
 from datasets.base import Frames, Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
+
+
+IMAGE_TO_CLOUD = (Direction.IMAGE_TO_CLOUD,)
+
+
+def evaluated(frames: Frames, protocol: Protocol, scorer: Scorer) -> list[PairEvaluation]:
+    """The evaluations of one scorer alone."""
+    return evaluate(frames, protocol, {"one": scorer})["one"]
+
+
+def ranker(name: str, seed: int = 0, *modalities: Any) -> Scorer:
+    """A ranker, in the directions between ``modalities`` alone if any are given."""
+    scorer = from_ranker(name, seed)
+    return replace(scorer, directions=tuple(Direction.among(modalities))) if modalities else scorer
 
 
 def descriptors_of(frames: Frames, distance: str = "l2", views: int = 1) -> Descriptors:
@@ -80,7 +95,7 @@ def test_ranks_are_those_of_naive_loops_in_all_four_directions(
 ) -> None:
     frames = small_world.frames
     descriptors = descriptors_of(frames, distance, views)
-    evaluations = evaluate(frames, protocol, from_descriptors(descriptors))
+    evaluations = evaluated(frames, protocol, from_descriptors(descriptors, frames))
     for direction in Direction:
         group = [e for e in evaluations if e.direction is direction]
         expected = naive_ranks(frames, descriptors, direction.query, direction.database)
@@ -89,7 +104,7 @@ def test_ranks_are_those_of_naive_loops_in_all_four_directions(
 
 
 def test_there_are_four_directions_and_all_ordered_pairs(small_world: PreparedDataset, protocol: Protocol) -> None:
-    evaluations = evaluate(small_world.frames, protocol, from_ranker("random", 0))
+    evaluations = evaluated(small_world.frames, protocol, ranker("random", 0))
     assert [d.label for d in dict.fromkeys(e.direction for e in evaluations)] == [
         "image->cloud",
         "cloud->image",
@@ -108,35 +123,35 @@ def test_frames_that_lack_a_modality_are_in_no_direction_that_needs_it(
     cloud, image = small_world.frames.cloud.copy(), small_world.frames.image.copy()
     cloud[:12], image[12:14] = "", ""
     frames = replace(small_world.frames, cloud=cloud, image=image)
-    for e in evaluate(frames, protocol, from_ranker("oracle", 0)):
+    for e in evaluated(frames, protocol, ranker("oracle", 0)):
         for modality, rows in ((e.direction.query, e.query_rows), (e.direction.database, e.database_rows)):
             assert (getattr(frames, modality)[rows] != "").all()
             assert len(rows) == 10 if modality == "image" and frames.traversal[rows[0]] == "evening" else 12
     labels = {
-        (e.direction.label, e.pair.database_traversal) for e in evaluate(frames, protocol, from_ranker("oracle", 0))
+        (e.direction.label, e.pair.database_traversal) for e in evaluated(frames, protocol, ranker("oracle", 0))
     }
     assert ("image->cloud", "morning") not in labels
     assert ("cloud->image", "morning") in labels
 
 
 def test_only_directions_between_the_given_modalities(small_world: PreparedDataset, protocol: Protocol) -> None:
-    evaluations = evaluate(small_world.frames, protocol, from_ranker("oracle", 0), Direction.among(["cloud"]))
+    evaluations = evaluated(small_world.frames, protocol, ranker("oracle", 0, "cloud"))
     assert {e.direction for e in evaluations} == {Direction.CLOUD_TO_CLOUD}
 
 
 def test_a_dataset_without_images_has_one_direction(small_world: PreparedDataset, protocol: Protocol) -> None:
     blind = replace(small_world.frames, image=np.full(36, "", dtype=object))
-    assert {e.direction.label for e in evaluate(blind, protocol, from_ranker("oracle", 0))} == {"cloud->cloud"}
+    assert {e.direction.label for e in evaluated(blind, protocol, ranker("oracle", 0))} == {"cloud->cloud"}
 
 
 def test_the_oracle_is_perfect_and_the_random_ranker_is_chance(
     small_world: PreparedDataset, protocol: Protocol
 ) -> None:
-    for e in evaluate(small_world.frames, protocol, from_ranker("oracle", 0)):
+    for e in evaluated(small_world.frames, protocol, ranker("oracle", 0)):
         assert e.recall.recall_at[0] == 1.0
     hits, chance = [], []
     for seed in range(5):
-        for e in evaluate(small_world.frames, protocol, from_ranker("random", seed)):
+        for e in evaluated(small_world.frames, protocol, ranker("random", seed)):
             hits.append(e.ranking.first_positive_rank == 1)
             chance.append(hypergeometric_recall(e.ranking.n_positives, e.ranking.n_candidates, 1))
     n, expected = np.concatenate(hits).size, np.concatenate(chance)
@@ -149,25 +164,25 @@ def test_the_random_ranker_depends_on_the_seed_and_not_on_other_pairs(
     small_world: PreparedDataset, protocol: Protocol
 ) -> None:
     frames = small_world.frames
-    full = found_ranks(frames, evaluate(frames, protocol, from_ranker("random", 0), Direction.among(["image"])))
+    full = found_ranks(frames, evaluated(frames, protocol, ranker("random", 0, "image")))
     one = replace(protocol, pairs=(("evening", "midnight"),))
-    alone = found_ranks(frames, evaluate(frames, one, from_ranker("random", 0), Direction.among(["image"])))
+    alone = found_ranks(frames, evaluated(frames, one, ranker("random", 0, "image")))
     assert alone == {key: full[key] for key in alone}
     assert len(alone) == 12
-    assert full != found_ranks(frames, evaluate(frames, protocol, from_ranker("random", 1), Direction.among(["image"])))
+    assert full != found_ranks(frames, evaluated(frames, protocol, ranker("random", 1, "image")))
 
 
 def test_needed_rows_are_queries_and_database_once_each(small_world: PreparedDataset, protocol: Protocol) -> None:
     chosen = replace(
         protocol, query=Selection(traversals=("evening",)), database=Selection(traversals=("morning", "evening"))
     )
-    assert needed_rows(small_world.frames, chosen).tolist() == list(range(24))
+    assert Selected(frames=small_world.frames, protocol=chosen).needed.tolist() == list(range(24))
 
 
 def test_nothing_to_evaluate_is_a_sentence(small_world: PreparedDataset, protocol: Protocol) -> None:
     apart = replace(protocol, pairs="within", radius_m=1.0)
     with pytest.raises(CrossplaceError, match="no query has a positive within 1 m among 36 queries and 36 database"):
-        evaluate(small_world.frames, apart, from_ranker("oracle", 0))
+        evaluated(small_world.frames, apart, ranker("oracle", 0))
 
 
 # --- perturbed frames ----------------------------------------------------------------------------
@@ -199,8 +214,8 @@ def test_perturbed_descriptors_stand_on_their_side_alone(
         arrays = {m: np.full((36, 1, 1), value) for m in modalities}
         return Descriptors(rows=dict.fromkeys(modalities, rows), arrays=arrays, distance="l2", method="constant")
 
-    distances = from_descriptors(constant(1.0, "image", "cloud"), constant(4.0, modality), modality)
-    for e in evaluate(frames, protocol, distances):
+    scorer = from_descriptors(constant(1.0, "image", "cloud"), frames, constant(4.0, modality), modality)
+    for e in evaluated(frames, protocol, scorer):
         is_changed = e.direction.perturbed_side(modality) is not None
         assert (e.ranking.top_distance[:, 0] == (3.0 if is_changed else 0.0)).all(), e.direction
 
@@ -212,7 +227,7 @@ def test_a_second_descriptor_re_ranks_within_the_candidates(small_world: Prepare
     oracle = replace(main, arrays=dict.fromkeys(("image", "cloud"), frames.position_m[:, None, :2]))
 
     def recalls(descriptors: Descriptors) -> list[int]:
-        found = evaluate(frames, protocol, from_descriptors(descriptors), [Direction.IMAGE_TO_CLOUD])
+        found = evaluated(frames, protocol, from_descriptors(descriptors, frames, directions=IMAGE_TO_CLOUD))
         return sorted(found_ranks(frames, found).values())
 
     assert recalls(replace(main, top=5, second=blind)) == recalls(main)  # ties keep the order of the search
@@ -221,6 +236,7 @@ def test_a_second_descriptor_re_ranks_within_the_candidates(small_world: Prepare
     # Perturbed clouds are compared by both of their descriptors.
     frames_swapped = replace(oracle, arrays={"cloud": oracle.arrays["cloud"][::-1].copy()})
     perturbed = replace(main, top=12, second=frames_swapped)
-    compute = from_descriptors(replace(main, top=12, second=oracle), perturbed, "cloud")
-    found = evaluate(frames, protocol, compute, [Direction.IMAGE_TO_CLOUD])
+    clean = replace(main, top=12, second=oracle)
+    scorer = from_descriptors(clean, frames, perturbed, "cloud", directions=IMAGE_TO_CLOUD)
+    found = evaluated(frames, protocol, scorer)
     assert sum(found_ranks(frames, found).values()) > sum(by_both)

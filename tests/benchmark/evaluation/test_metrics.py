@@ -1,9 +1,8 @@
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rankings import ranking_of
 
 from benchmark.evaluation.metrics import mean_over_pairs, one_percent_depth, pooled, recall_at, summarise
 from datasets.base import OnePercent, Protocol, Selection, Split
@@ -38,14 +37,14 @@ def test_a_cap_bounds_the_depth_from_above_only():
 
 
 def test_recall_by_hand_with_queries_without_positives_skipped():
-    found = summarise(np.array([3, 3, 2, 0]), database_size=250, protocol=SKIP)
+    found = summarise(ranking_of(np.array([3, 3, 2, 0])), database_size=250, protocol=SKIP)
     assert (found.n_queries, found.n_counted, found.n_without_positives, found.n_pairs) == (4, 3, 1, 1)
     assert found.recall_at[:4] == (0.0, 1 / 3, 1.0, 1.0)
     assert (found.one_percent_depth, found.recall_at_one_percent) == (2, 1 / 3)
 
 
 def test_recall_by_hand_with_queries_without_positives_missed():
-    found = summarise(np.array([3, 3, 2, 0]), database_size=250, protocol=MISS)
+    found = summarise(ranking_of(np.array([3, 3, 2, 0])), database_size=250, protocol=MISS)
     assert (found.n_queries, found.n_counted, found.n_without_positives) == (4, 4, 1)
     assert found.recall_at[:4] == (0.0, 0.25, 0.75, 0.75)
     assert found.recall_at_one_percent == 0.25
@@ -53,26 +52,26 @@ def test_recall_by_hand_with_queries_without_positives_missed():
 
 def test_one_percent_of_a_large_database_looks_deeper_than_25():
     ranks = np.array([28, 40])
-    assert summarise(ranks, 3000, SKIP).recall_at_one_percent == 0.5
-    assert summarise(ranks, 3000, protocol(one_percent=OnePercent(cap=25))).recall_at_one_percent == 0.0
+    assert summarise(ranking_of(ranks), 3000, SKIP).recall_at_one_percent == 0.5
+    assert summarise(ranking_of(ranks), 3000, protocol(one_percent=OnePercent(cap=25))).recall_at_one_percent == 0.0
 
 
 @pytest.mark.parametrize("ranks", [[], [0, 0]])
-def test_no_counted_query_gives_nan_and_no_pair(ranks):
-    found = summarise(np.array(ranks, dtype=np.int64), 100, SKIP)
+def test_no_counted_query_gives_no_value_and_no_pair(ranks):
+    found = summarise(ranking_of(np.array(ranks, dtype=np.int64)), 100, SKIP)
     assert (found.n_counted, found.n_pairs) == (0, 0)
     assert len(found.recall_at) == 25
-    assert all(math.isnan(value) for value in (*found.recall_at, found.recall_at_one_percent))
+    assert {*found.recall_at, found.recall_at_one_percent, *found.values.values()} == {None}
 
 
 def test_only_misses_count_as_zero_where_the_protocol_says_so():
-    assert summarise(np.array([0, 0]), 100, MISS).recall_at[24] == 0.0
+    assert summarise(ranking_of(np.array([0, 0])), 100, MISS).recall_at[24] == 0.0
 
 
 def test_averages_by_hand():
-    sunny = summarise(np.array([1, 1, 1, 2]), 100, SKIP)
-    night = summarise(np.array([2, 2]), 200, SKIP)
-    barren = summarise(np.array([0, 0, 0]), 300, SKIP)
+    sunny = summarise(ranking_of(np.array([1, 1, 1, 2])), 100, SKIP)
+    night = summarise(ranking_of(np.array([2, 2])), 200, SKIP)
+    barren = summarise(ranking_of(np.array([0, 0, 0])), 300, SKIP)
     by_pair, by_query = mean_over_pairs([sunny, night, barren]), pooled([sunny, night, barren])
     assert (by_pair.recall_at[0], by_query.recall_at[0]) == (0.375, 0.5)
     # One percent is one place for the first pair, two for the second.
@@ -83,24 +82,24 @@ def test_averages_by_hand():
 
 
 def test_a_depth_common_to_all_pairs_is_kept():
-    assert mean_over_pairs([summarise(np.array([1]), n, SKIP) for n in (200, 210)]).one_percent_depth == 2
+    assert mean_over_pairs([summarise(ranking_of(np.array([1])), n, SKIP) for n in (200, 210)]).one_percent_depth == 2
 
 
 @pytest.mark.parametrize("average", [mean_over_pairs, pooled])
-def test_averages_of_nothing_are_nan(average):
-    for recalls in ([], [summarise(np.array([0]), 100, SKIP)]):
+def test_averages_of_nothing_are_none(average):
+    for recalls in ([], [summarise(ranking_of(np.array([0])), 100, SKIP)]):
         found = average(recalls)
         assert found.n_pairs == 0
-        assert all(math.isnan(value) for value in (*found.recall_at, found.recall_at_one_percent))
+        assert {*found.recall_at, found.recall_at_one_percent, *found.values.values()} == {None}
 
 
 @given(ranks=RANKS, no_positive=st.sampled_from([SKIP, MISS]), size=st.integers(1, 5000))
 def test_recall_agrees_with_a_loop_and_grows_with_depth(ranks, no_positive, size):
-    found = summarise(ranks, size, no_positive)
+    found = summarise(ranking_of(ranks), size, no_positive)
     counted = [r for r in ranks.tolist() if r > 0 or no_positive is MISS]
     for n, recall in enumerate(found.recall_at, start=1):
         hits = sum(1 for r in counted if 1 <= r <= n)
-        assert recall == hits / len(counted) if counted else math.isnan(recall)
+        assert recall == (hits / len(counted) if counted else None)
     if counted:
         assert list(found.recall_at) == sorted(found.recall_at)
 
@@ -109,11 +108,19 @@ def test_recall_agrees_with_a_loop_and_grows_with_depth(ranks, no_positive, size
     pairs=st.lists(st.tuples(RANKS, st.integers(1, 900)), min_size=1, max_size=5), rule=st.sampled_from([SKIP, MISS])
 )
 def test_pooling_equals_scoring_all_queries_together(pairs, rule):
-    found = pooled([summarise(ranks, size, rule) for ranks, size in pairs])
+    found = pooled([summarise(ranking_of(ranks), size, rule) for ranks, size in pairs])
     ranks = np.concatenate([ranks for ranks, _ in pairs])
     depth = np.concatenate([np.full(len(r), one_percent_depth(size, rule.one_percent)) for r, size in pairs])
     counted = (ranks > 0) | (rule is MISS)
     assert found.n_counted == counted.sum()
+    if not counted.any():
+        assert {*found.recall_at, found.recall_at_one_percent} == {None}
+        return
     for n, recall in enumerate(found.recall_at, start=1):
         np.testing.assert_allclose(recall, recall_at(ranks[counted], n), atol=1e-12)
     np.testing.assert_allclose(found.recall_at_one_percent, recall_at(ranks[counted], depth[counted]), atol=1e-12)
+    assert found.values == {
+        "R@1": found.recall_at[0],
+        "R@5": found.recall_at[4],
+        "R@1%": pytest.approx(found.recall_at_one_percent),
+    }
