@@ -16,7 +16,6 @@ from datasets.base import Frames, Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
-
 IMAGE_TO_CLOUD = (Direction.IMAGE_TO_CLOUD,)
 
 
@@ -127,9 +126,7 @@ def test_frames_that_lack_a_modality_are_in_no_direction_that_needs_it(
         for modality, rows in ((e.direction.query, e.query_rows), (e.direction.database, e.database_rows)):
             assert (getattr(frames, modality)[rows] != "").all()
             assert len(rows) == 10 if modality == "image" and frames.traversal[rows[0]] == "evening" else 12
-    labels = {
-        (e.direction.label, e.pair.database_traversal) for e in evaluated(frames, protocol, ranker("oracle", 0))
-    }
+    labels = {(e.direction.label, e.pair.database_traversal) for e in evaluated(frames, protocol, ranker("oracle", 0))}
     assert ("image->cloud", "morning") not in labels
     assert ("cloud->image", "morning") in labels
 
