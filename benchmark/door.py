@@ -64,7 +64,7 @@ def encode(
     manifest = {"method": method.card.name, "weights": checksum_of(method), "dataset": dataset.fingerprint}
     name = f"{method.card.name}-{dataset.name}-{key_of(manifest)}"
     folder = folder or RUNS / "descriptors" / name
-    encode_rows(method, dataset, Selected(dataset.frames, found).needed, folder, manifest)
+    encode_rows(method, dataset, Selected(frames=dataset.frames, protocol=found).needed, folder, manifest)
     return folder
 
 

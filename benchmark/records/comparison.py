@@ -59,7 +59,7 @@ class StoredRun:
             raise CrossplaceError(f"{folder}: no {RANKS}; a comparison needs the ranks of every query")
         try:
             with (folder / RANKS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                ranks = {name: stored[name] for name in COLUMNS}
+                ranks = {name: _widened(stored[name]) for name in COLUMNS}
         except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
             raise CrossplaceError(
                 f"{folder / RANKS}: not readable ranks ({error}); delete {folder} and run bench again"
@@ -84,6 +84,11 @@ class StoredRun:
             )
             return hypergeometric_recall(n_positives, n_candidates, depth)
         return is_hit(self.ranks["query_first_positive_rank"][chosen].astype(np.int64), depth).astype(np.float64)
+
+
+def _widened(column: ndarray) -> ndarray:
+    """Integers as 64 bits, however narrow they were stored."""
+    return column.astype(np.int64) if column.dtype.kind in "iu" else column
 
 
 def differences(runs: Sequence[Path], others: Sequence[Path], depth: int = 1) -> dict[str, Difference]:

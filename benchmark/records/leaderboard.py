@@ -106,10 +106,11 @@ class Entry(_Model):
 def merged(entries: Iterable[Entry]) -> list[Entry]:
     """Entries of one configuration that training made with several seeds as one entry with their means.
 
-    Two entries with one seed count once, the first; anything that was not trained stays as it is.
+    Of two entries with one seed the one with shipped weights counts, else the first; never the better one. Anything
+    that was not trained stays as it is.
     """
     groups: dict[tuple[Any, ...], dict[int, Entry]] = {}
-    for number, entry in enumerate(entries):
+    for number, entry in enumerate(sorted(entries, key=lambda entry: entry.origin != TRAINED[0])):
         same = (entry.method, entry.preset, entry.variant, entry.config_key, entry.perturbation)
         key = same if entry.origin in TRAINED else (*same, number)
         groups.setdefault(key, {}).setdefault(entry.seeds[0], entry)

@@ -1,4 +1,4 @@
-"""What this repository shows of its own results: leaderboard, catalogue, the README's table, and screens of commands."""
+"""What this repository shows of its own results: leaderboard, catalogue, the table of the README, and screens."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
