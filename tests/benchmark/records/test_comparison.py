@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmark.runs.scoring import unregistered, write_result
+from results import stored_result
 
 from benchmark.cli.main import main
-from benchmark.evaluation.evaluate import from_ranker
-from benchmark.records.comparison import recall_difference
+from benchmark.records.comparison import differences
 from benchmark.records.schema import RANKS
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
@@ -25,18 +24,7 @@ def write(small_world: PreparedDataset, protocol: Protocol, tmp_path: Path) -> W
 
     def write(ranker: str, protocol: Protocol = protocol) -> Path:
         folder = tmp_path / f"{ranker}-{protocol.radius_m:g}"
-        write_result(
-            folder,
-            "key",
-            dataset=small_world,
-            protocol=protocol,
-            method=unregistered(ranker, "ranker"),
-            distances=from_ranker(ranker, 0),
-            cost=None,
-            seed=0,
-            environment={},
-            warnings=[],
-        )
+        stored_result(folder, small_world, protocol, ranker=ranker)
         return folder
 
     return write
@@ -44,8 +32,9 @@ def write(small_world: PreparedDataset, protocol: Protocol, tmp_path: Path) -> W
 
 def test_a_result_does_not_differ_from_itself(write: Write) -> None:
     folder = write("random")
-    difference, interval = recall_difference([folder], [folder], "image->cloud")
-    assert (difference, interval.low, interval.high) == (0.0, 0.0, 0.0)
+    found = differences([folder], [folder])
+    assert list(found) == ["image->cloud", "cloud->image", "image->image", "cloud->cloud"]
+    assert {(d.value, d.interval.low, d.interval.high) for d in found.values()} == {(0.0, 0.0, 0.0)}
 
 
 def test_the_difference_is_that_of_the_headlines_and_lies_in_its_interval(write: Write) -> None:
