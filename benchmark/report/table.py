@@ -59,9 +59,9 @@ def text(words: str, under: str = "") -> Cell:
     return Cell(words=words, under=under)
 
 
-def number(value: float | None) -> Cell:
+def number(value: float | int | None) -> Cell:
     """A cell with a number, or with none."""
-    return Cell(value=value)
+    return Cell(value=None if value is None else float(value))
 
 
 def parts(cell: Cell, column: Column) -> tuple[str, str]:
