@@ -25,7 +25,7 @@ FREE_OF_TORCH = (
     *("benchmark.frames.preparing", "benchmark.frames.perturbations", "benchmark.descriptors.files"),
     *("benchmark.training.declared", "benchmark.training.weights", "benchmark.training.report", "datasets"),
 )
-"""Modules, or packages with all their modules, that import neither torch nor matplotlib: what a plan or a list needs."""
+"""Modules and packages that import neither torch nor matplotlib: what a plan, a list or a number needs."""
 DRAWINGS = "benchmark.report.figures."
 """Only modules below import matplotlib, and nothing imports them before something is drawn."""
 LONGEST_FILE, LONGEST_FUNCTION = 400, 50

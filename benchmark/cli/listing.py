@@ -37,9 +37,8 @@ def listing(what: str, name: str | None = None, width: int | None = None) -> str
 
 
 def _methods() -> Table:
-    columns = [Column(name=name) for name in ("method", "what it is", "published", "presets")]
-    columns.append(Column(name="quick: place", unit="KiB"))
-    columns.append(Column(name="network", unit="M", digits=2))
+    columns = [Column(name=name) for name in ("method", "what it is", "year")]
+    columns += [Column(name="place", unit="KiB"), Column(name="network", unit="M", digits=2)]
     rows = []
     for name in METHODS.names():
         entry = method_entry(name)
@@ -49,14 +48,16 @@ def _methods() -> Table:
             [
                 text(name),
                 text(str(entry.card["title"])),
-                text(f"{entry.card['venue']}"),
-                text(", ".join(entry.presets)),
+                text(str(entry.card["year"])),
                 number(max(stored) / 1024 if stored else None),
                 number(None if quick.parameters is None else quick.parameters / 1e6),
             ]
         )
-    note = "All about a method: crossplace list methods NAME."
-    return Table(columns=columns, rows=rows, notes=[note])
+    notes = [
+        "Place: what a map keeps of a place, and network: millions of parameters, both in the preset quick.",
+        "All about a method: crossplace list methods NAME. All presets: crossplace list presets.",
+    ]
+    return Table(columns=columns, rows=rows, notes=notes)
 
 
 def _method(name: str) -> str:

@@ -72,11 +72,11 @@ class Tables:
         """Write and print; in the suite's own repository also the leaderboard that travels with it."""
         from benchmark.report.readme import update_repository
         from benchmark.report.studies import study_text, write_study_tables
-        from benchmark.report.tables import Comparison, as_text, write_tables
+        from benchmark.report.tables import Comparison, as_text, means_over_seeds, write_tables
 
         path, groups = write_tables(self.results)
         for group in groups:
-            say(as_text(Comparison.of(group, alone=True)))
+            say(as_text(means_over_seeds(Comparison.of(group, alone=True))))
         for record in write_study_tables(self.results):
             say(study_text(record, "screen"))
         written = [path, path.with_name("studies.md"), *update_repository(self.results, groups)]

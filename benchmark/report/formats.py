@@ -141,12 +141,13 @@ def _blocks(columns: Sequence[_Drawn], width: int) -> list[list[_Drawn]]:
 
 
 def _drawn(columns: Sequence[_Drawn], width: int) -> str:
-    """One table; what is left of ``width`` goes to the columns of words, from the first one on."""
+    """One table; columns of words share what is left of ``width`` by how much they could use."""
     left = width - sum(column.least + GAP for column in columns) + GAP
+    usable = sum(column.most - column.least for column in columns if column.is_words)
+    share = min(max(left, 0) / usable, 1) if usable else 0
     drawn = RichTable(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
     for column in columns:
-        more = max(min(column.most - column.least, left), 0) if column.is_words else 0
-        left -= more
+        more = int(share * (column.most - column.least)) if column.is_words else 0
         justify: Literal["left", "right"] = "left" if column.is_words else "right"
         drawn.add_column(column.heading, justify=justify, overflow="fold", width=column.least + more)
     for row in zip(*(column.cells for column in columns), strict=True):

@@ -19,7 +19,7 @@ SHOWN = (DEFAULT_DATASET, "image->cloud")
 
 
 def update_repository(results_folder: Path, groups: Sequence[Sequence[Result]]) -> list[Path]:
-    """Write leaderboard, catalogue and README of this repository, if ``results_folder`` is its own; returns what was written."""
+    """Write leaderboard, catalogue and README, if ``results_folder`` is this repository's; returns what was written."""
     if results_folder.resolve() != REPOSITORY / "results":
         return []
     package, readme = REPOSITORY / "benchmark", REPOSITORY / "README.md"
@@ -31,10 +31,10 @@ def update_repository(results_folder: Path, groups: Sequence[Sequence[Result]]) 
 
 
 def with_leaderboard(document: str, groups: Sequence[Sequence[Result]]) -> str:
-    """``document`` with the table between its two markers written anew."""
-    before, _, rest = document.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{markdown(leaderboard_table(groups))}{END}{after}"
+    """``document`` with the table between its two markers written anew; unchanged where it has no markers."""
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{begin}\n{markdown(leaderboard_table(groups))}{end}{after}" if begin and end else document
 
 
 def leaderboard_table(groups: Sequence[Sequence[Result]]) -> Table:
@@ -51,6 +51,7 @@ def leaderboard_table(groups: Sequence[Sequence[Result]]) -> Table:
             number(entry.cost["cloud"].value if "cloud" in entry.cost else None),
         ]
         for entry in found.entries
+        if entry.origin != "untrained"
     ]
     chance = next(entry for entry in found.bounds if entry.method == "random")
     rows.append(

@@ -203,7 +203,7 @@ class Plan:
 
     @property
     def _sparse_backend(self) -> str:
-        """What is asked to compute sparse convolutions; the run may still fall back to torch and records what it took."""
+        """What computes sparse convolutions, as far as it is known without torch; a run records what it took."""
         choice = self.request.machine.sparse_backend
         return ("spconv" if self.device.startswith("cuda") else "torch") if choice == "auto" else choice
 

@@ -106,25 +106,30 @@ class Arena:
         )
 
 
-def score(folder: Path, data: DataOptions, runs: Path, seed: int = 0) -> list[Result]:
+def score(folder: Path, data: DataOptions, runs: Path) -> list[Result]:
     """Score the descriptors in ``folder``, with the bounds beside them; results go where all others do.
 
     The files are read before any data is prepared, so that a wrong folder is said at once.
     """
     check_protocol_name(data.protocol)
+    Descriptors.read(folder)
+    dataset = prepare(locate(data.dataset, data.source, data.dataset_options))
+    return score_on(folder, dataset, data.protocol, runs)
+
+
+def score_on(folder: Path, dataset: PreparedDataset, protocol_name: str | None, runs: Path) -> list[Result]:
+    """The result of the descriptors in ``folder`` on a dataset, then those of the bounds."""
     descriptors = Descriptors.read(folder)
     contents = {str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
-    dataset = prepare(locate(data.dataset, data.source, data.dataset_options))
-    protocol, warnings = find_protocol(data.protocol, dataset)
+    protocol, warnings = find_protocol(protocol_name, dataset)
     warnings = [*warnings, *leak_warnings(dataset.frames, protocol)]
     key = key_of(contents, dataset.fingerprint, protocol)
     name = re.sub(r"[^\w.+-]+", "_", descriptors.method)
     arena = Arena(dataset=dataset, protocol=protocol, warnings=warnings, runs=runs)
-    scorer = from_descriptors(descriptors, dataset.frames, directions=Direction.among(descriptors.arrays))
     row = Row(
         folder=runs / "results" / f"{name}-{protocol.name}-{key}",
         key=key,
         method=MethodRecord.unregistered(descriptors.method, "foreign"),
-        scorer=scorer,
+        scorer=from_descriptors(descriptors, dataset.frames, directions=Direction.among(descriptors.arrays)),
     )
-    return arena.results([row, *arena.bounds(seed)])
+    return arena.results([row, *arena.bounds(seed=0)])

@@ -32,6 +32,11 @@ def save_weights(module: HasState, path: Path) -> None:
     write_atomically(path, _serialised(_plain(module.state_dict())))
 
 
+def checksum_of(module: HasState) -> str:
+    """What tells weights apart: SHA-256 over names, types, shapes and contents of parameters and buffers."""
+    return _checksum(_plain(module.state_dict()))
+
+
 def load_weights(module: HasState, path: Path, remedy: str = "take its folder away to train anew") -> None:
     """Load what :func:`save_weights` wrote; names and shapes must fit exactly.
 

@@ -1,0 +1,90 @@
+"""The Python door: what the command line does, as five functions. See docs/python.md."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.frames import preparing
+from benchmark.frames.preparing import find_protocol, locate
+from benchmark.keys import key_of
+from benchmark.protocol.selection import selected
+from benchmark.records.schema import Result
+from benchmark.request import DataOptions, Request
+from benchmark.runs.plan import Plan
+from benchmark.runs.rows import score_on
+from datasets.prepared import PreparedDataset
+
+if TYPE_CHECKING:
+    from methods.base import Method
+
+RUNS = Path("runs")
+"""Folder of descriptors and results, if no other is named."""
+
+
+def prepare(dataset: str = DataOptions.dataset, source: Path | None = None, **options: Any) -> PreparedDataset:
+    """A dataset in the prepared form, prepared now if it has not been before.
+
+    ``dataset`` is a registered name or a folder in the prepared form, ``source`` the folder of the raw download, and
+    ``options`` are those of the dataset: ``prepare("town", preset="tiny")``.
+
+    Raises:
+        CrossplaceError: unknown name or option, or raw data that is missing or broken.
+    """
+    texts = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in options.items()]
+    return preparing.prepare(locate(dataset, source, texts))
+
+
+def load_method(name: str, **options: Any) -> "Method":
+    """A method with its weights, in evaluation mode: trained (now or before), shipped, given, or as initialised.
+
+    ``options`` are those of ``crossplace train``, as keywords: ``preset``, ``seed``, ``dataset``, ``checkpoint``,
+    ``untrained``, ``device``, ``runs`` and so on. The dataset (default: the town) is what it is trained on.
+
+    Raises:
+        CrossplaceError: no such method, preset or option value.
+    """
+    plan = Plan(Request.of(method=name, **options))
+    from benchmark.runs.run import train
+
+    return train(plan).eval()
+
+
+def encode(
+    method: "Method", dataset: PreparedDataset, folder: Path | None = None, *, protocol: str | None = None
+) -> Path:
+    """Write the descriptors of the frames that a protocol needs; returns their folder.
+
+    What is there already, from the same weights and frames, is kept. ``protocol`` is the dataset's own by default, and
+    ``folder`` is named by method, dataset and weights below ``runs/descriptors``.
+    """
+    from benchmark.descriptors.encoding import encode as encode_rows
+    from benchmark.training.checkpoint import checksum_of
+
+    found, _ = find_protocol(protocol, dataset)
+    manifest = {"method": method.card.name, "weights": checksum_of(method), "dataset": dataset.fingerprint}
+    name = f"{method.card.name}-{dataset.name}-{key_of(manifest)}"
+    folder = folder or RUNS / "descriptors" / name
+    encode_rows(method, dataset, selected(dataset.frames, found).needed, folder, manifest)
+    return folder
+
+
+def evaluate(descriptors: Path, dataset: PreparedDataset, *, protocol: str | None = None, runs: Path = RUNS) -> Result:
+    """The result of descriptors, whoever made them (docs/descriptors.md), under a protocol (default: the dataset's).
+
+    ``result.headline("image->cloud").values["R@1"]`` is the share of images whose nearest cloud shows their place.
+    The result is also written below ``runs/results``, for :func:`read_result` and ``crossplace compare``.
+
+    Raises:
+        CrossplaceError: descriptors that are missing or broken, or a protocol for other data.
+    """
+    result, *_ = score_on(descriptors, dataset, protocol, runs)
+    return result
+
+
+def read_result(folder: Path) -> Result:
+    """A result that a run or an evaluation has written, or a published one.
+
+    Raises:
+        CrossplaceError: no result, or a damaged one.
+    """
+    return Result.read(Path(folder))
