@@ -70,7 +70,9 @@ def test_a_cap_of_25_lowers_recall_at_one_percent_of_a_large_database(name: str)
     published = summarise(ranking_of(ranks), 4000, PROTOCOLS[f"{name}-as-published"])
     assert (right.recall_at_one_percent, right.one_percent_depth) == (0.8, 40)
     assert (published.recall_at_one_percent, published.one_percent_depth) == (0.4, 25)
-    small = [summarise(ranking_of(ranks), 2500, PROTOCOLS[n]).recall_at_one_percent for n in (name, f"{name}-as-published")]
+    small = [
+        summarise(ranking_of(ranks), 2500, PROTOCOLS[n]).recall_at_one_percent for n in (name, f"{name}-as-published")
+    ]
     assert small == [0.4, 0.4], "up to 2,500 places there is no difference"
 
 

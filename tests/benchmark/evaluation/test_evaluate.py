@@ -11,7 +11,7 @@ from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.evaluate import PairEvaluation, Scorer, evaluate, from_descriptors, from_ranker
 from benchmark.evaluation.intervals import hypergeometric_recall
 from benchmark.protocol.directions import Direction
-from benchmark.protocol.selection import Selected
+from benchmark.protocol.selection import selected
 from datasets.base import Frames, Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -127,9 +127,7 @@ def test_frames_that_lack_a_modality_are_in_no_direction_that_needs_it(
         for modality, rows in ((e.direction.query, e.query_rows), (e.direction.database, e.database_rows)):
             assert (getattr(frames, modality)[rows] != "").all()
             assert len(rows) == 10 if modality == "image" and frames.traversal[rows[0]] == "evening" else 12
-    labels = {
-        (e.direction.label, e.pair.database_traversal) for e in evaluated(frames, protocol, ranker("oracle", 0))
-    }
+    labels = {(e.direction.label, e.pair.database_traversal) for e in evaluated(frames, protocol, ranker("oracle", 0))}
     assert ("image->cloud", "morning") not in labels
     assert ("cloud->image", "morning") in labels
 
@@ -176,7 +174,7 @@ def test_needed_rows_are_queries_and_database_once_each(small_world: PreparedDat
     chosen = replace(
         protocol, query=Selection(traversals=("evening",)), database=Selection(traversals=("morning", "evening"))
     )
-    assert Selected(frames=small_world.frames, protocol=chosen).needed.tolist() == list(range(24))
+    assert selected(small_world.frames, chosen).needed.tolist() == list(range(24))
 
 
 def test_nothing_to_evaluate_is_a_sentence(small_world: PreparedDataset, protocol: Protocol) -> None:
