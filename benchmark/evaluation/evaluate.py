@@ -14,7 +14,7 @@ from benchmark.evaluation.rankers import CHANCE, RANKERS
 from benchmark.evaluation.ranks import Ranking, fused_ranks, rank_queries
 from benchmark.protocol.directions import Direction
 from benchmark.protocol.ground_truth import Asked, Pair, by_traversal, ordered_pairs, relations
-from benchmark.protocol.selection import Selected
+from benchmark.protocol.selection import Selected, selected
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
 from datasets.randomness import generator
@@ -95,7 +95,7 @@ def from_ranker(name: str, seed: int) -> Scorer:
 
 def check_answerable(frames: Frames, protocol: Protocol, chosen: Selected | None = None) -> None:
     """Refuse a selection in which no query has a right answer: known from poses alone, before anything is trained."""
-    chosen = chosen or Selected(frames=frames, protocol=protocol)
+    chosen = chosen or selected(frames, protocol)
     blocks = relations(frames, protocol, chosen.query, chosen.database)
     if not any(asked.relation.is_positive.any() for asked in blocks):
         raise _unanswerable(protocol, chosen)
@@ -117,7 +117,7 @@ def evaluate(
     How queries and database relate is found once for all scorers and directions. Frames that lack a modality are left
     out of its directions, and directions without frames altogether.
     """
-    chosen = chosen or Selected(frames=frames, protocol=protocol)
+    chosen = chosen or selected(frames, protocol)
     has: dict[Modality, ndarray] = {"image": frames.image != "", "cloud": frames.cloud != ""}
     pairs = {d: _pairs(frames, protocol, chosen, d, has) for d in _directions(scorers.values())}
     blocks: dict[tuple[str, Direction, Pair], list[tuple[Asked, Ranking]]] = {}

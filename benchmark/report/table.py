@@ -61,7 +61,7 @@ def text(words: str, under: str = "") -> Cell:
 
 def number(value: int | float | None) -> Cell:
     """A cell with a number, or with none."""
-    return Cell(value=value)
+    return Cell(value=None if value is None else float(value))
 
 
 def parts(cell: Cell, column: Column) -> tuple[str, str]:

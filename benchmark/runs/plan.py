@@ -19,7 +19,7 @@ from benchmark.frames.perturbations import Perturber
 from benchmark.frames.preparing import Location, check_protocol_name, find_protocol, locate, prepare
 from benchmark.keys import KEY_LENGTH, code_of, key_of
 from benchmark.protocol.leaks import leak_warnings
-from benchmark.protocol.selection import Selected
+from benchmark.protocol.selection import Selected, selected
 from benchmark.records.schema import Result
 from benchmark.registry import METHODS
 from benchmark.request import Request
@@ -100,7 +100,7 @@ class Plan:
     @cached_property
     def selected(self) -> Selected:
         """The frames that take part."""
-        return Selected(frames=self.dataset.frames, protocol=self.protocol)
+        return selected(self.dataset.frames, self.protocol)
 
     @cached_property
     def rows(self) -> ndarray:

@@ -12,9 +12,10 @@ import pytest
 from folders import contents, differences
 from pydantic import TypeAdapter
 
-from benchmark.evaluation.evaluate import evaluate, from_ranker
+from benchmark.evaluation.evaluate import Scorer, evaluate, from_ranker
 from benchmark.keys import plain
 from benchmark.protocol.directions import Direction
+from benchmark.protocol.ground_truth import Asked
 from benchmark.protocol.lists import SUMS, export
 from datasets.base import Protocol, Selection
 from datasets.errors import CrossplaceError
@@ -81,16 +82,14 @@ def test_the_lists_alone_give_the_same_recall(
     export(small_world, protocol, lists)
     written: dict[str, Any] = json.loads((lists / "protocol.json").read_text())["protocol"]
     assert TypeAdapter(Protocol).validate_python(written) == protocol
-    ranker, expected = from_ranker("random", 1), {}
-    for e in evaluate(small_world.frames, protocol, ranker, [direction]):
-        expected[e.pair.query_traversal, e.pair.database_traversal] = e.recall.recall_at
+    expected, distances_between = drawn_at_random(small_world, protocol, direction)
     queries, database = table(lists / "queries.csv"), table(lists / "database.csv")
     for (asking, searched), recall_at in expected.items():
         right = json.loads((lists / "positives" / f"{asking}--{searched}.json").read_text())
         asked = [row for row in queries if row["traversal"] == asking]
         places = [row for row in database if row["traversal"] == searched]
         assert list(right) == [row["frame_id"] for row in asked]
-        distances = distances_between(small_world, protocol, direction, asking, searched)
+        distances = distances_between[asking, searched]
         ranks = []
         for i, row in enumerate(asked):
             order = []
@@ -111,20 +110,23 @@ def test_the_lists_alone_give_the_same_recall(
         assert 0 < recall_at[0] < 1
 
 
-def distances_between(
-    dataset: PreparedDataset, protocol: Protocol, direction: Direction, asking: str, searched: str
-) -> np.ndarray:
-    """What the random ranker says, which knows nothing of what is right."""
-    found: dict[tuple[str, str], np.ndarray] = {}
-    ranker = from_ranker("random", 1)
+Named = tuple[str, str]
 
-    def remember(*arguments: Any) -> np.ndarray:
-        _, pair, *_ = arguments
-        found[pair.query_traversal, pair.database_traversal] = ranker(*arguments)
-        return found[pair.query_traversal, pair.database_traversal]
 
-    evaluate(dataset.frames, protocol, remember, [direction])
-    return found[asking, searched]
+def drawn_at_random(
+    dataset: PreparedDataset, protocol: Protocol, direction: Direction
+) -> tuple[dict[Named, tuple[float | None, ...]], dict[Named, np.ndarray]]:
+    """Recalls and distances, by traversals, of random numbers that know nothing of what is right."""
+    ranker, distances = from_ranker("random", 1), {}
+
+    def remember(direction: Direction, asked: Asked) -> np.ndarray:
+        names = asked.pair.query_traversal, asked.pair.database_traversal
+        distances[names] = ranker.score(direction, asked)
+        return distances[names]
+
+    scorer = Scorer(directions=(direction,), score=remember)  # what is drawn counts, and not what is expected
+    found = evaluate(dataset.frames, protocol, {"random": scorer})["random"]
+    return {(e.pair.query_traversal, e.pair.database_traversal): e.recall.recall_at for e in found}, distances
 
 
 def test_names_of_traversals_may_hold_anything(

@@ -43,14 +43,15 @@ def frames_of(
 
 
 def counts_by_pair(frames: Frames, protocol: Protocol) -> dict[tuple[str, str], Counts]:
-    found = {}
+    found: dict[tuple[str, str], Counts] = {}
     for asked in relations(frames, protocol, select(frames, protocol.query), select(frames, protocol.database)):
-        found[asked.pair.query_traversal, asked.pair.database_traversal] = {
-            "queries": len(asked.query_rows),
-            "database": len(asked.database_rows),
-            "with_positive": int(asked.relation.is_positive.any(axis=1).sum()),
-            "positives": int(asked.relation.is_positive.sum()),
-        }
+        counts = found.setdefault(
+            (asked.pair.query_traversal, asked.pair.database_traversal),
+            {"queries": 0, "database": len(asked.database_rows), "with_positive": 0, "positives": 0},
+        )
+        counts["queries"] += len(asked.query_rows)
+        counts["with_positive"] += int(asked.relation.is_positive.any(axis=1).sum())
+        counts["positives"] += int(asked.relation.is_positive.sum())
     return found
 
 

@@ -6,17 +6,18 @@ import pytest
 import torch
 
 import benchmark.records.environment as module
-from benchmark.records.environment import environment, harness, pick_device
-from datasets.errors import CrossplaceError
+from benchmark.records.environment import environment, harness
 
 
 def test_the_record_is_json_and_says_what_a_number_depends_on() -> None:
-    found = environment(torch.device("cpu"))
+    found = environment("cpu", threads=torch.get_num_threads())
     assert json.loads(json.dumps(found)) == found
     assert found["device_type"] == "cpu"
     assert found["device"]
     assert found["threads"] == torch.get_num_threads()
     assert (found["precision"], found["tf32"]) == ("32-true", False)
+    assert environment("cpu")["threads"] is None
+    assert environment("cpu", sparse_backend="torch") == environment("cpu") | {"sparse_backend": "torch"}
     assert found["torch"] == torch.__version__.split("+")[0] or found["torch"] == torch.__version__
 
 
@@ -59,27 +60,3 @@ def test_an_installed_suite_does_not_report_the_revision_of_whatever_lies_around
 def test_without_git_the_revision_is_unknown(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert harness()["git_revision"] is None
-
-
-def test_devices_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert pick_device("cpu") == torch.device("cpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert pick_device("auto") == torch.device("cpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert pick_device("auto") == torch.device("cuda")
-    assert pick_device("cuda:1") == torch.device("cuda:1")
-
-
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("gpu", "unknown device 'gpu'; choose auto, cpu, cuda or cuda:N"),
-        ("cuda", "device 'cuda' is not there: torch sees 0 CUDA devices"),
-        ("cuda:3", "device 'cuda:3' is not there"),
-    ],
-)
-def test_a_device_that_is_not_there_is_a_sentence(monkeypatch: pytest.MonkeyPatch, name: str, message: str) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(CrossplaceError, match=message):
-        pick_device(name)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmark.runs.scoring import unregistered, write_result
 from pydantic import TypeAdapter
+from results import stored_result
 
 from benchmark.evaluation.evaluate import from_ranker
 from benchmark.evaluation.intervals import mean_interval
 from benchmark.keys import plain
-from benchmark.records.schema import RANKS, RESULT, CostRecord, Result, TimingRecord
+from benchmark.records.schema import RANKS, RESULT, CostRecord, MethodRecord, Result, TimingRecord
 from datasets.base import OnePercent, Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -34,14 +34,14 @@ def write(tmp_path: Path) -> Callable[..., tuple[Result, dict[str, np.ndarray]]]
     def write(dataset: PreparedDataset, protocol: Protocol, **changes: Any) -> tuple[Result, dict[str, np.ndarray]]:
         folder = tmp_path / "run"
         values: dict[str, Any] = {
-            "method": unregistered("random", "ranker"),
-            "distances": from_ranker("random", 3),
+            "scorer": replace(from_ranker("random", 3), by_chance=False),  # the numbers of the ranks that are stored
+            "method": MethodRecord.unregistered("random", "ranker"),
             "cost": COST,
             "seed": 3,
             "environment": {"device": "a test", "threads": 2},
             "warnings": ["one", "two"],
         }
-        written = write_result(folder, "k3y", dataset=dataset, protocol=protocol, **values | changes)
+        written = stored_result(folder, dataset, protocol, **values | changes)
         read = Result.read(folder)
         assert read == written
         with np.load(folder / RANKS, allow_pickle=False) as ranks:
@@ -69,8 +69,8 @@ def test_the_json_holds_everything_that_a_number_depends_on(
 ) -> None:
     result, _ = write(small_world, protocol)
     raw = json.loads((tmp_path / "run" / RESULT).read_text())
-    assert raw["schema_version"] == "1.1"
-    assert (raw["run_id"], raw["key"], raw["seed"], raw["warnings"]) == ("run", "k3y", 3, ["one", "two"])
+    assert raw["schema_version"] == "1.2"
+    assert (raw["run_id"], raw["key"], raw["seed"], raw["warnings"]) == ("run", "key", 3, ["one", "two"])
     assert raw["harness"].keys() == {"version", "git_revision", "dirty"}
     assert raw["environment"] == {"device": "a test", "threads": 2}
     assert raw["protocol"] == plain(protocol)
@@ -88,7 +88,9 @@ def test_the_json_holds_everything_that_a_number_depends_on(
     direction = raw["directions"]["image->cloud"]
     assert len(direction["pairs"]) == 6
     assert len(direction["mean"]["recall_at"]) == 25
-    assert direction["intervals"].keys() == {"1", "5", "1%"}
+    assert direction["intervals"].keys() == {"R@1", "R@5", "R@1%"}
+    assert direction["mean"]["values"].keys() == {"R@1", "R@5", "R@1%"}
+    assert raw["cost"]["numbers"]["image"] == {"value": 3.0, "unit": "ms"}
 
 
 def test_the_arrays_are_complete_and_hold_no_objects(
@@ -150,13 +152,15 @@ def test_every_recall_can_be_worked_out_again_from_the_ranks(
             counted = first if no_positive == "miss" else first[first > 0]
             assert (pair.n_queries, pair.n_counted, pair.n_database) == (12, len(counted), 6)
             assert pair.n_without_positives == (first == 0).sum() > 0
-            assert pair.recall_at == pytest.approx([share(counted, depth) for depth in range(1, 26)])
+            assert list(pair.recall_at) == pytest.approx([share(counted, depth) for depth in range(1, 26)])
             assert pair.one_percent_depth == 2
             assert pair.recall_at_one_percent == pytest.approx(share(counted, 2))
+            depths = {"R@1": 1, "R@5": 5, "R@1%": 2}
+            assert pair.values == pytest.approx({name: share(counted, depth) for name, depth in depths.items()})
             found.append([share(counted, depth) for depth in range(1, 26)])
             hits.append(counted)
-        assert direction.mean.recall_at == pytest.approx(np.mean(found, axis=0).tolist())
-        assert direction.pooled.recall_at == pytest.approx([share(np.concatenate(hits), d) for d in range(1, 26)])
+        assert list(direction.mean.recall_at) == pytest.approx(np.mean(found, axis=0).tolist())
+        assert list(direction.pooled.recall_at) == pytest.approx([share(np.concatenate(hits), d) for d in range(1, 26)])
         assert direction.mean.n_pairs == 6
 
 
@@ -214,18 +218,18 @@ def test_the_intervals_follow_from_ranks_and_poses(
         cells = [(e // 50, n // 50) for e, n in zip(ranks["frame_east_m"], ranks["frame_north_m"], strict=True)]
         block = np.array([sorted(set(cells)).index(cells[frame]) for frame in asked])
         weights = np.array([1 / (pair == p).sum() for p in pair]) if averaging == "pairs" else None
-        for name, depth in {"1": 1, "5": 5, "1%": 2}.items():
+        for name, depth in {"R@1": 1, "R@5": 5, "R@1%": 2}.items():
             expected = mean_interval(first <= depth, block, weights)
             assert direction.intervals[name] == pytest.approx((expected.low, expected.high)), (label, name)
         record = direction.mean if averaging == "pairs" else direction.pooled
-        low, high = direction.intervals["5"]
+        low, high = direction.intervals["R@5"]
         assert low <= record.recall_at[4] <= high
 
 
 def test_the_constant_ranker_finds_the_first_place(
     write: Callable[..., Any], small_world: PreparedDataset, protocol: Protocol
 ) -> None:
-    result, ranks = write(small_world, protocol, distances=from_ranker("constant", 0))
+    result, ranks = write(small_world, protocol, scorer=from_ranker("constant", 0))
     assert set(ranks["frame_id"][ranks["query_top_frame"][:, 0]]) == {"morning-0", "evening-0", "midnight-0"}
     assert result.directions["image->image"].mean.recall_at[0] == pytest.approx(2 / 12)
 
@@ -249,7 +253,8 @@ def test_what_is_not_a_number_is_null_and_never_nan(
     pair = next(p for p in raw["directions"]["image->cloud"]["pairs"] if p["query"] == "midnight")
     assert pair["recall_at"] == [None] * 25
     assert pair["recall_at_one_percent"] is None
-    assert raw["directions"]["image->cloud"]["intervals"] == {"1": None, "5": None, "1%": None}
+    assert pair["values"] == {"R@1": None, "R@5": None, "R@1%": None}
+    assert raw["directions"]["image->cloud"]["intervals"] == {"R@1": None, "R@5": None, "R@1%": None}
     assert result.directions["image->cloud"].mean.n_pairs == 2
     assert math.isnan(ranks["query_best_positive_distance"][ranks["query_n_positives"] == 0][0])
 
@@ -328,7 +333,7 @@ def test_a_result_of_the_first_schema_still_loads() -> None:
 @pytest.mark.parametrize("version", ["2.0", "0.9", "10.0", 2, None])
 def test_another_major_version_is_refused(folder: Path, version: object) -> None:
     edit(folder, lambda raw: raw.update(schema_version=version))
-    with pytest.raises(CrossplaceError, match=rf"result\.json: result schema {version}, but this version reads 1\.1"):
+    with pytest.raises(CrossplaceError, match=rf"result\.json: result schema {version}, but this version reads 1\.2"):
         Result.read(folder)
 
 
