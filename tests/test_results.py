@@ -8,8 +8,8 @@ import pytest
 
 from benchmark.evaluation.metrics import DEPTHS
 from benchmark.records.schema import RANKS, RESULT, Result
-from benchmark.records.study import write_study_tables
 from benchmark.registry import METHODS
+from benchmark.report.studies import write_study_tables
 from benchmark.report.tables import write_tables
 from datasets.files import sha256_of
 

@@ -1,6 +1,7 @@
 """The steps of one run: prepare, train or load, encode, measure, evaluate, write."""
 
 import logging
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 
@@ -10,6 +11,7 @@ from benchmark.cost.measure import measure
 from benchmark.descriptors.encoding import encode
 from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.evaluate import Scorer, check_answerable, from_descriptors
+from benchmark.frames.perturbations import Perturber
 from benchmark.keys import key_of, plain
 from benchmark.protocol.directions import Direction
 from benchmark.records.environment import environment
@@ -98,6 +100,7 @@ def _row(plan: Plan, device: torch.device) -> Row:
             n_new = encode(method, plan.dataset, plan.rows, encoding.folder, manifest, perturber=encoding.perturber)
             log.info("encoded %d parts anew, %s", n_new, encoding.folder)
         scorer = _scorer(plan)
+    traversals = plan.dataset.frames.take(plan.rows).traversal_names()
     return Row(
         folder=plan.result_folder,
         key=plan.result_key,
@@ -111,7 +114,7 @@ def _row(plan: Plan, device: torch.device) -> Row:
             sparse_backend=_sparse_backend(plan, device),
         ),
         cost=measure(method, plan.dataset, plan.rows) if plan.measured else None,
-        perturbation=_perturbation(plan),
+        perturbation=perturbation_record(plan.perturber, traversals) if plan.perturber else None,
         is_new=True,
     )
 
@@ -127,19 +130,18 @@ def _scorer(plan: Plan) -> Scorer:
     return from_descriptors(clean, frames, perturbed, modality, directions=directions)
 
 
-def _perturbation(plan: Plan) -> PerturbationRecord | None:
-    """What was done to the frames."""
-    if (perturber := plan.perturber) is None:
-        return None
+def perturbation_record(perturber: Perturber, traversals: Sequence[str]) -> PerturbationRecord:
+    """What a result says about the perturbation of its frames, which are of these traversals."""
+    kind = perturber.kind
     return PerturbationRecord(
         name=perturber.name,
-        version=perturber.kind.version,
+        version=kind.version,
         severity=perturber.severity,
         value=perturber.value,
-        unit=perturber.kind.unit,
-        modality=perturber.kind.modality,
-        sides={d.label: side for d in Direction if (side := d.perturbed_side(perturber.kind.modality))},
-        drawn=perturber.drawn(plan.dataset.frames.take(plan.rows).traversal_names()),
+        unit=kind.unit,
+        modality=kind.modality,
+        sides={d.label: side for d in Direction if (side := d.perturbed_side(kind.modality))},
+        drawn=perturber.drawn(traversals),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
-PRELOADED = ["pytest", "benchmark.runs.bench", "methods.vxp", "methods.learning.augment", "lightning_fabric", "victim"]
+PRELOADED = ["pytest", "benchmark.runs.run", "methods.vxp", "methods.learning.augment", "lightning_fabric", "victim"]
 
 _spec = spec_from_file_location("toy_fixtures", Path(__file__).parents[1] / "benchmark" / "conftest.py")
 assert _spec is not None

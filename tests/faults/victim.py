@@ -20,7 +20,9 @@ import torch
 from benchmark.descriptors import encoding
 from benchmark.registry import METHODS
 from benchmark.request import Request
-from benchmark.runs import bench
+from benchmark.runs import plan as planning
+from benchmark.runs import run
+from benchmark.runs.plan import Plan
 from benchmark.training import loop as training
 from methods.base import ImageInput
 from methods.layers.voxels import VoxelGrid
@@ -64,7 +66,7 @@ def register() -> None:
         local_stage=short,
         global_stage=short,
     )
-    bench.find_protocol = lambda name, dataset: (sys.modules["toy"].PROTOCOL, [])  # type: ignore[assignment]
+    planning.find_protocol = lambda name, dataset: (sys.modules["toy"].PROTOCOL, [])  # type: ignore[assignment]
 
 
 def run(job: Job) -> None:
@@ -81,10 +83,10 @@ def run(job: Job) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     _watch(happened)
-    request = Request(
+    request = Request.of(
         method=job.method, preset=job.preset, dataset=str(job.dataset), device="cpu", runs=job.runs, retrain=True
     )
-    bench.Bench(request, measured=False).run()
+    run.run(Plan(request, measured=False))
     if job.events:
         job.events.write_text(json.dumps(list(dict.fromkeys(events))))
 

@@ -1,5 +1,6 @@
 """A plan together with its doing, which tests of whole rows ask for again and again."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -71,3 +72,8 @@ def forbid(patch: pytest.MonkeyPatch, *names: str) -> None:
     for name in names:
         module, attribute = WORK[name]
         patch.setattr(module, attribute, never)
+
+
+def forget(runs: Path) -> None:
+    """Let plans ask methods anew: in a test a method changes while its code stays."""
+    shutil.rmtree(runs / "declared", ignore_errors=True)

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from benchmark.frames.loading import batch_loader
 from benchmark.frames.perturbations import PERTURBATIONS, Perturber
-from benchmark.request import Request
+from benchmark.request import PerturbationOptions
+from benchmark.runs.run import perturbation_record
 from datasets.base import Lidar
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -443,7 +444,7 @@ def test_random_perturbations_depend_on_seed_and_frame_and_nothing_else(sample: 
 
 
 def test_noise_of_two_perturbations_is_not_the_same_noise() -> None:
-    one, other = (Perturber(name=name, severity=1, seed=0).record(["a"]).drawn["a"] for name in CALIBRATION)
+    one, other = (Perturber(name=name, severity=1, seed=0).drawn(["a"])["a"] for name in CALIBRATION)
     assert not np.allclose(one, other)
 
 
@@ -451,34 +452,36 @@ def test_noise_of_two_perturbations_is_not_the_same_noise() -> None:
 
 
 def test_a_request_names_perturbation_and_severity() -> None:
-    found = Perturber.of(Request(perturb="range-noise", severity=2, seed=7))
+    found = Perturber.of(PerturbationOptions(perturb="range-noise", severity=2), seed=7)
     assert found == Perturber(name="range-noise", severity=2, seed=7)
     assert found.value == 0.05
     assert found.identity == {"name": "range-noise", "version": 1, "value": 0.05, "seed": 7}
-    default = Perturber.of(Request(perturb="range-noise"))
+    default = Perturber.of(PerturbationOptions(perturb="range-noise"), seed=0)
     assert default is not None
     assert default.severity == 3
 
 
-@pytest.mark.parametrize("request_", [Request(), Request(perturb="range-noise", severity=0)], ids=["none", "zero"])
-def test_nothing_asked_for_is_nothing_done(request_: Request) -> None:
-    assert Perturber.of(request_) is None
+@pytest.mark.parametrize(
+    "options", [PerturbationOptions(), PerturbationOptions(perturb="range-noise", severity=0)], ids=["none", "zero"]
+)
+def test_nothing_asked_for_is_nothing_done(options: PerturbationOptions) -> None:
+    assert Perturber.of(options, seed=0) is None
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"perturb": "yaw"}, r"unknown perturbation 'yaw'\. Did you mean yaw-offset\? Available: yaw-offset, fewer-"),
-        ({"severity": 5}, r"severity 5 of what\? Name a perturbation with --perturb"),
+        ({"severity": 5}, r"--severity 5 says how much, not what: name a perturbation with --perturb"),
     ],
 )
 def test_mistakes_are_sentences(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(CrossplaceError, match=message):
-        Perturber.of(Request(**changes))
+        Perturber.of(PerturbationOptions(**changes), seed=0)
 
 
 def test_the_record_says_what_was_done_and_to_which_side() -> None:
-    record = Perturber(name="image-blur", severity=4, seed=0).record(["morning"])
+    record = perturbation_record(Perturber(name="image-blur", severity=4, seed=0), ["morning"])
     assert record.model_dump() == {
         "name": "image-blur",
         "version": 1,

@@ -1,23 +1,24 @@
 """Studies: every line over seeds, differences against the unchanged method, holes with their reason."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from benchmark.runs.bench import Bench
+from jobs import Job, forbid, forget, with_protocol
 
 from benchmark.frames.perturbations import PERTURBATIONS
-from benchmark.records.comparison import recall_difference
+from benchmark.records.comparison import differences
 from benchmark.records.publish import publish
 from benchmark.records.schema import Result
-from benchmark.records.study import BASE, STUDY, StudyRecord, study_table, write_study_tables
+from benchmark.records.study import BASE, STUDY, StudyRecord
+from benchmark.report.studies import study_text, write_study_tables
 from benchmark.request import Request
-from benchmark.runs import bench
-from benchmark.runs.study import job, lines_of, robustness, run_study
+from benchmark.runs import study
+from benchmark.runs.study import lines_of, plan_of, robustness
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -46,15 +47,20 @@ def request_(
     toy: Any, small_world: PreparedDataset, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Request:
     """The toy with variants, on the small world."""
-    monkeypatch.setattr(bench, "find_protocol", lambda name, dataset: (protocol, []))
+    with_protocol(monkeypatch, protocol)
     monkeypatch.setattr(toy.Toy, "variants", VARIANTS)
     monkeypatch.setattr(toy.Teach, "ignores", ("align",))
-    return Request(method="toy", dataset=str(small_world.folder), device="cpu", runs=tmp_path / "runs")
+    return Request.of(method="toy", dataset=str(small_world.folder), device="cpu", runs=tmp_path / "runs")
 
 
 def stored(request: Request) -> StudyRecord:
-    [path] = (request.runs / "studies").rglob(STUDY)
+    [path] = (request.machine.runs / "studies").rglob(STUDY)
     return StudyRecord.read(path)
+
+
+def run_study(name: str, request: Request, seeds: list[int], only: Sequence[str] = ()) -> str:
+    """The table of a study that is run now."""
+    return study_text(study.run_study(name, request, seeds, only)[0])
 
 
 @pytest.fixture
@@ -72,15 +78,15 @@ def test_an_ablation_runs_what_differs_and_is_affordable(ablation: tuple[str, St
 
 def test_recalls_and_differences_are_those_of_the_results(ablation: tuple[str, StudyRecord], request_: Request) -> None:
     base, changed = ablation[1].lines[:2]
-    results = request_.runs / "results"
+    results = request_.machine.runs / "results"
     for line in (base, changed):
         for run, direction in ((r, d) for r in line.runs for d in line.recall):
             found = Result.read(results / run).directions[direction].mean.recall_at[0]
             assert line.recall[direction][line.runs.index(run)] == found
     paths, against = ([results / run for run in line.runs] for line in (changed, base))
     for direction, (change, low, high) in changed.difference.items():
-        expected, interval = recall_difference(paths, against, direction)
-        assert (change, low, high) == (expected, interval.low, interval.high)
+        expected = differences(paths, against)[direction]
+        assert (change, low, high) == (expected.value, expected.interval.low, expected.interval.high)
         assert change == pytest.approx(np.mean(changed.recall[direction]) - np.mean(base.recall[direction]))
     assert all(difference == (0.0, 0.0, 0.0) for difference in base.difference.values())
 
@@ -95,14 +101,14 @@ def test_a_line_that_fails_stays_with_its_reason(ablation: tuple[str, StudyRecor
 
 def test_the_table_can_be_made_again_from_the_record(ablation: tuple[str, StudyRecord]) -> None:
     text, record = ablation
-    assert text.startswith(study_table(record))
+    assert text.startswith(study_text(record))
     assert StudyRecord.model_validate_json(json.dumps({**record.model_dump(), "later": 1})) == record
 
 
 def test_a_stored_study_is_sealed_and_older_ones_have_no_seal(
     ablation: tuple[str, StudyRecord], request_: Request, tmp_path: Path
 ) -> None:
-    [path] = (request_.runs / "studies").glob(f"*/{STUDY}")
+    [path] = (request_.machine.runs / "studies").glob(f"*/{STUDY}")
     content = json.loads(path.read_text())
     (tmp_path / STUDY).write_text(json.dumps({**content, "seeds": [7]}))
     with pytest.raises(CrossplaceError, match=r"study\.json: damaged or edited .*run the study again"):
@@ -113,12 +119,12 @@ def test_a_stored_study_is_sealed_and_older_ones_have_no_seal(
 
 
 def test_a_published_study_has_its_table(ablation: tuple[str, StudyRecord], request_: Request, tmp_path: Path) -> None:
-    [folder] = (request_.runs / "studies").iterdir()
+    [folder] = (request_.machine.runs / "studies").iterdir()
     target = publish(folder, tmp_path / "results")
     assert target == tmp_path / "results" / "studies" / folder.name
     assert StudyRecord.read(target / STUDY) == ablation[1]
-    assert write_study_tables(tmp_path / "results") == [study_table(ablation[1])]
-    assert study_table(ablation[1]) in (tmp_path / "results" / "tables" / "studies.md").read_text()
+    assert write_study_tables(tmp_path / "results") == [ablation[1]]
+    assert study_text(ablation[1]) in (tmp_path / "results" / "tables" / "studies.md").read_text()
     (folder / STUDY).write_text("{}")
     with pytest.raises(CrossplaceError, match=r"study\.json: study: Field required; .*run the study again"):
         publish(folder, tmp_path / "results")
@@ -127,17 +133,15 @@ def test_a_published_study_has_its_table(ablation: tuple[str, StudyRecord], requ
 def test_a_second_run_trains_nothing(
     ablation: tuple[str, StudyRecord], request_: Request, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def never(*_: Any, **__: Any) -> None:
-        raise AssertionError("this was done before")
-
-    monkeypatch.setattr(bench, "encode", never)
+    forbid(monkeypatch, "encode")
+    forget(request_.machine.runs)
     monkeypatch.setitem(VARIANTS, "impossible", VARIANTS["same"])
     assert run_study("ablation", request_, [0, 1]).startswith("## ablation: toy (quick)")
 
 
 def test_lines_share_the_stages_in_which_they_agree(ablation: tuple[str, StudyRecord], request_: Request) -> None:
     """The first stage does not depend on the second's recipe, which is all that the two lines differ in."""
-    stages = [path.name.split("-")[1] for path in (request_.runs / "stages").iterdir()]
+    stages = [path.name.split("-")[1] for path in (request_.machine.runs / "stages").iterdir()]
     assert (stages.count("teach"), stages.count("align")) == (2, 4)
 
 
@@ -145,7 +149,7 @@ def test_robustness_is_every_perturbation_at_every_severity(request_: Request) -
     base, *lines = robustness(request_)
     assert base.request == request_
     assert len(lines) == 5 * len(PERTURBATIONS)
-    asked = {(line.request.perturb, line.request.severity) for line in lines}
+    asked = {(line.request.perturbation.perturb, line.request.perturbation.severity) for line in lines}
     assert asked == {(name, severity) for name in PERTURBATIONS for severity in range(1, 6)}
 
 
@@ -180,12 +184,12 @@ def test_what_would_make_all_lines_alike_or_the_base_another_is_refused(
     request_: Request, changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(CrossplaceError, match=message):
-        lines_of("ablation", replace(request_, **changes))
+        lines_of("ablation", request_.changed(**changes))
 
 
 def test_a_variant_that_is_asked_for_is_in_every_line_and_in_the_title(request_: Request) -> None:
-    changed = replace(request_, variant="shorter")
-    variants = [line.request.variant for line in lines_of("ablation", changed)]
+    changed = request_.changed(variant="shorter")
+    variants = [line.request.method.variant for line in lines_of("ablation", changed)]
     assert variants == ["shorter", "shorter+impossible"]
     text = run_study("ablation", changed, [0], ["impossible"])
     assert text.startswith("## ablation: toy (quick+shorter)")
@@ -205,35 +209,36 @@ def test_an_ablation_leaves_shipped_weights_alone(
 ) -> None:
     shipped = ShippedWeights(
         preset="quick",
-        fingerprint=Bench(request_).dataset.fingerprint,
+        fingerprint=Job(request_).dataset.fingerprint,
         seed=0,
         file=tmp_path / "shipped",
         sha256="0" * 64,
         command="",
     )
     monkeypatch.setattr(toy.Toy, "shipped", (shipped,))
-    assert Bench(request_).weights.origin == "shipped"
-    assert {job(line, 0).weights.origin for line in lines_of("ablation", request_)} == {"trained"}
+    forget(request_.machine.runs)
+    assert Job(request_).weights.origin == "shipped"
+    assert {plan_of(line, 0).weights.origin for line in lines_of("ablation", request_)} == {"trained"}
 
 
 def test_an_unknown_study_and_a_base_that_fails_are_errors(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CrossplaceError, match=r"unknown study .ablatoin.\. Did you mean ablation"):
         run_study("ablatoin", request_, [0])
     with pytest.raises(CrossplaceError, match="the loss is"):
-        run_study("ablation", replace(request_, variant="impossible"), [0])
+        run_study("ablation", request_.changed(variant="impossible"), [0])
 
 
 def test_a_share_of_the_schedule_is_said_in_result_and_title(request_: Request) -> None:
-    result = Bench(replace(request_, share=0.5), measured=False).run()[0]
+    result = Job(request_.changed(share=0.5), measured=False).run()[0]
     assert result.method.share_of_schedule == pytest.approx(3 / 5)  # 2 of 3 and 1 of 2 epochs
-    title = run_study("ablation", replace(request_, share=0.5), [0]).splitlines()[0]
+    title = run_study("ablation", request_.changed(share=0.5), [0]).splitlines()[0]
     assert "toy (quick, 60 % of the schedule)" in title
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.5])
 def test_a_share_that_is_none_is_refused(request_: Request, share: float) -> None:
     with pytest.raises(CrossplaceError, match="share of the schedule: expected a number above 0"):
-        Bench(replace(request_, share=share))
+        Job(request_.changed(share=share))
 
 
 @pytest.mark.parametrize(
@@ -242,9 +247,9 @@ def test_a_share_that_is_none_is_refused(request_: Request, share: float) -> Non
 )
 def test_unknown_variants_are_named(request_: Request, variant: str, message: str) -> None:
     with pytest.raises(CrossplaceError, match=message):
-        Bench(replace(request_, variant=variant))
+        Job(request_.changed(variant=variant))
 
 
 def test_variants_combine_in_order(request_: Request) -> None:
-    combined: Callable[[str], Any] = lambda name: Bench(replace(request_, variant=name)).config  # noqa: E731
+    combined: Callable[[str], Any] = lambda name: Job(request_.changed(variant=name)).declared.identity  # noqa: E731
     assert combined("same+shorter") == combined("shorter") != combined("same")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from workers import die_before_answering
 
-from benchmark.report.tables import print_table
+from benchmark.report.tables import Comparison, as_text
 from benchmark.request import Request
 from benchmark.runs import sweep
 from benchmark.runs.sweep import run_sweep
@@ -15,17 +15,16 @@ from datasets.prepared import PreparedDataset
 
 @pytest.fixture
 def request_(small_world: PreparedDataset, tmp_path: Path) -> Request:
-    return Request(dataset=str(small_world.folder), device="cpu", runs=tmp_path / "runs")
+    return Request.of(dataset=str(small_world.folder), device="cpu", runs=tmp_path / "runs")
 
 
-def test_what_fails_is_a_hole_and_the_rest_has_rows(request_: Request, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_fails_is_a_hole_and_the_rest_has_rows(request_: Request) -> None:
     found = run_sweep(request_, ["no_such_method", "height_histogram"])
     assert [result.method.name for result in found.results] == ["height_histogram", "constant", "random", "oracle"]
     assert list(found.holes) == ["no_such_method"]
     assert found.holes["no_such_method"].startswith("unknown method 'no_such_method'")
-    print_table(found.results, found.holes)
-    out = capsys.readouterr().out
-    assert "NO RESULT" in out
+    out = as_text(Comparison.of(found.results, holes=found.holes), 200)
+    assert "no result" in out
     assert "No result of no_such_method: unknown method" in out
 
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmark.runs.bench import Bench
 from depth_files import describe, write
 
 from benchmark.keys import plain
 from benchmark.registry import METHODS
-from benchmark.request import Request
+from benchmark.request import MethodOptions, Request
+from benchmark.runs.plan import Plan
 from benchmark.training.configuring import configure, without_path
 from datasets.errors import CrossplaceError
 from methods.base import MethodConfig
@@ -50,17 +50,22 @@ def test_a_request_names_the_source(tmp_path: Path) -> None:
 def test_the_command_line_s_folder_is_in_the_configuration_and_its_path_is_not_in_the_key(tmp_path: Path) -> None:
     describe(tmp_path)
     method = METHODS.get("lc2")
-    config = configure(method, Request(method="lc2", depth=str(tmp_path)))
+    config = configure(method, MethodOptions(name="lc2", depth=str(tmp_path)))
     assert config.depth.source == described_files(tmp_path)
     assert without_path(config).depth.source == replace(config.depth.source, folder=tmp_path.name)
-    assert configure(method, Request(method="lc2")) == method.presets["quick"]
+    assert configure(method, MethodOptions(name="lc2")) == method.presets["quick"]
 
 
 def test_perturbed_images_have_no_files_of_their_depth(tmp_path: Path) -> None:
     describe(tmp_path)
     with pytest.raises(CrossplaceError, match=r"--perturb image-blur: depth from files is that of the images as rec"):
-        Bench(Request(method="lc2", depth=str(tmp_path), perturb="image-blur"))
-    assert Bench(Request(method="lc2", depth="network", perturb="image-blur")).config.depth.source.kind == "network"
+        Plan(Request.of(method="lc2", depth=str(tmp_path), perturb="image-blur"))
+    assert (
+        Plan(Request.of(method="lc2", depth="network", perturb="image-blur")).declared.identity["depth"]["source"][
+            "kind"
+        ]
+        == "network"
+    )
 
 
 def test_an_unknown_source_is_a_sentence() -> None:
