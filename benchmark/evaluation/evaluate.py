@@ -82,13 +82,15 @@ def from_descriptors(
 
 def from_ranker(name: str, seed: int) -> Scorer:
     """Rank by one of the rankers that need no descriptors."""
-    drawing: dict[tuple[Direction, Pair], np.random.Generator] = {}
+    drawing: dict[tuple[Direction, Pair], tuple[int, np.random.Generator]] = {}
 
     def score(direction: Direction, asked: Asked) -> Float[ndarray, "nq nd"]:
-        key, pair = (direction, asked.pair), asked.pair
-        if key not in drawing:  # the blocks of a pair draw one after the other, as the whole pair would
-            drawing[key] = generator(seed, pair.query_traversal, pair.database_traversal, direction.label)
-        return RANKERS[name](asked.relation, drawing[key])
+        pair, rows = asked.pair, asked.query_rows
+        last, random = drawing.get((direction, pair), (-1, None))
+        if random is None or (len(rows) and rows[0] <= last):  # blocks draw one after the other, as the pair would
+            random = generator(seed, pair.query_traversal, pair.database_traversal, direction.label)
+        drawing[direction, pair] = (int(rows[-1]) if len(rows) else last, random)
+        return RANKERS[name](asked.relation, random)
 
     return Scorer(directions=tuple(Direction), score=score, by_chance=name == CHANCE)
 
