@@ -104,18 +104,18 @@ class Driver(ctypes.CDLL):
     def __init__(self, error: int = 0) -> None:
         self.error = error
 
-    def cuInit(self, flags: int) -> int:  # noqa: N802  (the driver's own names)
+    def cuInit(self, flags: int) -> int:
         return self.error
 
-    def cuDeviceGetCount(self, count: object) -> int:  # noqa: N802
+    def cuDeviceGetCount(self, count: object) -> int:
         count._obj.value = 2  # type: ignore[attr-defined]
         return 0
 
-    def cuDeviceGet(self, device: object, number: int) -> int:  # noqa: N802
+    def cuDeviceGet(self, device: object, number: int) -> int:
         device._obj.value = number  # type: ignore[attr-defined]
         return 0
 
-    def cuDeviceGetName(self, name: object, size: int, device: object) -> int:  # noqa: N802
+    def cuDeviceGetName(self, name: object, size: int, device: object) -> int:
         name.value = f"GPU {device.value}".encode()  # type: ignore[attr-defined]
         return 0
 

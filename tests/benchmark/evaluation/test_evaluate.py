@@ -16,7 +16,6 @@ from datasets.base import Frames, Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
-
 IMAGE_TO_CLOUD = (Direction.IMAGE_TO_CLOUD,)
 
 

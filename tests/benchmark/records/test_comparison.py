@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from results import stored_result
 
 from benchmark.cli.main import main
 from benchmark.evaluation.evaluate import from_ranker
@@ -18,6 +17,7 @@ from benchmark.records.schema import RANKS, RESULT, PerturbationRecord, Result
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
+from results import stored_result
 
 Write = Callable[..., Path]
 

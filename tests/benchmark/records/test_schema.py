@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
-from results import stored_result
 
 from benchmark.evaluation.evaluate import from_ranker
 from benchmark.evaluation.intervals import mean_interval
@@ -20,6 +19,7 @@ from datasets.base import OnePercent, Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
+from results import stored_result
 
 TIMING = TimingRecord(
     preprocess_ms=1.0, encode_ms=2.0, total_ms=3.0, total_p95_ms=4.0, event_total_ms=None, n_samples=30
