@@ -45,7 +45,7 @@ class Scorer:
     score: Callable[[Direction, Asked], Float[ndarray, "nq nd"]]
     """Distances between the queries and the database of a block."""
     by_chance: bool = False
-    """Whether numbers are expectations over all orders of the candidates."""
+    """Whether numbers are expectations over all orders of the database."""
 
 
 def from_descriptors(
