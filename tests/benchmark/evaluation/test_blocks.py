@@ -21,7 +21,8 @@ from datasets.prepared import PreparedDataset
 def descriptors_of(frames: Frames, *, fused: bool = False) -> Descriptors:
     """Whole numbers, so that there are ties; with ``fused``, second descriptors re-rank the nearest five."""
     random = np.random.default_rng(0)
-    rows: Any = dict.fromkeys(("image", "cloud"), {frame_id: row for row, frame_id in enumerate(frames.frame_id)})
+    known = {frame_id: row for row, frame_id in enumerate(frames.frame_id)}
+    rows: Any = {"image": known, "cloud": known}
 
     def arrays() -> Any:
         place = frames.position_m[:, None, :2] / 20
@@ -78,7 +79,7 @@ RULES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("rules", RULES.values(), ids=RULES.keys())
-@pytest.mark.parametrize("entries", [1, 12, 25, 60])
+@pytest.mark.parametrize("entries", [1, 25])
 @pytest.mark.parametrize("which", ["whole", "lacking"])
 def test_block_by_block_is_the_whole_matrix_bit_for_bit(
     lacking: Frames,
