@@ -60,7 +60,7 @@ class StoredRun:
             raise CrossplaceError(f"{folder}: no {RANKS}; a comparison needs the ranks of every query")
         try:
             with (folder / RANKS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                ranks = {name: stored[name] for name in COLUMNS}
+                ranks = {name: _whole(stored[name]) for name in COLUMNS}
         except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
             raise CrossplaceError(
                 f"{folder / RANKS}: not readable ranks ({error}); delete {folder} and run bench again"
@@ -81,7 +81,7 @@ class StoredRun:
         chosen, method = self.counted(direction), self.result.method
         is_expected = method.origin == "ranker" and method.name == CHANCE
         names = ("query_first_positive_rank", "query_n_positives", "query_n_candidates", "query_pair")
-        rank, n_positives, n_candidates, pair = (self.ranks[name][chosen].astype(np.int64) for name in names)
+        rank, n_positives, n_candidates, pair = (self.ranks[name][chosen] for name in names)
         sizes = {(p.query, p.database): p.n_database for p in self.result.directions[direction].pairs}
         hits = np.zeros(len(pair))
         for number in np.unique(pair):
@@ -99,6 +99,11 @@ class StoredRun:
                 else is_hit(rank[of_pair], min(depth, size))
             )
         return hits
+
+
+def _whole(column: ndarray) -> ndarray:
+    """Integers as int64: published ones are as small as they can be, and unsigned ones cannot be subtracted."""
+    return column.astype(np.int64) if column.dtype.kind in "iu" else column
 
 
 def differences(runs: Sequence[Path], others: Sequence[Path], depth: int = 1) -> dict[str, Difference]:
