@@ -11,6 +11,7 @@ import pytest
 from benchmark.records import leaderboard as module
 from benchmark.records.leaderboard import Board, Entry, Value, merged, published, write_leaderboard
 from benchmark.records.schema import CostNumber, MethodRecord, PerturbationRecord, Result
+from benchmark.report.tables import grouped
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -170,8 +171,6 @@ def test_a_damaged_leaderboard_is_a_sentence(made: Callable[..., Result], stored
 
 
 def test_the_leaderboard_of_the_suite_is_that_of_the_committed_results() -> None:
-    from benchmark.report.tables import grouped
-
     groups = grouped(Path(__file__).parents[3] / "results")
     assert groups
     for group in groups:

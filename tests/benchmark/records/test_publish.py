@@ -13,6 +13,7 @@ from benchmark.records.publish import KEPT_BITS, N_NEAREST, coarse, compact, pub
 from benchmark.records.schema import OLD_NAMES, RANKS, RESULT, MethodRecord, Result
 from datasets.base import Protocol
 from datasets.prepared import PreparedDataset
+from datasets.protocols import PROTOCOLS
 from results import stored_result
 
 ROOT = Path(__file__).parents[3]
@@ -112,11 +113,7 @@ def test_a_result_of_real_data_is_published_without_ranks(
     assert Result.read(target) == result
 
 
-def test_published_ranks_of_generated_data_are_compact(
-    tiny_town: PreparedDataset, protocol: Protocol, tmp_path: Path
-) -> None:
-    from datasets.protocols import PROTOCOLS
-
+def test_published_ranks_of_generated_data_are_compact(tiny_town: PreparedDataset, tmp_path: Path) -> None:
     method = MethodRecord.unregistered("ours", "foreign")
     stored_result(tmp_path / "run", tiny_town, PROTOCOLS["town"], method=method)
     target = publish(tmp_path / "run", tmp_path / "results")
@@ -124,7 +121,7 @@ def test_published_ranks_of_generated_data_are_compact(
     assert found["query_top_frame"].shape[1] == N_NEAREST
     np.testing.assert_array_equal(found["query_first_positive_rank"], whole["query_first_positive_rank"])
     assert (target / RESULT).read_bytes() == (tmp_path / "run" / RESULT).read_bytes()
-    assert (target / RANKS).stat().st_size < 0.5 * (tmp_path / "run" / RANKS).stat().st_size
+    assert (target / RANKS).stat().st_size < 0.6 * (tmp_path / "run" / RANKS).stat().st_size
 
 
 # --- what is committed ---------------------------------------------------------------------------
