@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.frames import preparing
 from benchmark.frames.preparing import find_protocol, locate
 from benchmark.keys import key_of
-from benchmark.protocol.selection import selected
+from benchmark.protocol.selection import Selected
 from benchmark.records.schema import Result
 from benchmark.request import DataOptions, Request
 from benchmark.runs.plan import Plan
@@ -64,7 +64,7 @@ def encode(
     manifest = {"method": method.card.name, "weights": checksum_of(method), "dataset": dataset.fingerprint}
     name = f"{method.card.name}-{dataset.name}-{key_of(manifest)}"
     folder = folder or RUNS / "descriptors" / name
-    encode_rows(method, dataset, selected(dataset.frames, found).needed, folder, manifest)
+    encode_rows(method, dataset, Selected(frames=dataset.frames, protocol=found).needed, folder, manifest)
     return folder
 
 

@@ -70,7 +70,7 @@ class Tables:
 
     def __call__(self) -> None:
         """Write and print; in the suite's own repository also the leaderboard that travels with it."""
-        from benchmark.report.readme import update_repository
+        from benchmark.cli.repository import update_repository
         from benchmark.report.studies import study_text, write_study_tables
         from benchmark.report.tables import Comparison, as_text, means_over_seeds, write_tables
 

@@ -60,7 +60,7 @@ class StoredRun:
             raise CrossplaceError(f"{folder}: no {RANKS}; a comparison needs the ranks of every query")
         try:
             with (folder / RANKS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                ranks = {name: _whole(stored[name]) for name in COLUMNS}
+                ranks = {name: _widened(stored[name]) for name in COLUMNS}
         except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
             raise CrossplaceError(
                 f"{folder / RANKS}: not readable ranks ({error}); delete {folder} and run bench again"
@@ -101,8 +101,8 @@ class StoredRun:
         return hits
 
 
-def _whole(column: ndarray) -> ndarray:
-    """Integers as int64: published ones are as small as they can be, and unsigned ones cannot be subtracted."""
+def _widened(column: ndarray) -> ndarray:
+    """Integers as signed 64 bits, however narrow they were stored."""
     return column.astype(np.int64) if column.dtype.kind in "iu" else column
 
 

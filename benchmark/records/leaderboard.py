@@ -59,7 +59,9 @@ class Entry(_Model):
     config_key: str
     origin: str
     learnt: tuple[str, ...]
-    """What training began with and how much of its schedule was done, in words."""
+    """What training began with, and where depth of images came from, in words."""
+    shares: tuple[int, ...]
+    """Least and greatest share of the schedule that was done, in percent; empty for what was not trained."""
     seeds: tuple[int, ...]
     perturbation: str
     machine: str
@@ -85,6 +87,7 @@ class Entry(_Model):
             config_key=method.config_key,
             origin=method.origin,
             learnt=_learnt_from(result),
+            shares=(_percent(method.share_of_schedule),) * 2 if method.origin in TRAINED else (),
             seeds=(result.seed,),
             perturbation=_perturbation(result),
             machine=machine if cost else "",
@@ -103,10 +106,11 @@ class Entry(_Model):
 def merged(entries: Iterable[Entry]) -> list[Entry]:
     """Entries of one configuration that training made with several seeds as one entry with their means.
 
-    Two entries with one seed count once, the first; anything that was not trained stays as it is.
+    Of two entries with one seed the one with shipped weights counts, else the first; never the better one. Anything
+    that was not trained stays as it is.
     """
     groups: dict[tuple[Any, ...], dict[int, Entry]] = {}
-    for number, entry in enumerate(entries):
+    for number, entry in enumerate(sorted(entries, key=lambda entry: entry.origin != TRAINED[0])):
         same = (entry.method, entry.preset, entry.variant, entry.config_key, entry.perturbation)
         key = same if entry.origin in TRAINED else (*same, number)
         groups.setdefault(key, {}).setdefault(entry.seeds[0], entry)
@@ -118,10 +122,12 @@ def _mean(entries: Sequence[Entry]) -> Entry:
     if len(entries) == 1:
         return first
     learnt = tuple(dict.fromkeys(words for entry in entries for words in entry.learnt))
+    shares = [share for entry in entries for share in entry.shares]
     return first.model_copy(
         update={
             "seeds": tuple(sorted(entry.seeds[0] for entry in entries)),
             "learnt": learnt,
+            "shares": (min(shares), max(shares)) if shares else (),
             "recall": {
                 direction: {name: _spread([e.recall.get(direction, {}).get(name) for e in entries]) for name in metrics}
                 for direction, metrics in first.recall.items()
@@ -158,14 +164,12 @@ def _values(result: Result, direction: str, record: DirectionRecord) -> dict[str
 
 
 def _learnt_from(result: Result) -> tuple[str, ...]:
-    """What training began with, where depth came from, and the share of the schedule if it is not the whole."""
+    """What training began with, and where depth came from."""
     method = result.method
     depth = (f"depth by {source}",) if (source := _depth_source(method.config)) else ()
     if method.origin not in TRAINED:
         return depth
-    scratch = ("scratch",) if method.backbone_weights == "none" else ()
-    share = _percent(method.share_of_schedule)
-    return scratch + depth + (() if share == 100 else (f"{share} % of schedule",))
+    return (("scratch",) if method.backbone_weights == "none" else ()) + depth
 
 
 def _depth_source(config: dict[str, Any]) -> str | None:

@@ -23,7 +23,7 @@ class Column:
         """Name and unit."""
         return f"{self.name} {self.unit}".strip()
 
-    def number(self, value: float) -> str:
+    def number(self, value: int | float) -> str:
         """``value`` as this column writes it; numbers above a thousand have separators and no fraction."""
         if abs(value) >= 1000:
             return f"{value:{'+' if self.is_signed else ''},.0f}"
@@ -37,9 +37,9 @@ class Cell:
     words: str = ""
     under: str = ""
     """What stands below the words, or behind them where there is room."""
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
+    value: int | float | None = None
+    low: int | float | None = None
+    high: int | float | None = None
     is_spread: bool = False
     """Whether low and high are the least and the greatest of several runs, instead of the ends of an interval."""
 
@@ -59,7 +59,7 @@ def text(words: str, under: str = "") -> Cell:
     return Cell(words=words, under=under)
 
 
-def number(value: float | int | None) -> Cell:
+def number(value: int | float | None) -> Cell:
     """A cell with a number, or with none."""
     return Cell(value=None if value is None else float(value))
 

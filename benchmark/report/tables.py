@@ -19,6 +19,12 @@ BOUNDS = {"random": "by chance (exact expectation)", "constant": "constant descr
 FOUND = {"image": "the place of {value} % of the images", "cloud": "the place of {value} % of the clouds"}
 
 
+SCRATCH = "scratch"
+"""Word for training without a pretrained backbone."""
+Shared = Mapping[str, str]
+"""Words that all rows have in common, and the notes that say them once."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Rows under one protocol on one dataset, with what bounds them."""
@@ -84,7 +90,8 @@ def means_over_seeds(comparison: Comparison) -> Comparison:
 def recall_table(comparison: Comparison, metric: str) -> Table:
     """One metric: a row a method, a column a direction."""
     columns = [Column(name="method"), *(Column(name=_arrow(d)) for d in comparison.directions)]
-    rows = [[_name(e), *(recall_cell(e, d, metric) for d in comparison.directions)] for e in comparison.entries]
+    shared = _shared(comparison.entries)
+    rows = [[_name(e, shared), *(recall_cell(e, d, metric) for d in comparison.directions)] for e in comparison.entries]
     rows += [[text(name), text("no result"), *[Cell()] * (len(columns) - 2)] for name in comparison.holes]
     notes = [_bounds(comparison, metric)] if comparison.bounds else []
     return Table(title=METRICS[metric].title, columns=columns, rows=rows, notes=notes)
@@ -112,7 +119,7 @@ def cost_table(comparison: Comparison) -> Table | None:
         return None
     units = {name: n.unit for entry in measured for name, n in entry.cost.items()}
     columns = [Column(name="method"), *(Column(name=name, unit=unit) for name, unit in units.items())]
-    rows = [[_name(e), *(number(e.cost[n].value if n in e.cost else None) for n in units)] for e in measured]
+    rows = [[text(e.method), *(number(e.cost[n].value if n in e.cost else None) for n in units)] for e in measured]
     machines = "; ".join(dict.fromkeys(entry.machine for entry in measured))
     note = f"Cost: median time at batch 1, preprocessing and network, loading not counted. Measured on {machines}."
     return Table(title="Cost", columns=columns, rows=rows, notes=[note])
@@ -141,15 +148,34 @@ def _arrow(direction: str) -> str:
     return direction.replace("->", "→")
 
 
-def _name(entry: Entry) -> Cell:
-    """The method, and below it how it was configured and what made its weights."""
+def _name(entry: Entry, shared: Shared) -> Cell:
+    """The method, and below it how it was configured and what made its weights, but for what all rows share."""
     seeds = f"{len(entry.seeds)} seeds" if len(entry.seeds) > 1 else ""
     if entry.origin in ("trained", "untrained") and not seeds:
         seeds = f"seed {entry.seeds[0]}"
     origin = entry.origin if entry.origin in ("untrained", "given", "shipped", "foreign") else ""
     published_here = "published here" if entry.is_published else ""
-    configured = [entry.preset, entry.variant, entry.perturbation, seeds, origin, *entry.learnt, published_here]
-    return text(entry.method, ", ".join(filter(None, configured)))
+    done = " to ".join(dict.fromkeys(map(str, entry.shares)))
+    share = f"{done} % of schedule" if done not in ("", "100") else ""
+    configured = [_preset(entry), entry.perturbation, seeds, origin, *entry.learnt, share, published_here]
+    return text(entry.method, ", ".join(words for words in configured if words and words not in shared))
+
+
+def _preset(entry: Entry) -> str:
+    return "+".join(filter(None, [entry.preset, entry.variant]))
+
+
+def _shared(entries: Sequence[Entry]) -> Shared:
+    """What stands in a note instead of in every row: the preset, and that no training began with other weights."""
+    found = {}
+    presets = {_preset(entry) for entry in entries if entry.preset}
+    if len(presets) == 1:
+        (preset,) = presets
+        found[preset] = f"All methods with the preset {preset}"
+    trained = [entry.learnt for entry in entries if entry.shares]
+    if trained and all(SCRATCH in learnt for learnt in trained):
+        found[SCRATCH] = "trained from scratch: no pretrained backbone"
+    return found
 
 
 def recall_cell(entry: Entry, direction: str, metric: str, *, ends: bool = True) -> Cell:
@@ -219,6 +245,8 @@ def footnotes(comparison: Comparison) -> list[str]:
         notes.append(
             f"One query of the {n} is {100 / max(n, 1):.1f} percentage points: this table must not rank methods."
         )
+    if shared := _shared(entries):
+        notes.append(f"{'; '.join(shared.values())}.")
     notes += [f"No result of {name}: {reason}" for name, reason in comparison.holes.items()]
     return [*notes, *comparison.warnings]
 

@@ -1,40 +1,35 @@
-"""Tables and committed results, from stored results alone."""
+"""Which tables there are, and what stands in and around them, from stored results alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmark.runs.scoring import unregistered, write_result
 
-from benchmark.evaluation.evaluate import from_ranker
+from benchmark.cli.repository import BEGIN, END, with_leaderboard
+from benchmark.evaluation.metrics import Recall
 from benchmark.keys import plain
-from benchmark.records.publish import publish
-from benchmark.records.schema import (
-    RANKS,
-    RESULT,
-    CostRecord,
-    MethodRecord,
-    PerturbationRecord,
-    RecallRecord,
-    Result,
-    TimingRecord,
-)
+from benchmark.records.leaderboard import Entry
+from benchmark.records.schema import RESULT, CostRecord, MethodRecord, PerturbationRecord, Result, TimingRecord
+from benchmark.report.data import summary_table
+from benchmark.report.formats import markdown, screen
+from benchmark.report.table import NONE, Table, parts
 from benchmark.report.tables import (
-    COLUMNS,
-    cells,
-    columns_of,
+    FIRST,
+    Comparison,
+    as_text,
+    cost_table,
+    document,
     footnotes,
-    markdown,
+    further_table,
     means_over_seeds,
-    print_summary,
-    print_table,
+    recall_table,
     title,
     write_tables,
 )
 from datasets.base import Protocol
-from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
+from results import stored_result
 
 
 def timing(total_ms: float) -> TimingRecord:
@@ -49,7 +44,9 @@ COST = CostRecord(
 
 
 def trained(**changes: Any) -> MethodRecord:
-    record = unregistered("vxp", "trained").model_copy(update={"preset": "quick", "backbone_weights": "none"})
+    record = MethodRecord.unregistered("vxp", "trained").model_copy(
+        update={"preset": "quick", "backbone_weights": "none"}
+    )
     return record.model_copy(update={"share_of_schedule": 1.0} | changes)
 
 
@@ -61,18 +58,7 @@ def stored(small_world: PreparedDataset, protocol: Protocol, tmp_path: Path) -> 
         name: str = "run", method: MethodRecord | None = None, cost: CostRecord | None = COST, **changes: Any
     ) -> Result:
         folder = tmp_path / "runs" / name
-        result = write_result(
-            folder,
-            "key",
-            dataset=small_world,
-            protocol=protocol,
-            method=method or trained(),
-            distances=from_ranker("oracle", 0),
-            cost=cost,
-            seed=4,
-            environment={"device": "Test CPU", "threads": 2},
-            warnings=[],
-        )
+        result = stored_result(folder, small_world, protocol, method=method or trained(), cost=cost, seed=4)
         changed = result.model_copy(update=changes)
         (folder / RESULT).write_text(changed.model_dump_json())
         return Result.read(folder)
@@ -80,20 +66,17 @@ def stored(small_world: PreparedDataset, protocol: Protocol, tmp_path: Path) -> 
     return stored
 
 
-def recall(at_1: float | None, at_5: float | None, one_percent: float | None) -> RecallRecord:
-    return RecallRecord(
+def recall(at_1: float | None, at_5: float | None, one_percent: float | None) -> Recall:
+    return Recall(
         n_queries=20,
         n_counted=16,
         n_without_positives=4,
         n_pairs=2,
-        recall_at=[at_1, *[at_5] * 24],
+        recall_at=(at_1, *[at_5] * 24),
         recall_at_one_percent=one_percent,
         one_percent_depth=2,
+        values={"R@1": at_1, "R@5": at_5, "R@1%": one_percent},
     )
-
-
-def first_row(result: Result) -> dict[str, str]:
-    return dict(zip(COLUMNS, cells([result])[0], strict=True))
 
 
 def with_recall(result: Result, at_1: float, **changes: Any) -> Result:
@@ -103,31 +86,44 @@ def with_recall(result: Result, at_1: float, **changes: Any) -> Result:
     return result.model_copy(update={"directions": {"image->cloud": direction}} | changes)
 
 
-# --- cells ---------------------------------------------------------------------------------------
+def alone(*results: Result, **options: Any) -> Comparison:
+    return Comparison.of(results, alone=True, **options)
 
 
-def test_every_column_of_a_row(stored: Callable[..., Result]) -> None:
+def rows_of(table: Table) -> list[list[str]]:
+    """The cells of a table, each in one line."""
+    return [
+        [" ".join(filter(None, parts(cell, column))) for cell, column in zip(row, table.columns, strict=True)]
+        for row in table.rows
+    ]
+
+
+def headings(table: Table) -> list[str]:
+    return [column.heading for column in table.columns]
+
+
+# --- rows and columns ----------------------------------------------------------------------------
+
+
+def test_a_row_is_a_method_and_a_column_a_direction(stored: Callable[..., Result]) -> None:
     result = stored()
     direction = result.directions["image->cloud"].model_copy(
         update={
             "mean": recall(0.12345, 0.5, None),
             "pooled": recall(0.9, 0.9, 0.9),
-            "intervals": {"1": (0.1, 0.2), "5": None, "1%": None},
+            "intervals": {"R@1": (0.1, 0.2), "R@5": None, "R@1%": None},
         }
     )
-    assert first_row(result.model_copy(update={"directions": {"image->cloud": direction}})) == {
-        "method": "vxp (quick)",
-        "weights": "trained, scratch",
-        "seed": "4",
-        "direction": "image→cloud",
-        "R@1 % [95 %]": "12.3 [10.0, 20.0]",
-        "R@5 %": "50.0",
-        "R@1% %": "–",
-        "queries": "16 of 20",
-        "image ms": "12.3",
-        "cloud ms": "1,234",
-        "peak MiB": "346",
-    }
+    found = alone(result.model_copy(update={"directions": result.directions | {"image->cloud": direction}}))
+    first = recall_table(found, FIRST)
+    assert headings(first) == ["method", "image→cloud", "cloud→image", "image→image", "cloud→cloud"]
+    assert rows_of(first)[0][:2] == ["vxp seed 4", "12.3 [10.0, 20.0]"]
+    assert rows_of(further_table(found))[0][:2] == ["vxp", f"50.0 / {NONE}"]
+    costs = cost_table(found)
+    assert costs is not None
+    assert headings(costs) == ["method", "image ms", "cloud ms", "peak MiB", "place KiB"]
+    assert rows_of(costs) == [["vxp", "12.3", "1,234", "345.6", "0.0"]]
+    assert "16 of 20 counted" in footnotes(found)[1]
 
 
 def test_the_headline_is_the_average_that_the_protocol_names(stored: Callable[..., Result]) -> None:
@@ -138,50 +134,109 @@ def test_the_headline_is_the_average_that_the_protocol_names(stored: Callable[..
     pooled = result.model_copy(
         update={"directions": {"image->cloud": direction}, "protocol": result.protocol | {"averaging": "queries"}}
     )
-    assert first_row(pooled)["R@1 % [95 %]"] == "90.0"
-    assert "all queries pooled" in footnotes([pooled])[0]
-    assert "mean over ordered traversal pairs" in footnotes([result])[0]
+    assert rows_of(recall_table(alone(pooled), FIRST))[0][1] == "90.0"
+    assert "all queries pooled" in footnotes(alone(pooled))[0]
+    assert "mean over ordered traversal pairs" in footnotes(alone(result))[0]
 
 
-def test_what_was_not_measured_is_a_dash(stored: Callable[..., Result]) -> None:
-    row = first_row(stored(cost=None))
-    assert (row["image ms"], row["cloud ms"], row["peak MiB"]) == ("–", "–", "–")
+def test_what_was_not_measured_is_in_no_table(stored: Callable[..., Result]) -> None:
+    assert cost_table(alone(stored(cost=None))) is None
+    costs = cost_table(alone(stored(cost=None), stored("other")))
+    assert costs is not None
+    assert len(costs.rows) == 1
 
 
 @pytest.mark.parametrize(
     ("method", "words"),
     [
-        (trained(), "trained, scratch"),
-        (trained(backbone_weights="timm"), "trained"),
-        (trained(share_of_schedule=0.256), "trained, scratch, 26 % of schedule"),
-        (trained(share_of_schedule=0.999), "trained, scratch, 99 % of schedule"),
-        (trained(origin="shipped", weights="shipped with the suite (a.safetensors), made by: b"), "shipped, scratch"),
-        (trained(config={"depth": {"source": "files"}}), "trained, scratch, depth by files"),
+        (trained(), "seed 4"),
+        (trained(backbone_weights="timm"), "seed 4"),
+        (trained(share_of_schedule=0.256), "seed 4, 26 % of schedule"),
+        (trained(share_of_schedule=0.999), "seed 4, 99 % of schedule"),
+        (trained(origin="shipped", weights="shipped with the suite (a.safetensors), made by: b"), "shipped"),
+        (trained(config={"depth": {"source": "files"}}), "seed 4, depth by files"),
         (trained(origin="given", config={"depth": {"source": "network"}}), "given, depth by network"),
-        (trained(config={"depth": {"source": {"kind": "plug-in"}}}), "trained, scratch, depth by plug-in"),
-        (trained(config={"depth": None}), "trained, scratch"),
-        (trained(config={"depth": 12}), "trained, scratch"),
-        (trained(origin="untrained", share_of_schedule=None), "untrained"),
-        (trained(origin="nothing to train", share_of_schedule=None), "–"),
-        (unregistered("oracle", "ranker"), "–"),
-        (unregistered("ours", "foreign"), "foreign"),
+        (trained(config={"depth": {"source": {"kind": "plug-in"}}}), "seed 4, depth by plug-in"),
+        (trained(config={"depth": None}), "seed 4"),
+        (trained(config={"depth": 12}), "seed 4"),
+        (trained(origin="untrained", share_of_schedule=None), "seed 4, untrained"),
+        (trained(origin="nothing to train", share_of_schedule=None), ""),
+        (MethodRecord.unregistered("ours", "foreign"), "foreign"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_row_says_where_its_weights_came_from(
     stored: Callable[..., Result], method: MethodRecord, words: str
 ) -> None:
-    assert first_row(stored(method=method))["weights"] == words
+    [[name, *_]] = rows_of(recall_table(alone(stored(method=method)), FIRST))
+    assert name == f"{method.name} {words}".strip()
 
 
-def test_rows_are_grouped_by_direction(stored: Callable[..., Result]) -> None:
-    one, other = stored(), stored("other", method=unregistered("oracle", "ranker"))
-    rows = [dict(zip(COLUMNS, row, strict=True)) for row in cells([one, other])]
-    assert [(row["direction"], row["method"]) for row in rows] == [
-        (direction, method)
-        for direction in ("image→cloud", "cloud→image", "image→image", "cloud→cloud")
-        for method in ("vxp (quick)", "oracle")
+def test_what_all_rows_share_stands_below_once(stored: Callable[..., Result]) -> None:
+    one, other = stored(), stored("other", trained(backbone_weights="timm"))
+    assert "All methods with the preset quick; trained from scratch: no pretrained backbone." in footnotes(alone(one))
+    assert "All methods with the preset quick." in footnotes(alone(one, other))
+    names = {name for name, *_ in rows_of(recall_table(alone(one, other), FIRST))}
+    assert names == {"vxp seed 4, scratch", "vxp seed 4"}
+    large = stored("large", trained(preset="gpu"))
+    names = {name for name, *_ in rows_of(recall_table(alone(one, large), FIRST))}
+    assert names == {"vxp quick, seed 4", "vxp gpu, seed 4"}
+
+
+def test_rows_are_sorted_by_the_first_direction(stored: Callable[..., Result]) -> None:
+    results = [with_recall(stored(name), at_1, seed=seed) for seed, (name, at_1) in enumerate([("a", 0.2), ("b", 0.7)])]
+    assert [entry.seeds for entry in alone(*results).entries] == [(1,), (0,)]
+
+
+def test_bounds_are_a_line_below_and_no_rows(stored: Callable[..., Result], tmp_path: Path) -> None:
+    bound = stored("bound", MethodRecord.unregistered("oracle", "ranker"))
+    same, differs = with_recall(bound, 1.0), stored("random", MethodRecord.unregistered("random", "ranker"))
+    found = alone(stored(), bound, differs)
+    assert [row[0] for row in rows_of(recall_table(found, FIRST))] == ["vxp seed 4"]
+    (note,) = recall_table(found, FIRST).notes
+    assert note.startswith("Bounds of R@1: by chance (exact expectation) ")
+    assert note.endswith("oracle 100.0.")
+    assert recall_table(alone(with_recall(stored(), 0.3), same), FIRST).notes == ["Bounds of R@1: oracle 100.0."]
+
+
+def test_the_first_sentence_says_what_was_found(stored: Callable[..., Result]) -> None:
+    own = with_recall(stored(), 0.116)
+    chance = with_recall(stored("r", MethodRecord.unregistered("random", "ranker")), 0.021)
+    assert alone(own, chance).sentence() == (
+        "vxp finds the place of 11.6 % of the images at first try; by chance 2.1 %."
+    )
+    assert alone(own).sentence() == "vxp finds the place of 11.6 % of the images at first try."
+    cloud_first = own.model_copy(update={"directions": {"cloud->image": own.directions["image->cloud"]}})
+    assert "11.6 % of the clouds" in alone(cloud_first).sentence()
+
+
+def test_a_method_without_a_result_is_a_hole_with_its_reason(stored: Callable[..., Result]) -> None:
+    found = alone(stored(), holes={"lc2": "it failed"})
+    assert rows_of(recall_table(found, FIRST))[-1] == ["lc2", "no result", NONE, NONE, NONE]
+    assert "No result of lc2: it failed" in footnotes(found)
+
+
+# --- beside others -------------------------------------------------------------------------------
+
+
+def test_published_rows_of_other_methods_stand_beside(
+    stored: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = with_recall(stored(), 0.5)
+    others = [
+        Entry.of(with_recall(own, at_1)).model_copy(update={"method": name, "is_published": True})
+        for name, at_1 in (("lc2", 0.9), ("vxp", 0.8), ("liploc", 0.1))
     ]
+    monkeypatch.setattr("benchmark.report.tables.published", lambda board: others)
+    found = Comparison.of([own])
+    names = [name for name, *_ in rows_of(recall_table(found, FIRST))]
+    assert names == ["lc2 seed 4, published here", "vxp seed 4", "liploc seed 4, published here"]
+    assert found.sentence().startswith("vxp finds the place of 50.0 %"), "of the row of this machine"
+    assert [entry.method for entry in alone(own).entries] == ["vxp"]
+    perturbed_row = own.model_copy(update={"perturbation": perturbed(2)})
+    assert [entry.method for entry in Comparison.of([perturbed_row]).entries] == ["vxp"], (
+        "no published row is perturbed"
+    )
 
 
 # --- perturbations -------------------------------------------------------------------------------
@@ -192,15 +247,11 @@ def perturbed(severity: int) -> PerturbationRecord:
     return PerturbationRecord.model_validate({"name": "range-noise", "version": 1, "severity": severity, **values})
 
 
-def test_perturbed_rows_are_marked_and_clean_tables_have_no_column_for_it(stored: Callable[..., Result]) -> None:
+def test_perturbed_rows_are_marked(stored: Callable[..., Result]) -> None:
     clean, noisy = stored(), stored("noisy", perturbation=perturbed(2))
-    assert list(columns_of([clean])) == list(COLUMNS)
-    columns = list(columns_of([clean, noisy]))
-    assert columns == ["method", "perturbation", *list(COLUMNS)[1:]]
-    rows = [dict(zip(columns, row, strict=True)) for row in cells([clean, noisy])]
-    assert [row["perturbation"] for row in rows[:2]] == ["–", "range-noise 2: 0.25 m"]
-    assert markdown([clean, noisy]).count("| range-noise 2: 0.25 m") == 4
-    assert len(footnotes([clean, noisy])) == len(footnotes([clean])) + 1
+    names = {name for name, *_ in rows_of(recall_table(alone(clean, noisy), FIRST))}
+    assert names == {"vxp seed 4", "vxp range-noise 2: 0.25 m, seed 4"}
+    assert len(footnotes(alone(clean, noisy))) == len(footnotes(alone(clean))) + 1
 
 
 def test_clean_rows_come_before_perturbed_ones_by_severity(stored: Callable[..., Result], tmp_path: Path) -> None:
@@ -218,7 +269,7 @@ def test_variants_stand_together_seed_by_seed(stored: Callable[..., Result], tmp
     assert [[r.run_id for r in group] for group in groups] == [["d", "b", "c", "a"]]
 
 
-# --- marks ---------------------------------------------------------------------------------------
+# --- seeds ---------------------------------------------------------------------------------------
 
 
 def test_seeds_of_one_configuration_are_averaged_and_others_left_alone(stored: Callable[..., Result]) -> None:
@@ -229,15 +280,18 @@ def test_seeds_of_one_configuration_are_averaged_and_others_left_alone(stored: C
         with_recall(of["trained"], 0.9, seed=0),
         with_recall(of["trained"], 0.2, seed=1),
         with_recall(of["trained"], 0.6, seed=2),
-        with_recall(of["untrained"], 0.9, seed=3),
+        with_recall(of["untrained"], 0.95, seed=3),
         with_recall(other, 0.8, seed=4),
     ]
-    assert means_over_seeds(results) == [
-        ["vxp (quick)", "scratch", "image→cloud", "0, 1, 2", "30.0 (10.0 to 60.0)", "50.0 (50.0 to 50.0)", "–"]
+    every = alone(*results)
+    means = means_over_seeds(every)
+    assert [[name, value.split(" [")[0]] for name, value in rows_of(recall_table(means, FIRST))] == [
+        ["vxp seed 3, untrained", "95.0"],
+        ["vxp seed 4", "80.0"],
+        ["vxp 3 seeds, shipped", "30.0 (10.0 to 60.0)"],
     ]
-    assert means_over_seeds(results[:2]) == []
-    assert "Means over seeds" in markdown(results)
-    assert "Means over seeds" not in markdown(results[4:])
+    assert "R@1, means" not in document([results[4:]])
+    assert document([results]).count("(10.0 to 60.0)") == 1
 
 
 def test_seeds_that_a_budget_cut_at_different_shares_go_together(stored: Callable[..., Result]) -> None:
@@ -245,8 +299,15 @@ def test_seeds_that_a_budget_cut_at_different_shares_go_together(stored: Callabl
         with_recall(stored(str(share), trained(share_of_schedule=share)), 0.5, seed=seed)
         for seed, share in enumerate((0.43, 0.41, 1.0))
     ]
-    weights = {line[1] for n in (2, 3) for line in means_over_seeds(results[:n])}
-    assert weights == {"scratch, 41 to 43 % of schedule", "scratch, 41 to 100 % of schedule"}
+
+    def words(*chosen: Result) -> Sequence[str]:
+        return [row[0] for row in rows_of(recall_table(means_over_seeds(alone(*chosen)), FIRST))]
+
+    assert words(*results[:2]) == ["vxp 2 seeds, 41 to 43 % of schedule"]
+    assert words(*results) == ["vxp 3 seeds, 41 to 100 % of schedule"]
+
+
+# --- marks ---------------------------------------------------------------------------------------
 
 
 def of_dataset(result: Result, *, is_real: bool) -> Result:
@@ -255,25 +316,25 @@ def of_dataset(result: Result, *, is_real: bool) -> Result:
 
 def test_stand_ins_and_smoke_runs_are_marked(stored: Callable[..., Result]) -> None:
     real = of_dataset(stored(), is_real=True)
-    assert title(real) == "small_world · small v1"
-    assert title(of_dataset(real, is_real=False)) == (
+    assert title(alone(real).board) == "small_world · small v1"
+    assert title(alone(of_dataset(real, is_real=False)).board) == (
         "small_world · small v1 · procedural stand-in, never to be compared with real data"
     )
     smoke = real.model_copy(update={"protocol": real.protocol | {"smoke": True}})
-    assert title(smoke) == "small_world · small v1 · SMOKE RUN: recall means nothing"
+    assert title(alone(smoke).board) == "small_world · small v1 · SMOKE RUN: recall means nothing"
 
 
 def test_partial_rows_and_rows_of_few_queries_are_marked(stored: Callable[..., Result]) -> None:
     real = of_dataset(stored(warnings=["partial: test sequences 05, 06 are absent"]), is_real=True)
     partial = real.model_copy(update={"protocol": real.protocol | {"absent": ["05", "06"]}})
-    assert title(partial) == "small_world · small v1 · PARTIAL: 2 test traversals are absent"
-    assert footnotes([partial])[-1] == "partial: test sequences 05, 06 are absent"
+    assert title(alone(partial).board) == "small_world · small v1 · PARTIAL: 2 test traversals are absent"
+    assert footnotes(alone(partial))[-1] == "partial: test sequences 05, 06 are absent"
     few = real.model_copy(update={"protocol": real.protocol | {"is_ranked": False}})
-    assert title(few) == "small_world · small v1 · NOT RANKED: too few queries"
+    assert title(alone(few).board) == "small_world · small v1 · NOT RANKED: too few queries"
     n = few.directions["image->cloud"].mean.n_counted
-    (note,) = [note for note in footnotes([few]) if "ranked" in note]
-    assert note.startswith(f"Only {n} queries, of which one is {100 / n:.1f} percentage points")
-    assert not [note for note in footnotes([real]) if "ranked" in note]
+    (note,) = [note for note in footnotes(alone(few)) if "rank" in note]
+    assert note.startswith(f"One query of the {n} is {100 / n:.1f} percentage points")
+    assert not [note for note in footnotes(alone(real)) if "rank" in note]
 
 
 def test_partial_results_share_no_table_with_whole_ones_and_old_ones_do(
@@ -286,44 +347,43 @@ def test_partial_results_share_no_table_with_whole_ones_and_old_ones_do(
     assert sorted(sorted(r.run_id for r in group) for group in groups) == [["old", "whole"], ["partial"]]
 
 
-def test_warnings_and_machines_stand_below_the_table_once(stored: Callable[..., Result]) -> None:
+def test_warnings_and_machines_stand_below_once(stored: Callable[..., Result]) -> None:
     one, other = stored(warnings=["partial: 05 is absent"]), stored("other", warnings=["partial: 05 is absent", "b"])
-    notes = footnotes([one, other])
-    assert notes[2:] == ["partial: 05 is absent", "b"]
-    assert notes[1].endswith("(Test CPU, 2 threads).")
-    assert "are left out" in notes[0]
+    found = alone(one, other)
+    assert footnotes(found)[-2:] == ["partial: 05 is absent", "b"]
+    costs = cost_table(found)
+    assert costs is not None
+    assert costs.notes[0].endswith("Measured on Test CPU, 2 threads.")
+    assert "are left out" in footnotes(found)[1]
     missed = one.model_copy(update={"protocol": one.protocol | {"no_positive": "miss"}})
-    assert "count as misses" in footnotes([missed])[0]
+    assert "count as misses" in footnotes(alone(missed))[1]
 
 
-# --- where they are printed ----------------------------------------------------------------------
+# --- where they are shown ------------------------------------------------------------------------
 
 
-def test_the_screen_shows_every_cell_on_one_line_a_row(
-    stored: Callable[..., Result], capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+def test_the_screen_shows_every_number_and_name(stored: Callable[..., Result], width: int) -> None:
+    found = alone(stored(), stored("other", trained(name="height_histogram")))  # type: ignore[arg-type]
+    shown = as_text(found, width)
+    assert max(map(len, shown.splitlines())) <= width
+    assert "…" not in shown
+    for table in (recall_table(found, FIRST), further_table(found)):
+        for row in table.rows:
+            for cell, column in zip(row, table.columns, strict=True):
+                assert parts(cell, column)[0] in shown
+
+
+def test_the_document_holds_title_rows_and_notes(stored: Callable[..., Result]) -> None:
     result = stored()
-    print_table([result])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].strip() == title(result)
-    for row in cells([result]):
-        assert any(all(text in line for text in row) for line in lines), row
-    assert "\x1b" not in "".join(lines), "no colours where nobody sees them"
+    written = document([[result]])
+    found = alone(result)
+    assert f"## {title(found.board)}" in written
+    assert markdown(recall_table(found, FIRST)) in written
+    assert all(f"- {note}" in written for note in footnotes(found))
 
 
-def test_markdown_holds_title_rows_and_notes(stored: Callable[..., Result]) -> None:
-    result = stored()
-    lines = markdown([result]).splitlines()
-    assert lines[0] == f"## {title(result)}"
-    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    assert table[0] == list(COLUMNS)
-    assert table[2:] == cells([result])
-    assert [line for line in lines if line.startswith("- ")] == [f"- {note}" for note in footnotes([result])]
-
-
-def test_tables_of_different_data_or_protocols_are_apart(
-    stored: Callable[..., Result], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_tables_of_different_data_or_protocols_are_apart(stored: Callable[..., Result], tmp_path: Path) -> None:
     result = stored("a")
     stored("b", seed=2)
     stored("c", protocol=result.protocol | {"version": 2})
@@ -343,32 +403,12 @@ def test_without_results_the_table_says_so(tmp_path: Path) -> None:
     assert "No results yet." in path.read_text()
 
 
-def test_the_summary_of_a_dataset(small_world: PreparedDataset, capsys: pytest.CaptureFixture[str]) -> None:
-    print_summary(small_world)
-    out = capsys.readouterr().out
+def test_the_summary_of_a_dataset(small_world: PreparedDataset) -> None:
+    out = screen(summary_table(small_world), 120)
     assert all(name in out for name in ("morning", "evening", "midnight", "dusk"))
-    assert '36 frames; {"kept": 36}' in out
+    assert "36 frames; kept 36" in out
 
 
-# --- publishing ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("is_real", [True, False])
-def test_only_aggregates_of_real_data_are_published(
-    stored: Callable[..., Result], tmp_path: Path, is_real: bool
-) -> None:
-    result = of_dataset(stored(), is_real=is_real)
-    run = tmp_path / "runs" / "run"
-    (run / RESULT).write_text(result.model_dump_json())
-    target = publish(run, tmp_path / "results")
-    assert target == tmp_path / "results" / "small_world" / "run"
-    assert Result.read(target) == result
-    assert (target / RANKS).exists() == (not is_real)
-    if not is_real:
-        assert (target / RANKS).read_bytes() == (run / RANKS).read_bytes()
-    publish(run, tmp_path / "results")  # again: replaces
-
-
-def test_publishing_what_is_no_run_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CrossplaceError, match=r"nowhere/result\.json: not readable .*No such file"):
-        publish(tmp_path / "nowhere", tmp_path / "results")
+def test_a_document_without_markers_stays_as_it_is() -> None:
+    assert with_leaderboard("nothing to fill", []) == "nothing to fill"
+    assert BEGIN != END
