@@ -1,7 +1,7 @@
 """Descriptors as files: the only thing that evaluation reads, whoever wrote them.
 
-A folder, anywhere below which each subfolder (or the folder itself) holds ``frame_ids.txt`` with one frame id a line
-and, row for row, ``images.npy`` and/or ``clouds.npy`` of shape (n, size) or (n, views, size). An optional
+They lie in a folder, or in folders anywhere below it. Each of these holds ``frame_ids.txt`` with one frame id a line.
+Row for row it holds ``images.npy`` and/or ``clouds.npy`` of shape (n, size) or (n, views, size). An optional
 ``descriptors.json`` at the top may say ``{"method": "…", "distance": "l2" | "cosine" | "dot"}``.
 Further named descriptors lie beside the main one as ``images.<name>.npy``; one of them may re-rank what the main one
 finds: ``"fusion": {"descriptor": "<name>", "top": 60, "distance": "l2"}``.

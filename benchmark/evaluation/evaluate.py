@@ -45,7 +45,7 @@ class Scorer:
     score: Callable[[Direction, Asked], Float[ndarray, "nq nd"]]
     """Distances between the queries and the database of a block."""
     by_chance: bool = False
-    """Whether numbers are expectations over all orders of the candidates."""
+    """Whether numbers are expectations over all orders of the database."""
 
 
 def from_descriptors(
@@ -82,13 +82,15 @@ def from_descriptors(
 
 def from_ranker(name: str, seed: int) -> Scorer:
     """Rank by one of the rankers that need no descriptors."""
-    drawing: dict[tuple[Direction, Pair], np.random.Generator] = {}
+    drawing: dict[tuple[Direction, Pair], tuple[int, np.random.Generator]] = {}
 
     def score(direction: Direction, asked: Asked) -> Float[ndarray, "nq nd"]:
-        key, pair = (direction, asked.pair), asked.pair
-        if key not in drawing:  # the blocks of a pair draw one after the other, as the whole pair would
-            drawing[key] = generator(seed, pair.query_traversal, pair.database_traversal, direction.label)
-        return RANKERS[name](asked.relation, drawing[key])
+        pair, rows = asked.pair, asked.query_rows
+        last, random = drawing.get((direction, pair), (-1, None))
+        if random is None or (len(rows) and rows[0] <= last):  # blocks draw one after the other, as the pair would
+            random = generator(seed, pair.query_traversal, pair.database_traversal, direction.label)
+        drawing[direction, pair] = (int(rows[-1]) if len(rows) else last, random)
+        return RANKERS[name](asked.relation, random)
 
     return Scorer(directions=tuple(Direction), score=score, by_chance=name == CHANCE)
 
@@ -120,7 +122,7 @@ def evaluate(
     chosen = chosen or selected(frames, protocol)
     has: dict[Modality, ndarray] = {"image": frames.image != "", "cloud": frames.cloud != ""}
     pairs = {d: _pairs(frames, protocol, chosen, d, has) for d in _directions(scorers.values())}
-    blocks: dict[tuple[str, Direction, Pair], list[tuple[Asked, Ranking]]] = {}
+    blocks: dict[tuple[str, Direction, Pair], list[_Block]] = {}
     for asked in relations(frames, protocol, chosen.query, chosen.database):
         for direction, wanted in pairs.items():
             if asked.pair not in wanted:
@@ -130,10 +132,11 @@ def evaluate(
                 if direction in scorer.directions:
                     matrix = scorer.score(direction, part)
                     ranking = rank_queries(matrix, part.relation, search_depth=protocol.search_depth)
-                    blocks.setdefault((name, direction, asked.pair), []).append((part, ranking))
+                    block = _Block(query_rows=part.query_rows, database_rows=part.database_rows, ranking=ranking)
+                    blocks.setdefault((name, direction, asked.pair), []).append(block)
     found = {
         name: [
-            _joined(blocks[name, direction, pair], direction, protocol, by_chance=scorer.by_chance)
+            _joined(blocks[name, direction, pair], direction, pair, protocol, by_chance=scorer.by_chance)
             for direction, wanted in pairs.items()
             if direction in scorer.directions
             for pair in wanted
@@ -143,6 +146,15 @@ def evaluate(
     if not all(any(e.recall.n_counted for e in evaluations) for evaluations in found.values()):
         raise _unanswerable(protocol, chosen)
     return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Block:
+    """What is kept of a block: nothing as large as queries times database."""
+
+    query_rows: Int[ndarray, " nq"]
+    database_rows: Int[ndarray, " nd"]
+    ranking: Ranking
 
 
 def _directions(scorers: Iterable[Scorer]) -> list[Direction]:
@@ -161,18 +173,17 @@ def _pairs(
 
 
 def _joined(
-    blocks: Sequence[tuple[Asked, Ranking]], direction: Direction, protocol: Protocol, *, by_chance: bool
+    blocks: Sequence[_Block], direction: Direction, pair: Pair, protocol: Protocol, *, by_chance: bool
 ) -> PairEvaluation:
     """The blocks of one pair as one evaluation."""
-    rankings = [ranking for _, ranking in blocks]
-    columns = {f.name: np.concatenate([getattr(ranking, f.name) for ranking in rankings]) for f in fields(Ranking)}
-    first, ranking = blocks[0][0], Ranking(**columns)
-    size = len(first.database_rows)
+    columns = {f.name: np.concatenate([getattr(block.ranking, f.name) for block in blocks]) for f in fields(Ranking)}
+    ranking, database_rows = Ranking(**columns), blocks[0].database_rows
+    size = len(database_rows)
     return PairEvaluation(
         direction=direction,
-        pair=first.pair,
-        query_rows=np.concatenate([asked.query_rows for asked, _ in blocks]),
-        database_rows=first.database_rows,
+        pair=pair,
+        query_rows=np.concatenate([block.query_rows for block in blocks]),
+        database_rows=database_rows,
         ranking=ranking,
         recall=summarise(ranking, size, protocol, by_chance=by_chance),
         values=values_of(ranking, size, protocol, by_chance=by_chance),

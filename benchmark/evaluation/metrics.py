@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from benchmark.evaluation.intervals import hypergeometric_recall
+from benchmark.evaluation.intervals import chance_recall
 from benchmark.evaluation.ranks import Ranking
 from datasets.base import OnePercent, Protocol
 
@@ -24,20 +24,25 @@ class Metric:
     """A number for each query, which is then averaged over the counted queries."""
 
     title: str
-    value: Callable[[Ranking, int, OnePercent], ndarray]
-    """Value of each query, from its ranking, the size of the database and the rule of one percent."""
-    by_chance: Callable[[Ranking, int, OnePercent], ndarray] | None = None
-    """Expected value of each query if all orders of its candidates are equally likely."""
+    value: Callable[[Ranking, int, Protocol], ndarray]
+    """Value of each query, from its ranking, the size of the database and the protocol."""
+    by_chance: Callable[[Ranking, int, Protocol], ndarray] | None = None
+    """Expected value of each query if all orders of the database are equally likely."""
 
 
 def _recall(title: str, depth: Depth) -> Metric:
     """Whether a query has a positive among its nearest ``depth`` candidates."""
     return Metric(
         title=title,
-        value=lambda found, size, rule: is_hit(found.first_positive_rank, depth(size, rule)).astype(np.float64),
-        by_chance=lambda found, size, rule: hypergeometric_recall(
-            found.n_positives, found.n_candidates, depth(size, rule)
-        ),
+        value=lambda found, size, protocol: is_found(found, depth(size, protocol.one_percent), size).astype(np.float64),
+        by_chance=lambda found, size, protocol: _by_chance(found, depth(size, protocol.one_percent), size, protocol),
+    )
+
+
+def _by_chance(found: Ranking, depth: int, database_size: int, protocol: Protocol) -> Float[ndarray, " n"]:
+    """Expected recall of each query."""
+    return chance_recall(
+        found.n_positives, found.n_candidates, depth, database_size=database_size, search_depth=protocol.search_depth
     )
 
 
@@ -83,6 +88,11 @@ def is_hit(first_positive_rank: Int[ndarray, " n"], depth: int | Int[ndarray, " 
     return (first_positive_rank >= 1) & (first_positive_rank <= depth)
 
 
+def is_found(found: Ranking, depth: int, database_size: int) -> Bool[ndarray, " n"]:
+    """Which queries of a pair have a positive within ``depth``; what lies beyond a search is never found."""
+    return is_hit(found.first_positive_rank, min(depth, database_size))
+
+
 def is_counted(first_positive_rank: Int[ndarray, " n"], no_positive: str) -> Bool[ndarray, " n"]:
     """Which queries enter the denominator; rank 0 says that a query has no positive."""
     return (first_positive_rank >= 1) | (no_positive == "miss")
@@ -98,13 +108,13 @@ def values_of(
 ) -> dict[str, Float[ndarray, " n"]]:
     """Every metric of each counted query of a pair whose database has ``database_size`` places (candidates or not).
 
-    ``by_chance``, the expectation over all orders of the candidates, where a metric knows it.
+    ``by_chance``, the expectation over all orders of the database, where a metric knows it.
     """
     counted = is_counted(found.first_positive_rank, protocol.no_positive)
     values = {}
     for name, metric in METRICS.items():
         value = metric.by_chance if by_chance and metric.by_chance else metric.value
-        values[name] = value(found, database_size, protocol.one_percent)[counted]
+        values[name] = value(found, database_size, protocol)[counted]
     return values
 
 
@@ -115,8 +125,8 @@ def summarise(found: Ranking, database_size: int, protocol: Protocol, *, by_chan
 
     def mean_at(depth: int) -> float | None:
         if not by_chance:
-            return _or_none(recall_at(ranks[counted], depth))
-        return _mean(hypergeometric_recall(found.n_positives, found.n_candidates, depth)[counted])
+            return _mean(is_found(found, depth, database_size)[counted].astype(np.float64))
+        return _mean(_by_chance(found, depth, database_size, protocol)[counted])
 
     one_percent = one_percent_depth(database_size, protocol.one_percent)
     values = values_of(found, database_size, protocol, by_chance=by_chance)

@@ -26,11 +26,11 @@ class Leak:
     n_within_positive: int
     """Test frames at most ``Split.positive_m`` from a frame of the other part, shared ones too; heading is ignored."""
     n_within_negative: int
-    """… at most ``Split.negative_m``."""
+    """Test frames at most ``Split.negative_m`` from one, counted in the same way."""
     n_elsewhere: int
     """Test frames in whose world the other part has no frame. Worlds may well overlap: nobody knows."""
     quantiles_m: tuple[float, ...]
-    """Of the distances to the nearest frame of the other part, at ``QUANTILES``; nan if there are none."""
+    """Quantiles of the distance to the nearest frame of the other part, at ``QUANTILES``; nan if there are none."""
 
 
 def find_leaks(frames: Frames, protocol: Protocol) -> list[Leak]:

@@ -10,9 +10,9 @@ from numpy import ndarray
 
 from benchmark.evaluation.intervals import (
     Interval,
+    chance_recall,
     difference_interval,
     headline_weights,
-    hypergeometric_recall,
     map_blocks,
 )
 from benchmark.evaluation.metrics import is_counted, is_hit
@@ -22,6 +22,7 @@ from datasets.errors import CrossplaceError
 
 COLUMNS = [
     "directions",
+    "pairs",
     "query_direction",
     "query_pair",
     "query_frame",
@@ -78,16 +79,30 @@ class StoredRun:
     def hits(self, direction: str, depth: int) -> Float[ndarray, " n"]:
         """Success of each counted query at ``depth``; of the ranker that draws, the expected success."""
         chosen, method = self.counted(direction), self.result.method
-        if method.origin == "ranker" and method.name == CHANCE:
-            n_positives, n_candidates = (
-                self.ranks[name][chosen].astype(np.int64) for name in ("query_n_positives", "query_n_candidates")
+        is_expected = method.origin == "ranker" and method.name == CHANCE
+        names = ("query_first_positive_rank", "query_n_positives", "query_n_candidates", "query_pair")
+        rank, n_positives, n_candidates, pair = (self.ranks[name][chosen] for name in names)
+        sizes = {(p.query, p.database): p.n_database for p in self.result.directions[direction].pairs}
+        hits = np.zeros(len(pair))
+        for number in np.unique(pair):
+            of_pair, (query, database) = pair == number, self.ranks["pairs"][number].tolist()
+            size = sizes[query, database]
+            hits[of_pair] = (
+                chance_recall(
+                    n_positives[of_pair],
+                    n_candidates[of_pair],
+                    depth,
+                    database_size=size,
+                    search_depth=self.result.protocol["search_depth"],
+                )
+                if is_expected
+                else is_hit(rank[of_pair], min(depth, size))
             )
-            return hypergeometric_recall(n_positives, n_candidates, depth)
-        return is_hit(self.ranks["query_first_positive_rank"][chosen].astype(np.int64), depth).astype(np.float64)
+        return hits
 
 
 def _widened(column: ndarray) -> ndarray:
-    """Integers as 64 bits, however narrow they were stored."""
+    """Integers as signed 64 bits, however narrow they were stored."""
     return column.astype(np.int64) if column.dtype.kind in "iu" else column
 
 

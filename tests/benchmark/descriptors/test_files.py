@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from benchmark.descriptors.files import Descriptors, file_name
+from datasets.base import Frames
 from datasets.errors import CrossplaceError
 
 IDS = ["a", "b", "c"]
@@ -172,3 +173,62 @@ def test_missing_frames_are_counted_and_the_first_is_named(tmp_path: Path) -> No
 def test_a_modality_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(CrossplaceError, match=r"these descriptors hold no clouds; add clouds\.npy"):
         Descriptors.read(write(tmp_path, images=numbers())).of("cloud", ["a"])
+
+
+# --- by rows of the frames -----------------------------------------------------------------------
+
+
+def frames_of(*frame_ids: str) -> Frames:
+    n = len(frame_ids)
+    blank = np.full(n, "", dtype=object)
+    return Frames(
+        frame_id=np.array(frame_ids, dtype=object),
+        traversal=blank,
+        world=blank,
+        timestamp_ns=np.arange(n),
+        position_m=np.zeros((n, 3)),
+        quaternion_wxyz=np.tile([1.0, 0, 0, 0], (n, 1)),
+        yaw_rad=np.zeros(n),
+        image=blank,
+        cloud=blank,
+    )
+
+
+def test_rows_that_follow_each_other_are_a_view(tmp_path: Path) -> None:
+    found, frames = Descriptors.read(write(tmp_path, images=numbers())), frames_of("x", "a", "b", "c")
+    for rows in ([1, 2, 3], [2, 3], [1], [3]):
+        view = found.at("image", frames, np.array(rows))
+        np.testing.assert_array_equal(view, found.arrays["image"][np.array(rows) - 1])
+        assert np.shares_memory(view, found.arrays["image"]), rows
+
+
+@pytest.mark.parametrize("rows", [[3, 1], [1, 3], [3, 2, 1], [2, 2], [1, 2, 2, 3], []])
+def test_other_rows_are_found_by_their_frame_ids(tmp_path: Path, rows: list[int]) -> None:
+    found, frames = Descriptors.read(write(tmp_path, images=numbers())), frames_of("x", "a", "b", "c")
+    chosen = found.at("image", frames, np.array(rows, dtype=np.int64))
+    np.testing.assert_array_equal(chosen, found.of("image", frames.frame_id[rows].tolist() if rows else []))
+    assert chosen.shape == (len(rows), 1, 5)
+
+
+def test_frames_in_another_order_than_the_files(tmp_path: Path) -> None:
+    found, frames = Descriptors.read(write(tmp_path, images=numbers())), frames_of("c", "a", "b")
+    np.testing.assert_array_equal(found.at("image", frames, np.arange(3)), found.arrays["image"][[2, 0, 1]])
+    np.testing.assert_array_equal(found.at("image", frames, np.array([1, 2])), found.arrays["image"][:2])
+
+
+def test_each_modality_and_each_dataset_is_looked_up_for_itself(tmp_path: Path) -> None:
+    write(tmp_path / "x", images=numbers(), clouds=numbers() + 1)
+    write(tmp_path / "a", ids=["d"], clouds=numbers(1))  # read first, so that clouds stand one row further
+    found = Descriptors.read(tmp_path)
+    for frames in (frames_of("a", "b", "c"), frames_of("c", "b", "a"), frames_of("a", "b", "c")):
+        for modality in ("image", "cloud", "image"):
+            expected = found.of(modality, frames.frame_id.tolist())
+            np.testing.assert_array_equal(found.at(modality, frames, np.arange(3)), expected)
+
+
+def test_rows_without_descriptors_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
+    found, frames = Descriptors.read(write(tmp_path, images=numbers())), frames_of("x", "a", "y")
+    with pytest.raises(CrossplaceError, match=r"no image descriptor for 1 of 2 frames .* first 'y'"):
+        found.at("image", frames, np.array([1, 2]))
+    with pytest.raises(CrossplaceError, match=r"these descriptors hold no clouds; add clouds\.npy"):
+        found.at("cloud", frames, np.array([1]))

@@ -1,10 +1,24 @@
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rankings import ranking_of
 
-from benchmark.evaluation.metrics import mean_over_pairs, one_percent_depth, pooled, recall_at, summarise
+from benchmark.evaluation.intervals import chance_recall, hypergeometric_recall
+from benchmark.evaluation.metrics import (
+    METRICS,
+    Metric,
+    mean_over_pairs,
+    one_percent_depth,
+    pooled,
+    recall_at,
+    summarise,
+    values_of,
+)
+from benchmark.evaluation.ranks import rank_queries
+from benchmark.protocol.ground_truth import Relation
 from datasets.base import OnePercent, Protocol, Selection, Split
 
 
@@ -16,6 +30,7 @@ def protocol(**choices):
 
 
 SKIP, MISS = protocol(no_positive="skip"), protocol(no_positive="miss")
+# Ranks of databases with 40 places or more.
 RANKS = st.lists(st.integers(0, 40), max_size=30).map(lambda ranks: np.array(ranks, dtype=np.int64))
 
 
@@ -93,7 +108,7 @@ def test_averages_of_nothing_are_none(average):
         assert {*found.recall_at, found.recall_at_one_percent, *found.values.values()} == {None}
 
 
-@given(ranks=RANKS, no_positive=st.sampled_from([SKIP, MISS]), size=st.integers(1, 5000))
+@given(ranks=RANKS, no_positive=st.sampled_from([SKIP, MISS]), size=st.integers(40, 5000))
 def test_recall_agrees_with_a_loop_and_grows_with_depth(ranks, no_positive, size):
     found = summarise(ranking_of(ranks), size, no_positive)
     counted = [r for r in ranks.tolist() if r > 0 or no_positive is MISS]
@@ -105,7 +120,7 @@ def test_recall_agrees_with_a_loop_and_grows_with_depth(ranks, no_positive, size
 
 
 @given(
-    pairs=st.lists(st.tuples(RANKS, st.integers(1, 900)), min_size=1, max_size=5), rule=st.sampled_from([SKIP, MISS])
+    pairs=st.lists(st.tuples(RANKS, st.integers(40, 900)), min_size=1, max_size=5), rule=st.sampled_from([SKIP, MISS])
 )
 def test_pooling_equals_scoring_all_queries_together(pairs, rule):
     found = pooled([summarise(ranking_of(ranks), size, rule) for ranks, size in pairs])
@@ -124,3 +139,69 @@ def test_pooling_equals_scoring_all_queries_together(pairs, rule):
         "R@5": found.recall_at[4],
         "R@1%": pytest.approx(found.recall_at_one_percent),
     }
+
+
+# --- chance --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("no_positive", ["skip", "miss"])
+@pytest.mark.parametrize("search_depth", [None, 1, 3, 6, 9])
+def test_by_chance_is_the_mean_over_all_orders_of_the_database(no_positive, search_depth):
+    """Four queries and six places: 720 orders, each with its exact ranks."""
+    candidates, positives = ("111111", "101010", "011101", "000001"), ("100001", "001000", "000000", "000001")
+    is_candidate, is_positive = (np.array([list(row) for row in rows]) == "1" for rows in (candidates, positives))
+    relation = Relation(is_candidate=is_candidate, is_positive=is_positive)
+    rules = protocol(no_positive=no_positive, search_depth=search_depth, one_percent=OnePercent(share=0.4))
+    every = [
+        rank_queries(np.tile(np.array(order, dtype=float), (4, 1)), relation, search_depth=search_depth)
+        for order in permutations(range(6))
+    ]
+    drawn = [summarise(found, 6, rules) for found in every]
+    expected = summarise(every[77], 6, rules, by_chance=True)
+    assert list(expected.recall_at) == pytest.approx(np.mean([found.recall_at for found in drawn], axis=0).tolist())
+    assert expected.recall_at_one_percent == pytest.approx(np.mean([found.recall_at_one_percent for found in drawn]))
+    for name in METRICS:
+        assert expected.values[name] == pytest.approx(np.mean([found.values[name] for found in drawn])), name
+        by_query = np.mean([values_of(found, 6, rules)[name] for found in every], axis=0)
+        np.testing.assert_allclose(values_of(every[0], 6, rules, by_chance=True)[name], by_query, atol=1e-12)
+
+
+def test_a_search_without_limit_of_a_large_database_stays_exact():
+    counts = np.array([1, 3]), np.array([10**6, 10**6])
+    limited = chance_recall(*counts, 25, database_size=10**6, search_depth=10**6)
+    np.testing.assert_allclose(limited, hypergeometric_recall(*counts, 25), rtol=1e-6)
+
+
+def test_what_lies_beyond_a_search_is_a_miss_at_any_depth_of_a_small_database():
+    """Its rank is the size of the database plus one, which must not count where N is larger still."""
+    found = rank_queries(
+        np.array([[0.0, 1, 2]]),
+        Relation(is_candidate=np.ones((1, 3), dtype=bool), is_positive=np.array([[False, False, True]])),
+        search_depth=2,
+    )
+    assert found.first_positive_rank.tolist() == [4]
+    recall = summarise(found, 3, protocol(search_depth=2))
+    assert (set(recall.recall_at), recall.values) == ({0.0}, {"R@1": 0.0, "R@5": 0.0, "R@1%": 0.0})
+
+
+# --- a further metric ----------------------------------------------------------------------------
+
+
+def test_a_metric_of_the_table_is_in_every_recall_and_every_average(monkeypatch):
+    reciprocal = Metric(title="MRR", value=lambda found, size, protocol: 1 / np.maximum(found.first_positive_rank, 1))
+    monkeypatch.setitem(METRICS, "MRR", reciprocal)
+    one, two = (summarise(ranking_of(np.array(ranks)), 100, SKIP) for ranks in ([1, 2, 4], [2, 0]))
+    assert one.values == {"R@1": 1 / 3, "R@5": 1.0, "R@1%": 1 / 3, "MRR": pytest.approx((1 + 1 / 2 + 1 / 4) / 3)}
+    assert two.values["MRR"] == 0.5
+    assert mean_over_pairs([one, two]).values["MRR"] == pytest.approx((1.75 / 3 + 0.5) / 2)
+    assert pooled([one, two]).values["MRR"] == pytest.approx(2.25 / 4)
+    barren = summarise(ranking_of(np.array([0])), 100, SKIP)
+    assert barren.values == dict.fromkeys(METRICS)
+    assert mean_over_pairs([one, barren]).values == one.values
+
+
+def test_a_metric_that_a_recall_lacks_has_no_average(monkeypatch):
+    before = summarise(ranking_of(np.array([1])), 100, SKIP)
+    monkeypatch.setitem(METRICS, "new", Metric(title="", value=lambda found, *_: np.ones(len(found.n_positives))))
+    after = summarise(ranking_of(np.array([1])), 100, SKIP)
+    assert mean_over_pairs([before, after]).values == {"R@1": 1.0, "R@5": 1.0, "R@1%": 1.0, "new": None}

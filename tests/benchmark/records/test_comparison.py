@@ -77,6 +77,18 @@ def test_against_chance_the_difference_is_that_to_its_expectation(write: Write, 
     assert found.interval.low <= found.value <= found.interval.high
 
 
+def test_against_chance_in_a_search_of_limited_depth(write: Write, protocol: Protocol) -> None:
+    limited = replace(protocol, pairs="within", min_gap_s=0.5, search_depth=3)
+    oracle, random = write("oracle", limited), write("random", limited)
+    for depth in (1, 5, 20):
+        for direction, difference in differences([oracle], [random], depth).items():
+            best, chance = (Result.read(run).headline(direction).recall_at[depth - 1] for run in (oracle, random))
+            assert best is not None
+            assert chance is not None
+            assert difference.value == pytest.approx(best - chance)
+            assert 0 < chance < best
+
+
 def test_the_seed_of_chance_does_not_matter(write: Write, small_world: PreparedDataset, protocol: Protocol) -> None:
     one = write("random")
     stored_result(one.with_name("other-seed"), small_world, protocol, ranker="random", seed=1)
