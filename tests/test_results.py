@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmark.evaluation.metrics import DEPTHS
+from benchmark.evaluation.rankers import CHANCE
 from benchmark.records.schema import RANKS, RESULT, Result
 from benchmark.registry import METHODS
 from benchmark.report.studies import write_study_tables
@@ -30,6 +31,8 @@ def test_a_stored_result_loads_and_agrees_with_its_ranks(folder: Path) -> None:
             rank = ranks["query_first_positive_rank"][ranks["query_direction"] == number]
             counted = rank[rank > 0]
             pooled = result.directions[str(direction)].pooled
+            if result.method.name == CHANCE:  # the expectation, whatever was drawn
+                continue
             assert pooled.n_counted == len(counted)
             assert pooled.recall_at == pytest.approx([float(np.mean(counted <= depth)) for depth in DEPTHS])
 

@@ -20,6 +20,7 @@ from benchmark.cli.methods import CheckMethod, Convert, List
 from benchmark.cli.protocol import OfProtocol
 from benchmark.cli.records import Compare, Publish, Tables
 from benchmark.cli.runs import Bench, Evaluate, Score, Study, Sweep, Train
+from benchmark.cli.spellings import of_today
 from benchmark.console import configure_logging, say
 
 Command = FlagCreatePairsOff[
@@ -59,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"crossplace {benchmark.__version__}")
         return 0
     configure_logging()
-    command: Callable[[], None] = tyro.cli(Command, prog="crossplace", description=DESCRIPTION, args=arguments)
+    today = of_today(arguments)
+    command: Callable[[], None] = tyro.cli(Command, prog="crossplace", description=DESCRIPTION, args=today)
     try:
         command()
     except CrossplaceError as error:

@@ -1,15 +1,14 @@
 """Commands that run methods: ``bench``, ``sweep``, ``study``, ``train``, ``evaluate`` and ``score``.
 
-A command holds the groups of options that it uses. Spellings of earlier versions are hidden options that hand over to
-the command that does the work now.
+A command holds the groups of options that it uses, so that any other option is refused and never ignored.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tyro.conf import OmitArgPrefixes, Positional, Suppress
+from tyro.conf import OmitArgPrefixes, Positional
 
 from benchmark.console import say
 from benchmark.request import (
@@ -24,9 +23,6 @@ from benchmark.request import (
 if TYPE_CHECKING:
     from benchmark.records.schema import Result
     from benchmark.runs.plan import Plan
-
-ALL = "all"
-"""Name of every method together, in the spelling of earlier versions: ``bench --method all``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,34 +40,18 @@ class Bench:
     """Only print the plan: what is cached and what would run."""
     alone: bool = False
     """Leave out the published rows of other methods on the same data and protocol."""
-    study: Suppress[str | None] = None
-    seeds: Suppress[tuple[int, ...]] = ()
-    lines: Suppress[tuple[str, ...]] = ()
 
     def __call__(self) -> None:
         """Run the whole row."""
-        from datasets.errors import CrossplaceError
+        from benchmark.runs.plan import Plan
 
-        if self.study is None and (self.seeds or self.lines):
-            raise CrossplaceError("--seeds and --lines are of a study: crossplace study NAME --seeds 0 1 2")
-        request = _request(self)
-        if self.study is not None:
-            if self.method.name == ALL:
-                raise CrossplaceError("a study is of one method: name it with --method")
-            _study(self.study, request, self.seeds, self.lines, self.dry_run)
-        elif self.method.name == ALL:
-            _sweep(request, (), self.dry_run, self.alone)
-        elif self.dry_run:
-            from benchmark.runs.plan import Plan
+        plan = Plan(_request(self))  # everything that can be refused is refused before torch is imported
+        if self.dry_run:
+            print_plan(plan)
+            return
+        from benchmark.runs.run import run
 
-            print_plan(Plan(request))
-        else:
-            from benchmark.runs.plan import Plan
-
-            plan = Plan(request)  # everything that can be refused is refused before torch is imported
-            from benchmark.runs.run import run
-
-            _print(run(plan), alone=self.alone)
+        _print(run(plan), alone=self.alone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +79,25 @@ class Sweep:
 
     def __call__(self) -> None:
         """Run all rows."""
+        from benchmark.registry import METHODS
+        from benchmark.runs.plan import Plan
+        from datasets.errors import CrossplaceError
+
         method = MethodOptions(preset=self.preset, share=self.share, seed=self.seed)
         request = Request(data=self.data, method=method, machine=self.machine, perturbation=self.perturbation)
-        _sweep(request, self.methods, self.dry_run, self.alone)
+        for name in self.methods:
+            METHODS.check(name)
+        if self.dry_run:
+            for name in self.methods or METHODS.names():
+                say(name)
+                print_plan(Plan(request.changed(method=name)))
+            return
+        from benchmark.runs.sweep import run_sweep
+
+        sweep = run_sweep(request, self.methods)
+        _print(sweep.results, alone=self.alone, holes=sweep.holes)
+        if sweep.holes:
+            raise CrossplaceError(f"no result of {', '.join(sweep.holes)}; the same command tries again")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +121,19 @@ class Study:
 
     def __call__(self) -> None:
         """Run the study."""
+        from benchmark.report.studies import study_text
+        from benchmark.runs.study import lines_of, plan_of, run_study
+
         request = Request(data=self.data, method=self.method, machine=self.machine)
-        _study(self.name, request, self.seeds, self.lines, self.dry_run)
+        seeds = self.seeds or (self.method.seed,)
+        if not self.dry_run:
+            record, path = run_study(self.name, request, seeds, self.lines)
+            say(f"{study_text(record, 'screen')}{path}")
+            return
+        for line in lines_of(self.name, request, self.lines):
+            for seed in seeds:
+                say(f"{' · '.join(filter(None, [line.question, line.name]))} · seed {seed}")
+                print_plan(plan_of(line, seed))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,16 +171,11 @@ class Evaluate:
     perturbation: OmitArgPrefixes[PerturbationOptions] = field(default_factory=PerturbationOptions)
     alone: bool = False
     """Leave out the published rows of other methods on the same data and protocol."""
-    descriptors: Suppress[Path | None] = None
 
     def __call__(self) -> None:
         """Print the table."""
         from benchmark.runs.plan import Plan
 
-        if self.descriptors is not None:
-            _refuse_given(self)
-            _score(self.descriptors, self.data, self.machine.runs, self.alone)
-            return
         plan = Plan(_request(self), measured=False)
         from benchmark.runs.run import run
 
@@ -196,7 +198,9 @@ class Score:
 
     def __call__(self) -> None:
         """Print the table."""
-        _score(self.descriptors, self.data, self.machine.runs, self.alone)
+        from benchmark.runs.rows import score
+
+        _print(score(self.descriptors, self.data, self.machine.runs), alone=self.alone)
 
 
 def print_plan(plan: "Plan") -> None:
@@ -207,67 +211,6 @@ def print_plan(plan: "Plan") -> None:
 
 def _request(command: Bench | Evaluate) -> Request:
     return Request(data=command.data, method=command.method, machine=command.machine, perturbation=command.perturbation)
-
-
-def _refuse_given(command: Evaluate) -> None:
-    """Refuse options of a method beside descriptors, which nobody would read."""
-    from datasets.errors import CrossplaceError
-
-    groups = [asdict(group) for group in (command.method, command.perturbation, command.machine)]
-    defaults = [asdict(kind()) for kind in (MethodOptions, PerturbationOptions, MachineOptions)]
-    given = [
-        f"--{('method' if name == 'name' else name).replace('_', '-')}"
-        for group, default in zip(groups, defaults, strict=True)
-        for name, value in group.items()
-        if value != default[name] and name != "runs"
-    ]
-    if given:
-        raise CrossplaceError(
-            f"{', '.join(given)} cannot go with --descriptors, which were made already: no method is run. Leave the "
-            "option out (crossplace score --help lists what counts), or leave --descriptors out to run a method"
-        )
-
-
-def _score(folder: Path, data: DataOptions, runs: Path, alone: bool) -> None:
-    from benchmark.runs.rows import score
-
-    _print(score(folder, data, runs), alone=alone)
-
-
-def _sweep(request: Request, names: Sequence[str], dry_run: bool, alone: bool) -> None:
-    from benchmark.registry import METHODS
-    from datasets.errors import CrossplaceError
-
-    for name in names:
-        METHODS.check(name)
-    if dry_run:
-        from benchmark.runs.plan import Plan
-
-        for name in names or METHODS.names():
-            say(name)
-            print_plan(Plan(request.changed(method=name)))
-        return
-    from benchmark.runs.sweep import run_sweep
-
-    sweep = run_sweep(request, names)
-    _print(sweep.results, alone=alone, holes=sweep.holes)
-    if sweep.holes:
-        raise CrossplaceError(f"no result of {', '.join(sweep.holes)}; the same command tries again")
-
-
-def _study(name: str, request: Request, seeds: Sequence[int], lines: Sequence[str], dry_run: bool) -> None:
-    from benchmark.report.studies import study_text
-    from benchmark.runs.study import lines_of, plan_of, run_study
-
-    seeds = seeds or (request.method.seed,)
-    if not dry_run:
-        record, path = run_study(name, request, seeds, lines)
-        say(f"{study_text(record, 'screen')}{path}")
-        return
-    for line in lines_of(name, request, lines):
-        for seed in seeds:
-            say(f"{' · '.join(filter(None, [line.question, line.name]))} · seed {seed}")
-            print_plan(plan_of(line, seed))
 
 
 def _print(results: "Sequence[Result]", *, alone: bool, holes: dict[str, str] | None = None) -> None:

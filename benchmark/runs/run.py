@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 def run(plan: Plan) -> list[Result]:
     """Do what is missing; returns the method's result and those of the rankers that bound the table."""
+    device = torch_device(plan)
+    backend = _sparse_backend(plan, device)  # what cannot be had is refused before any data is prepared
     for warning in plan.warnings:
         log.warning(warning)
     arena = Arena(dataset=plan.dataset, protocol=plan.protocol, warnings=plan.warnings, runs=plan.runs)
@@ -43,8 +45,7 @@ def run(plan: Plan) -> list[Result]:
         return [result, *arena.results(bounds)]
     log.debug("%d frames ask or are searched", len(plan.rows))  # nothing at all is refused before training
     check_answerable(plan.dataset.frames, plan.protocol, plan.selected)
-    device = torch_device(plan)
-    with sparse_backend.using(_sparse_backend(plan, device)):
+    with sparse_backend.using(backend):
         return arena.results([_row(plan, device), *bounds])
 
 

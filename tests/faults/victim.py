@@ -21,7 +21,7 @@ from benchmark.descriptors import encoding
 from benchmark.registry import METHODS
 from benchmark.request import Request
 from benchmark.runs import plan as planning
-from benchmark.runs import run
+from benchmark.runs import run as running
 from benchmark.runs.plan import Plan
 from benchmark.training import loop as training
 from methods.base import ImageInput
@@ -86,7 +86,7 @@ def run(job: Job) -> None:
     request = Request.of(
         method=job.method, preset=job.preset, dataset=str(job.dataset), device="cpu", runs=job.runs, retrain=True
     )
-    run.run(Plan(request, measured=False))
+    running.run(Plan(request, measured=False))
     if job.events:
         job.events.write_text(json.dumps(list(dict.fromkeys(events))))
 

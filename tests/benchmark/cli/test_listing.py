@@ -1,13 +1,17 @@
 """What a reader learns of the methods before running one."""
 
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from benchmark.cli import listing
+import benchmark
+from benchmark.catalogue import CATALOGUE, describe, method_entry
+from benchmark.cli.listing import listing
 from benchmark.registry import METHODS
 from methods.base import FROM_SCRATCH
 
@@ -17,7 +21,7 @@ KIB = {"vxp": 1, "liploc": 1, "rangebev": 2, "lc2": 32, "modalink": 68}
 
 @pytest.fixture(scope="module")
 def cards() -> dict[str, str]:
-    return {card.splitlines()[0]: card for card in listing.methods().split("\n\n")}
+    return {name: listing("methods", name, 1000) for name in METHODS.names()}
 
 
 @pytest.mark.parametrize("name", KIB)
@@ -30,8 +34,8 @@ def test_bytes_per_place_are_the_published_ones(name: str, cards: dict[str, str]
 
 def test_every_card_says_where_it_was_published_and_what_it_began_with(cards: dict[str, str]) -> None:
     for card in cards.values():
-        assert re.search(r"^  venue: .", card, re.MULTILINE)
-        assert re.search(r"^  pretrained: .", card, re.MULTILINE)
+        assert re.search(r"^venue: .", card, re.MULTILINE)
+        assert re.search(r"^pretrained: .", card, re.MULTILINE)
         assert not re.search(r"\d numbers, 0 bytes|unknown", card)
 
 
@@ -49,4 +53,19 @@ def test_a_method_that_computes_while_it_is_built_does_not_end_the_list(toy: Any
             self.steps = torch.arange(3).tolist()
 
     toy.Toy = Computing
-    assert "preset quick: unknown before it is built (" in listing.methods()
+    assert "preset quick: unknown before it is built (" in listing("methods", "toy", 1000)
+    assert "toy" in listing("methods", width=200)
+
+
+@pytest.mark.parametrize("name", METHODS.table)
+def test_the_catalogue_that_travels_is_that_of_the_methods(name: str) -> None:
+    """What ``list methods`` shows without importing a method; if it is old: run ``nox -s tables``."""
+    stored = json.loads((Path(benchmark.__file__).parent / CATALOGUE).read_text())
+    assert stored[name] == describe(name).model_dump()
+
+
+def test_a_method_whose_code_changed_is_described_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = method_entry("height_histogram")
+    monkeypatch.setattr("benchmark.catalogue.code_of", lambda *_: "edited")
+    monkeypatch.setattr("benchmark.catalogue.describe", lambda name: expected.model_copy(update={"code": "anew"}))
+    assert method_entry("height_histogram").code == "anew"

@@ -4,6 +4,7 @@ import csv
 import math
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +14,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tyro
 
-from benchmark.cli.main import main
-from benchmark.evaluation.intervals import hypergeometric_recall
+import benchmark
+from benchmark.cli.main import Command, main
+from benchmark.cli.spellings import of_today
 from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.records.schema import Result
 from benchmark.registry import DATASETS, METHODS
@@ -27,6 +30,10 @@ from methods.recipe import Recipe
 REPOSITORY = Path(__file__).parents[3]
 COMMANDS = [
     "bench",
+    "sweep",
+    "study",
+    "score",
+    "check-method",
     "list",
     "data",
     "data prepare",
@@ -69,6 +76,11 @@ def sentence(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     return lines[0].removeprefix("error: ")
 
 
+def written(folder: Path) -> list[Path]:
+    """Files below ``folder``, but for what plans remember of methods."""
+    return [path for path in folder.rglob("*") if path.is_file() and path.parent.name != "declared"]
+
+
 def results_in(runs: Path) -> dict[str, Result]:
     found = [Result.read(path.parent) for path in runs.glob("results/*/result.json")]
     assert len({result.method.name for result in found}) == len(found)
@@ -99,9 +111,9 @@ def test_options_are_shown_with_their_defaults(command: str, capsys: pytest.Capt
         "--device": "auto",
         "--precision": "32-true",
         "--runs": "runs",
-        "--untrained, --no-untrained": "False",
+        "--untrained": "False",
     }.items():
-        described = out[out.index(f"{option} ") :]
+        described = out[out.rindex(f"{option} ") :]
         assert f"(default: {default})" in described[:400], option
 
 
@@ -118,8 +130,79 @@ def test_options_are_shown_with_their_defaults(command: str, capsys: pytest.Capt
 def test_lists_name_everything(what: str, names: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     crossplace("list", what)
     lines = capsys.readouterr().out.splitlines()
-    heads = [line.split(":")[0] for line in lines if line and not line.startswith(" ")]
-    assert heads == list(names)
+    firsts = [line.split()[0] for line in lines if line and not line.startswith((" ", "─"))]
+    assert [name for name in dict.fromkeys(firsts) if name in names] == list(names)
+
+
+@pytest.mark.parametrize(("what", "name"), [("methods", "vxp"), ("datasets", "kitti"), ("protocols", "kitti-vxp")])
+def test_all_about_one_entry(what: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    crossplace("list", what, name)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == name
+    assert any(line.startswith("title: ") for line in lines)
+    assert "Did you mean" in sentence(capsys, "list", what, name[:-1])
+    assert "takes no name" in sentence(capsys, "list", "presets", "quick")
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    crossplace("--version")
+    assert capsys.readouterr().out == f"crossplace {benchmark.__version__}\n"
+
+
+def examples() -> list[str]:
+    """The example of every command, from its help."""
+    found = []
+    for path in sorted((REPOSITORY / "benchmark" / "cli").glob("*.py")):
+        found += re.findall(r"^    Example: (crossplace .+)$", path.read_text(), flags=re.MULTILINE)
+    return found
+
+
+def documented() -> list[str]:
+    """Every command line of README and docs/commands.md."""
+    text = "\n".join((REPOSITORY / name).read_text() for name in ("README.md", "docs/commands.md"))
+    found = re.findall(r"^    (?:nox -s bench -- (.+)|crossplace (.+?))(?: {2,}#.*)?$", text, flags=re.MULTILINE)
+    return [f"crossplace bench {bench}" if bench else f"crossplace {other}" for bench, other in found]
+
+
+@pytest.mark.parametrize("line", [*examples(), *documented()])
+def test_every_command_line_of_the_help_and_the_documents_is_understood(line: str) -> None:
+    words = shlex.split(line.split("  #")[0], comments=True)[1:]
+    words = [word.strip("[]") for word in words if word not in ("…", "[RUN", "…]")]
+    if "|" in line:  # a choice: its first
+        words = [word.split("|")[0] for word in words]
+    tyro.cli(Command, args=of_today(words))
+
+
+def test_there_are_examples_and_documented_commands() -> None:
+    assert len(examples()) >= 12
+    assert len(documented()) >= 20
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "score mine --method lc2",
+        "evaluate --descriptors mine --method lc2 --checkpoint nofile",
+        "train --perturb yaw-offset",
+        "sweep --method lc2",
+        "bench --seeds 0 1",
+        "study ablation --perturb yaw-offset",
+    ],
+)
+def test_an_option_that_a_command_does_not_use_is_refused(line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(line.split())
+    assert ended.value.code == 2
+    assert "Unrecognized options" in capsys.readouterr().err
+
+
+def test_missing_descriptors_are_said_before_anything_is_prepared(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSPLACE_DATA", str(tmp_path / "data"))
+    for line in ("score nowhere", "evaluate --descriptors nowhere"):
+        assert sentence(capsys, *line.split()).startswith("nowhere: no frame_ids.txt here or below")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_word_that_is_no_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,10 +221,8 @@ def test_leaks_are_printed_below_what_the_protocol_is(
     crossplace("protocol", "leaks", "town", *TINY)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"town v{PROTOCOLS['town'].version}: {PROTOCOLS['town'].title}"
-    table = [line for line in lines if line.startswith("| ")]
-    assert len(table) == 5
-    assert "≤ 10 m" in table[0]
-    assert "≤ 25 m" in table[0]
+    assert len([line for line in lines if line.startswith(("queries (", "database frames ("))]) == 4
+    assert any("≤ 10 m" in line and "≤ 25 m" in line for line in lines)
 
 
 def test_a_protocol_is_exported_once_to_a_new_folder(
@@ -191,14 +272,15 @@ def test_a_protocol_of_other_data_or_no_name_is_a_sentence(
             "bench --dataset kitti",
             ["--source is needed", "cvlibs.net", "Next: crossplace data check kitti --source DIR"],
         ),
-        ("evaluate --descriptors nowhere --dataset nowhere", ["unknown dataset 'nowhere'"]),
+        ("evaluate --dataset nowhere", ["unknown dataset 'nowhere'"]),
         ("convert vxp-official nowhere.pth out.safetensors", ["nowhere.pth: no readable torch file"]),
         ("publish nowhere", ["nowhere/result.json: not readable (No such file or directory)", "run bench again"]),
         ("bench --device gpu", ["unknown device 'gpu'"]),
         ("bench --sparse-backend spconv", ["sparse backend spconv: it is missing today", "--sparse-backend torch"]),
         ("bench --perturb image-blurr", ["unknown perturbation 'image-blurr'.", "Did you mean image-blur"]),
-        ("evaluate --severity 4", ["severity 4 of what?"]),
-        ("evaluate --descriptors . --perturb yaw-offset", ["--perturb changes frames before they are encoded"]),
+        ("evaluate --severity 4", ["--severity 4 says how much, not what: name a perturbation with --perturb"]),
+        ("convert vpx-official a.pth b.safetensors", ["unknown format of weights", "Did you mean vxp-official?"]),
+        ("data stats town --figure stripe", ["unknown figure 'stripe'.", "Did you mean strip?"]),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -227,7 +309,7 @@ def test_an_interruption_says_how_to_go_on(
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("benchmark.runs.bench.measure", interrupt)
+    monkeypatch.setattr("benchmark.runs.run.measure", interrupt)
     assert main(["bench", "--method", "height_histogram", "--dataset", str(small_world.folder)]) == 130
     assert capsys.readouterr().err.splitlines()[-1] == "interrupted; the same command continues where it stopped"
 
@@ -325,7 +407,7 @@ def test_a_plan_before_the_data_is_there_knows_its_first_key(
     assert (state, folder) == ("runs", f"{tmp_path}/data/prepared/town-{key}")
     assert len(later) == 3
     assert all("runs" in line and "known once the data is prepared" in line for line in later)
-    assert list(tmp_path.iterdir()) == []
+    assert written(tmp_path) == []
 
 
 def test_the_plan_of_a_study_does_nothing_either(
@@ -341,7 +423,7 @@ def test_the_plan_of_a_study_does_nothing_either(
         *(f"{PERTURBATIONS['image-blur'].title} (of the width) · image-blur 0.02 · seed {seed}" for seed in (0, 3)),
     ]
     assert sum("encode perturbed" in line for line in lines) == 4
-    assert list(tmp_path.iterdir()) == []
+    assert written(tmp_path) == []
 
 
 PLAN_LINE = r"\d\. (?P<name>.+?) +(?P<key>[0-9a-f]{12}) +(?P<state>cached|runs) +(?P<folder>.+)"
@@ -359,7 +441,7 @@ def test_a_plan_says_what_is_cached_and_does_nothing(
     row = ("--method", "height_histogram", "--dataset", small_world.folder, "--device", "cpu")
     steps = {"prepare": "cached", "load weights": "cached", "encode": "runs", "evaluate and measure": "runs"}
     assert plan(capsys, *row) == steps
-    assert list(tmp_path.iterdir()) == []
+    assert written(tmp_path) == []
     crossplace("bench", *row)
     capsys.readouterr()
     assert plan(capsys, *row) == dict.fromkeys(steps, "cached")
@@ -374,7 +456,7 @@ def check_rows(results: dict[str, Result], method: str) -> None:
     for result in results.values():
         assert list(result.directions) == DIRECTIONS
     for direction in results["oracle"].directions.values():
-        assert direction.mean.recall_at == [1.0] * 25
+        assert direction.mean.recall_at == (1.0,) * 25
     cost = results[method].cost
     assert cost is not None
     assert cost.image is not None
@@ -383,12 +465,13 @@ def check_rows(results: dict[str, Result], method: str) -> None:
 
 
 def check_random_is_chance(folder: Path) -> None:
-    """Recall@1 within four standard deviations of its exact expectation; queries are independent here."""
+    """The row of the random ranker is the exact expectation over all orders of the candidates."""
     with np.load(folder / "ranks.npz", allow_pickle=False) as ranks:
-        chance = hypergeometric_recall(ranks["query_n_positives"], ranks["query_n_candidates"], 1)
-        is_hit, has_positive = ranks["query_first_positive_rank"] == 1, ranks["query_n_positives"] > 0
-    chance, is_hit = chance[has_positive], is_hit[has_positive]
-    assert abs(is_hit.mean() - chance.mean()) < 4 * math.sqrt((chance * (1 - chance)).sum()) / len(chance)
+        n_positives, n_candidates = (ranks[f"query_n_{name}"].astype(int) for name in ("positives", "candidates"))
+        of_first = ranks["query_direction"] == 0
+    has = of_first & (n_positives > 0)
+    pooled = Result.read(folder).directions["image->cloud"].pooled
+    assert pooled.recall_at[0] == pytest.approx((n_positives[has] / n_candidates[has]).mean())
 
 
 def test_height_histogram_on_the_town(
@@ -417,7 +500,7 @@ def test_untrained_vxp_on_the_town(
     results = results_in(tmp_path / "runs")
     check_rows(results, "vxp")
     assert results["vxp"].method.weights == "untrained"
-    assert "vxp (quick)" in capsys.readouterr().out
+    assert "untrained" in capsys.readouterr().out
     assert not (tmp_path / "runs" / "training").exists()
 
 
@@ -450,7 +533,7 @@ def test_vxp_is_trained_encoded_and_evaluated(
     record = results["vxp"].method
     assert list(record.training["stages"]) == ["teacher", "local", "global"]
     assert (record.weights, record.share_of_schedule) == ("trained", 1.0)
-    assert "trained, scratch" in captured.out
+    assert "trained from scratch: no pretrained backbone" in captured.out
     for stage in ("teacher", "local", "global"):
         assert f"{stage}: epoch 1/1 · train " in captured.err
 
@@ -618,11 +701,10 @@ def test_published_results_become_tables(
     assert capsys.readouterr().out.count("published results/small_world/") == 4
     crossplace("tables")
     out = capsys.readouterr().out
-    assert out.endswith("written: results/tables/recall.md\n")
+    assert out.endswith("written: results/tables/recall.md, results/tables/studies.md\n")
     text = (tmp_path / "results" / "tables" / "recall.md").read_text()
-    rows = [line for line in text.splitlines() if line.startswith("| ") and "→" in line]
-    assert len(rows) == 16
-    assert text.count("| oracle ") == 4
+    assert text.count("| height_histogram ") == 4, "three metrics and the cost"
+    assert text.count("oracle 100.0.") == 3, "a bound below each metric"
 
 
 # --- perturbations -------------------------------------------------------------------------------
@@ -647,18 +729,19 @@ def test_a_clean_and_a_perturbed_run_are_compared_query_by_query(
     assert "perturbation" not in capsys.readouterr().out
     crossplace("evaluate", *row, "--perturb", "yaw-offset", "--severity", 5)
     out = capsys.readouterr().out
-    assert out.count("yaw-offset 5: 90 °") == 3
+    assert out.count("yaw-offset 5: 90 °") == 1
     assert "docs/robustness.md" in out
     (clean,) = (tmp_path / "runs" / "results").glob("height_histogram-quick-own-data-20m-s0-*")
     (perturbed,) = (tmp_path / "runs" / "results").glob("height_histogram-quick-own-data-20m-yaw-offset-5-s0-*")
     for runs in ((perturbed, clean), (clean, perturbed)):
         crossplace("compare", runs[0], "--against", runs[1])
         lines = capsys.readouterr().out.splitlines()
-        assert [line.split()[0] for line in lines] == ["image->cloud", "cloud->image", "cloud->cloud"]
+        rows = [line.split() for line in lines if "→" in line]
+        assert [row[0] for row in rows] == ["image→cloud", "cloud→image", "cloud→cloud"]
     recalls = [Result.read(run).directions["cloud->cloud"].mean.recall_at[0] for run in (clean, perturbed)]
     assert recalls[0] is not None
     assert recalls[1] is not None
-    assert f"R@1 {100 * (recalls[0] - recalls[1]):+.1f} " in lines[-1]
+    assert f"{100 * (recalls[0] - recalls[1]):+.1f}" in rows[-1]
     assert recalls[0] > recalls[1]
     assert "perturbed differently" in sentence(capsys, "compare", clean, perturbed, "--against", clean)
 
@@ -669,5 +752,7 @@ def test_all_methods_are_planned_and_a_study_is_of_one(
     crossplace("bench", "--method", "all", "--dataset", small_world.folder, "--device", "cpu", "--dry-run")
     planned = [line for line in capsys.readouterr().out.splitlines() if not line[0].isdigit()]
     assert planned == METHODS.names()
-    assert "of one method" in sentence(capsys, "bench", "--method", "all", "--study", "ablation")
-    assert "add --study" in sentence(capsys, "bench", "--seeds", "0", "1")
+    crossplace("sweep", "--dataset", small_world.folder, "--device", "cpu", "--dry-run")
+    assert [line for line in capsys.readouterr().out.splitlines() if not line[0].isdigit()] == planned
+    assert "unknown method 'all'" in sentence(capsys, "bench", "--method", "all", "--study", "ablation")
+    assert "Did you mean lc2?" in sentence(capsys, "sweep", "--methods", "vxp", "lc")
