@@ -4,8 +4,8 @@ Neighbouring frames succeed and fail together, and so do visits to one place in 
 single queries therefore gives intervals far too narrow. Here whole blocks of the map are resampled.
 
 A simulation shows the difference: a drive of 2 km, a frame each 5 m, a true recall of 80 %. Where success fades over
-25 m along the road, nominal 95 % intervals cover the truth in 85 % of trials. Where it fades over 50 m, they do in 79 %.
-Intervals from single queries cover it in 52 and 42 %.
+25 m along the road, nominal 95 % intervals cover the truth in 85 % of trials. Where it fades over 50 m, they do in
+79 %. Intervals from single queries cover it in 52 and 42 %.
 """
 
 from dataclasses import dataclass

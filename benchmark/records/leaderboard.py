@@ -106,8 +106,8 @@ class Entry(_Model):
 def merged(entries: Iterable[Entry]) -> list[Entry]:
     """Entries of one configuration that training made with several seeds as one entry with their means.
 
-    Of two entries with one seed the one with shipped weights counts, else the first; never the better one. Anything
-    that was not trained stays as it is.
+    Where two entries have one seed, that with shipped weights counts, else the first, and never the better one.
+    Anything that was not trained stays as it is.
     """
     groups: dict[tuple[Any, ...], dict[int, Entry]] = {}
     for number, entry in enumerate(sorted(entries, key=lambda entry: entry.origin != TRAINED[0])):

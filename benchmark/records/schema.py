@@ -202,7 +202,7 @@ class Result(_Model):
     cost: CostRecord | None
     warnings: list[str]
     perturbation: PerturbationRecord | None = None
-    """None: the frames as recorded. Since schema 1.1."""
+    """What was done to the frames, or none if they are as recorded. Since schema 1.1."""
 
     @field_validator("protocol")
     @classmethod

@@ -24,6 +24,7 @@ BLANK = Entry(
     config_key="c",
     origin="trained",
     learnt=("scratch",),
+    shares=(100, 100),
     seeds=(0,),
     perturbation="",
     machine="Test CPU",
@@ -79,8 +80,14 @@ def test_what_was_not_trained_stays_as_it_is(origin: str) -> None:
 
 
 def test_shipped_and_trained_seeds_go_together_and_say_what_they_began_with() -> None:
-    (found,) = merged([seed(0, 50.0, origin="shipped"), seed(1, 60.0, learnt=("scratch", "50 % of schedule"))])
-    assert (found.seeds, found.learnt) == ((0, 1), ("scratch", "50 % of schedule"))
+    other = seed(1, 60.0, learnt=("scratch", "depth by guesses"), shares=(50, 50))
+    (found,) = merged([seed(0, 50.0, origin="shipped"), other])
+    assert (found.seeds, found.learnt, found.shares) == ((0, 1), ("scratch", "depth by guesses"), (50, 100))
+
+
+def test_of_one_seed_twice_the_shipped_one_counts_though_it_is_worse() -> None:
+    worse = seed(0, 40.0, origin="shipped")
+    assert merged([seed(0, 60.0), worse]) == merged([worse, seed(0, 60.0)]) == [worse]
 
 
 # --- from results --------------------------------------------------------------------------------
@@ -104,11 +111,12 @@ def made(small_world: PreparedDataset, protocol: Protocol, tmp_path: Path) -> Ca
 def test_an_entry_says_what_the_result_says(made: Callable[..., Result]) -> None:
     result = made(seed=3, method={"share_of_schedule": 0.25})
     found = Entry.of(result)
-    assert (found.method, found.preset, found.seeds, found.learnt) == (
+    assert (found.method, found.preset, found.seeds, found.learnt, found.shares) == (
         "vxp",
         "quick",
         (3,),
-        ("scratch", "25 % of schedule"),
+        ("scratch",),
+        (25, 25),
     )
     assert (found.n_counted, found.n_queries, found.machine, found.cost) == (72, 72, "", {})
     assert found.recall["image->cloud"]["R@1"] == Value(value=100.0, low=100.0, high=100.0)
