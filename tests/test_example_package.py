@@ -60,7 +60,9 @@ def test_it_is_not_there_without_the_package() -> None:
 def test_its_method_is_listed_with_its_card(crossplace: Crossplace) -> None:
     listed = crossplace("list", "methods")
     assert listed.returncode == 0, listed.stderr
-    assert "column_profile\n  name: column_profile\n  title: Column profile (worked example)" in listed.stdout
+    assert "column_profile" in listed.stdout
+    card = crossplace("list", "methods", "column_profile")
+    assert "column_profile\nname: column_profile\ntitle: Column profile (worked example)" in card.stdout
 
 
 def test_its_method_keeps_the_contract(crossplace: Crossplace) -> None:

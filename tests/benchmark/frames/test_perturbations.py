@@ -262,14 +262,13 @@ def test_a_vehicle_keeps_its_calibration_error(small_world: PreparedDataset, nam
 def test_the_record_names_the_errors_that_were_drawn(sample: Sample) -> None:
     shifted = error_of(sample, perturb("calibration-translation", sample, 5))[:3, 3]
     turned = error_of(sample, perturb("calibration-rotation", sample, 5))[:3, :3]
-    drawn = {
-        name: Perturber(name=name, severity=5, seed=0).record(["morning", "evening"]).drawn for name in CALIBRATION
-    }
+    both = ["morning", "evening"]
+    drawn = {name: Perturber(name=name, severity=5, seed=0).drawn(both) for name in CALIBRATION}
     assert all(list(found) == ["morning", "evening"] for found in drawn.values())
     np.testing.assert_allclose(drawn["calibration-translation"]["morning"], shifted, atol=1e-6)
     axis = Rotation.from_matrix(turned).as_rotvec(degrees=True) / 10
     np.testing.assert_allclose(drawn["calibration-rotation"]["morning"], axis, atol=1e-5)
-    assert Perturber(name="range-noise", severity=5, seed=0).record(["morning"]).drawn == {}
+    assert Perturber(name="range-noise", severity=5, seed=0).drawn(["morning"]) == {}
 
 
 @pytest.mark.parametrize("name", CALIBRATION)
