@@ -9,14 +9,8 @@ ALL = "all"
 def of_today(arguments: Sequence[str]) -> list[str]:
     """Arguments of an earlier version as those of today; anything else stays as it is.
 
-    >>> of_today(["bench", "--study", "ablation", "--seeds", "0", "1"])
-    ['study', 'ablation', '--seeds', '0', '1']
-    >>> of_today(["bench", "--method=all", "--seed", "1"])
-    ['sweep', '--seed', '1']
-    >>> of_today(["evaluate", "--dataset", "town", "--descriptors", "mine"])
-    ['score', 'mine', '--dataset', 'town']
-    >>> of_today(["bench", "--method", "lc2"])
-    ['bench', '--method', 'lc2']
+    ``bench --study NAME`` is ``study NAME``, ``bench --method all`` is ``sweep``, and ``evaluate --descriptors DIR`` is
+    ``score DIR``.
     """
     command, rest = ("", []) if not arguments else (arguments[0], [*arguments[1:]])
     study, without = _taken(rest, "--study")

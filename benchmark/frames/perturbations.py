@@ -30,7 +30,7 @@ class Perturbation:
     modality: Modality
     unit: str
     values: tuple[float, float, float, float, float]
-    """Of severity 1 to 5, ascending."""
+    """Values of severity 1 to 5, ascending."""
     change: Callable[["Sample", float, np.random.Generator], "Sample"]
     """A sample that has the modality, changed by this much."""
     by_traversal: bool = False
