@@ -33,7 +33,7 @@ def _from_rows(rows: Any) -> ndarray:
     except (TypeError, ValueError, OverflowError):  # rows of different lengths, or no numbers
         matrix = np.empty(0)
     if not is_rigid(matrix):
-        raise ValueError(f"{NOT_RIGID}; expected four rows of four numbers, the last 0, 0, 0, 1")
+        raise ValueError(f"{NOT_RIGID} (four rows of four numbers, the last 0, 0, 0, 1)")
     return matrix
 
 

@@ -187,7 +187,7 @@ PREPARED = [
     Case(
         name="no rotation",
         damage=described(lambda raw: raw["traversals"][MORNING]["camera_from_lidar"][0].__setitem__(1, 3.0)),
-        says=("dataset.json", "'morning'", "not a rigid 4×4 transform"),
+        says=("dataset.json: traversals.morning.camera_from_lidar: not a rigid 4×4 transform", "prepare the dataset"),
     ),
     Case(
         name="duplicate stamps",
