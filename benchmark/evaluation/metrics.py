@@ -108,13 +108,14 @@ def values_of(
 ) -> dict[str, Float[ndarray, " n"]]:
     """Every metric of each counted query of a pair whose database has ``database_size`` places (candidates or not).
 
-    ``by_chance``, the expectation over all orders of the database, where a metric knows it.
+    ``by_chance``, the expectation over all orders of the database; nan where a metric does not know it.
     """
     counted = is_counted(found.first_positive_rank, protocol.no_positive)
     values = {}
     for name, metric in METRICS.items():
-        value = metric.by_chance if by_chance and metric.by_chance else metric.value
-        values[name] = value(found, database_size, protocol)[counted]
+        value = metric.by_chance if by_chance else metric.value
+        whole = np.full(len(counted), np.nan) if value is None else value(found, database_size, protocol)
+        values[name] = whole[counted]
     return values
 
 
@@ -173,7 +174,7 @@ def _average(recalls: Sequence[Recall], weights: Sequence[float]) -> Recall:
 
 
 def _mean(values: Float[ndarray, " n"]) -> float | None:
-    return float(np.mean(values)) if len(values) else None
+    return _or_none(float(np.mean(values))) if len(values) else None
 
 
 def _or_none(value: float) -> float | None:

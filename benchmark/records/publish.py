@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from benchmark.evaluation.intervals import CELL_M
 from benchmark.records.schema import RANKS, RESULT, Result
 from benchmark.records.study import STUDY, StudyRecord
 from datasets.errors import CrossplaceError
@@ -57,17 +58,25 @@ def compact(ranks: dict[str, ndarray], *, is_ranker: bool = False) -> dict[str, 
             column = coarse(column)
         elif column.dtype.kind in "iu":
             column = _smallest(column)
-        elif column.dtype.kind == "f":
+        elif column.dtype.kind == "f" and _same_cells(column, column.astype(np.float32)):
             column = column.astype(np.float32)
         found[name] = column
     return found
 
 
 def coarse(distance: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
-    """Distances in half precision, rounded to ``KEPT_BITS`` bits behind the first."""
+    """Distances rounded to ``KEPT_BITS`` bits behind the first; in half precision unless one is too large for it."""
     mantissa, exponent = np.frexp(distance.astype(np.float64))
     steps = 2.0 ** (KEPT_BITS + 1)
-    return np.ldexp(np.round(mantissa * steps) / steps, exponent).astype(np.float16)
+    rounded = np.ldexp(np.round(mantissa * steps) / steps, exponent)
+    is_too_large = bool((np.abs(rounded) > np.finfo(np.float16).max).any())
+    return rounded.astype(np.float32 if is_too_large else np.float16)
+
+
+def _same_cells(column: Float[ndarray, " n"], narrow: Float[ndarray, " n"]) -> bool:
+    """Whether all positions stay in their cell of the map, so that intervals stay what they are."""
+    before, after = (np.floor(values.astype(np.float64) / CELL_M) for values in (column, narrow))
+    return bool(np.array_equal(before, after, equal_nan=True))
 
 
 def _smallest(column: ndarray) -> ndarray:

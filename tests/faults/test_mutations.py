@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmark.runs.scoring import unregistered, write_result
 from mutations import BINARY, JSON, TEXT, Mutation, everything_in, mutate_and_judge
 from PIL import Image
 from safetensors.torch import save_file
@@ -22,8 +21,7 @@ from torch import nn
 
 from benchmark.descriptors.encoding import encode
 from benchmark.descriptors.files import Descriptors
-from benchmark.evaluation.evaluate import from_ranker
-from benchmark.records.comparison import recall_difference
+from benchmark.records.comparison import differences
 from benchmark.records.schema import Result
 from benchmark.records.study import STUDY, LineRecord, StudyRecord
 from benchmark.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
@@ -32,6 +30,7 @@ from datasets.base import Protocol
 from datasets.files import sealed
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
+from results import stored_result
 
 N_MUTATIONS = 50
 log = logging.getLogger(__name__)
@@ -129,18 +128,7 @@ def write_small(bed: Bed, folder: Path, frames: Any) -> None:
 
 def result_file(name: str) -> Callable[[Bed, Path], Path]:
     def make(bed: Bed, folder: Path) -> Path:
-        write_result(
-            folder,
-            "key",
-            dataset=bed.world,
-            protocol=bed.protocol,
-            method=unregistered("random", "ranker"),
-            distances=from_ranker("random", 0),
-            cost=None,
-            seed=0,
-            environment={"threads": 2},
-            warnings=["a warning"],
-        )
+        stored_result(folder, bed.world, bed.protocol, ranker="random", warnings=["a warning"])
         return folder / name
 
     return make
@@ -151,7 +139,8 @@ def read_result(bed: Bed, folder: Path) -> Any:
 
 
 def read_ranks(bed: Bed, folder: Path) -> Any:
-    difference, interval = recall_difference([folder], [folder], "image->cloud", 5)
+    found = differences([folder], [folder], 5)["image->cloud"]
+    difference, interval = found.value, found.interval
     return [difference, interval.low, interval.high]
 
 

@@ -162,3 +162,16 @@ def test_ranks_of_the_first_schema_still_compare_and_compact() -> None:
     assert set(COLUMNS) <= whole.keys()
     assert set(COLUMNS) <= compact(whole).keys()
     assert {found.value for found in differences([GOLDEN], [GOLDEN]).values()} == {0.0}
+
+
+def test_distances_that_half_precision_cannot_hold_stay_finite() -> None:
+    found = coarse(np.array([1e5, 0.5, np.nan]))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [1e5, 0.5, np.nan], rtol=0.02)
+    assert coarse(np.array([1.0])).dtype == np.float16
+
+
+def test_positions_at_the_edge_of_a_cell_of_the_map_stay_in_their_cell() -> None:
+    east_m = np.array([620_000 - 1e-6, 12.0])
+    assert compact({"frame_east_m": east_m})["frame_east_m"].dtype == np.float64
+    assert compact({"frame_east_m": east_m + 1})["frame_east_m"].dtype == np.float32
