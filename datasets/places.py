@@ -7,7 +7,6 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from scipy.spatial import cKDTree
 
 from datasets.base import Axis, Frame, Frames
 
@@ -100,6 +99,8 @@ def neighbours(frames: Frames, radius_m: float, heading_limit_rad: float | None)
 
     The rule is that of :func:`same_place`. A k-d tree finds the frames, so that large training sets need no matrix.
     """
+    from scipy.spatial import cKDTree  # here: a plan needs none of it
+
     plane = frames.position_m[:, :2]
     lists: list[ndarray] = [np.empty(0, dtype=np.int64)] * len(frames)
     for world in dict.fromkeys(frames.world.tolist()):

@@ -6,22 +6,22 @@ arrays of shape (n, ≥3), or raw float32 ``.bin`` files of x, y, z, intensity. 
 docs/prepared-form.md describes every column and key for people who bring their own data.
 """
 
+import csv
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 from pydantic import BaseModel, BeforeValidator
-from scipy.spatial.transform import Rotation
 
 from datasets.base import Frame, Frames, Traversal
 from datasets.errors import CrossplaceError
-from datasets.files import STRICT, read_as, sha256_of, write_atomically
+from datasets.files import STRICT, read_as, read_text, sha256_of, write_atomically
 from datasets.readers import read_image, read_points
 
 POSITION = ["east_m", "north_m", "up_m"]
@@ -151,6 +151,8 @@ def write_prepared(
     root: Path = Path(),
 ) -> None:
     """Write ``frames.csv`` and, last, ``dataset.json``: a folder that has ``dataset.json`` is complete."""
+    import pandas as pd  # here: it takes long to import, and only preparing needs it
+
     table = pd.DataFrame(
         {
             "frame_id": frames.frame_id,
@@ -192,6 +194,8 @@ def make_fingerprint(name: str, version: int, options: dict[str, Any], listing: 
 
 def quaternion_wxyz(world_from_lidar: Float[ndarray, "n 3 3"]) -> Float[ndarray, "n 4"]:
     """Rotation matrices as scalar-first quaternions with a non-negative scalar part."""
+    from scipy.spatial.transform import Rotation  # here: a plan needs none of it
+
     return Rotation.from_matrix(world_from_lidar).as_quat(canonical=True)[:, [3, 0, 1, 2]]
 
 
@@ -236,30 +240,43 @@ def _read_description(path: Path) -> _DatasetFile:
     return read_as(path, _DatasetFile, "mend it (docs/prepared-form.md) or prepare the dataset again", other_schema)
 
 
-def _read_frames(path: Path) -> Frames:
-    text = ["frame_id", "traversal", "world", "image", "cloud"]
+def _read_columns(path: Path) -> dict[str, list[str]]:
+    """The columns of a table as text, by name; every line must have as many fields as the first."""
     try:
-        # Timestamps pass as text, so that a fraction is an error; pandas' own float parser errs in the last bit.
-        types = dict.fromkeys([*text, "timestamp_ns"], str)
-        table = pd.read_csv(path, dtype=types, keep_default_na=False, index_col=False, float_precision="round_trip")
-    except Exception as error:  # pandas raises many kinds; for a line that is too long it warns
-        reason = " ".join(str(error).split())
-        raise CrossplaceError(f"{path}: not a readable table ({reason}); expected one line a frame") from error
-    needed = COLUMNS + (MERCATOR_COLUMNS if set(MERCATOR_COLUMNS) & set(table.columns) else [])
-    missing = [c for c in needed if c not in table.columns]
+        lines = [line for line in csv.reader(io.StringIO(read_text(path), newline=""), strict=True) if line]
+    except csv.Error as error:
+        raise CrossplaceError(f"{path}: not a readable table ({error}); expected one line a frame") from error
+    names, *rows = lines or [[]]
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(names):
+            raise CrossplaceError(
+                f"{path}: not a readable table (line {number} has {len(row)} fields, the first line {len(names)}); "
+                "expected one line a frame"
+            )
+    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+
+
+def _read_frames(path: Path) -> Frames:
+    table = _read_columns(path)
+    has_mercator = bool(set(MERCATOR_COLUMNS) & set(table))
+    needed = COLUMNS + (MERCATOR_COLUMNS if has_mercator else [])
+    missing = [c for c in needed if c not in table]
     if missing:
         raise CrossplaceError(f"{path}: column {missing[0]!r} is missing; expected {', '.join(needed)}")
-    repeated = table["frame_id"][table["frame_id"].duplicated()]
-    if len(repeated):
-        raise CrossplaceError(f"{path}: frame_id {repeated.iloc[0]!r} appears twice")
+    seen: set[str] = set()
+    for frame_id in table["frame_id"]:
+        if frame_id in seen:
+            raise CrossplaceError(f"{path}: frame_id {frame_id!r} appears twice")
+        seen.add(frame_id)
 
     def numbers(columns: list[str], *, or_empty: bool = False) -> ndarray:
-        found = table[columns]
+        texts = np.array([table[c] for c in columns], dtype=object).reshape(len(columns), -1).T
+        is_empty = or_empty & (texts == "")
         try:
-            values = (found.replace("", np.nan) if or_empty else found).to_numpy(dtype=np.float64)
+            values = np.where(is_empty, "nan", texts).astype(np.float64)
         except ValueError as error:
             raise CrossplaceError(f"{path}: {', '.join(columns)}: {error}") from error
-        is_right = np.isfinite(values).all(1) | (or_empty & (found == "").to_numpy().all(1))
+        is_right = np.isfinite(values).all(1) | is_empty.all(1)
         if not is_right.all():
             line = int(np.argmin(is_right)) + 2
             what = "must be finite numbers" + (", or both empty" if or_empty else "")
@@ -267,17 +284,17 @@ def _read_frames(path: Path) -> Frames:
         return values
 
     try:
-        timestamps = table["timestamp_ns"].to_numpy(dtype=object).astype(np.int64)
+        timestamps = np.array(table["timestamp_ns"], dtype=object).astype(np.int64)
     except (ValueError, OverflowError) as error:
         raise CrossplaceError(f"{path}: timestamp_ns: {error}") from error
-    strings = {name: table[name].to_numpy(dtype=object) for name in text}
+    texts = {name: np.array(table[name], dtype=object) for name in ("frame_id", "traversal", "world", "image", "cloud")}
     return Frames(
-        **strings,
+        **texts,
         timestamp_ns=timestamps,
         position_m=numbers(POSITION),
         quaternion_wxyz=numbers(ROTATION),
         yaw_rad=numbers(["yaw_rad"])[:, 0],
-        mercator_m=numbers(MERCATOR_COLUMNS, or_empty=True) if set(MERCATOR_COLUMNS) & set(table.columns) else None,
+        mercator_m=numbers(MERCATOR_COLUMNS, or_empty=True) if has_mercator else None,
     )
 
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from scipy.ndimage import gaussian_filter
-from scipy.spatial.transform import Rotation
 
 from datasets.base import Frame
 from datasets.errors import CrossplaceError
@@ -42,6 +40,8 @@ def _with_points(sample: "Sample", points: Float[ndarray, "n 3"]) -> "Sample":
 
 def turn(sample: "Sample", angle_deg: float, rng: np.random.Generator) -> "Sample":
     """The cloud turned about the LiDAR's z axis, to a random side."""
+    from scipy.spatial.transform import Rotation  # here: a plan needs none of it
+
     signed_deg = angle_deg * rng.choice([-1, 1])
     rotation = Rotation.from_euler("z", signed_deg, degrees=True).as_matrix()
     return _with_points(sample, _points(sample) @ rotation.T)
@@ -115,6 +115,8 @@ def shift_camera(sample: "Sample", offset_m: float, rng: np.random.Generator) ->
 
 def tilt_camera(sample: "Sample", angle_deg: float, rng: np.random.Generator) -> "Sample":
     """The camera believed turned about its centre, around a random axis of its frame."""
+    from scipy.spatial.transform import Rotation  # here: a plan needs none of it
+
     error = np.eye(4)
     error[:3, :3] = Rotation.from_rotvec(angle_deg * np.array(unit_vector(rng)), degrees=True).as_matrix()
     return _miscalibrated(sample, error)
@@ -141,6 +143,8 @@ def _with_pixels(sample: "Sample", pixels: Float[ndarray, "3 h w"]) -> "Sample":
 
 def blur(sample: "Sample", share_of_width: float, rng: np.random.Generator) -> "Sample":
     """Gaussian blur of the stored values; its sigma is given as a share of the image width."""
+    from scipy.ndimage import gaussian_filter  # here: a plan needs none of it
+
     pixels = _pixels(sample)
     sigma = share_of_width * pixels.shape[2]
     return _with_pixels(sample, gaussian_filter(pixels, sigma=(0, sigma, sigma)))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.spatial import cKDTree
 
 from benchmark.protocol.selection import select
 from datasets.base import Frames, Protocol
@@ -61,6 +60,8 @@ def find_leaks(frames: Frames, protocol: Protocol) -> list[Leak]:
 
 def nearest_distances_m(frames: Frames, rows: Int[ndarray, " n"], others: Int[ndarray, " m"]) -> Float[ndarray, " n"]:
     """Distance in the plane from each frame to the nearest of ``others`` in its world; inf where there is none."""
+    from scipy.spatial import cKDTree  # here: a plan needs none of it
+
     nearest = np.full(len(rows), np.inf)
     for world in dict.fromkeys(frames.world[rows].tolist()):
         here, there = np.flatnonzero(frames.world[rows] == world), others[frames.world[others] == world]

@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
-from scipy.spatial.transform import Rotation
 
 from datasets.base import Intrinsics
 from datasets.town import light as lights
@@ -65,6 +64,8 @@ class PinholeCamera:
 
 def forward_camera(width: int, height: int, horizontal_fov_deg: float) -> PinholeCamera:
     """The town's camera: 0.3 m ahead of and 0.3 m below the LiDAR, turned about a degree away from straight ahead."""
+    from scipy.spatial.transform import Rotation  # here: a plan needs none of it
+
     focal = width / 2 / np.tan(np.deg2rad(horizontal_fov_deg) / 2)
     axes = np.array([[0.0, -1.0, 0.0], [0.0, 0.0, -1.0], [1.0, 0.0, 0.0]])
     tilt = Rotation.from_euler("xyz", [-3.0, -0.8, 0.6], degrees=True).as_matrix()

@@ -6,7 +6,6 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.spatial.transform import Rotation
 
 from datasets.base import Lidar
 from datasets.town.casting import Echoes, cast_from
@@ -157,6 +156,8 @@ LIDARS = {
 
 def _on_front_bumper() -> Float[ndarray, "4 4"]:
     """A sweep across the driving direction; its middle points down and 6.5° forward, as Oxford's ``lms_front``."""
+    from scipy.spatial.transform import Rotation  # here: a plan needs none of it
+
     mount = np.eye(4)
     mount[:3, :3] = Rotation.from_euler("y", 83.5, degrees=True).as_matrix()
     mount[:3, 3] = (1.8, 0.0, 0.5 - HEIGHT_M)

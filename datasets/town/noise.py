@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.ndimage import gaussian_filter
 
 from datasets.town.seeding import generator_for
 
@@ -17,6 +16,8 @@ def _white() -> Float[ndarray, "side side"]:
 
 def _cloudy() -> Float[ndarray, "side side"]:
     """A tile of a sum of octaves, whose values are spread evenly over 0 to 1."""
+    from scipy.ndimage import gaussian_filter  # here: a plan needs none of it
+
     random = generator_for(0, "cloudy noise")
     total = np.zeros((SIDE, SIDE))
     for sigma in (2.0, 4.0, 8.0, 16.0, 32.0):

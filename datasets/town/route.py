@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from scipy.ndimage import uniform_filter1d
 
 from datasets.town.circuit import Way
 from datasets.town.streets import StreetGraph
@@ -118,6 +117,8 @@ def _speed_m_s(
     Under an acceleration ``a``, squared speed grows by ``2 a`` per metre. So the squared speeds that a slow spot allows
     around it are a cone, and the result is the lower envelope of all cones. Three laps are computed so that it closes.
     """
+    from scipy.ndimage import uniform_filter1d  # here: a plan needs none of it
+
     step = np.diff(distance_m)
     curvature = uniform_filter1d(np.diff(yaw_rad) / step, round(ANTICIPATED_M / step.mean()), mode="wrap")
     allowed = np.sqrt(SIDEWAYS_M_S2 / np.maximum(np.abs(curvature), 1e-9))

@@ -3,7 +3,6 @@
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from scipy.spatial import ConvexHull
 
 Triangles = Float[ndarray, "n 3 3"]
 Point = tuple[float, float, float]
@@ -105,12 +104,16 @@ def _icosahedron() -> Float[ndarray, "12 3"]:
 
 def _halved(corners: Float[ndarray, "corners 3"]) -> Float[ndarray, "more 3"]:
     """The corners, and the middles of the edges of their hull, which cut each face into four."""
+    from scipy.spatial import ConvexHull  # here: a plan needs none of it
+
     a, b, c = np.moveaxis(corners[ConvexHull(corners).simplices], 1, 0)
     return np.unique(np.concatenate([corners, (a + b) / 2, (b + c) / 2, (c + a) / 2]).round(9), axis=0)
 
 
 def _ball(corners: Float[ndarray, "corners 3"]) -> Ball:
     """The corners moved to the unit sphere, and the faces of their hull."""
+    from scipy.spatial import ConvexHull  # here: a plan needs none of it
+
     sphere = corners / np.linalg.norm(corners, axis=1, keepdims=True)
     faces = ConvexHull(sphere).simplices
     turned_in = np.linalg.det(sphere[faces]) < 0

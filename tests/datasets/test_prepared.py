@@ -201,7 +201,7 @@ def test_a_fault_in_the_table_is_named(folder, change, fault):
 
 def test_a_missing_table_is_named(folder):
     (folder / "frames.csv").unlink()
-    with pytest.raises(CrossplaceError, match=r"frames\.csv: not a readable table"):
+    with pytest.raises(CrossplaceError, match=r"frames\.csv: not readable \(No such file"):
         PreparedDataset.read(folder)
 
 
