@@ -11,7 +11,7 @@ METHODS = {
     "range_plain": "methods.range_plain:RangePlain",
     "height_histogram": "methods.height_histogram:HeightHistogram",
 }
-"""Every method of the suite: name → ``"module:Class"``. Another package adds its own by ``crossplace.methods``."""
+"""Every method of the suite: name → ``"module:Class"``. Other packages add methods by ``crossplace.methods``."""
 
 CONVERTERS = {"vxp-official": "methods.vxp.official:convert"}
-"""Format of weights that a method's authors saved → ``"module:function"`` from one or two files to our tensors."""
+"""Converters of the authors' weights: format → ``"module:function"``, which turns one or two files into our tensors."""

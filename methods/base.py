@@ -1,8 +1,8 @@
-"""The one interface of every method: what it is given, what it returns, how it is trained.
+"""The one interface of every method: its input, its output and its training.
 
 A method never asks which dataset it is on. It turns a :class:`Batch` into descriptors in two steps that are timed
 apart: preprocessing on the device (``image_inputs``, ``cloud_inputs``) and the networks (``encode_images``,
-``encode_clouds``). Training is a sequence of :class:`Stage`; the loop around them belongs to the harness.
+``encode_clouds``). Training is a sequence of :class:`Stage`. The training loop belongs to the harness.
 """
 
 import re
@@ -35,14 +35,14 @@ class ImageInput:
     width: int
     """Columns of the network input, pixels."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    """Mean of each channel that is taken off; by default ImageNet's."""
+    """Mean that is subtracted from each channel. Default: ImageNet's."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    """Deviation of each channel that is divided by; by default ImageNet's."""
+    """Standard deviation by which each channel is divided. Default: ImageNet's."""
     antialias: bool = True
-    """Whether pixels are averaged over where an image shrinks."""
+    """Whether a smaller image averages over the pixels of the larger one."""
     per_image: bool = False
-    """Whether each image is normalised by its own mean and deviation per channel, so that exposure and colour cast drop
-    out. It suits backbones trained from scratch."""
+    """Whether each image is normalised by its own mean and deviation per channel. This removes exposure and colour
+    cast. It suits backbones trained from scratch."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -67,13 +67,13 @@ class DescriptorSpec:
     name: str = "main"
     """Name under which the encoders return it."""
     size: int
-    """Numbers of one view."""
+    """How many numbers one descriptor has."""
     distance: DistanceKind = "l2"
-    """How two descriptors compare."""
+    """Distance between two descriptors."""
     image_views: int = 1
-    """Views that an image has, of which the nearest counts."""
+    """Descriptors of one image. The nearest one counts."""
     cloud_views: int = 1
-    """Views that a cloud has, of which the nearest counts."""
+    """Descriptors of one cloud. The nearest one counts."""
 
     def views(self, modality: Modality) -> int:
         """How many descriptors an image or a cloud has."""
@@ -82,30 +82,30 @@ class DescriptorSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fusion:
-    """Re-ranking: the nearest frames by the main descriptor, ordered anew by the sum of their ranks by two."""
+    """Re-ranking of the frames that the main descriptor finds, by the sum of their ranks by two descriptors."""
 
     descriptor: str
     """Name of the second descriptor."""
     top: int
-    """How many of the nearest frames are re-ranked; those behind keep their order."""
+    """How many of the nearest frames are re-ranked. All other frames keep their order."""
 
 
 FROM_SCRATCH, DOWNLOAD = "none", "timm"
-"""Choices of backbone weights that are no file."""
+"""Choices of backbone weights that are not a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodConfig:
-    """Base of every method's configuration; defaults of subclasses are the paper's values."""
+    """Base of every method's configuration. Defaults of subclasses are the paper's values."""
 
     weights: str = FROM_SCRATCH
     """Pretrained backbone: ``none`` (from scratch), ``timm`` (download) or a local file."""
     weights_sha256: str = ""
-    """Expected SHA-256 of the backbone file, or at least its first 8 digits; checked if given."""
+    """Expected SHA-256 of the backbone file, or at least its first 8 digits. Empty: not checked."""
     image: ImageInput | None = field(default=None, metadata=ADDED)
-    """How camera images become network input; none where a method makes its input of them in another way."""
+    """How camera images become network input. None: the method makes its network input in another way."""
     depth: DepthConfig | None = field(default=None, metadata=ADDED)
-    """Depth of camera images, for methods that need it: its source, and the training of that."""
+    """Source of the depth of camera images, and how this source is trained. None: the method needs no depth."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"([0-9a-f]{8,64})?", self.weights_sha256):
@@ -119,11 +119,11 @@ class Variant:
     """A named change of a configuration: one line of an ablation."""
 
     question: str
-    """What the line helps to answer; lines with the same question stand together."""
+    """Question that the variant helps to answer. Tables group variants by question."""
     change: Callable[[Any], MethodConfig]
-    """From a preset's configuration to the variant's."""
+    """Function that turns a preset's configuration into the variant's configuration."""
     is_cheap: bool = True
-    """Affordable on a CPU with the ``quick`` preset."""
+    """Whether the variant is affordable on a CPU with the ``quick`` preset."""
 
 
 # --- how a method is trained ---------------------------------------------------------------------
@@ -135,27 +135,30 @@ class StageOutput:
 
     loss_sum: Float[Tensor, ""]
     count: Float[Tensor, ""]
-    """What ``loss_sum`` is divided by for the mean loss."""
+    """Divisor of ``loss_sum``: the mean loss is ``loss_sum / count``."""
     statistics: dict[str, Float[Tensor, ""]] = field(default_factory=dict)
 
     @property
     def loss(self) -> Float[Tensor, ""]:
-        """The mean; 0 of nothing."""
+        """The mean loss, or 0 if the count is 0."""
         return self.loss_sum / self.count.clamp(min=1)
 
 
 class Sampler:
-    """Which frames form the batches of an epoch. Subclasses that change over time keep that in ``state``."""
+    """Chooses the frames of each batch of an epoch.
+
+    Subclasses that change over time keep their changes in ``state``.
+    """
 
     def batches(self, rng: np.random.Generator) -> list[list[int]]:
-        """Rows of each batch of one epoch; everything random comes from ``rng``."""
+        """Rows of the frames in each batch of one epoch. All randomness comes from ``rng``."""
         raise NotImplementedError
 
     def after_epoch(self, statistics: dict[str, float]) -> None:
-        """React to the epoch's training statistics (batch growth)."""
+        """React to the epoch's training statistics, for example with larger batches."""
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run must restore, as plain data."""
+        """Plain data that a resumed run must restore."""
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -163,24 +166,24 @@ class Sampler:
 
 
 class Stage(nn.Module):
-    """One phase of training: its loss, its data and what it trains."""
+    """One phase of training: its loss, its data and the modules that it trains."""
 
     name: str
     recipe: Recipe
     modalities: tuple[Modality, ...] = ("image", "cloud")
     ignores: tuple[str, ...] = ()
-    """Fields of the configuration that cannot change what this stage learns: configurations that differ in nothing
-    else share its outcome."""
+    """Fields of the configuration that cannot change the outcome of this stage. Configurations that differ only in
+    these fields share the trained stage."""
     is_shared: bool = False
-    """Methods, too, share its outcome: nothing of a method's own code takes part. Such a stage is the first, trains
-    what is built first, and what it trains has the same names in all methods that have it."""
+    """Whether different methods share the trained stage. A shared stage uses no code of a single method. It is the
+    first stage, and it trains the module that is built first. Its parameters have the same names in all methods."""
 
     def trainable(self) -> Sequence[nn.Module]:
-        """The modules whose parameters are optimised and that run in training mode; all others are frozen."""
+        """The modules that are optimised and run in training mode. All other modules are frozen."""
         raise NotImplementedError
 
     def groups(self) -> Sequence[ParameterGroup]:
-        """:meth:`trainable` modules by how they are optimised; all alike by default."""
+        """The :meth:`trainable` modules, grouped by how they are optimised. Default: one group."""
         return (ParameterGroup(modules=self.trainable()),)
 
     def sampler(self, frames: Frames, *, training: bool) -> Sampler:
@@ -188,13 +191,14 @@ class Stage(nn.Module):
         raise NotImplementedError
 
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """A training sample, changed at random; everything random comes from ``rng``."""
+        """A training sample with random changes. All randomness comes from ``rng``."""
         return sample
 
     def before(self, batches: Iterable[Batch]) -> None:
-        """What must happen once before the first step: copies, or clusters of the features of some training batches.
+        """Prepare the stage once before the first step.
 
-        ``batches`` is an epoch of training data without augmentation, loaded as it is iterated over.
+        Examples are copies of modules, and clusters of the features of some training batches. ``batches`` is an epoch
+        of training data without augmentation. Each batch is loaded when the iteration reaches it.
         """
 
     def forward(self, batch: Batch) -> StageOutput:
@@ -202,7 +206,7 @@ class Stage(nn.Module):
         raise NotImplementedError
 
     def score(self, statistics: dict[str, float]) -> float:
-        """What the best checkpoint minimises, from the validation statistics (with ``loss``)."""
+        """Value that the best checkpoint minimises. ``statistics`` are those of validation, with ``loss``."""
         return statistics["loss"]
 
 
@@ -210,28 +214,28 @@ class Stage(nn.Module):
 
 
 class Method(nn.Module):
-    """A place-recognition method: images and clouds in, comparable descriptors out."""
+    """A place-recognition method. It turns images and clouds into descriptors that can be compared."""
 
     card: ClassVar[MethodCard]
     presets: ClassVar[dict[str, MethodConfig]]
-    """Named configurations; ``quick`` must exist and run on a CPU."""
+    """Named configurations. ``quick`` must exist and run on a CPU."""
     variants: ClassVar[dict[str, Variant]] = {}
-    """Named changes of any preset, which can be combined; together the method's ablation."""
+    """Named changes of any preset. They can be combined. Together they are the method's ablation."""
     is_trainable: ClassVar[bool] = True
-    """False for a method without anything to learn."""
+    """Whether the method has anything to learn."""
     shipped: ClassVar[tuple[ShippedWeights, ...]] = ()
     config: MethodConfig
     descriptors: tuple[DescriptorSpec, ...]
-    """The first is the main one, by which frames are ranked."""
+    """Descriptors that the method returns. Frames are ranked by the first one, the main descriptor."""
     fusion: Fusion | None = None
-    """How another descriptor takes part in the ranking, if one does."""
+    """How a second descriptor re-ranks the nearest frames. None: only the main descriptor counts."""
 
     def bytes_per_place(self, modality: Modality) -> int:
-        """What a map keeps of each image or cloud: all descriptors, all views, as float32."""
+        """Bytes that a map stores for each image or cloud: all descriptors, all views, as float32."""
         return sum(4 * spec.size * spec.views(modality) for spec in self.descriptors)
 
     def image_inputs(self, batch: Batch) -> Any:
-        """Network input for the images of a batch, on the batch's device: as the configuration's ``image`` says."""
+        """Network input for the images of a batch, on the batch's device. Default: the configuration's ``image``."""
         if self.config.image is None:
             raise NotImplementedError(f"{type(self).__name__}: give the configuration an image, or write image_inputs")
         return self.config.image(batch.require_images())
@@ -241,13 +245,13 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def encode_images(self, inputs: Any) -> dict[str, Float[Tensor, "b views size"]]:
-        """Descriptors by name; most methods have one view."""
+        """Descriptors of images by name. Most methods have one view."""
         raise NotImplementedError
 
     def encode_clouds(self, inputs: Any) -> dict[str, Float[Tensor, "b views size"]]:
-        """Descriptors by name, finite even for an empty cloud."""
+        """Descriptors of clouds by name. They are finite even for an empty cloud."""
         raise NotImplementedError
 
     def stages(self, split: Split) -> Sequence[Stage]:
-        """Training in order, given what counts as the same place; empty if there is nothing to learn."""
+        """Stages of training in order, for the split's radii of a place. Empty if there is nothing to learn."""
         return ()

@@ -1,4 +1,4 @@
-"""What a method is given: a frame as loaded is a :class:`Sample`, some of them together are a :class:`Batch`."""
+"""Input of a method: a loaded frame is a :class:`Sample`, several samples together are a :class:`Batch`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,19 +15,19 @@ from datasets.prepared import PreparedDataset
 
 @dataclass(kw_only=True)
 class Sample:
-    """One frame as loaded; augmentations map samples to samples."""
+    """One frame as loaded. Augmentations map samples to samples."""
 
     frame: Frame
     image: UInt8[Tensor, "3 h w"] | None
     points: Float[Tensor, "n 3"] | None
-    """LiDAR frame, metres."""
+    """Points of the cloud in the LiDAR frame, metres."""
     intrinsics: Float[Tensor, "4"] | None
-    """fx, fy, cx, cy in units of image width and height."""
+    """Camera intrinsics fx, fy, cx, cy in units of image width and height."""
     camera_from_lidar: Float[Tensor, "4 4"] | None
 
 
 def load_sample(dataset: PreparedDataset, frame: Frame, modalities: Sequence[Modality]) -> Sample:
-    """Read one frame; a modality that is not asked for, or that the frame lacks, stays none."""
+    """Read one frame. A modality stays ``None`` if it is not asked for or if the frame lacks it."""
     matrix = frame.camera_from_lidar
     return Sample(
         frame=frame,
@@ -44,12 +44,12 @@ def _image(dataset: PreparedDataset, frame: Frame) -> Tensor:
 
 @dataclass(kw_only=True)
 class Clouds:
-    """The clouds of a batch, points of all samples one after another."""
+    """The clouds of a batch: the points of all samples, one sample after another."""
 
     points: Float[Tensor, "n 3"]
-    """LiDAR frame, metres."""
+    """Points of all clouds, each in its LiDAR frame, metres."""
     batch_index: Int[Tensor, " n"]
-    """Which sample each point belongs to, ascending."""
+    """Number of the sample of each point, in ascending order."""
     lidars: tuple[Lidar | None, ...]
 
 
@@ -59,23 +59,24 @@ class Batch:
 
     frames: tuple[Frame, ...]
     images: list[UInt8[Tensor, "3 _ _"]] | None
-    """RGB as stored; sizes may differ between frames."""
+    """RGB images as stored. Their sizes may differ between frames."""
     clouds: Clouds | None
     intrinsics: Float[Tensor, "b 4"] | None
-    """fx, fy, cx, cy in units of image width and height; none if any frame lacks them."""
+    """Camera intrinsics fx, fy, cx, cy in units of image width and height. None: at least one frame lacks
+    intrinsics."""
     camera_from_lidar: Float[Tensor, "b 4 4"] | None
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def require_images(self) -> list[UInt8[Tensor, "3 _ _"]]:
-        """The images; an error naming the first frame that has none."""
+        """The images. Raises an error that names the first frame without an image."""
         if self.images is None:
             raise self._lacking("image")
         return self.images
 
     def require_clouds(self) -> Clouds:
-        """The clouds; an error naming the first frame that has none."""
+        """The clouds. Raises an error that names the first frame without a cloud."""
         if self.clouds is None:
             raise self._lacking("cloud")
         return self.clouds
@@ -87,7 +88,7 @@ class Batch:
         )
 
     def calibration(self) -> tuple[Float[Tensor, "b 4"], Float[Tensor, "b 4 4"]]:
-        """Intrinsics and ``camera_from_lidar``; an error naming the first frame that lacks them."""
+        """Intrinsics and ``camera_from_lidar``. Raises an error that names the first frame without calibration."""
         if self.intrinsics is None or self.camera_from_lidar is None:
             bad = next(f for f in self.frames if f.intrinsics is None or f.camera_from_lidar is None)
             raise CrossplaceError(
@@ -113,7 +114,7 @@ class Batch:
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples as one batch. A modality is present only if every sample has it."""
+    """Join samples into one batch. A modality is present only if every sample has it."""
     points = [s.points for s in samples if s.points is not None]
     images = [s.image for s in samples if s.image is not None]
     return Batch(

@@ -1,4 +1,4 @@
-"""What a reader and a plan must know of a method. Needs no torch."""
+"""Facts about a method that a reader and a plan need. This module needs no torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,39 +6,39 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MethodCard:
-    """What a reader must know about a method before believing its row."""
+    """Facts about a method that a reader needs to judge its row."""
 
     name: str
     title: str
     paper: str
-    """Authors and preprint."""
+    """Authors and preprint of the paper."""
     venue: str
-    """Where it was published."""
+    """Venue of publication."""
     year: int
     code: str
-    """The authors' code, if public."""
+    """Address of the authors' code, if it is public."""
     code_licence: str
     modalities: str
     trained_on: str
-    """What the published numbers were trained on."""
+    """Training data of the published numbers."""
     pretrained: str
-    """Weights that the published training began with."""
+    """Weights at the start of the published training."""
     sources: str
-    """Where the facts of this implementation come from."""
+    """Sources of the facts in this implementation."""
     deviations: str = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShippedWeights:
-    """Small trained weights that come with the suite, for one preset on one exact dataset."""
+    """Small trained weights in the suite, for one preset on one exact dataset."""
 
     preset: str
     fingerprint: str
-    """Fingerprint of the prepared dataset they were trained on; they are used on no other."""
+    """Fingerprint of the prepared dataset of the training. The weights are used on no other dataset."""
     seed: int
     file: Path
     sha256: str
     command: str
-    """Command that made them."""
+    """Command that made the weights."""
     share_of_schedule: float = 1.0
-    """Share of the preset's epochs that they were trained for."""
+    """Share of the preset's epochs for which the weights were trained."""

@@ -1,6 +1,6 @@
-"""Where the depth of an image comes from, as a part of a method's configuration and so of every result.
+"""The source of the depth of an image. It is part of a method's configuration, and so of every result.
 
-What computes it is in :mod:`methods.layers.depth`; see docs/depth.md.
+The code that computes depth is in :mod:`methods.layers.depth`. See docs/depth.md.
 """
 
 from dataclasses import dataclass, replace
@@ -15,26 +15,27 @@ class DepthNetwork:
 
     kind: Literal["network"] = "network"
     height: int = 192
-    """Height of the network's input, whatever the camera's. Its output has half of it."""
+    """Height of the network's input in pixels, for every camera. The output is half as high."""
     width: int = 384
-    """Width of the network's input, whatever the camera's. Its output has half of it."""
+    """Width of the network's input in pixels, for every camera. The output is half as wide."""
     channels: tuple[int, ...] = (32, 48, 64, 96, 128)
-    """Channels at each resolution; each resolution is half of the one before."""
+    """Channels at each resolution. Each resolution is half of the previous one."""
     jitter: float = 0.2
     """Strength of the colour jitter in training."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthFiles:
-    """Depth from one file a frame, ``FOLDER/FRAME_ID.png`` or ``.npy``; ``FOLDER/depth.json`` says in which unit."""
+    """Depth from one file a frame, ``FOLDER/FRAME_ID.png`` or ``.npy``. ``FOLDER/depth.json`` names the unit."""
 
     kind: Literal["files"] = "files"
     folder: str
-    """Folder of the files and of their description."""
+    """Folder of the depth files and of ``depth.json``."""
     made_by: str = ""
-    """What made the files, as their description says."""
+    """Program or model that made the depth files, as ``depth.json`` says."""
     sha256: str = ""
-    """Hash of the description and of the files' names and sizes: it identifies the files, wherever they lie."""
+    """SHA-256 of ``depth.json`` and of the names and sizes of the depth files. It identifies the files in any
+    folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,30 +44,30 @@ class DepthPlugin:
 
     kind: Literal["plug-in"] = "plug-in"
     function: str
-    """The function as ``module:function``, or the name of an entry point."""
+    """Function of the plug-in as ``module:function``, or the name of an entry point."""
 
 
 DepthSource = DepthNetwork | DepthFiles | DepthPlugin
-"""Any source of depth; ``kind`` tells them apart in stored results."""
+"""Any source of depth. Stored results name the source by its ``kind``."""
 
 DEPTH_RECIPE = Recipe(epochs=20, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.8)
-"""How the built-in network is trained: our choice, as the network is."""
+"""Training of the built-in network. Network and training are our choice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DepthConfig:
-    """Depth of images as a part of a method: its source, and how a source that learns is trained."""
+    """Depth of images as a part of a method: the source, and the training of a source that learns."""
 
     source: DepthSource = DepthNetwork()
-    """Where depth comes from: the built-in network, files, or a plug-in."""
+    """Source of depth: the built-in network, files, or a plug-in."""
     recipe: Recipe = DEPTH_RECIPE
-    """Training of the built-in network; other sources have nothing to train."""
+    """Training of the built-in network. Other sources have nothing to train."""
 
 
 GPU_DEPTH = DepthConfig(recipe=replace(DEPTH_RECIPE, budget_s=120.0))
-"""The full network within a time that leaves room for the method itself."""
+"""Depth on a GPU: the full network, within a time that leaves room for the method itself."""
 QUICK_DEPTH = DepthConfig(
     source=DepthNetwork(height=96, width=128, channels=(16, 32, 48, 64)),
     recipe=Recipe(epochs=2, batch_size=8, learning_rate=2e-3, learning_rate_floor=1e-5, decay=0.5, decay_every=1),
 )
-"""For two CPU cores: about a minute of one core on the small town."""
+"""Depth on two CPU cores: about a minute of one core on the small town."""

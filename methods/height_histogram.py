@@ -1,6 +1,6 @@
-"""A descriptor without learning: how high the scene reaches, column by column of the image.
+"""A descriptor without learning: the height of the scene in each image column.
 
-The simplest method of the suite, and a floor: a network that cannot beat it has learnt nothing of use.
+This is the simplest method of the suite. A network that does not beat it has learnt nothing useful.
 """
 
 from dataclasses import dataclass
@@ -21,15 +21,16 @@ class HeightHistogramConfig(MethodConfig):
     """Resolution of the skyline and of its histogram."""
 
     image: ImageInput = ImageInput(height=96, width=128, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-    """Colours from 0 to 1 in rows and columns; the clouds' skyline has the same columns."""
+    """Size of the image, with colours from 0 to 1. The clouds' skyline has the same columns."""
     bins: int = 16
-    """Numbers of the descriptor."""
+    """How many numbers the descriptor has."""
     sky_contrast: float = 0.15
-    """A column's skyline is the first row that differs from the top row by this much (grey value 0 to 1)."""
+    """Smallest difference of grey value (0 to 1) from the top row. The skyline of a column is the first row that
+    reaches this difference."""
 
 
 class HeightHistogram(Method):
-    """Histogram of the skyline's height, from image contrast or from the highest return of each column."""
+    """Histogram of the skyline's height: from image contrast, or from the highest return of each column."""
 
     card = MethodCard(
         name="height_histogram",
@@ -53,7 +54,10 @@ class HeightHistogram(Method):
         self.descriptors = (DescriptorSpec(size=self.config.bins, distance="l2"),)
 
     def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b columns"]:
-        """Skyline of the points in view: the highest return of each image column, 1 (the lowest row) without any."""
+        """Skyline of the points in view: the highest return of each image column.
+
+        A column without returns gives 1 (the lowest row).
+        """
         clouds, columns = batch.require_clouds(), self.config.image.width
         intrinsics, camera_from_lidar = batch.calibration()
         index = clouds.batch_index
@@ -64,14 +68,14 @@ class HeightHistogram(Method):
         return skyline.scatter_reduce(0, cell, uv[visible, 1], "amin").view(len(batch), columns)
 
     def encode_images(self, inputs: Float[Tensor, "b 3 rows columns"]) -> dict[str, Float[Tensor, "b 1 bins"]]:
-        """Descriptors from the first row of each column that is no longer sky."""
+        """Descriptors of images, from the first row of each column that is not sky."""
         grey = inputs.mean(1)
         solid = (grey - grey[:, :1]).abs() > self.config.sky_contrast
         skyline = torch.where(solid.any(1), solid.float().argmax(1) / self.config.image.height, 1.0)
         return self._histogram(skyline)
 
     def encode_clouds(self, inputs: Float[Tensor, "b columns"]) -> dict[str, Float[Tensor, "b 1 bins"]]:
-        """Descriptors from the clouds' skyline."""
+        """Descriptors of clouds, from their skyline."""
         return self._histogram(inputs)
 
     def _histogram(self, skyline: Float[Tensor, "b columns"]) -> dict[str, Float[Tensor, "b 1 bins"]]:

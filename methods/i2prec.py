@@ -27,34 +27,34 @@ from methods.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class I2pRecConfig(MethodConfig):
-    """Architecture and training. The paper's first page says no more than its idea: what it leaves open is ours."""
+    """Architecture and training. The paper's first page gives only the idea; all other values are our choice."""
 
     weights: str = "timm"
     depth: DepthConfig = DepthConfig()
-    """Depth of images. Deviation: published with MIM (one image), PSM and LEA (two); here from any source that is
-    named, by default the suite's own light network."""
+    """Depth of images. Deviation: published with MIM (one image), PSM and LEA (two); here any source can be named.
+    Default: the suite's own light network."""
     depth_size: tuple[int, int] = (96, 192)
-    """Height and width of the depth image whose pixels become points; that of the default network's output, so that
-    no point lies between what is near and what is far."""
+    """Height and width of the depth image. Its pixels become points. The default is the output size of the default
+    network: without resizing, no point lies between a near and a far object."""
     grid: BevGrid = BevGrid(rows=200, columns=200, forward_m=(0.0, 40.0), left_m=(-20.0, 20.0), height_m=(-3.0, 9.0))
-    """Cells of the bird's-eye view at the camera: 0.2 m, up to 40 m ahead."""
+    """Grid of the bird's-eye view at the camera: cells of 0.2 m, up to 40 m ahead."""
     slice_m: float = 0.4
-    """Height of a slice. One point of each cell and slice counts, so that a picture's many near pixels and a LiDAR's
-    rings fill a bird's-eye view alike. Zero: all points count."""
+    """Height of a slice, metres. One point of each cell and slice counts. So the many near pixels of a picture and the
+    rings of a LiDAR fill a bird's-eye view alike. Zero: all points count."""
     saturation: float = 6.0
-    """Points in a cell that make it white."""
+    """Number of points that make a cell white."""
     backbone: str = "resnet34"
     backbone_block: int = 2
-    """Deviation: the paper says a convolutional network; this is the one of BEVPlace, by one of its authors
-    (128 channels at an eighth)."""
+    """Last block of the backbone. Deviation: the paper only says a convolutional network. This is the network of
+    BEVPlace, which has an author in common (128 channels at an eighth of the size)."""
     clusters: int = 64
     """Clusters of NetVLAD (without bias, as in BEVPlace): 64 × 128 = 8192 numbers a descriptor."""
     margin: float = 0.3
     """Margin of the triplets."""
     hardest: bool = True
-    """Whether only the hardest triplet of each anchor in the batch counts, or all do."""
+    """Whether only the hardest triplet of each anchor in the batch counts. False: all triplets count."""
     scale_augmentation: float = 0.1
-    """How far random factors that scale depth are from 1: depth networks err in scale."""
+    """Largest difference from 1 of the random factors that scale depth. Depth networks err in scale."""
     retrieval: Recipe = Recipe(
         epochs=40, batch_size=16, learning_rate=1e-4, learning_rate_floor=1e-6, decay=0.5, decay_every=10
     )
@@ -77,12 +77,12 @@ _QUICK = replace(
     hardest=False,
     retrieval=Recipe(epochs=7, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.6, decay_every=1),
 )
-"""For two CPU cores: ResNet-18 from scratch, cells of 0.4 m, ten minutes. All triplets: the hardest collapse from
-scratch."""
+"""Configuration for two CPU cores: ResNet-18 from scratch, cells of 0.4 m, ten minutes. All triplets count: training
+from scratch with the hardest ones collapses."""
 
 
 class I2pRec(Method):
-    """A picture's depth as points, and both kinds of points seen from above by one encoder."""
+    """The depth of a picture becomes points. One encoder sees these points and those of the cloud from above."""
 
     card = MethodCard(
         name="i2prec",
@@ -118,7 +118,7 @@ class I2pRec(Method):
     def __init__(self, config: I2pRecConfig | None = None) -> None:
         super().__init__()
         self.config: I2pRecConfig = config or I2pRecConfig()
-        # First, so that what it learns does not depend on the rest.
+        # Built first, so that its training does not depend on the other parts.
         self.depth = depth_provider(self.config.depth.source, *self.config.depth_size)
         size = (self.config.grid.rows, self.config.grid.columns)
         self.encoder = ImageBackbone(
@@ -133,7 +133,7 @@ class I2pRec(Method):
             return self.depth(batch)
 
     def image_inputs(self, batch: Batch) -> Float[Tensor, "b 1 rows columns"]:
-        """The image's points from above; estimating or reading depth is preprocessing."""
+        """The image's points from above. Estimating or reading depth is preprocessing."""
         batch.require_images()
         return self.seen_from_above(*pseudo_points(self.image_depth(batch), batch.calibration()[0]), len(batch))
 
@@ -154,19 +154,19 @@ class I2pRec(Method):
         return bev_image(points, batch_index, batch_size, self.config.grid, self.config.saturation)[:, :1]
 
     def features(self, inputs: Float[Tensor, "b 1 rows columns"]) -> Float[Tensor, "b c h w"]:
-        """Feature maps; the same encoder for both."""
+        """Feature maps. One encoder serves both modalities."""
         return self.encoder(inputs.expand(-1, 3, -1, -1))
 
     def encode_images(self, inputs: Float[Tensor, "b 1 rows columns"]) -> dict[str, Float[Tensor, "b 1 d"]]:
-        """Descriptors of unit length."""
+        """Descriptors of images, of unit length."""
         return {"main": self.netvlad(self.features(inputs))[:, None]}
 
     def encode_clouds(self, inputs: Float[Tensor, "b 1 rows columns"]) -> dict[str, Float[Tensor, "b 1 d"]]:
-        """Descriptors of unit length, by the same network."""
+        """Descriptors of clouds, of unit length, by the network of the images."""
         return self.encode_images(inputs)
 
     def stages(self, split: Split) -> Sequence[Stage]:
-        """Depth, if its source is to be trained; then retrieval."""
+        """Training of depth, if its source learns; then of retrieval."""
         depth = depth_stages(self.depth, self.config)
         return [*depth, RetrievalStage(self, split)] if self.config.retrieval.epochs else depth
 
@@ -186,7 +186,10 @@ class RetrievalStage(Stage):
         return [self.method.encoder, self.method.netvlad]
 
     def sampler(self, frames: Frames, *, training: bool) -> Sampler:
-        """Every frame, beside another one of its place if there is one: an image and its own cloud are a pair too."""
+        """Every frame once, beside another frame of its place if there is one.
+
+        A frame alone is a pair too: its image and its cloud.
+        """
         positives = neighbours(frames, self.split.positive_m, self.split.heading_limit_rad)
         return PairSampler(positives, self.recipe.batch_size, alone=True)
 
@@ -203,7 +206,7 @@ class RetrievalStage(Stage):
         images = self.method.seen_from_above(
             *pseudo_points(self._scaled(self.method.image_depth(batch)), batch.calibration()[0]), len(batch)
         )
-        # Together: the statistics of the encoder's normalisation are then those of both.
+        # In one pass, so that the encoder's normalisation has the statistics of both modalities.
         seen = torch.cat([images, self.method.cloud_inputs(batch)])
         embeddings = self.method.netvlad(self.method.features(seen))
         positive, negative = cross_modal_masks(batch.frames, self.split, embeddings.device)
@@ -212,12 +215,12 @@ class RetrievalStage(Stage):
         return StageOutput(loss_sum=loss_sum, count=active, statistics={"active": active, "triplets": triplets})
 
     def _scaled(self, depth_m: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
-        """Depth times a random factor an image; in validation as it is."""
+        """Depth times a random factor for each image. Validation leaves depth as it is."""
         if not self.method.netvlad.training:
             return depth_m
         share = self.config.scale_augmentation
         return depth_m * depth_m.new_empty(len(depth_m), 1, 1, 1).uniform_(1 - share, 1 + share)
 
     def score(self, statistics: dict[str, float]) -> float:
-        """Mean loss × share of active triplets: the mean over all."""
+        """Mean loss × share of active triplets: the mean over all triplets."""
         return mean_over_triplets(statistics)

@@ -1,7 +1,7 @@
 """LIP-Loc: LiDAR Image Pretraining for Cross-Modal Localization (Shubodh et al., WACV Workshops 2024, 2312.16648).
 
-CLIP-style: two separate encoders, one for camera images and one for range images, each with a projection head, trained
-so that the frames of a batch tell their own partner from all others.
+CLIP-style: one encoder for camera images and one for range images, each with a projection head. They learn to tell the
+partner of each frame from all other frames of the batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,12 +28,12 @@ from methods.recipe import ParameterGroup, Recipe
 HDL64_AHEAD = RangeView(
     rows=32, columns=300, vertical_fov_deg=(-11.0, 3.0), azimuth_deg=(60.0, -60.0), max_range_m=50.0
 )
-"""As published: rows 0 to 31 and columns 300 to 599 of an image of 64 × 900 pixels from +3° to −25°, within 50 m."""
+"""View as published: rows 0 to 31 and columns 300 to 599 of 64 × 900 pixels from +3° to −25°, within 50 m."""
 CAMERA_AHEAD = RangeView(rows=64, columns=224, azimuth_deg="camera", max_range_m=50.0)
-"""The same idea for any sensor: all of its beams, within the camera's own horizontal field of view."""
+"""View for any sensor: all of its beams, within the camera's own horizontal field of view."""
 EMPTY = 251 / 255
-"""Pixels without a point. Deviation: published −1, times 5.1, cast to 8 bits without sign, which the machine decides;
-251 is what common ones make of it."""
+"""Value of pixels without a point. Deviation: published −1, times 5.1, cast to 8 bits without sign. The result of this
+cast depends on the machine; common machines give 251."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,18 +42,18 @@ class LipLocConfig(MethodConfig):
 
     weights: str = "timm"
     backbone: str = "resnet50"
-    """``vit_small_patch16_224`` in the other published model."""
+    """Backbone of both encoders. The other published model has ``vit_small_patch16_224``."""
     image: ImageInput = ImageInput(height=224, width=224, antialias=False)
-    """Network input made of the whole camera image; range images have the same size."""
+    """Network input made of the whole camera image. Range images have the same size."""
     view: RangeView = HDL64_AHEAD
     embedding_size: int = 2048
-    """Numbers that the heads take. An encoder with fewer channels (ViT-S: 384) gets a linear layer up to them."""
+    """Size of the heads' input. An encoder with fewer channels (ViT-S: 384) gets a linear layer up to this size."""
     descriptor_size: int = 256
     dropout: float = 0.1
     """Dropout in the heads."""
     loss: Literal["soft", "diagonal", "triplet"] = "soft"
-    """Soft targets (the authors' code), the diagonal alone (the text of the paper, CLIP), or random triplets (their
-    ablation)."""
+    """Loss: soft targets (the authors' code), the diagonal alone (the text of the paper, CLIP), or random triplets
+    (the authors' ablation)."""
     temperature: float = 1.0
     holes_probability: float = 0.9
     """Probability of cutting holes into both inputs of a training frame."""
@@ -62,11 +62,11 @@ class LipLocConfig(MethodConfig):
     mirror_probability: float = 0.0
     """Probability of mirroring a training image and its cloud together (as published: never)."""
     image_rate: float = 0.01
-    """Learning rate of the camera encoder, in units of the heads' (as published 1e-5 to 1e-3)."""
+    """Learning rate of the camera encoder, in units of the heads' rate (as published 1e-5 to 1e-3)."""
     cloud_rate: float = 0.1
-    """Learning rate of the range encoder, in units of the heads' (as published 1e-4)."""
+    """Learning rate of the range encoder, in units of the heads' rate (as published 1e-4)."""
     head_weight_decay: float = 1e-3
-    """Weight decay of the heads; the encoders have none."""
+    """Weight decay of the heads. The encoders have no weight decay."""
     recipe: Recipe = Recipe(
         optimizer="adamw",
         epochs=100,
@@ -114,13 +114,16 @@ PRESETS: dict[str, MethodConfig] = {
     "paper": _PAPER,
     "paper-vit": _vit(_PAPER),
 }
-"""``paper`` and ``paper-vit``: KITTI, from ImageNet's weights. ``quick``: a ResNet of ten layers from scratch on small
-images; all learning rates alike, since nothing is pretrained; a temperature at which descriptors of norm 16 do not
-saturate."""
+"""Presets. ``paper`` and ``paper-vit``: KITTI, from ImageNet's weights. ``quick``: a ResNet of ten layers from scratch
+on small images. All learning rates of ``quick`` are equal, since nothing is pretrained. At its temperature, descriptors
+of norm 16 do not saturate."""
 
 
 class ProjectionHead(nn.Module):
-    """Linear, then GELU, linear and dropout as a residual, then layer norm (as published). Not of unit length."""
+    """Linear, then GELU, linear and dropout as a residual, then layer norm (as published).
+
+    The output is not of unit length.
+    """
 
     def __init__(self, channels: int, size: int, dropout: float) -> None:
         super().__init__()
@@ -129,7 +132,7 @@ class ProjectionHead(nn.Module):
         self.norm = nn.LayerNorm(size)
 
     def forward(self, features: Float[Tensor, "b c"]) -> Float[Tensor, "b d"]:
-        """Descriptors."""
+        """Descriptors of encoded features."""
         projected = self.projection(features)
         return self.norm(projected + self.residual(projected))
 
@@ -196,8 +199,8 @@ class LipLoc(Method):
     def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b 3 h w"]:
         """Range images in 256 grey levels, 255 at the maximum range.
 
-        Deviation: points outside the window are left out; published ones beyond its upper and lower edge are drawn into
-        the row next to it, where nothing is.
+        Deviation: points outside the window are left out. The published code draws points beyond the upper and lower
+        edge into empty pixels of the row next to the edge.
         """
         grey = (range_shares(batch, self.config.view, EMPTY) * 255).floor() / 255
         return as_pixels(grey, *self.config.image.size)
@@ -211,7 +214,7 @@ class LipLoc(Method):
         return {"main": self.cloud_branch(inputs)[:, None]}
 
     def stages(self, split: Split) -> Sequence[Stage]:
-        """One stage; what counts as the same place is not asked."""
+        """One stage. It does not ask which frames show the same place."""
         return [PretrainingStage(self)]
 
 
@@ -221,10 +224,10 @@ class LipLoc(Method):
 def random_triplet(
     images: Float[Tensor, "b d"], clouds: Float[Tensor, "b d"], temperature: float = 1.0, margin: float = 0.2
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """The authors' ablation: each frame's partner against that of one other, in both directions: (sum, frames).
+    """The authors' ablation: triplets of a frame, its partner and another frame's partner, as (sum, frames).
 
-    The other frame is the next of the shuffled batch; the temperature is not used. Deviation: published negatives are
-    drawn from all frames and encoded on top, at twice the cost.
+    Triplets count in both directions. The other frame is the next one of the shuffled batch. The temperature is not
+    used. Deviation: published negatives are drawn from all frames and encoded in addition, at twice the cost.
     """
     losses = [
         functional.triplet_margin_loss(anchors, others, others.roll(1, 0), margin, reduction="sum")
@@ -241,7 +244,7 @@ LOSSES: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
 
 
 class PretrainingStage(Stage):
-    """All frames of a batch told apart by their partners; each part at its own learning rate."""
+    """Tell the partner of each frame from those of the other frames. Each part has its own learning rate."""
 
     name = "pretraining"
 
@@ -251,11 +254,11 @@ class PretrainingStage(Stage):
         self.image_holes, self.cloud_holes = (CoarseDropout(method.config.holes_probability) for _ in range(2))
 
     def trainable(self) -> list[nn.Module]:
-        """Everything."""
+        """The whole method."""
         return [self.method, self.image_holes, self.cloud_holes]
 
     def groups(self) -> list[ParameterGroup]:
-        """As published: the camera encoder slowest, then the range encoder, then the heads."""
+        """Groups as published: the camera encoder learns slowest, then the range encoder, then the heads."""
         config, image, cloud = self.method.config, self.method.image_branch, self.method.cloud_branch
         return [
             ParameterGroup(modules=[image.encoder], learning_rate_factor=config.image_rate),
@@ -264,10 +267,10 @@ class PretrainingStage(Stage):
         ]
 
     def sampler(self, frames: Frames, *, training: bool) -> Sampler:
-        """Every frame once an epoch; a batch may hold several frames of one place (as published).
+        """Every frame once an epoch. A batch may hold several frames of one place (as published).
 
-        Deviation: published validation frames are a random fifth of all, among neighbours that are trained on; here
-        they are the protocol's.
+        Deviation: published validation frames are a random fifth of all frames, and training uses their neighbours.
+        Here the protocol chooses the validation frames.
         """
         return ShuffleSampler(len(frames), self.recipe.batch_size)
 

@@ -1,6 +1,7 @@
 """The plain method of the projection family: image and spherical image, one small network each, one triplet loss.
 
-What every method that projects the cloud must beat: no depth, no shared weights, no attention, no pretraining on pairs.
+Every method that projects the cloud must beat this one. It has no depth, no shared weights, no attention, no
+pretraining on pairs.
 """
 
 from collections.abc import Sequence
@@ -21,18 +22,18 @@ from methods.recipe import Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class RangePlainConfig(MethodConfig):
-    """Architecture and training; there is no paper, so these are this suite's choices."""
+    """Architecture and training. There is no paper, so all values are this suite's choices."""
 
     weights: str = "timm"
     backbone: str = "resnet18"
     backbone_block: int = 4
-    """Which stage's feature map is pooled: 4 is the last, at stride 32."""
+    """Stage of the backbone whose feature map is pooled: 4 is the last stage, at stride 32."""
     image: ImageInput = ImageInput(height=240, width=320)
     """Network input made of camera images."""
     view: RangeView = RangeView(rows=64, columns=320, azimuth_deg="camera")
-    """What of the cloud is drawn: all beams of the sensor, within the camera's horizontal field of view."""
+    """Part of the cloud that is drawn: all beams of the sensor, within the camera's horizontal field of view."""
     range_size: tuple[int, int] = (128, 320)
-    """Height and width that the spherical image is resized to."""
+    """Height and width of the resized spherical image."""
     descriptor_size: int = 256
     training: TripletTraining = TripletTraining()
     recipe: Recipe = Recipe(epochs=30, batch_size=32, learning_rate=1e-4, learning_rate_floor=1e-6, decay=0.9)
@@ -54,7 +55,7 @@ PRESETS: dict[str, MethodConfig] = {
     "gpu": replace(_FULL, recipe=replace(_FULL.recipe, budget_s=540.0)),
     "full": _FULL,
 }
-"""``full`` takes the place of ``paper``, for there is none."""
+"""Presets. ``full`` takes the place of ``paper``, since there is no paper."""
 
 
 class RangePlain(Method):

@@ -1,7 +1,8 @@
 """RangeBEV: Range and Bird's Eye View Fused Cross-Modal Visual Place Recognition (Peng et al., IV 2025, 2502.11742).
 
 Two searches in one: camera image against spherical image (:mod:`methods.range_plain`), and the image's points from
-above against the cloud's. One finds the nearest places, the ranks of both order them.
+above against the cloud's points from above. One search finds the nearest places. The ranks of both searches order these
+places.
 """
 
 from collections.abc import Sequence
@@ -28,15 +29,16 @@ from methods.learning.depth_stage import depth_stages
 from methods.recipe import Recipe
 
 View = Literal["range", "bev"]
-"""What a descriptor is made of: the scene as seen ahead, or from above."""
+"""View of the scene that a descriptor is made of: ahead, or from above."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RangeBevConfig(MethodConfig):
-    """Architecture and training; defaults are the paper's for KITTI (authors' configuration for ``Kitti_evaluate``).
+    """Architecture and training. Defaults are the paper's for KITTI (authors' configuration for ``Kitti_evaluate``).
 
-    Deviation: no feature pyramid and no start from ADE20K; GeM on the last map is the plain form, and such weights are
-    not at hand. Deviation: stepwise decay instead of a warm-up and cosine restarts, as all recipes of the suite.
+    Deviation: no feature pyramid and no start from ADE20K. GeM on the last map is the plain form, and weights of
+    ADE20K are not at hand. Deviation: stepwise decay instead of a warm-up and cosine restarts, as in all recipes of the
+    suite.
     """
 
     weights: str = "timm"
@@ -45,31 +47,34 @@ class RangeBevConfig(MethodConfig):
     image: ImageInput = ImageInput(height=128, width=768)
     """Network input made of camera images."""
     view: RangeView = RangeView(rows=64, columns=224, azimuth_deg="camera")
-    """224 of the 900 columns of a full turn, as published: what the camera sees on KITTI."""
+    """Part of the cloud that is drawn: 224 of the 900 columns of a full turn, as published. The camera of KITTI sees
+    this part."""
     range_size: tuple[int, int] = (64, 224)
-    """Height and width that the spherical image is resized to."""
+    """Height and width of the resized spherical image."""
     grid: BevGrid = BevGrid(rows=128, columns=128, forward_m=(0.0, 51.2), left_m=(-25.6, 25.6), height_m=(-1.0, 9.0))
-    """At the camera: cells of 0.4 m, from 1 m below it.
+    """Grid of the bird's-eye view at the camera: cells of 0.4 m, from 1 m below the camera.
 
-    Deviation: the ground is left out by height; published with Patchwork++, a package of its own."""
+    Deviation: the ground is left out by height; published with Patchwork++, a package of its own.
+    """
     slice_m: float = 0.4
-    """Height of a slice. One point of each cell and slice counts."""
+    """Height of a slice, metres. One point of each cell and slice counts."""
     saturation: float = 10.0
-    """Points in a cell that make it white."""
+    """Number of points that make a cell white."""
     depth: DepthConfig = DepthConfig()
-    """Depth of images. Deviation: published with Depth Anything V2; here from whatever source is named, by default
-    without outside weights."""
+    """Depth of images. Deviation: published with Depth Anything V2; here any source can be named. The default source
+    needs no outside weights."""
     depth_size: tuple[int, int] = (96, 192)
-    """Height and width of the depth image whose pixels become points."""
+    """Height and width of the depth image. Its pixels become points."""
     retrieved_by: View = "bev"
-    """Which descriptor finds the places that both then order; it is the main one."""
+    """The main descriptor, which finds the nearest places. Both descriptors then order these places."""
     top: int = 60
-    """How many places are ordered anew."""
+    """How many of the nearest places are re-ranked."""
     descriptor_size: int = 256
-    """Numbers of each of the two descriptors."""
+    """How many numbers each of the two descriptors has."""
     training: TripletTraining = TripletTraining(margin=0.2)
-    """Deviation: one margin, 0.2, and the protocol's radii; published 0.6 times a factor of how alike the clouds are,
-    which is part of how their training data was prepared. 0.2 is our guess of a typical product."""
+    """Training with triplets. Deviation: one margin, 0.2, and the protocol's radii. The published margin is 0.6 times
+    the similarity of the clouds, which the authors' data preparation computes. 0.2 is our guess of a typical
+    product."""
     recipe: Recipe = Recipe(
         epochs=80, batch_size=16, learning_rate=1e-5, learning_rate_floor=1e-7, decay=0.95, weight_decay=1e-4
     )
@@ -101,7 +106,7 @@ PRESETS: dict[str, MethodConfig] = {
     ),
     "paper": _PAPER,
 }
-"""``quick``: ``range_plain``'s, re-ranked by bird's-eye views with cells of 0.8 m."""
+"""Presets. ``quick`` is that of ``range_plain``, re-ranked by bird's-eye views with cells of 0.8 m."""
 
 
 @dataclass(kw_only=True)
@@ -109,9 +114,9 @@ class Views:
     """Network input for the frames of a batch, of one modality."""
 
     range: Float[Tensor, "b 3 h w"]
-    """The scene ahead: camera image or spherical image."""
+    """View of the scene ahead: camera image or spherical image."""
     bev: Float[Tensor, "b 3 rows columns"]
-    """The scene from above."""
+    """View of the scene from above."""
 
 
 class RangeBev(Method):
@@ -158,7 +163,7 @@ class RangeBev(Method):
         self.names: dict[View, str] = {c.retrieved_by: "main", second: second}
         self.descriptors = tuple(DescriptorSpec(name=name, size=c.descriptor_size) for name in self.names.values())
         self.fusion = Fusion(descriptor=second, top=c.top) if c.top else None
-        # First, so that what it learns does not depend on the rest.
+        # Built first, so that its training does not depend on the other parts.
         self.depth = depth_provider(c.depth.source, *c.depth_size)
         from_above = (c.grid.rows, c.grid.columns)
         self.image_encoders = self._encoders(c.image.size, from_above)
@@ -174,7 +179,7 @@ class RangeBev(Method):
         )
 
     def image_inputs(self, batch: Batch) -> Views:
-        """The image, and its points from above; estimating or reading depth is preprocessing."""
+        """The image, and its points from above. Estimating or reading depth is preprocessing."""
         pixels = self.config.image(batch.require_images())
         with torch.no_grad():
             points, index = pseudo_points(self.depth(batch), batch.calibration()[0])
@@ -194,9 +199,9 @@ class RangeBev(Method):
     def _from_above(
         self, points: Float[Tensor, "n 3"], batch_index: Int[Tensor, " n"], batch_size: int
     ) -> Float[Tensor, "b 3 rows columns"]:
-        """Density, greatest height and density again, of points at the camera, on ImageNet's scale.
+        """Density, greatest height and density again of points at the camera, on ImageNet's scale.
 
-        Deviation: published density alone and linear; height tells a wall from a kerb at no cost.
+        Deviation: published with linear density alone. Height tells a wall from a kerb at no cost.
         """
         points, batch_index = thinned(points, batch_index, batch_size, self.config.grid, self.config.slice_m)
         image = bev_image(points, batch_index, batch_size, self.config.grid, self.config.saturation)
@@ -214,7 +219,7 @@ class RangeBev(Method):
         return {name: encoders[view](getattr(inputs, view))[:, None] for view, name in self.names.items()}
 
     def stages(self, split: Split) -> Sequence[Stage]:
-        """Depth, if its source is to be trained; then all four encoders together."""
+        """Training of depth, if its source learns; then of all four encoders together."""
         c = self.config
         trained, ignores = [self.image_encoders, self.cloud_encoders], ("retrieved_by", "top")
         triplets = CrossModalTriplets(self, split, c.recipe, c.training, trained, ignores)

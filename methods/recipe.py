@@ -1,4 +1,4 @@
-"""How a stage of training is optimised: epochs, learning rate and what sets it back, and groups of parameters."""
+"""How a stage of training is optimised: epochs, learning rate and its decay, and groups of parameters."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """An optimiser with a stepwise exponential schedule, in epochs."""
+    """An optimiser with a stepwise exponential schedule. Its unit is the epoch."""
 
     epochs: int
     batch_size: int
@@ -20,30 +20,35 @@ class Recipe:
     decay_every: int = 2
     """Epochs between two decays."""
     plateau: int | None = None
-    """Decay whenever this many epochs have brought no better score, instead of every ``decay_every`` epochs."""
+    """Epochs without a better score after which the learning rate decays. None: it decays every ``decay_every``
+    epochs."""
     early_stop: int | None = None
-    """End after this many epochs without a better score."""
+    """Epochs without a better score after which training ends. None: training does not end early."""
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     momentum: float = 0.9
-    """Momentum of ``sgd``; the other optimisers have none."""
+    """Momentum of the optimiser ``sgd``. The other optimisers have no momentum."""
     weight_decay: float = 1e-6
     budget_s: float | None = None
-    """Stop after the epoch in which this much wall-clock time is used; the share of epochs done is recorded."""
+    """Wall-clock seconds for training. Training stops after the epoch that exceeds them. The share of epochs done is
+    recorded."""
 
     def shortened(self, share: float) -> "Recipe":
-        """``share`` of the epochs, rounded up, with as much decay in all; 1 changes nothing, no epochs stay none."""
+        """The recipe with this share of the epochs, rounded up, and the same total decay.
+
+        A share of 1 changes nothing. A recipe without epochs stays without epoc
+        """
         epochs = math.ceil(share * self.epochs)
         if epochs == self.epochs:
             return self
         return replace(self, epochs=epochs, decay=self.decay ** (self.epochs / epochs))
 
     def learning_rate_at(self, epoch: int, scores: Sequence[float] = ()) -> float:
-        """Learning rate during ``epoch`` (from 0), before which the epochs had ``scores`` (smaller is better)."""
+        """Learning rate during ``epoch`` (from 0). ``scores`` are those of all earlier epochs (smaller is better)."""
         decays = epoch // self.decay_every if self.plateau is None else _decays(scores, self.plateau)
         return max(self.learning_rate * self.decay**decays, self.learning_rate_floor)
 
     def is_stopped(self, scores: Sequence[float]) -> bool:
-        """Whether ``early_stop`` ends training after epochs with these scores."""
+        """Whether ``early_stop`` ends training after epochs with ``scores``."""
         return self.early_stop is not None and _since_best(scores) >= self.early_stop
 
 
@@ -57,7 +62,7 @@ def recipes_in(config: Any) -> list[Recipe]:
 
 
 def shortened(config: Any, share: float) -> Any:
-    """A configuration with all its recipes shortened, those of its parts, too."""
+    """A configuration in which all recipes are shortened, including those of its parts."""
     if isinstance(config, Recipe):
         return config.shortened(share)
     if not recipes_in(config):
@@ -71,7 +76,7 @@ def _since_best(scores: Sequence[float]) -> int:
 
 
 def _decays(scores: Sequence[float], patience: int) -> int:
-    """How often ``patience`` epochs in a row, counted anew after each decay, have brought no better score."""
+    """How often ``patience`` epochs in a row have brought no better score. The count restarts after each decay."""
     best, waited, decays = math.inf, 0, 0
     for score in scores:
         waited = 0 if score < best else waited + 1
@@ -83,10 +88,10 @@ def _decays(scores: Sequence[float], patience: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterGroup:
-    """Modules that are optimised in their own way."""
+    """Modules that share a learning rate and a weight decay."""
 
     modules: Sequence[nn.Module]
     learning_rate_factor: float = 1.0
-    """Learning rate of these modules in units of the recipe's."""
+    """Learning rate of the group's modules, in units of the recipe's learning rate."""
     weight_decay: float | None = None
-    """Weight decay of these modules; none: that of the recipe."""
+    """Weight decay of the group's modules. None: the weight decay of the recipe."""

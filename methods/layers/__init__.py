@@ -1,1 +1,1 @@
-"""Parts of networks, and projections of clouds, that several methods share."""
+"""Parts of networks and projections of clouds that several methods share."""

@@ -8,12 +8,19 @@ from torch import Tensor, nn
 
 
 class ASPP(nn.Module):
-    """Each cell at several scales: itself, 3 × 3 neighbours at each rate, the mean of the map; then put together.
+    """Features of each cell at several scales: the cell, 3 × 3 neighbours at each rate, the mean of the map.
 
-    1 × 1 convolution; per rate a 3 × 3 convolution of each channel by itself at that dilation and a 1 × 1 convolution;
-    the map's mean through a 1 × 1 convolution, the same in all cells; all of ``out_channels``, concatenated, projected
-    by a 1 × 1 convolution; dropout. Every convolution is followed by batch normalisation and ReLU and has no bias, but
-    that of the mean, which has a bias and no normalisation: it may be one number a channel. As in detectron2's layer.
+    There are three kinds of branches, each with ``out_channels``.
+
+    * A 1 × 1 convolution.
+
+    * For each rate, a 3 × 3 convolution of each channel by itself at this dilation, then a 1 × 1 convolution.
+
+    * The map's mean through a 1 × 1 convolution, the same in all cells.
+
+    A 1 × 1 convolution projects the concatenated branches; dropout follows. Batch normalisation and ReLU follow every
+    convolution, and no convolution has a bias. The convolution of the mean is the exception: it has a bias and no
+    normalisation, since it may be one number a channel. As in detectron2's layer.
     """
 
     def __init__(
@@ -39,7 +46,7 @@ class ASPP(nn.Module):
 
 
 def _unit(in_channels: int, out_channels: int, rate: int | None = None) -> nn.Sequential:
-    """A 1 × 1 convolution, or at a rate a 3 × 3 convolution of each channel by itself; normalisation, ReLU."""
+    """A 1 × 1 convolution, or with a rate a 3 × 3 convolution of each channel by itself; normalisation, ReLU."""
     if rate is None:
         conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
     else:

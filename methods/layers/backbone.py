@@ -18,11 +18,11 @@ from methods.base import DOWNLOAD, FROM_SCRATCH
 
 
 class ImageBackbone(nn.Module):
-    """One intermediate feature map of a timm model, later layers removed.
+    """One intermediate feature map of a timm model. Later layers are removed.
 
-    For transformers the tokens of block ``block`` as a map, without class token and without the final norm (as
-    published for VXP's DINO ViT-S/8: 384×28×28 at 224×224). For convolutional networks the output of stage ``block``
-    (ResNet-18: 1 → 64 channels at stride 4, 2 → 128 at stride 8 …).
+    For transformers, the map holds the tokens of block ``block``, without class token and without the final norm (as
+    published for VXP's DINO ViT-S/8: 384×28×28 at 224×224). For convolutional networks, it is the output of stage
+    ``block`` (ResNet-18: 1 → 64 channels at stride 4, 2 → 128 at stride 8 …).
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class ImageBackbone(nn.Module):
         self.channels = example.shape[1]
         """Channels of the feature map."""
         self.map_size: tuple[int, int] = tuple(example.shape[2:])
-        """Its rows and columns."""
+        """Rows and columns of the feature map."""
 
     @property
     def has_class_token(self) -> bool:
-        """Whether this is a transformer with one."""
+        """Whether the backbone is a transformer with a class token."""
         return bool(getattr(self.encoder, "num_prefix_tokens", 0))
 
     def forward(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b c h w"]:
@@ -54,7 +54,7 @@ class ImageBackbone(nn.Module):
         return maps[-1]
 
     def class_token(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b c"]:
-        """The class token after the same block, of a backbone that has one (:attr:`has_class_token`)."""
+        """The class token after the block of the feature map, of a backbone with :attr:`has_class_token`."""
         _, prefix = self._intermediates(pixels, return_prefix_tokens=True)[-1]
         return prefix[:, 0]
 
@@ -65,9 +65,9 @@ class ImageBackbone(nn.Module):
 
 
 class PooledBackbone(nn.Module):
-    """A whole timm model without its classifier: one vector an image, pooled as the model itself does it.
+    """A whole timm model without its classifier: one vector for each image, with the model's own pooling.
 
-    Convolutional networks average their last map; transformers give the class token after the final norm.
+    Convolutional networks average their last map. Transformers give the class token after the final norm.
     """
 
     def __init__(self, name: str, image_size: tuple[int, int], weights: str, weights_sha256: str = "") -> None:
@@ -82,7 +82,7 @@ class PooledBackbone(nn.Module):
 
 
 def _create(name: str, image_size: tuple[int, int], weights: str, weights_sha256: str) -> Any:
-    """The whole timm model; whatever keeps its weights from loading is said in one sentence."""
+    """The whole timm model. If its weights cannot be loaded, the error gives the reason in one sentence."""
     if not timm.is_model(name):
         raise CrossplaceError(f"backbone {name!r}: timm {timm.__version__} has no such model (see timm.list_models())")
     size = {"img_size": image_size} if name.startswith("vit_") else {}
@@ -99,7 +99,9 @@ def _create(name: str, image_size: tuple[int, int], weights: str, weights_sha256
     except CrossplaceError:
         raise
     except Exception as error:  # many kinds, by source and file format
-        reason = shorten(f"{type(error).__name__}: {error}", 160, placeholder=" …")  # else thousands of tensor names
+        reason = shorten(
+            f"{type(error).__name__}: {error}", 160, placeholder=" …"
+        )  # without it, thousands of tensor names
         raise CrossplaceError(
             f"weights {weights!r} could not be loaded into {name} ({reason}). "
             + (
@@ -113,7 +115,7 @@ def _create(name: str, image_size: tuple[int, int], weights: str, weights_sha256
 
 
 def _downloaded(name: str) -> Path:
-    """The file that timm would load, in the hub's cache: fetched by itself so that its hash can be checked."""
+    """The file that timm would load, in the hub's cache. It is fetched separately, so that its hash can be checked."""
     return Path(hf_hub_download(timm.get_pretrained_cfg(name).hf_hub_id, "model.safetensors"))
 
 
@@ -135,9 +137,9 @@ def _checked_file(name: str, path: Path, expected_sha256: str) -> Path:
 
 
 def _check_shapes(model: nn.Module, path: Path) -> None:
-    """Refuse what timm would resample without a word, above all patches of another size.
+    """Refuse weights that timm would resample silently, above all patches of another size.
 
-    Only position embeddings may differ: they are resampled to other image sizes on purpose.
+    Only position embeddings may differ. They are resampled to other image sizes on purpose.
     """
     expected = {key: tensor.shape for key, tensor in model.state_dict().items() if key != "pos_embed"}
     for key, tensor in load_state_dict(str(path)).items():

@@ -1,4 +1,4 @@
-"""Bird's-eye views: what stands on each square of the ground."""
+"""Bird's-eye views: the points above each square of the ground."""
 
 import math
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ from methods.layers.voxels import VoxelGrid, voxelize
 class BevGrid:
     """A rectangle of the ground plane (x forward, y left; metres) and the heights above it that count.
 
-    Rows run from the far edge to the near one and columns from left to right, as on a map with ahead up.
+    Rows run from the far edge to the near edge and columns from left to right, as on a map with ahead up.
     """
 
     rows: int = 128
     columns: int = 128
     forward_m: tuple[float, float] = (0.0, 50.0)
-    """Near and far edge."""
+    """Near and far edge of the rectangle, metres."""
     left_m: tuple[float, float] = (-25.0, 25.0)
-    """Right and left edge."""
+    """Right and left edge of the rectangle, metres."""
     height_m: tuple[float, float] = (-2.0, 6.0)
-    """Lowest and highest point that counts."""
+    """Height of the lowest and the highest point that counts, metres."""
 
     def __post_init__(self) -> None:
         if any(low >= high for low, high in (self.forward_m, self.left_m, self.height_m)):
@@ -42,8 +42,8 @@ def bev_image(
     """Density and greatest height of the points of each sample on every cell of ``grid``, both in [0, 1].
 
     Density is ``log(1 + count) / log(1 + saturation)``, at most 1. Height is that of the highest point as a share of
-    the grid's range; both are 0 where there is no point. Upper limits do not belong to the grid. Repeats bit for bit,
-    on any device: counts are whole numbers and a maximum does not depend on order.
+    the grid's range. Both are 0 in cells without points. Upper limits do not belong to the grid. The image repeats bit
+    for bit on any device: counts are whole numbers and a maximum does not depend on order.
     """
     x, y, z = points.unbind(1)
     (near, far), (right, left), (low, high) = grid.forward_m, grid.left_m, grid.height_m
@@ -63,7 +63,7 @@ def bev_image(
 def pseudo_points(
     depth_m: Float[Tensor, "b 1 h w"], intrinsics: Float[Tensor, "b 4"]
 ) -> tuple[Float[Tensor, "n 3"], Int[Tensor, " n"]]:
-    """One point a pixel of known depth, at the camera (x forward, y left, z up; metres), and its sample."""
+    """One point for each pixel of known depth, at the camera (x forward, y left, z up; metres), and its sample."""
     batch_size, _, height, width = depth_m.shape
     down, right = ((torch.arange(n, device=depth_m.device) + 0.5) / n for n in (height, width))
     fx, fy, cx, cy = intrinsics[:, :, None, None].unbind(1)
@@ -77,7 +77,7 @@ def pseudo_points(
 def thinned(
     points: Float[Tensor, "n 3"], batch_index: Int[Tensor, " n"], batch_size: int, grid: BevGrid, slice_m: float
 ) -> tuple[Float[Tensor, "v 3"], Int[Tensor, " v"]]:
-    """The middle of every slice of a cell that holds a point, and its sample."""
+    """The middle of every slice of a cell that holds points, and its sample."""
     (near, far), (right, left), (low, high) = grid.forward_m, grid.left_m, grid.height_m
     size_m = ((far - near) / grid.rows, (left - right) / grid.columns, slice_m)
     slices = VoxelGrid(lower_m=(near, right, low), upper_m=(far, left, high), size_m=size_m)

@@ -1,6 +1,6 @@
 """Clouds as depth images in the camera's plane: projection, cropping of rows, densification.
 
-A depth image is metres along the optical axis, (batch, 1, height, width); 0 where nothing is known.
+A depth image holds metres along the optical axis, (batch, 1, height, width), and 0 where depth is unknown.
 """
 
 import torch
@@ -22,10 +22,10 @@ def depth_image(
     height: int,
     width: int,
 ) -> Depth:
-    """The nearest point of each pixel, metres along the optical axis; 0 in pixels without any.
+    """Depth of the nearest point of each pixel, metres along the optical axis; 0 in pixels without points.
 
-    ``points`` are in the LiDAR's frame, ``intrinsics`` (fx, fy, cx, cy) fractions of the image's width and height.
-    Points behind the camera and beside the image are left out. Of several points in a pixel the nearest counts, so
+    ``points`` are in the LiDAR's frame. ``intrinsics`` (fx, fy, cx, cy) are fractions of the image's width and height.
+    Points behind the camera and beside the image are left out. Where a pixel has several points, the nearest counts. So
     the order of the points does not matter.
     """
     batch_size = len(intrinsics)
@@ -41,7 +41,7 @@ def depth_image(
 
 
 def without_upper_rows(intrinsics: Float[Tensor, "b 4"], share: float) -> Float[Tensor, "b 4"]:
-    """The intrinsics, as fractions, of images whose upper ``share`` of rows was cut off."""
+    """Intrinsics, as fractions, of images without their upper ``share`` of rows."""
     if not 0 <= share < 1:
         raise CrossplaceError(f"cut of upper image rows: expected a share from 0 to below 1, found {share}")
     fx, fy, cx, cy = intrinsics.unbind(1)
@@ -49,14 +49,14 @@ def without_upper_rows(intrinsics: Float[Tensor, "b 4"], share: float) -> Float[
 
 
 def densified(depth_m: Depth, radius: int = 4, passes: int = 2) -> Depth:
-    """Empty pixels filled from the known ones around them; known pixels stay as they are.
+    """Fill empty pixels from the known pixels around them. Known pixels do not change.
 
-    In each pass an empty pixel takes the mean of the known pixels of the square window of ``radius`` around it,
-    weighted by inverse squared distance; if the window has none it stays empty, until a later pass has filled its
-    surroundings. So gaps between beams close, and sky farther than ``passes`` × ``radius`` from any return stays
-    empty. Each image is filled by itself.
+    In each pass an empty pixel takes the mean of the known pixels in the square window of ``radius`` around it,
+    weighted by inverse squared distance. A pixel without known pixels in its window stays empty. A later pass may fill
+    it. So gaps between beams close, and sky farther than ``passes`` × ``radius`` from any return stays empty. Each
+    image is filled by itself.
 
-    Deviation: ModaLink interpolates the 50 nearest neighbours and fills holes (in C++); a fixed window instead of a
+    Deviation: ModaLink interpolates the 50 nearest neighbours and fills holes (in C++). A fixed window instead of a
     neighbour search runs on the device in a few convolutions.
     """
     weights = _inverse_squared_distance(radius, depth_m)
@@ -65,16 +65,16 @@ def densified(depth_m: Depth, radius: int = 4, passes: int = 2) -> Depth:
         with torch.autocast(depth_m.device.type, enabled=False):
             sums = functional.conv2d(torch.cat([depth_m, known]), weights, padding=radius)
         weighted_m, total = sums.chunk(2)
-        # Asked of the mask: transformed convolutions may leave a trace where the sum is zero.
+        # The mask decides: transformed convolutions may leave a trace where the sum is zero.
         is_reached = functional.max_pool2d(known, 2 * radius + 1, stride=1, padding=radius) > 0
         filled = torch.where(is_reached, weighted_m / total.clamp(min=float(weights.min()) / 2), 0.0)
-        # A mean lies between its terms; rounding may not lead below zero, where "unknown" is.
+        # A mean lies between its terms. Rounding must not make it zero or less, which means "unknown".
         depth_m = torch.where(known > 0, depth_m, filled.clamp(min=0.0))
     return depth_m
 
 
 def _inverse_squared_distance(radius: int, like: Tensor) -> Float[Tensor, "1 1 k k"]:
-    """Weights of a window by the distance from its centre in pixels; the centre itself is never asked for."""
+    """Weights of a window by the distance from its centre in pixels. The weight of the centre is never used."""
     offset = torch.arange(-radius, radius + 1, device=like.device, dtype=like.dtype)
     squared = offset[:, None] ** 2 + offset**2
     return (1 / squared.clamp(min=1))[None, None]

@@ -11,7 +11,7 @@ def row_means(
     batch_size: int,
     weights: Float[Tensor, " n"] | None = None,
 ) -> tuple[Float[Tensor, "b c"], Bool[Tensor, "b 1"]]:
-    """Mean of the rows of each sample, weighted if ``weights`` (positive) are given, and which samples have rows.
+    """Mean of the rows of each sample, weighted by ``weights`` (positive) if given, and which samples have rows.
 
     A sample without rows gives zeros.
     """
@@ -23,10 +23,10 @@ def row_means(
 
 
 class GeM(nn.Module):
-    """Mean of the p-th power, p-th root: between mean (p = 1) and maximum (p → ∞), with p learnt.
+    """The p-th root of the mean of p-th powers: between mean (p = 1) and maximum (p → ∞), with p learnt.
 
-    Values below ``eps`` count as ``eps``, so negative activations are lost, as published (Radenović et al., 2019,
-    and VXP's image and cloud heads).
+    Values below ``eps`` count as ``eps``. So negative activations are lost, as published (Radenović et al., 2019, and
+    VXP's image and cloud heads).
     """
 
     def __init__(self, p: float = 3.0, eps: float = 1e-6) -> None:
@@ -45,7 +45,7 @@ class GeM(nn.Module):
         batch_size: int,
         weights: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "b c"]:
-        """Pool the rows of each sample, in a weighted mean if ``weights`` (positive) are given.
+        """Pool the rows of each sample, with a weighted mean if ``weights`` (positive) are given.
 
         A sample without rows gives ``eps``, as if all its features were zero.
         """

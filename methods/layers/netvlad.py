@@ -17,9 +17,9 @@ from datasets.errors import CrossplaceError
 class NetVLAD(nn.Module):
     """Residuals to cluster centres, softly assigned and summed; unit norm per cluster, then as a whole.
 
-    Features are scaled to unit length first. The assignment is a linear layer of its own, tied to the centres only by
-    :meth:`initialise`. A sample without rows gives zeros. Without ``bias`` the assignment is by the angle to the
-    centres alone, as in the first version of the authors' code.
+    Features are scaled to unit length first. The assignment is a separate linear layer. Only :meth:`initialise` ties
+    it to the centres. A sample without rows gives zeros. Without ``bias`` the assignment uses only the angle to the
+    centres, as in the first version of the authors' code.
     """
 
     def __init__(self, channels: int, clusters: int = 64, bias: bool = True) -> None:
@@ -51,7 +51,7 @@ class NetVLAD(nn.Module):
         if weights is not None:
             share = share * weights.to(share.dtype)[:, None]
         weight = share.new_zeros(batch_size, share.shape[1]).index_add(0, batch_index, share)
-        # Sample by sample: all residuals at once would be rows × clusters × channels numbers.
+        # Sample by sample: all residuals together would be rows × clusters × channels numbers.
         order = batch_index.argsort(stable=True)
         counts = torch.bincount(batch_index, minlength=batch_size).tolist()
         parts = zip(share[order].split(counts), rows[order].split(counts), strict=True)
@@ -63,10 +63,10 @@ class NetVLAD(nn.Module):
 
     @torch.no_grad()
     def initialise(self, features: Float[Tensor, "n c"], seed: int = 0) -> None:
-        """Centres by k-means over training features, and the assignment that goes with them.
+        """Set the centres by k-means over training features, and the assignment that fits these centres.
 
-        As in the authors' code, the softmax is as sharp as makes the nearest centre outweigh the second nearest a
-        hundred to one on average.
+        As in the authors' code, the sharpness of the softmax gives the nearest centre a hundred times the weight of
+        the second nearest, on average.
         """
         clusters = len(self.centres)
         rows = functional.normalize(features.float(), dim=1).cpu().numpy()
@@ -90,8 +90,8 @@ class NetVLAD(nn.Module):
 def initialise_clusters(pool: nn.Module, features: Iterable[Float[Tensor, "n c"]], enough: int = 20_000) -> None:
     """Give ``pool`` its clusters, if it is a NetVLAD: at most 1,000 rows of each item, until there are ``enough``.
 
-    Items are not asked for without need, so that they may be computed on the way. Without any item the clusters stay
-    as they are: there is nothing to train on either.
+    Items are only iterated over as far as needed, so that they may be computed on the way. Without any item the
+    clusters do not change: then there is no training either.
     """
     if not isinstance(pool, NetVLAD):
         return

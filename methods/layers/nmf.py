@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 _TINY = 1e-12
-"""Keeps divisions by zero finite: rows of zeros stay zeros."""
+"""Smallest divisor. It keeps divisions by zero finite: rows of zeros stay zeros."""
 
 
 class Factors(NamedTuple):
-    """``shares @ parts`` is close to the matrix; nothing is negative."""
+    """Factors of a matrix: ``shares @ parts`` is close to the matrix. No number is negative."""
 
     shares: Float[Tensor, "g n k"]
     parts: Float[Tensor, "g k c"]
@@ -19,11 +19,11 @@ class Factors(NamedTuple):
 
 @torch.no_grad()
 def factorise(rows: Float[Tensor, "g n c"], start: Float[Tensor, "k c"], updates: int = 50) -> Factors:
-    """Each matrix of non-negative ``rows`` as non-negative shares of ``k`` parts, without gradient.
+    """Factorise each matrix of non-negative ``rows`` into non-negative shares of ``k`` parts, without gradient.
 
-    Every matrix starts from the same positive ``start`` as its parts and from equal shares, so that a factor means
-    about the same for all of them, and takes exactly ``updates`` steps of shares, then parts: the outcome for one
-    matrix does not depend on the others. The squared error never rises.
+    Every matrix starts from the same positive ``start`` as its parts and from equal shares. So a factor means about
+    the same in all matrices. Each matrix takes exactly ``updates`` steps of shares, then parts. So its outcome does not
+    depend on the other matrices. The squared error never rises.
     """
     with torch.autocast(rows.device.type, enabled=False):
         rows, start = rows.float(), start.float()
@@ -40,9 +40,9 @@ def heat_maps(
 ) -> Float[Tensor, "b k h w"]:
     """How strongly each cell shows each of ``k`` factors of the non-negative features, without gradient.
 
-    In units of the features: a factor's part is scaled to unit length and its shares to match, since the split of a
-    factor's size between the two is arbitrary. ``together`` factorises all maps of the batch as one matrix: then a
-    map's outcome depends on what else is in the batch.
+    Heat is in units of the features: each part is scaled to unit length and its shares are scaled to match. Otherwise
+    the split of a factor's size between part and shares would be arbitrary. With ``together`` all maps of the batch are
+    factorised as one matrix. Then the outcome of a map depends on the other maps of the batch.
     """
     batch, channels, height, width = feature_map.shape
     rows = feature_map.detach().relu().flatten(2).mT

@@ -1,4 +1,4 @@
-"""Ways to make one vector of a feature map or of a set of rows, by name."""
+"""Poolings by name: each makes one vector from a feature map or from a set of rows."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from methods.layers.netvlad import NetVLAD
 
 
 class MeanPool(nn.Module):
-    """The mean: nothing to learn."""
+    """Pooling by the mean, without anything to learn."""
 
     def forward(self, feature_map: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c"]:
         """Mean of each map over its cells."""
@@ -23,7 +23,7 @@ class MeanPool(nn.Module):
         batch_size: int,
         weights: Float[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "b c"]:
-        """Mean of the rows of each sample, weighted if ``weights`` (positive) are given; zero without rows."""
+        """Mean of the rows of each sample, weighted by ``weights`` (positive) if given; zero without rows."""
         means, _ = row_means(features, batch_index, batch_size, weights)
         return means
 
@@ -35,9 +35,9 @@ POOLINGS: dict[str, Callable[[int], Pool]] = {
     "mean": lambda channels: MeanPool(),
     "netvlad": NetVLAD,
 }
-"""Name → module for a number of channels; each pools maps (``forward``) and rows (``pool_rows``)."""
+"""Poolings: name → module for a number of channels. Each pools maps (``forward``) and rows (``pool_rows``)."""
 
 
 def pooled_channels(pool: nn.Module, channels: int) -> int:
-    """Length of what ``pool`` makes of ``channels`` channels."""
+    """Length of the vector that ``pool`` makes from ``channels`` channels."""
     return pool.out_channels if isinstance(pool, NetVLAD) else channels

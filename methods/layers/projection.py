@@ -1,7 +1,7 @@
 """Frames and the pinhole: from LiDAR points to places in the image.
 
-The network frame is the camera's centre with axes x forward, y left, z up. Image positions are fractions of width
-and height, 0 at the left (upper) edge and 1 at the right (lower) one, so that they hold for any resize.
+The network frame has its origin at the camera's centre and the axes x forward, y left, z up. Image positions are
+fractions of width and height, 0 at the left (upper) edge and 1 at the right (lower) edge. So they hold for any resize.
 """
 
 from typing import NamedTuple
@@ -13,23 +13,24 @@ from torch import Tensor
 from methods.layers.voxels import VoxelGrid
 
 MIN_DEPTH_M = 1e-6
-"""Nearer points, and all behind the camera, are out of view."""
+"""Smallest depth in view, metres. Points that are nearer, or behind the camera, are out of view."""
 
 
 class Projection(NamedTuple):
     """Where points fall into the image of their sample."""
 
     uv: Float[Tensor, "n 2"]
-    """Right and down, as fractions of width and height; finite but meaningless where depth is too small."""
+    """Image position, right and down, as fractions of width and height. Where depth is too small, it is finite but
+    meaningless."""
     depth_m: Float[Tensor, " n"]
     in_view: Bool[Tensor, " n"]
 
 
 def network_from_lidar(camera_from_lidar: Float[Tensor, "b 4 4"]) -> Float[Tensor, "b 4 4"]:
-    """The camera's axes (right, down, forward) renamed to forward, left, up.
+    """Transform from the LiDAR: the camera's axes (right, down, forward) are renamed to forward, left, up.
 
-    Deviation: published VXP reverses the coordinate order around this step on KITTI and ViViD++, which swaps the
-    forward and up translations; here it is the plain rigid transform.
+    Deviation: published VXP reverses the coordinate order around this step on KITTI and ViViD++. This swaps the
+    forward and up translations. Here the step is the plain rigid transform.
     """
     right, down, forward, last = camera_from_lidar.unbind(1)
     return torch.stack([forward, -right, -down, last], dim=1)
@@ -38,9 +39,9 @@ def network_from_lidar(camera_from_lidar: Float[Tensor, "b 4 4"]) -> Float[Tenso
 def transform_points(
     matrix: Float[Tensor, "b 4 4"], points: Float[Tensor, "n 3"], batch_index: Int[Tensor, " n"]
 ) -> Float[Tensor, "n 3"]:
-    """Each point by the rigid transform of its sample."""
+    """Transform each point by the rigid transform of its sample."""
     rotation, translation = matrix[:, :3, :3], matrix[:, :3, 3]
-    # No matrix product: TF32 or autocast would round coordinates to centimetres.
+    # Not a matrix product: TF32 or autocast would round coordinates to centimetres.
     return (rotation[batch_index] * points[:, None, :]).sum(-1) + translation[batch_index]
 
 
@@ -51,12 +52,12 @@ def project(
     *,
     either_side: bool = False,
 ) -> Projection:
-    """Points of the network frame through the pinhole of their sample.
+    """Project points of the network frame through the pinhole of their sample.
 
-    ``intrinsics`` are (fx, fy, cx, cy) as image fractions. In view means in front of the camera (or behind it, if
-    ``either_side``: then with negative depth) and strictly inside the image.
+    ``intrinsics`` are (fx, fy, cx, cy) as image fractions. A point in view is in front of the camera and strictly
+    inside the image. With ``either_side`` it may also be behind the camera, with negative depth.
 
-    Deviation: published VXP does not test the sign of depth; its ranges start at the camera, ours need not.
+    Deviation: published VXP does not test the sign of depth. Its ranges start at the camera, ours need not.
     """
     forward, left, up = points.unbind(1)
     fx, fy, cx, cy = intrinsics[batch_index].unbind(1)
@@ -67,14 +68,17 @@ def project(
 
 
 def image_cells(uv: Float[Tensor, "n 2"], height: int, width: int) -> Int[Tensor, "n 2"]:
-    """Column and row of the cell of a feature map that each image position falls into; no interpolation."""
+    """Column and row of the feature map's cell that holds each image position, without interpolation."""
     return (uv * uv.new_tensor([width, height])).long()
 
 
 def nearest_in_cell(
     uv: Float[Tensor, "n 2"], depth_m: Float[Tensor, " n"], batch_index: Int[Tensor, " n"], height: int, width: int
 ) -> Int[Tensor, " m"]:
-    """Rows, ascending, of the nearest point in each cell of each sample's feature map; of equals the first row."""
+    """Rows, ascending, of the nearest point in each cell of each sample's feature map.
+
+    Where several points are equally near, the first row counts.
+    """
     column, row = image_cells(uv, height, width).unbind(1)
     cell = (batch_index * height + row) * width + column
     by_depth = depth_m.argsort(stable=True)
@@ -89,7 +93,7 @@ def voxel_centres(indices: Int[Tensor, "n 4"], grid: VoxelGrid, stride: int = 4)
     Two convolutions of kernel 3, stride 2, padding 1 centre output ``i`` on input voxel ``4 i``.
 
     Deviation: published VXP stretches the 28 output cells over the range of 110 voxels
-    (:func:`stretched_voxel_centres`), which is off by up to 0.59 m in x and y.
+    (:func:`stretched_voxel_centres`). Its centres are off by up to 0.59 m in x and y.
     """
     return grid.centres_m(stride * indices[:, 1:].flip(1), like=torch.empty(0, device=indices.device))
 
@@ -99,7 +103,7 @@ def stretched_voxel_centres(
 ) -> Float[Tensor, "n 3"]:
     """Centres of sites (batch, z, y, x) as published: ``shape`` (z, y, x) cells spread evenly over the grid's range.
 
-    As published: cells of 110/28 voxels each; here the factor follows from the real numbers of cells.
+    As published: cells of 110/28 voxels each. Here the factor follows from the real numbers of cells.
     """
     size_m = [size * n / cells for size, n, cells in zip(grid.size_m, grid.shape, shape[::-1], strict=True)]
     cells = indices[:, 1:].flip(1) + 0.5

@@ -1,4 +1,4 @@
-"""Spherical images: for each direction from the LiDAR the range of the nearest point."""
+"""Spherical images: the range of the nearest point in each direction from the LiDAR."""
 
 import math
 from dataclasses import dataclass
@@ -17,36 +17,37 @@ from methods.batch import Batch
 
 
 class Windows(NamedTuple):
-    """Which directions the image of each sample shows, in the LiDAR frame, and into how many lines it is cut."""
+    """Directions that the image of each sample shows, in the LiDAR frame, and the number of its lines."""
 
     lower_rad: Float[Tensor, " b"]
-    """Lower edge, above the horizon."""
+    """Elevation of the lower edge above the horizon, radians."""
     upper_rad: Float[Tensor, " b"]
     left_rad: Float[Tensor, " b"]
-    """Azimuth of the left edge, counter-clockwise from x forward."""
+    """Azimuth of the left edge, counter-clockwise from x forward, radians."""
     width_rad: Float[Tensor, " b"]
-    """From the left edge clockwise to the right one; at most a full turn."""
+    """Angle from the left edge clockwise to the right edge, at most a full turn, radians."""
     max_range_m: Float[Tensor, " b"]
-    """Points at or beyond it are left out."""
+    """Range limit, metres. Points at or beyond this range are left out."""
     lines: Int[Tensor, " b"]
-    """Rows that are told apart: as many as the sensor has beams, at most those of the image."""
+    """Number of distinct rows: the number of beams of the sensor, at most the rows of the image."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeView:
-    """A spherical image as data. Fields that are none are taken from each frame's own LiDAR block.
+    """Settings of a spherical image. Fields that are ``None`` come from each frame's own LiDAR block.
 
-    A batch may mix sensors: all images have the same size, and a sensor with fewer beams than ``rows`` fills several
-    rows with each, instead of leaving rows between them empty.
+    A batch may mix sensors: all images have the same size. A sensor with fewer beams than ``rows`` fills several rows
+    with each beam, so no row between beams stays empty.
     """
 
     rows: int = 64
     columns: int = 900
     vertical_fov_deg: tuple[float, float] | None = None
-    """Lower and upper edge above the horizon. None: from half a beam below the lowest beam to half above the highest;
-    then (and only then) the lines of the image are the beams of the sensor. A submap has no beams."""
+    """Lower and upper edge above the horizon. None: from half a beam below the lowest beam to half a beam above the
+    highest beam. Then (and only then) the lines of the image are the beams of the sensor. A submap has no beams."""
     azimuth_deg: tuple[float, float] | Literal["camera"] = (180.0, -180.0)
-    """Left and right edge, counter-clockwise from x forward; ``camera``: what the frame's own image shows."""
+    """Azimuth of the left and the right edge, counter-clockwise from x forward; ``camera``: edges of the frame's own
+    image."""
     max_range_m: float | None = None
 
     def windows(self, batch: Batch) -> Windows:
@@ -102,9 +103,10 @@ class RangeView:
 def camera_window(
     intrinsics: Float[Tensor, "b 4"], camera_from_lidar: Float[Tensor, "b 4 4"]
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
-    """Azimuth of the image's left edge in the LiDAR frame, counter-clockwise, and its width; radians.
+    """Azimuth of the image's left edge in the LiDAR frame, counter-clockwise, and the image's width; radians.
 
-    Measured at the height of the principal point and from the camera: the decimetres to the LiDAR are left out.
+    Angles are measured at the height of the principal point and from the camera. The decimetres from camera to LiDAR
+    are neglected.
     """
     ahead = camera_from_lidar[:, 2, :2]  # the optical axis in the LiDAR frame
     fx, _, cx, _ = intrinsics.unbind(1)
@@ -113,7 +115,7 @@ def camera_window(
 
 
 def range_image(batch: Batch, view: RangeView, empty_m: float = 0.0) -> Float[Tensor, "b rows columns"]:
-    """Range in metres of the nearest point in every pixel of ``view``; ``empty_m`` where there is none.
+    """Range in metres of the nearest point in every pixel of ``view``; ``empty_m`` in pixels without points.
 
     Raises:
         CrossplaceError: see :meth:`RangeView.windows`.
@@ -125,14 +127,18 @@ def range_image(batch: Batch, view: RangeView, empty_m: float = 0.0) -> Float[Te
 
 
 def range_shares(batch: Batch, view: RangeView, empty: float = 1.0) -> Float[Tensor, "b rows columns"]:
-    """:func:`range_image` in shares of each view's maximum range; ``empty`` (1: nothing within it) without a point."""
+    """:func:`range_image` in shares of each view's maximum range. Pixels without points are ``empty`` (1: free
+    view).
+    """
     clouds, windows = batch.require_clouds(), view.windows(batch)
     ranges_m = nearest_ranges(clouds.points, clouds.batch_index, windows, rows=view.rows, columns=view.columns)
     return torch.where(ranges_m > 0, ranges_m / windows.max_range_m[:, None, None], empty)
 
 
 def as_pixels(image: Float[Tensor, "b rows columns"], height: int, width: int) -> Float[Tensor, "b 3 height width"]:
-    """Values in [0, 1] as input of an image network: resized (bilinear), three equal channels, ImageNet's scale."""
+    """Make values in [0, 1] the input of an image network: resized (bilinear), three equal channels, ImageNet's
+    scale.
+    """
     resized = functional.interpolate(image[:, None], (height, width), mode="bilinear", align_corners=False)
     scale = ImageInput(height=height, width=width)
     return image_ops.normalize(resized.expand(-1, 3, -1, -1), list(scale.mean), list(scale.std))
@@ -150,7 +156,7 @@ def nearest_ranges(
     """Range in metres of the nearest point of each sample in every pixel of its window.
 
     Rows run from the upper edge down and columns from the left edge to the right, both evenly spaced in angle. Points
-    outside the window are left out. Repeats bit for bit, on any device: a minimum does not depend on order.
+    outside the window are left out. The result repeats bit for bit on any device: a minimum does not depend on order.
     """
     size = len(windows.lines)
     lower, upper, left, width, max_range_m, lines = (values[batch_index] for values in windows)
@@ -160,7 +166,7 @@ def nearest_ranges(
     line = ((upper - elevation) / (upper - lower) * lines).floor().long()
     from_left = torch.remainder(left - torch.atan2(y, x), 2 * math.pi)
     column = (from_left / width * columns).floor().long()
-    is_full_turn = width > 2 * math.pi - 1e-4  # where rounding may put the seam one column too far
+    is_full_turn = width > 2 * math.pi - 1e-4  # rounding may put the seam of a full turn one column too far
     column = torch.where(is_full_turn, column.clamp(max=columns - 1), column)
     shown = (line >= 0) & (line < lines) & (column < columns) & (range_m > 0) & (range_m < max_range_m)
     cell = ((batch_index * rows + line) * columns + column)[shown]

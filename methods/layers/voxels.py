@@ -1,4 +1,4 @@
-"""From ragged points to voxels and their features, without padding; the published, padded form beside it."""
+"""Voxels and their features from ragged points, without padding. The published form has padding."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,8 @@ class VoxelGrid:
 
     lower_m: Vector = (0.0, -22.0, -4.0)
     upper_m: Vector = (44.0, 22.0, 18.0)
-    """Not part of the box. Where the size does not divide the range, the nearest number of voxels is taken."""
+    """Upper corner of the box, metres. The corner is not part of the box. If the size does not divide the range, the
+    nearest number of voxels is taken."""
     size_m: Vector = (0.4, 0.4, 0.2)
 
     def __post_init__(self) -> None:
@@ -51,15 +52,15 @@ class VoxelGrid:
 
 @dataclass(frozen=True, eq=False)
 class Voxels:
-    """The occupied voxels of a batch of clouds and the points in them, voxel after voxel."""
+    """The occupied voxels of a batch of clouds, and the points in these voxels, voxel after voxel."""
 
     sites: Sites
     point_rows: Int[Tensor, " m"]
     """Rows of the points that lie in a kept voxel, sorted by voxel."""
     voxel_of_point: Int[Tensor, " m"]
-    """The row in ``sites`` of each of these points; ascending."""
+    """Row in ``sites`` of the voxel of each point in ``point_rows``, ascending."""
     counts: Int[Tensor, " v"]
-    """Points in each voxel, at least one."""
+    """Number of points in each voxel, at least one."""
     grid: VoxelGrid
 
     def slots(self) -> Int[Tensor, " m"]:
@@ -77,12 +78,12 @@ def voxelize(
 ) -> Voxels:
     """Group points by voxel, at most ``max_voxels`` voxels per sample.
 
-    The first three columns of ``points`` are x, y, z in the network frame, metres. A point belongs to voxel
-    floor((p - lower) / size); points outside the grid (and non-finite ones) are left out. Above the cap the
-    fullest voxels stay, of equally full ones the first in grid order (z, then y, then x).
+    The first three columns of ``points`` are x, y, z in the network frame, metres. A point belongs to voxel floor((p -
+    lower) / size). Points outside the grid (and non-finite points) are left out. Above the cap the fullest voxels stay.
+    Of equally full voxels the first in grid order (z, then y, then x) stay.
 
     Deviation: the published voxelization (:func:`voxelize_in_file_order`) keeps the voxels that come first in the
-    file, and 35 points in each; here the order of the points never matters and no voxel is cut.
+    file, and 35 points in each. Here the order of the points never matters, and no voxel loses points.
     """
     voxels = _all_voxels(points, batch_index, batch_size, grid)
     n_points, batch = voxels.counts.sum(), voxels.sites.indices[:, 0]
@@ -101,7 +102,7 @@ def voxelize_in_file_order(
 ) -> Voxels:
     """Group points by voxel as published: the first ``max_voxels`` voxels of a sample to appear, ``max_points`` each.
 
-    Of a voxel, and of the voxels, those that come first among ``points`` stay.
+    The order is that of ``points``, for the voxels of a sample and for the points of a voxel.
     """
     voxels = _all_voxels(points, batch_index, batch_size, grid)
     first_points = voxels.point_rows[voxels.counts.cumsum(0) - voxels.counts]
@@ -119,9 +120,9 @@ def voxelize_in_file_order(
 def _all_voxels(
     points: Float[Tensor, "n c"], batch_index: Int[Tensor, " n"], batch_size: int, grid: VoxelGrid
 ) -> Voxels:
-    """Every occupied voxel; the points of each in their order."""
+    """Every occupied voxel. The points of each voxel are in their original order."""
     cells = ((points[:, :3] - points.new_tensor(grid.lower_m)) / points.new_tensor(grid.size_m)).floor()
-    # Tested on the quotient: just below the upper limit it may round up to a voxel that does not exist.
+    # The quotient is tested: just below the upper limit it may round up to a voxel that does not exist.
     is_inside = ((cells >= 0) & (cells < cells.new_tensor(grid.shape))).all(1)
     point_rows = is_inside.nonzero()[:, 0]
     cells_zyx = cells[point_rows].long().flip(1)
@@ -139,7 +140,7 @@ def _all_voxels(
 
 
 def _kept(voxels: Voxels, is_kept: Bool[Tensor, " v"]) -> Voxels:
-    """Some of the voxels and the points in them."""
+    """The kept voxels and the points in them."""
     is_point_kept = is_kept[voxels.voxel_of_point]
     return replace(
         voxels,
@@ -151,7 +152,7 @@ def _kept(voxels: Voxels, is_kept: Bool[Tensor, " v"]) -> Voxels:
 
 
 def _is_among_first(order: Int[Tensor, " v"], sites: Sites, limit: int) -> Bool[Tensor, " v"]:
-    """Which sites are among the first ``limit`` of their sample in ``order``, which goes sample after sample."""
+    """Which sites are among the first ``limit`` of their sample in ``order``. It goes sample after sample."""
     batch_index = sites.indices[:, 0]
     in_sample = torch.bincount(batch_index, minlength=sites.batch_size)
     first = in_sample.cumsum(0) - in_sample
@@ -161,27 +162,27 @@ def _is_among_first(order: Int[Tensor, " v"], sites: Sites, limit: int) -> Bool[
 
 
 class VoxelFeatureEncoder(nn.Module):
-    """One feature vector per voxel out of the points in it: a small PointNet per voxel.
+    """One feature vector per voxel from the points in it: a small PointNet per voxel.
 
     Each point enters as x, y, z and its offset from the centre of its voxel. Every layer is linear, batch
-    normalisation, ReLU; all but the last append the maximum over the voxel's points to each point, the last
-    one's maximum is the voxel's feature. Always in the precision of the weights: bfloat16 would round
-    coordinates to a quarter of a metre.
+    normalisation, ReLU. All layers but the last append the maximum over the voxel's points to each point. The maximum
+    of the last layer is the voxel's feature. The encoder always runs in the precision of the weights: bfloat16 would
+    round coordinates to a quarter of a metre.
 
-    As published: hard voxel feature encoder, voxel centre offsets on, no intensity.
-    Deviation: the published form (:class:`PaddedVoxelFeatureEncoder`) pads each voxel to 35 points, and the padding
-    takes part in the batch statistics and in the maxima; here only real points do.
+    As published: hard voxel feature encoder, voxel centre offsets on, no intensity. Deviation: the published form
+    (:class:`PaddedVoxelFeatureEncoder`) pads each voxel to 35 points, and the padding takes part in the batch
+    statistics and in the maxima. Here only real points take part.
     """
 
     def __init__(self, channels: Sequence[int] = (16, 64, 128)) -> None:
         super().__init__()
         *hidden, last = channels
         inputs = [6, *(2 * c for c in hidden)]
-        # Named as in the official checkpoints.
+        # The names are those of the official checkpoints.
         self.vfe_layers = nn.ModuleList(_PointLayer(i, o) for i, o in zip(inputs, [*hidden, last], strict=True))
 
     def forward(self, points: Float[Tensor, "n c"], voxels: Voxels) -> Float[Tensor, "v d"]:
-        """Features of the voxels that ``points`` were sorted into."""
+        """Features of ``voxels``, which hold ``points``."""
         *hidden, last = self.vfe_layers
         with torch.autocast(points.device.type, enabled=False):
             rows = self._rows(points, voxels)
@@ -191,16 +192,17 @@ class VoxelFeatureEncoder(nn.Module):
             return _maxima(last(rows), voxels)
 
     def _rows(self, points: Float[Tensor, "n c"], voxels: Voxels) -> Float[Tensor, "m 6"]:
-        """Place and offset from the voxel's centre of each point in a voxel."""
+        """Position of each point in a voxel, and its offset from the voxel's centre."""
         rows = points.index_select(0, voxels.point_rows)[:, :3].to(next(self.parameters()).dtype)
         centres_m = voxels.grid.centres_m(voxels.sites.indices[:, 1:].flip(1), like=rows)
         return torch.cat([rows, rows - centres_m.index_select(0, voxels.voxel_of_point)], dim=1)
 
 
 class PaddedVoxelFeatureEncoder(VoxelFeatureEncoder):
-    """The same layers over a fixed number of slots a voxel, as published: empty slots enter as zeros.
+    """The same layers over a fixed number of slots for each voxel, as published. Empty slots enter as zeros.
 
-    After the first normalisation they no longer are zero; they take part in every maximum and in the batch statistics.
+    After the first normalisation empty slots are no longer zero. They take part in every maximum and in the batch
+    statistics.
     """
 
     def __init__(self, channels: Sequence[int] = (16, 64, 128), slots: int = 35) -> None:
@@ -208,7 +210,7 @@ class PaddedVoxelFeatureEncoder(VoxelFeatureEncoder):
         self.slots = slots
 
     def forward(self, points: Float[Tensor, "n c"], voxels: Voxels) -> Float[Tensor, "v d"]:
-        """Features of the voxels, none of which holds more points than there are slots."""
+        """Features of the voxels. No voxel may hold more points than there are slots."""
         *hidden, last = self.vfe_layers
         with torch.autocast(points.device.type, enabled=False):
             rows = self._rows(points, voxels)
@@ -238,8 +240,8 @@ def _maxima(rows: Float[Tensor, "m c"], voxels: Voxels) -> Float[Tensor, "v c"]:
 class _Maxima(torch.autograd.Function):
     """Maximum over each voxel's rows; equal maxima share the gradient.
 
-    torch.segment_reduce would give each of them all of it where it is negative. Equal maxima are common: where ReLU
-    has made zeros of two points, the next layer's rows are the same.
+    torch.segment_reduce would give each of the equal maxima the whole gradient where the gradient is negative. Equal
+    maxima are common: if ReLU made two points zero, the next layer's rows are the same.
     """
 
     @staticmethod
@@ -258,5 +260,5 @@ class _Maxima(torch.autograd.Function):
 
 
 def _reduce(rows: Tensor, how: str, counts: Tensor) -> Tensor:
-    # "unsafe" leaves out checks that hold by construction, wait for the device and refuse an empty cloud.
+    # "unsafe" leaves out checks. They hold by construction, wait for the device and refuse an empty cloud.
     return torch.segment_reduce(rows, how, lengths=counts, axis=0, unsafe=True)

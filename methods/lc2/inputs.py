@@ -27,8 +27,9 @@ TOLERANCE_DEG = 0.5
 def disparity(depth_m: Float[Tensor, "*size"], nearest_m: float) -> Float[Tensor, "*size"]:
     """Inverse depth or range in [0, 1]: 1 at ``nearest_m`` and nearer, half of it twice as far; 0 where unknown.
 
-    Deviation: the authors' code stretches each image from its least to its greatest value, which undoes the random
-    scale of depth in training and makes an image as bright as its nearest return; here metres mean the same in all.
+    Deviation: the authors' code stretches each image from its least to its greatest value. The stretch undoes the
+    random scale of depth in training, and an image becomes as bright as its nearest return. Here metres mean the same
+    in all images.
     """
     return torch.where(depth_m > 0, nearest_m / depth_m.clamp(min=nearest_m), 0.0)
 

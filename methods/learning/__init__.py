@@ -1,1 +1,1 @@
-"""What several methods train with: stages, losses, samplers, augmentations."""
+"""Parts of training that several methods share: stages, losses, samplers, augmentations."""

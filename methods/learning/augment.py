@@ -45,8 +45,8 @@ def random_affine(
 def mirror(sample: Sample) -> Sample:
     """The frame as seen in a mirror: image flipped, cloud reflected left to right, calibration to match.
 
-    The LiDAR's y changes sign; ``camera_from_lidar`` is conjugated with both reflections (so it stays a rigid
-    transform) and the principal point moves to ``1 - cx``.
+    The LiDAR's y changes sign. ``camera_from_lidar`` is conjugated with both reflections, so it stays a rigid
+    transform. The principal point moves to ``1 - cx``.
     Deviation: as published the principal point stays (an offset of up to half a feature cell); mirrored here so that
     points and pixels still agree.
     """
@@ -71,7 +71,7 @@ def random_rigid(
 ) -> Float[Tensor, "n 3"]:
     """Points turned by ``Rx(roll) Ry(pitch) Rz(yaw)`` and moved, uniform within the limits per axis.
 
-    Deviation: as published about the camera; here about the LiDAR, a few decimetres away.
+    Deviation: the published rotation is about the camera. Here it is about the LiDAR, a few decimetres away.
     """
     tilt, turn = math.radians(roll_pitch_deg), math.radians(yaw_deg)
     roll, pitch, yaw = rng.uniform([-tilt, -tilt, -turn], [tilt, tilt, turn])

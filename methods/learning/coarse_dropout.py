@@ -8,8 +8,8 @@ from torch import Tensor, nn
 class CoarseDropout(nn.Module):
     """In training, five rectangles of each image become zero (the mean grey), with a given probability.
 
-    Source: LIP-Loc (albumentations' CoarseDropout); sides of 50 to 100 pixels at 224 × 224, here in shares of the
-    input. Draws from torch's generator on the CPU, whatever the device.
+    Source: LIP-Loc (albumentations' CoarseDropout). Sides are 50 to 100 pixels at 224 × 224, here in shares of the
+    input. The holes are drawn from torch's generator on the CPU, for every device.
     """
 
     holes, smallest, largest = 5, 50 / 224, 100 / 224
@@ -28,7 +28,7 @@ class CoarseDropout(nn.Module):
         return pixels.masked_fill((covered & is_hit).to(pixels.device)[:, None], 0.0)
 
     def _sides(self, n: int, length: int) -> Bool[Tensor, "n holes length"]:
-        """Which of ``length`` pixels each hole covers along one axis; holes lie within the image."""
+        """Which of ``length`` pixels each hole covers along one axis. Holes lie within the image."""
         share = self.smallest + (self.largest - self.smallest) * torch.rand(n, self.holes, 1)
         start = torch.rand(n, self.holes, 1) * (1 - share)
         pixel = (torch.arange(length) + 0.5) / length

@@ -1,4 +1,4 @@
-"""The plainest training of a cross-modal method: one stage of triplets of an image and clouds, and the reverse."""
+"""The plainest training of a cross-modal method: one stage of triplets of an image and two clouds, and the reverse."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,10 +19,10 @@ from methods.recipe import Recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TripletTraining:
-    """How triplets are formed, and of which changed frames."""
+    """How triplets are formed, and how their frames are changed at random."""
 
     mining: Literal["hardest", "all"] = "hardest"
-    """The hardest triplet of each anchor in the batch counts, or all do."""
+    """Triplets that count: only the hardest of each anchor in the batch, or all."""
     margin: float = 0.3
     """Margin of the triplets."""
     jitter: float = 0.1
@@ -32,9 +32,10 @@ class TripletTraining:
 
 
 class CrossModalTriplets(Stage):
-    """Each named descriptor of an image nearer to a cloud of its place than to one of another; and the reverse.
+    """Triplets of an image, a cloud of its place and a cloud of another place, and the reverse.
 
-    Radii of places are the split's; a frame's own cloud is a positive of its image.
+    Each named descriptor has its own triplets. The split gives the radii of a place. A frame's own cloud is a positive
+    of its image.
     """
 
     name = "triplets"
@@ -54,7 +55,7 @@ class CrossModalTriplets(Stage):
         self.options, self.trained = training, trained
 
     def trainable(self) -> Sequence[nn.Module]:
-        """What the method hands over."""
+        """The modules that the method hands over."""
         return self.trained
 
     def sampler(self, frames: Frames, *, training: bool) -> Sampler:
@@ -81,5 +82,5 @@ class CrossModalTriplets(Stage):
         return StageOutput(loss_sum=loss_sum, count=active, statistics={"active": active, "triplets": triplets})
 
     def score(self, statistics: dict[str, float]) -> float:
-        """Mean loss × share of active triplets: the mean over all."""
+        """Mean loss × share of active triplets: the mean over all triplets."""
         return mean_over_triplets(statistics)

@@ -1,4 +1,4 @@
-"""The stage that teaches the built-in network on the LiDAR's points."""
+"""The stage that trains the built-in depth network on the LiDAR's points."""
 
 import math
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from methods.learning.samplers import ShuffleSampler
 from methods.recipe import Recipe
 
 GOOD_RATIO = 1.25
-"""A pixel counts as right if prediction and truth differ by less than this factor (δ₁ of the depth literature)."""
+"""Limit of a right pixel: prediction and truth differ by less than this factor (δ₁ of the depth literature)."""
 
 
 def depth_stages(provider: DepthProvider, config: MethodConfig) -> list[Stage]:
-    """The stage that trains the provider, if there is anything to train: the first of the method.
+    """The stage that trains the provider, or no stage if there is nothing to train.
 
-    It reads nothing of the configuration but ``depth``. So all configurations of all methods that agree in it share
-    its outcome.
+    The stage is the first of the method. It reads only ``depth`` of the configuration. So all configurations of all
+    methods with equal ``depth`` share the trained network.
     """
     depth = config.depth
     if depth is None or not isinstance(provider, NetworkDepth) or not depth.recipe.epochs:
@@ -38,9 +38,9 @@ def depth_stages(provider: DepthProvider, config: MethodConfig) -> list[Stage]:
 
 
 class DepthStage(Stage):
-    """The network's depth towards that of the LiDAR's points where they project, and far away where it sees nothing.
+    """Train the network towards the LiDAR's depth: that of projected points, and far away in open directions.
 
-    The loss is the mean difference of log depth, metric and alike at all distances; points are few (sparse
+    The loss is the mean difference of log depth. It is metric, and alike at all distances. Points are few (sparse
     supervision), so most pixels of an image teach nothing.
     """
 
@@ -52,7 +52,7 @@ class DepthStage(Stage):
         self.provider, self.recipe, self.ignores = provider, recipe, ignores
 
     def trainable(self) -> list[nn.Module]:
-        """The network; later stages leave it as it is."""
+        """The depth network. Later stages leave it unchanged."""
         return [self.provider.network]
 
     def sampler(self, frames: Frames, *, training: bool) -> Sampler:
@@ -67,7 +67,7 @@ class DepthStage(Stage):
         return replace(sample, image=colour_jitter(sample.image, rng, self.provider.jitter))
 
     def forward(self, batch: Batch) -> StageOutput:
-        """Mean absolute difference of log depth over the pixels that are known."""
+        """Mean absolute difference of log depth over the pixels of known depth."""
         found = self.provider.log_depth(batch)
         depth_m = lidar_depth(batch, *found.shape[-2:])
         known = depth_m > 0
@@ -78,10 +78,10 @@ class DepthStage(Stage):
 
 
 def lidar_depth(batch: Batch, height: int, width: int) -> Float[Tensor, "b 1 height width"]:
-    """What the clouds know of the depth of each pixel, metres; 0 where they know nothing.
+    """Depth of each pixel from the clouds, metres; 0 where it is unknown.
 
-    The nearest point of a pixel; above the horizon, where the LiDAR looks and neither the pixel nor its neighbours have
-    one, the view is open: the LiDAR's range.
+    The depth of a pixel is that of its nearest point. A pixel above the horizon, where the LiDAR looks, may have no
+    point in it or in its neighbours. Then the view is open, and the depth is the LiDAR's range.
     """
     clouds = batch.require_clouds()
     intrinsics, camera_from_lidar = batch.calibration()
@@ -101,7 +101,8 @@ def is_swept(
 ) -> Bool[Tensor, "b 1 height width"]:
     """Whether a beam above the horizon passes in the direction of each pixel; nowhere without a LiDAR block.
 
-    The decimetres from LiDAR to camera are neglected: nothing near is missed above the horizon but what stands close.
+    The decimetres from LiDAR to camera are neglected. Above the horizon this matters only for objects that stand
+    close.
     """
     rows, columns = ((torch.arange(n, device=intrinsics.device) + 0.5) / n for n in (height, width))
     fx, fy, cx, cy = intrinsics[:, :, None, None].unbind(1)
@@ -109,7 +110,7 @@ def is_swept(
     right, down = right.expand(-1, height, -1), down.expand(-1, -1, width)
     camera = torch.stack([right, down, torch.ones_like(right)], dim=-1)
     rotation = camera_from_lidar[:, :3, :3]
-    # Summed over rows: the transpose, from the camera to the LiDAR.
+    # The sum over rows applies the transpose, from the camera to the LiDAR.
     x, y, z = (camera[..., :, None] * rotation[:, None, None]).sum(-2).unbind(-1)
     elevation_deg = torch.rad2deg(torch.atan2(z, torch.hypot(x, y)))
     limits = [lidar.vertical_fov_deg if lidar else (90.0, -90.0) for lidar in lidars]

@@ -1,4 +1,4 @@
-"""An image teacher, and a student that learns its descriptors: the training that VXP and its baseline share."""
+"""An image teacher, and a student that learns the teacher's descriptors: training that VXP and its baseline share."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,19 +24,19 @@ from methods.recipe import Recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Augmentation:
-    """Random changes of training samples (probability or strength 0 turns one off)."""
+    """Random changes of training samples. Probability or strength 0 turns a change off."""
 
     jitter: float = 0.1
     """Strength of the colour jitter, in all stages."""
     mirror_probability: float = 0.5
     """Probability of mirroring image and cloud together, in all stages of the student."""
     teacher_affine: bool = True
-    """Random affine of the image in the teacher stage."""
+    """Whether the teacher stage applies a random affine to the image."""
     affine: bool = False
-    """Random affine of the image in the stage that aligns descriptors (as published for VXP on KITTI and ViViD++, not
-    on Oxford)."""
+    """Whether the stage that aligns descriptors applies a random affine to the image. As published, VXP does so on
+    KITTI and ViViD++, not on Oxford."""
     rigid: bool = True
-    """Random rigid motion of the cloud in the stage that aligns descriptors."""
+    """Whether the stage that aligns descriptors applies a random rigid motion to the cloud."""
 
     def jittered(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Colour jitter of the image."""
@@ -44,7 +44,7 @@ class Augmentation:
         return replace(sample, image=colour_jitter(sample.image, rng, self.jitter))
 
     def of_image(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """For the teacher: colour jitter and a small affine of the image; no mirroring."""
+        """Changes for the teacher: colour jitter and a small affine of the image, no mirroring."""
         sample = self.jittered(sample, rng)
         return _shifted(sample, rng) if self.teacher_affine else sample
 
@@ -55,7 +55,7 @@ class Augmentation:
         return self.jittered(sample, rng)
 
     def of_descriptors(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Joint mirroring, colour jitter, and if wanted an affine of the image and a rigid motion of the cloud."""
+        """Joint mirroring and colour jitter; if configured, an affine of the image and a rigid motion of the cloud."""
         sample = self.of_pair(sample, rng)
         if self.affine:
             sample = _shifted(sample, rng)
@@ -72,29 +72,30 @@ def _shifted(sample: Sample, rng: np.random.Generator) -> Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class TeacherConfig(MethodConfig):
-    """How an image teacher is trained; part of the configuration of a method that has one."""
+    """Training of an image teacher. It is part of the configuration of a method with a teacher."""
 
     augmentation: Augmentation = Augmentation()
     """Random changes of training samples."""
     mining: Literal["hardest", "all"] = "hardest"
-    """Triplets of the teacher: the hardest of each anchor (as published), or all in the batch."""
+    """Triplets of the teacher that count: the hardest of each anchor (as published), or all in the batch."""
     margin: float = 0.3
     """Triplet margin of the teacher."""
     growth_rate: float = 1.4
-    """Factor by which the teacher's batches grow after an epoch with few active triplets."""
+    """Factor by which the teacher's batch size grows after an epoch with few active triplets."""
     growth_threshold: float = 0.7
-    """Share of active triplets below which the teacher's batches grow."""
+    """Share of active triplets below which the teacher's batch size grows."""
     growth_limit: int = 80
-    """Largest batch that the teacher's batches grow to."""
+    """Largest batch size of the teacher."""
     teacher: Recipe = Recipe(epochs=100, batch_size=16, learning_rate=1e-5, learning_rate_floor=1e-6)
 
 
 @contextmanager
 def measured_statistics(module: nn.Module) -> Iterator[None]:
-    """Within it, batch normalisations of a new ``module`` take the mean statistics of what passes as running ones.
+    """Context that sets the running statistics of the batch normalisations in a new ``module``.
 
-    Otherwise a network with slow running statistics cannot be evaluated until hundreds of steps later. The module is in
-    training mode within, in evaluation mode after.
+    The running statistics become the mean statistics of all batches inside the context. Otherwise a network with slow
+    running statistics cannot be evaluated until hundreds of steps later. The module is in training mode inside the
+    context and in evaluation mode after it.
     """
     norms = [norm for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
@@ -111,14 +112,14 @@ def measured_statistics(module: nn.Module) -> Iterator[None]:
 
 
 class ImageTeacher(nn.Module):
-    """Images to descriptors: a backbone, a pooling, and what a method puts behind them."""
+    """Network from images to descriptors: a backbone, a pooling, and the method's own head."""
 
     backbone: ImageBackbone
     pool: nn.Module
 
 
 class TeacherStage(Stage):
-    """Image descriptors by triplets of images of the same and of other places."""
+    """Train image descriptors with triplets of images of the same place and of other places."""
 
     name = "teacher"
     modalities = ("image",)
@@ -133,7 +134,7 @@ class TeacherStage(Stage):
         return [self.teacher]
 
     def sampler(self, frames: Frames, *, training: bool) -> Sampler:
-        """Pairs of positives; the batch grows in training only."""
+        """Pairs of positives. The batch size grows in training only."""
         config, positives = self.config, neighbours(frames, self.split.positive_m, self.split.heading_limit_rad)
         rate = config.growth_rate if training else 1.0
         return PairSampler(
@@ -141,12 +142,12 @@ class TeacherStage(Stage):
         )
 
     def before(self, batches: Iterable[Batch]) -> None:
-        """Clusters of the untrained (or pretrained) features, if the pooling has any."""
+        """Find clusters of the untrained (or pretrained) features, if the pooling has clusters."""
         maps = (self.teacher.backbone(self.method.image_inputs(batch)) for batch in batches)
         initialise_clusters(self.teacher.pool, (rows.movedim(1, -1).flatten(0, 2) for rows in maps))
 
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Colour jitter and a small affine of the image; no mirroring."""
+        """Colour jitter and a small affine of the image, no mirroring."""
         return self.config.augmentation.of_image(sample, rng)
 
     def forward(self, batch: Batch) -> StageOutput:
@@ -158,12 +159,12 @@ class TeacherStage(Stage):
         return StageOutput(loss_sum=loss_sum, count=active, statistics={"active": active, "triplets": triplets})
 
     def score(self, statistics: dict[str, float]) -> float:
-        """Mean loss × share of active triplets. As published: × their number, the same up to a constant."""
+        """Mean loss × share of active triplets (published: × their number, the same up to a constant)."""
         return mean_over_triplets(statistics)
 
 
 class StudentStage(Stage):
-    """The cloud's descriptor towards the frozen teacher's descriptor of the same frame."""
+    """Train the cloud's descriptor towards the frozen teacher's descriptor of the same frame."""
 
     def __init__(
         self, method: Method, teacher: ImageTeacher, student: nn.Module, recipe: Recipe, augmentation: Augmentation

@@ -17,9 +17,9 @@ def pair_masks(
 ) -> tuple[Bool[Tensor, "b b"], Bool[Tensor, "b b"]]:
     """Positive and negative masks among the frames of a batch, by the split's radii.
 
-    Positive: the same place within ``positive_m`` and the heading limit; a frame is no positive of itself, also where
-    the batch holds it twice. Negative: not the same place within ``negative_m`` whatever the heading. Pairs in
-    between are neither. Source: VXP as published.
+    A positive is the same place within ``positive_m`` and the heading limit. A frame is not a positive of itself, even
+    if the batch holds it twice. A negative is not the same place within ``negative_m``, for any heading. Pairs in
+    between are neither positive nor negative. Source: VXP as published.
     """
     poses, ids = Poses.of(frames), np.array([f.frame_id for f in frames], dtype=object)
     positive = same_place(poses, poses, split.positive_m, split.heading_limit_rad) & (ids[:, None] != ids)
@@ -38,8 +38,8 @@ def batch_hard_triplet(
     """Batch-hard triplet loss on Euclidean distances: (sum over triplets, active triplets, triplets).
 
     Each anchor that has a positive and a negative in the batch forms one triplet with the farthest positive and the
-    nearest negative. With ``swap`` the negative's distance is the smaller of those to anchor and positive. The mean
-    over *active* (non-zero) triplets is ``sum / active``. Source: VXP as published; Hermans et al. 2017.
+    nearest negative. With ``swap`` the negative's distance is the smaller one of its distances to anchor and positive.
+    The mean over *active* (non-zero) triplets is ``sum / active``. Source: VXP as published; Hermans et al. 2017.
     """
     distance = pairwise_distance(embeddings)
     anchors = positive.any(1) & negative.any(1)
@@ -64,7 +64,8 @@ def batch_all_triplet(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
     """:func:`batch_hard_triplet` with every positive and every negative of each anchor instead of the hardest.
 
-    Does not collapse where the hardest positives are far, as across day and night. Source: Hermans et al. 2017.
+    This loss does not collapse where the hardest positives are far, as across day and night. Source: Hermans et al.
+    2017.
     """
     distance = pairwise_distance(embeddings)
     to_negative = torch.minimum(distance[:, None], distance[None]) if swap else distance[:, None]
@@ -73,11 +74,11 @@ def batch_all_triplet(
 
 
 TRIPLET_LOSSES = {"hardest": batch_hard_triplet, "all": batch_all_triplet}
-"""Triplet losses by how triplets are mined."""
+"""Triplet losses: name of the mining → loss."""
 
 
 def mean_over_triplets(statistics: dict[str, float]) -> float:
-    """Mean loss over *all* triplets, from that over the active ones (``loss``), their number and that of all."""
+    """Mean loss over *all* triplets, from the mean over active triplets (``loss``) and the numbers of both kinds."""
     return statistics["loss"] * statistics["active"] / max(statistics["triplets"], 1.0)
 
 
@@ -96,8 +97,8 @@ def cross_modal_masks(
 ) -> tuple[Bool[Tensor, "m m"], Bool[Tensor, "m m"]]:
     """Positive and negative masks (2b, 2b) among the images and then the clouds of a batch.
 
-    Only pairs of an image and a cloud count, by the rule of :func:`pair_masks`; beyond it the image and the cloud of
-    one frame are positives of each other.
+    Only pairs of an image and a cloud count, by the rule of :func:`pair_masks`. In addition, the image and the cloud
+    of one frame are positives of each other.
     """
     positive, negative = pair_masks(frames, split, device)
     ids = np.array([f.frame_id for f in frames], dtype=object)
@@ -111,9 +112,9 @@ def symmetric_info_nce(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """Cross-entropy of picking each image's own cloud and each cloud's own image: (sum over frames, frames).
 
-    A frame counts the mean of its two directions. Similarity is the dot product over ``temperature``; every other
-    frame of the batch is a negative, also one of the same place. Source: CLIP (Radford et al. 2021), without a learnt
-    temperature.
+    The loss of a frame is the mean of its two directions. Similarity is the dot product over ``temperature``. Every
+    other frame of the batch is a negative, even one of the same place. Source: CLIP (Radford et al. 2021), without a
+    learnt temperature.
     """
     logits = _dots(images, clouds) / temperature
     own = torch.arange(len(logits), device=logits.device)
@@ -126,9 +127,9 @@ def soft_target_cross_entropy(
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """:func:`symmetric_info_nce` towards soft targets instead of the diagonal: (sum over frames, frames).
 
-    The targets of a cloud's row are the softmax of the mean of image-image and cloud-cloud similarities *times* the
-    temperature, and those of an image's row the transposed matrix, whose rows need not sum to one. Gradients flow
-    through the targets too. Source: the code of LIP-Loc (Shubodh/lidar-image-pretrain-VPR).
+    The targets of the clouds' rows are the softmax of the mean of image-image and cloud-cloud similarities *times* the
+    temperature. The targets of the images' rows are the transposed matrix. Its rows need not sum to one. Gradients also
+    flow through the targets. Source: the code of LIP-Loc (Shubodh/lidar-image-pretrain-VPR).
     """
     logits = _dots(clouds, images) / temperature
     targets = ((_dots(images, images) + _dots(clouds, clouds)) / 2 * temperature).softmax(1)

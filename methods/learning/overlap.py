@@ -1,6 +1,7 @@
-"""How much two views overlap on the ground, and the contrastive loss that it weighs ((LC)², RA-L 2023).
+"""The overlap of two views on the ground, and the contrastive loss that it weighs ((LC)², RA-L 2023).
 
-A view is a sector: from a position, around a heading, as wide as the field of view and as long as things are seen.
+A view is a sector of a circle around a position. Its middle is the heading, its width the field of view, its radius
+the reach.
 """
 
 from typing import NamedTuple
@@ -12,30 +13,30 @@ from numpy import ndarray
 from torch import Tensor
 
 CELLS = 24
-"""Cells of a sector along its radius, and along its arc."""
+"""Number of cells of a sector along its radius, and along its arc."""
 
 
 class Views(NamedTuple):
     """Sectors on the map, one a row."""
 
     position_m: Float[ndarray, "n 2"]
-    """East, north."""
+    """Position of the sensor: east and north, metres."""
     heading_rad: Float[ndarray, " n"]
     """Heading of the middle of the view, counter-clockwise from east."""
     width_rad: Float[ndarray, " n"]
-    """Field of view, at most a full turn."""
+    """Field of view, at most a full turn, radians."""
     reach_m: float
     world: ndarray
-    """The map of each; views of different worlds never overlap."""
+    """Map of each view. Views of different worlds never overlap."""
 
 
 def overlaps(a: Views, b: Views) -> Float[ndarray, "n m"]:
-    """ψ between every view of ``a`` and of ``b``: shared area over joint area, from 0 to 1.
+    """Overlap ψ between every view of ``a`` and of ``b``: shared area over joint area, from 0 to 1.
 
-    The shared area is counted over cells of equal area, of ``a`` in ``b`` and of ``b`` in ``a``, and averaged: exact
-    to about 0.01. Deviation: the paper asks for the overlap of the fields of view on the ground; the authors' code
-    approximates it by the overlap of angles times a factor that falls with distance, and calls views apart whose
-    cameras do not face each other.
+    The shared area is counted in cells of equal area: those of ``a`` in ``b`` and those of ``b`` in ``a``. The mean of
+    both counts is exact to about 0.01. Deviation: the paper asks for the overlap of the fields of view on the ground.
+    The authors' code approximates it by the overlap of angles times a factor that falls with distance. It gives no
+    overlap to views whose cameras do not face each other.
     """
     area_a, area_b = a.width_rad[:, None] * a.reach_m**2 / 2, b.width_rad * b.reach_m**2 / 2
     share_of_a, share_of_b = _share_within(a, b), _share_within(b, a).T
@@ -54,7 +55,7 @@ def _share_within(a: Views, b: Views) -> Float[ndarray, "n m"]:
 
 
 def _is_within(seen_m: Float[ndarray, "n rings cells m 2"], b: Views) -> Bool[ndarray, "n rings cells m"]:
-    """Which points, relative to the views' positions, the views hold."""
+    """Whether each view of ``b`` holds each point. Points are relative to the position of the view."""
     east_m, north_m = seen_m[..., 0], seen_m[..., 1]
     ahead_m = east_m * np.cos(b.heading_rad) + north_m * np.sin(b.heading_rad)
     distance_m = np.hypot(east_m, north_m)
@@ -64,5 +65,5 @@ def _is_within(seen_m: Float[ndarray, "n rings cells m 2"], b: Views) -> Bool[nd
 def overlap_contrastive(
     distance: Float[Tensor, "n m"], psi: Float[Tensor, "n m"], margin: float = 1.0
 ) -> Float[Tensor, "n m"]:
-    """Loss of each pair: ψ d² + (1 − ψ) max(τ − d, 0)², with margin τ ((LC)² eq. 2)."""
+    """Loss of each pair with distance d: ψ d² + (1 − ψ) max(τ − d, 0)², with margin τ ((LC)² eq. 2)."""
     return psi * distance.square() + (1 - psi) * torch.relu(margin - distance).square()

@@ -11,7 +11,7 @@ from methods.base import Sampler
 
 
 class ShuffleSampler(Sampler):
-    """Every frame once an epoch, in random order; the last, smaller batch is kept."""
+    """Every frame once an epoch, in random order. The last, smaller batch is kept."""
 
     def __init__(self, n_frames: int, batch_size: int) -> None:
         self.n_frames, self.batch_size = n_frames, batch_size
@@ -25,11 +25,11 @@ class ShuffleSampler(Sampler):
 class PairSampler(Sampler):
     """Batches made of pairs of the same place, with a batch size that grows as triplets become easy.
 
-    As published (VXP §4.1 of the authors' sampler): draw an unused frame, then one of its still unused positives
-    (else any positive), until the batch is full; frames without positives are skipped; a last batch needs at least
-    four frames. After an epoch with ``active / triplets`` below ``threshold`` the batch size grows by ``rate`` up to
-    ``limit``. With ``alone`` every frame comes once, one without an unused positive by itself: across modalities a
-    frame is a pair of its own.
+    As published (VXP §4.1 of the authors' sampler): draw an unused frame, then one of its still unused positives (else
+    any positive), until the batch is full. Frames without positives are skipped. A last batch needs at least four
+    frames. After an epoch with ``active / triplets`` below ``threshold``, the batch size is multiplied by ``rate``, up
+    to ``limit``. With ``alone`` every frame comes once, and a frame without an unused positive comes by itself. Across
+    modalities one frame is already a pair.
     """
 
     smallest_batch = 4
@@ -73,7 +73,7 @@ class PairSampler(Sampler):
         return batches
 
     def after_epoch(self, statistics: dict[str, float]) -> None:
-        """Grow the batch when too few triplets are active."""
+        """Increase the batch size when too few triplets are active."""
         triplets = statistics.get("triplets", 0.0)
         if triplets and statistics["active"] / triplets < self.threshold:
             self.batch_size = max(self.batch_size, min(int(self.batch_size * self.rate), self.limit))

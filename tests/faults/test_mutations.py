@@ -239,7 +239,7 @@ def study(bed: Bed, folder: Path) -> Path:
         revision="f00d",
         lines=[line],
     )
-    (folder / STUDY).write_bytes(record.content())
+    record.write(folder / STUDY)
     return folder / STUDY
 
 

@@ -1,4 +1,4 @@
-"""Depth from files: one a frame, and a description of all of them."""
+"""Depth from files: one file a frame, and ``depth.json`` that describes all of them."""
 
 import hashlib
 import json
@@ -30,15 +30,15 @@ class Description(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal["png", "npy"]
-    """Files as 16-bit grey PNG, or as arrays."""
+    """Format of the files: 16-bit grey PNG, or arrays."""
     unit_m: float = Field(gt=0, allow_inf_nan=False)
-    """Metres that a stored 1 means: 1/256 in KITTI's depth PNGs, 0.001 for millimetres, 1 for metres."""
+    """Unit of stored numbers in metres: 1/256 in KITTI's depth PNGs, 0.001 for millimetres, 1 for metres."""
     made_by: str = Field(min_length=1)
-    """Which network or sensor, in a few words; stands beside every result."""
+    """Network or sensor that made the files, in a few words. It stands beside every result."""
 
     @classmethod
     def read(cls, folder: Path) -> "Description":
-        """Read ``folder/depth.json``; whatever is wrong with it is said in one sentence."""
+        """Read ``folder/depth.json``. If it is wrong, the error gives the reason in one sentence."""
         path = folder / DESCRIPTION
         expected = 'expected {"format": "png" or "npy", "unit_m": metres a stored 1 means, "made_by": "what made them"}'
         if not path.is_file():
@@ -52,7 +52,7 @@ class Description(BaseModel):
 
 
 def described_files(folder: Path) -> DepthFiles:
-    """The folder as a source, with what identifies its content."""
+    """The folder as a source of depth, with the hash that identifies its content."""
     description = Description.read(folder)
     files = sorted(
         (p.relative_to(folder).as_posix(), p.stat().st_size) for p in folder.rglob(f"*.{description.format}")
@@ -71,11 +71,11 @@ class FileDepth(DepthProvider):
 
     @cached_property
     def description(self) -> Description:
-        """Read when the first depth image is asked for."""
+        """Content of ``depth.json``. It is read when the first depth image is asked for."""
         return Description.read(self.folder)
 
     def forward(self, batch: Batch) -> Float[Tensor, "b 1 height width"]:
-        """Metres along the optical axis; an error naming the file that is missing or broken."""
+        """Metres along the optical axis. Raises an error that names a missing or broken file."""
         device = batch.require_images()[0].device
         found = [torch.from_numpy(self._read(frame)).to(device) for frame in batch.frames]
         return torch.cat([resized(depth_m, self.height, self.width) for depth_m in found])

@@ -1,6 +1,6 @@
-"""A light network that reads depth from one image.
+"""A light network that estimates depth from one image.
 
-It stands in for the large depth networks of the papers, so that everything runs without outside weights.
+It replaces the large depth networks of the papers, so that everything runs without outside weights.
 """
 
 import math
@@ -18,15 +18,15 @@ from methods.depth import DepthNetwork
 from methods.layers.depth.provider import DepthProvider
 
 NEAREST_M, FARTHEST_M = 0.5, 300.0
-"""Predictions are kept within."""
+"""Smallest and largest depth that the network predicts, metres."""
 TYPICAL_M = 10.0
-"""What an untrained network answers."""
+"""Depth that an untrained network predicts, metres."""
 
 
 class DepthCnn(nn.Module):
     """Encoder and decoder with skips: log of depth at half of the input's size.
 
-    Beside its colour each pixel is told its row and column: on a road they say much about depth.
+    The input of each pixel is its colour, row and column. On a road, row and column say much about depth.
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -63,16 +63,16 @@ class NetworkDepth(DepthProvider):
 
     def __init__(self, source: DepthNetwork, height: int, width: int) -> None:
         super().__init__(height, width)
-        # By its own brightness: exposure, night and colour cast drop out.
+        # Normalised by its own brightness: this removes exposure, night and colour cast.
         self.image_input = ImageInput(height=source.height, width=source.width, per_image=True)
         self.network = DepthCnn(source.channels)
         self.jitter = source.jitter
 
     def log_depth(self, batch: Batch) -> Float[Tensor, "b 1 h w"]:
-        """What the network answers, at the size that it answers in."""
+        """Log depth that the network predicts, at the size of its output."""
         return self.network(self.image_input(batch.require_images()))
 
     def forward(self, batch: Batch) -> Float[Tensor, "b 1 height width"]:
-        """Metres along the optical axis, known everywhere; log depth is interpolated to the size asked for."""
+        """Metres along the optical axis, known everywhere. Log depth is interpolated to the provider's size."""
         found = self.log_depth(batch).clamp(math.log(NEAREST_M), math.log(FARTHEST_M))
         return functional.interpolate(found, size=(self.height, self.width), mode="bilinear").exp()

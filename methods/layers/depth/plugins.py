@@ -17,7 +17,8 @@ PLUGINS = "crossplace.depth"
 """Entry-point group of plug-ins."""
 
 DepthFunction = Callable[[UInt8[Tensor, "3 h w"], Frame], Float[Tensor, "_ _"]]
-"""A plug-in: metres for one RGB image as stored, at any size, on any device; 0 (or no number) where unknown."""
+"""Type of a plug-in. From one RGB image as stored it makes depth in metres, at any size, on any device. Unknown depth
+is 0 or not a number."""
 
 
 def plugin_names() -> Sequence[str]:
@@ -33,11 +34,11 @@ class PluginDepth(DepthProvider):
     def __init__(self, function: str, height: int, width: int) -> None:
         super().__init__(height, width)
         self.name = function
-        self.__dict__["function"] = _load(function)  # no part of the method, even where it is a module itself
+        self.__dict__["function"] = _load(function)  # not a submodule of the method, even if it is a module
 
     @torch.no_grad()
     def forward(self, batch: Batch) -> Float[Tensor, "b 1 height width"]:
-        """Metres along the optical axis, image by image: no plug-in sees what else is in the batch."""
+        """Metres along the optical axis, image by image. A plug-in does not see the other frames of the batch."""
         pairs = zip(batch.require_images(), batch.frames, strict=True)
         return torch.cat([self._depth_of(image, frame) for image, frame in pairs])
 
@@ -55,7 +56,7 @@ class PluginDepth(DepthProvider):
 
 
 def _load(function: str) -> DepthFunction:
-    """The function that ``module:function``, or an entry point of that name, stands for."""
+    """The function with this ``module:function``, or the entry point with this name."""
     value = function
     if ":" not in function:
         found = {point.name: point.value for point in entry_points(group=PLUGINS)}

@@ -1,4 +1,4 @@
-"""What every source of depth becomes."""
+"""The common form of all sources of depth."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from methods.batch import Batch
 
 
 class DepthProvider(nn.Module):
-    """What every source of depth becomes: a module from a batch to its depth images, all of one size."""
+    """A source of depth as a module: from a batch to its depth images, all of one size."""
 
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
@@ -20,5 +20,8 @@ class DepthProvider(nn.Module):
 
 
 def resized(depth_m: Float[Tensor, "h w"], height: int, width: int) -> Float[Tensor, "1 1 height width"]:
-    """Nearest pixel: means of near and far, and of known and unknown, are depths of nothing."""
+    """Resize to the nearest pixel.
+
+    A mean of near and far, or of known and unknown, is the depth of no object.
+    """
     return functional.interpolate(depth_m[None, None], size=(height, width), mode="nearest-exact")

@@ -1,8 +1,8 @@
-"""Depth from one image, from whatever source the configuration names: files, a plug-in, or the built-in network.
+"""Depth of images from the source that the configuration names: files, a plug-in, or the built-in network.
 
-A depth image is metres along the optical axis, (batch, 1, height, width), of the whole camera image; 0 where nothing
-is known. Methods get it in ``image_inputs``, as they get the image itself: whatever the source, it is timed as
-preprocessing. See docs/depth.md.
+A depth image holds metres along the optical axis, (batch, 1, height, width), of the whole camera image, and 0 where
+depth is unknown. Methods get depth in ``image_inputs``, as they get the image itself. So depth from every source is
+timed as preprocessing. See docs/depth.md.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ Config = TypeVar("Config", bound=MethodConfig)
 
 
 def depth_provider(source: DepthSource, height: int, width: int) -> DepthProvider:
-    """The provider of a source, for depth images of this size."""
+    """The provider of ``source``, for depth images of this height and width."""
     if isinstance(source, DepthNetwork):
         return NetworkDepth(source, height, width)
     if isinstance(source, DepthFiles):
@@ -30,7 +30,7 @@ def depth_provider(source: DepthSource, height: int, width: int) -> DepthProvide
 
 
 def depth_source(text: str) -> DepthSource:
-    """What a person names: ``network``, a folder with depth.json, ``module:function``, or an entry point."""
+    """The source that a person names: ``network``, a folder with depth.json, ``module:function``, or an entry point."""
     if text == "network":
         return DepthNetwork()
     if Path(text).expanduser().is_dir():
@@ -44,7 +44,7 @@ def depth_source(text: str) -> DepthSource:
 
 
 def with_depth(config: Config, text: str) -> Config:
-    """``config`` with the source that ``text`` names; ``network`` keeps the preset's own network."""
+    """``config`` with the source that ``text`` names. ``network`` keeps the preset's own network."""
     if config.depth is None:
         raise CrossplaceError(f"--depth {text}: this method needs no depth from images; leave the option out")
     found = depth_source(text)
@@ -54,12 +54,12 @@ def with_depth(config: Config, text: str) -> Config:
 
 
 def has_depth_files(config: MethodConfig) -> bool:
-    """Whether depth comes from files, made of the images as recorded."""
+    """Whether depth comes from files. Files are made from the images as recorded."""
     return config.depth is not None and isinstance(config.depth.source, DepthFiles)
 
 
 def without_folder(config: Config) -> Config:
-    """What identifies a configuration: depth files by what they hold, wherever they lie."""
+    """The configuration without the folder of depth files. The hash of their content identifies the files."""
     if config.depth is None or not isinstance(config.depth.source, DepthFiles):
         return config
     source = replace(config.depth.source, folder=Path(config.depth.source.folder).name)

@@ -1,1 +1,1 @@
-"""Sparse 3-D convolution: its modules, the sites they are active on, and what computes them."""
+"""Sparse 3-D convolution: its modules, its active sites, and its backends."""

@@ -1,8 +1,8 @@
-"""What computes sparse convolutions: plain torch, or spconv.
+"""Backends of sparse convolutions: plain torch, or spconv.
 
-A choice of the run, not of the configuration: weights, their names and all sites are the same, features and
-gradients the same up to rounding. ``torch`` works everywhere and repeats bit for bit on a CPU; ``spconv`` is made
-for CUDA (not bit for bit repeatable there) and works on a CPU too.
+The backend is a choice of the run, not of the configuration. Weights, their names and all sites are the same. Features
+and gradients are the same up to rounding. ``torch`` works everywhere and repeats bit for bit on a CPU. ``spconv`` is
+made for CUDA (not bit for bit repeatable there) and works on a CPU too.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,10 +17,11 @@ from methods.layers.sparse import spconv_backend, torch_backend
 from methods.layers.sparse.sites import Sites, Triple
 
 Choice = Literal["auto", "torch", "spconv"]
-"""``auto`` is spconv on CUDA where it can be imported, else torch."""
+"""Choices of the backend. ``auto`` is spconv on CUDA if it can be imported, else torch."""
 Backend = Literal["torch", "spconv"]
 Convolve = Callable[[Tensor, Tensor], Tensor]
-"""From input features (n, c) and a weight (d, kz, ky, kx, c) to output features (m, d) in the weight's dtype."""
+"""Type of a convolution: input features (n, c) and weight (d, kz, ky, kx, c) → output features (m, d) in the weight's
+dtype."""
 
 _MODULES: dict[Backend, Any] = {"torch": torch_backend, "spconv": spconv_backend}
 _choice: ContextVar[Choice] = ContextVar("sparse_backend", default="auto")
@@ -28,7 +29,10 @@ _choice: ContextVar[Choice] = ContextVar("sparse_backend", default="auto")
 
 @contextmanager
 def using(choice: Choice) -> Iterator[None]:
-    """Within it, sparse convolutions are computed as chosen; the backward pass is always that of the forward pass."""
+    """Context in which the chosen backend computes sparse convolutions.
+
+    The backward pass always uses the backend of the forward pass.
+    """
     token = _choice.set(choice)
     try:
         yield
@@ -37,7 +41,7 @@ def using(choice: Choice) -> Iterator[None]:
 
 
 def resolve(choice: Choice, device: torch.device) -> Backend:
-    """The backend for tensors on ``device``; raises :class:`CrossplaceError` if it was demanded and cannot be had."""
+    """The backend for tensors on ``device``. Raises :class:`CrossplaceError` if the chosen backend is not available."""
     if choice == "auto":
         return "spconv" if device.type == "cuda" and spconv_backend.is_usable() else "torch"
     if choice == "spconv":
@@ -46,7 +50,7 @@ def resolve(choice: Choice, device: torch.device) -> Backend:
 
 
 def submanifold(sites: Sites, kernel_size: int) -> Convolve:
-    """A convolution whose output sites are the input sites; its rules are found once per sites and kernel size."""
+    """A convolution whose output sites are the input sites. Its rules are found once per sites and kernel size."""
     backend = resolve(_choice.get(), sites.indices.device)
     key = (backend, kernel_size)
     if key not in sites.rules:
@@ -55,6 +59,6 @@ def submanifold(sites: Sites, kernel_size: int) -> Convolve:
 
 
 def reach(sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple) -> tuple[Sites, Convolve]:
-    """All sites that a regular convolution can reach from these, and the convolution."""
+    """All sites that a regular convolution can reach from ``sites``, and the convolution."""
     backend = resolve(_choice.get(), sites.indices.device)
     return _MODULES[backend].reach(sites, kernel_size, stride, padding)

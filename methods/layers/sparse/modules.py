@@ -1,7 +1,7 @@
 """Sparse 3-D convolution: a sparse grid is a list of active sites and one row of features per site.
 
-Weights are laid out (out, kz, ky, kx, in) as in spconv 2, so its checkpoints load unchanged. What computes is
-chosen at run time and changes no weight: see :mod:`methods.layers.sparse.backend`.
+Weights are laid out (out, kz, ky, kx, in) as in spconv 2, so its checkpoints load unchanged. The backend is chosen at
+run time and changes no weight: see :mod:`methods.layers.sparse.backend`.
 """
 
 import math
@@ -29,7 +29,7 @@ class SparseTensor:
         return SparseTensor(features, self.sites)
 
     def dense(self) -> Float[Tensor, "b c z y x"]:
-        """The whole grid with zeros where no site is active (small grids only)."""
+        """The whole grid, with zeros where no site is active (small grids only)."""
         channels = self.features.shape[1]
         shape = (self.sites.batch_size, *self.sites.shape)
         cells = self.features.new_zeros(math.prod(shape), channels)
@@ -42,7 +42,7 @@ class _Conv3d(nn.Module):
         self.in_channels, self.out_channels, self.kernel_size = in_channels, out_channels, kernel_size
         sizes = each_axis(kernel_size)
         self.weight = nn.Parameter(torch.empty(out_channels, *sizes, in_channels))
-        # What kaiming_uniform_(a=√5) gives dense convolutions; it would misread the fan-in of this layout.
+        # The bound that kaiming_uniform_(a=√5) gives dense convolutions. It would misread the fan-in of this layout.
         bound = 1 / math.sqrt(in_channels * math.prod(sizes))
         nn.init.uniform_(self.weight, -bound, bound)
 
@@ -53,7 +53,7 @@ class _Conv3d(nn.Module):
 class SubmanifoldConv3d(_Conv3d):
     """Convolution without bias whose output sites are exactly its input sites (odd kernels, stride 1).
 
-    Weight (out, kz, ky, kx, in); at the sites it equals a dense convolution of the zero-filled grid.
+    The weight is (out, kz, ky, kx, in). At the sites the result equals a dense convolution of the zero-filled grid.
     """
 
     kernel_size: int
@@ -72,8 +72,8 @@ class SubmanifoldConv3d(_Conv3d):
 class SparseConv3d(_Conv3d):
     """Convolution without bias that is active wherever its kernel meets an active site.
 
-    Kernel, stride and padding are the same along all axes, or given for z, y and x.
-    Weight (out, kz, ky, kx, in); equals a dense convolution of the zero-filled grid at all sites it reaches.
+    Kernel, stride and padding are the same along all axes, or given for z, y and x. The weight is (out, kz, ky, kx,
+    in). At all sites that the convolution reaches, the result equals a dense convolution of the zero-filled grid.
     """
 
     def __init__(
@@ -95,8 +95,8 @@ class SparseConv3d(_Conv3d):
 class RowNorm(nn.BatchNorm1d):
     """Batch normalisation over rows, by default with the constants that VXP's layers inherit from mmdet3d.
 
-    Fewer than two rows have no variance: they are normalised by the running statistics, also while training,
-    and leave these as they are.
+    Fewer than two rows have no variance. They are normalised by the running statistics, also in training, and do not
+    change these statistics.
     """
 
     def __init__(self, channels: int, eps: float = 1e-3, momentum: float = 0.01) -> None:
@@ -110,9 +110,9 @@ class RowNorm(nn.BatchNorm1d):
 
 
 class SparseUnit(nn.Sequential):
-    """Convolution, batch normalisation, ReLU: what every layer of VXP's sparse encoder is.
+    """Convolution, batch normalisation, ReLU: one layer of VXP's sparse encoder.
 
-    A sequence, so that parameters are called ``0.weight`` and ``1.*`` as in the official checkpoints.
+    It is a sequence, so that parameters are called ``0.weight`` and ``1.*`` as in the official checkpoints.
     """
 
     def __init__(self, conv: SubmanifoldConv3d | SparseConv3d) -> None:

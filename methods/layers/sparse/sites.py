@@ -1,4 +1,4 @@
-"""Which cells of a batch of sparse grids are active."""
+"""The active cells of a batch of sparse grids."""
 
 import math
 from dataclasses import dataclass, field
@@ -12,10 +12,10 @@ from torch import Tensor
 from datasets.errors import CrossplaceError
 
 Shape = tuple[int, int, int]
-"""Cells of a grid along z, y and x."""
+"""Number of cells of a grid along z, y and x."""
 
 Triple = int | Shape
-"""One number for all axes, or one each for z, y and x."""
+"""One number for all axes, or one number each for z, y and x."""
 
 
 def each_axis(value: Triple) -> Shape:
@@ -27,17 +27,17 @@ def each_axis(value: Triple) -> Shape:
 class Sites:
     """The active cells of a batch of sparse grids.
 
-    Raises :class:`CrossplaceError` unless the indices are sorted, unique and inside the grid: everything below
-    relies on it, and a wrong order would give wrong numbers instead of an error.
+    Raises :class:`CrossplaceError` unless the indices are sorted, unique and inside the grid. All convolutions rely on
+    this order: a wrong order would give wrong numbers instead of an error.
     """
 
     indices: Int[Tensor, "n 4"]
-    """Columns batch, z, y, x (int64); rows in lexicographic order, none twice."""
+    """Indices of the sites: columns batch, z, y, x (int64). Rows are unique and in lexicographic order."""
     shape: Shape
     batch_size: int
-    """Number of samples, including those without any site."""
+    """Number of samples, including samples without sites."""
     rules: dict[tuple[str, int], Any] = field(default_factory=dict, init=False, repr=False)
-    """Rules of submanifold convolutions on these sites by backend and kernel size, found once."""
+    """Rules of submanifold convolutions on the sites, by backend and kernel size. Each is found once."""
 
     def __post_init__(self) -> None:
         limits = self.indices.new_tensor([self.batch_size, *self.shape])
@@ -50,7 +50,7 @@ class Sites:
 
     @cached_property
     def keys(self) -> Int[Tensor, " n"]:
-        """Each site as one number; ascending, since the sites are in lexicographic order."""
+        """Each site as one number. The numbers ascend, since the sites are in lexicographic order."""
         return site_keys(self.indices, self.shape, self.batch_size)
 
     @property
@@ -60,7 +60,7 @@ class Sites:
 
     @classmethod
     def from_keys(cls, keys: Int[Tensor, " n"], shape: Shape, batch_size: int) -> "Sites":
-        """The sites that :func:`site_keys` gave these ascending, unique numbers."""
+        """The sites with these ascending, unique numbers of :func:`site_keys`."""
         return cls(torch.stack(torch.unravel_index(keys, (batch_size, *shape)), dim=1), shape, batch_size)
 
 
@@ -72,7 +72,7 @@ def site_keys(indices: Int[Tensor, "n 4"], shape: Shape, batch_size: int) -> Int
 
 
 def check_addressable(batch_size: int, shape: Shape) -> None:
-    """Raise :class:`CrossplaceError` if the cells of these grids are too many for 64-bit keys."""
+    """Raise :class:`CrossplaceError` if the grids have too many cells for 64-bit keys."""
     if batch_size * math.prod(shape) >= 2**61:
         raise CrossplaceError(
             f"sparse grid: {batch_size} samples of {shape} cells are more than 64-bit keys can number; "
@@ -81,7 +81,7 @@ def check_addressable(batch_size: int, shape: Shape) -> None:
 
 
 def output_shape(sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple) -> Shape:
-    """The grid that a regular convolution leads to."""
+    """Number of cells of a regular convolution's output grid along z, y and x."""
     axes = zip(sites.shape, *map(each_axis, (kernel_size, stride, padding)), strict=True)
     depth, height, width = ((size + 2 * pad - kernel) // step + 1 for size, kernel, step, pad in axes)
     if min(depth, height, width) < 1:

@@ -1,10 +1,10 @@
 """Sparse 3-D convolution by spconv 2, imported when first used (it takes seconds).
 
-What spconv gets wrong silently is kept from it: indices go in as contiguous int32, unique and inside the grid
-(:class:`Sites` sees to that), features and weights as float32 with autocast off. It lists output sites in an order
-of its own: right behind every regular convolution rows are put back into lexicographic order. Where nothing goes in
-or comes out, where spconv raises, the rules of the torch backend apply. Nothing here is bit for bit repeatable on
-CUDA, with or without ``torch.use_deterministic_algorithms``: choose the torch backend for that.
+Some inputs give silently wrong results in spconv. So indices go in as contiguous int32, unique and inside the grid
+(:class:`Sites` ensures both), and features and weights as float32 with autocast off. spconv lists output sites in its
+own order. After every regular convolution, rows are put back into lexicographic order. spconv raises an error for empty
+input or output. In these cases the rules of the torch backend apply. No result is bit for bit repeatable on CUDA, with
+or without ``torch.use_deterministic_algorithms``. Choose the torch backend for repeatable results.
 """
 
 import math
@@ -28,11 +28,11 @@ from methods.layers.sparse.sites import Shape, Sites, Triple, cells_fed, each_ax
 _ADVICE = "install crossplace[gpu] (spconv-cu126) in its place or choose --sparse-backend torch"
 _MOST_CELLS = 2**31
 _MOST_MASKED_OFFSETS = 32
-"""Kernel offsets that spconv's masked implicit matrix product takes; larger kernels use its native algorithm."""
+"""Most kernel offsets that spconv's masked implicit matrix product takes. Larger kernels use the native algorithm."""
 
 
 def refusal(installed: Mapping[str, str]) -> str | None:
-    """Why spconv must not be imported beside these packages (name: version), in one sentence; none if it may."""
+    """Why spconv must not be imported beside these packages (name: version), in one sentence. None: it may be."""
     builds = sorted(name for name in installed if name == "spconv" or name.startswith("spconv-"))
     if not builds:
         return "spconv is not installed; install crossplace[gpu] or choose --sparse-backend torch"
@@ -57,7 +57,7 @@ def _refusal() -> str | None:
 
 
 def is_usable() -> bool:
-    """Whether spconv is installed in a form that may be imported; it is not imported yet."""
+    """Whether spconv is installed in a form that may be imported. The check does not import it."""
     return _refusal() is None
 
 
@@ -81,7 +81,10 @@ def _spconv() -> SimpleNamespace:
 
 
 class _Native(torch.autograd.Function):
-    """spconv's native algorithm with autocast off in the backward pass too: its own function leaves it on on a CPU."""
+    """spconv's native algorithm with autocast off in the backward pass too.
+
+    On a CPU, spconv's own function leaves autocast on.
+    """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, weight: Tensor, rules: tuple[Any, ...]) -> Tensor:
@@ -100,13 +103,13 @@ class _Native(torch.autograd.Function):
 
 
 class Convolution:
-    """Rules in spconv's form: ``(features, weight) -> features`` of the output rows."""
+    """Rules of a convolution in spconv's form: ``(features, weight) -> features`` of the output rows."""
 
     def __init__(self, kernel: Callable[[Tensor, Tensor], Tensor], order: Int[Tensor, " m"] | None) -> None:
         self._kernel, self._order = kernel, order
 
     def __call__(self, features: Float[Tensor, "n c"], weight: Float[Tensor, "d kz ky kx c"]) -> Float[Tensor, "m d"]:
-        """Computed in float32, returned in the dtype of the weight."""
+        """Features of the output rows, computed in float32, in the dtype of the weight."""
         with torch.autocast(features.device.type, enabled=False), torch.cuda.device_of(features):
             output = self._kernel(features.float().contiguous(), weight.float().contiguous())
             if self._order is not None:
@@ -125,7 +128,7 @@ def submanifold(sites: Sites, kernel_size: int) -> Convolution | torch_backend.R
 def reach(
     sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple
 ) -> tuple[Sites, Convolution | torch_backend.Rulebook]:
-    """All sites that a regular convolution can reach from these, and its rules."""
+    """All sites that a regular convolution can reach from ``sites``, and its rules."""
     shape = output_shape(sites, kernel_size, stride, padding)
     if not _reaches_any(sites, shape, kernel_size, stride, padding):
         return torch_backend.reach(sites, kernel_size, stride, padding)
@@ -135,7 +138,10 @@ def reach(
 
 
 def _reaches_any(sites: Sites, shape: Shape, kernel_size: Triple, stride: Triple, padding: Triple) -> bool:
-    """Whether any site feeds any output: with gaps between the kernel's places, or none around the grid, it may not."""
+    """Whether any site feeds any output.
+
+    If the kernel leaves gaps, or if there is no padding, possibly no site feeds an output.
+    """
     axes = list(zip(*map(each_axis, (kernel_size, stride, padding)), strict=True))
     if all(step <= kernel and pad >= step - 1 for kernel, step, pad in axes):
         return len(sites.indices) > 0
@@ -149,7 +155,7 @@ def _reaches_any(sites: Sites, shape: Shape, kernel_size: Triple, stride: Triple
 def _rules(
     sites: Sites, shape: Shape, kernel_size: Triple, stride: Triple, padding: Triple, *, is_submanifold: bool
 ) -> tuple[Int[Tensor, "m 4"], Callable[[Tensor, Tensor], Tensor]]:
-    """Output indices in spconv's order, and its differentiable function of features and weight."""
+    """Output indices in spconv's order, and spconv's differentiable function of features and weight."""
     n_cells = sites.batch_size * max(math.prod(sites.shape), math.prod(shape))
     if n_cells >= _MOST_CELLS:
         raise CrossplaceError(
@@ -158,7 +164,7 @@ def _rules(
         )
     spconv = _spconv()
     functional, ops, algorithms = spconv.functional, spconv.ops, spconv.ConvAlgo
-    # nonzero() gives transposed memory, which int() keeps and spconv misreads.
+    # nonzero() gives transposed memory. int() keeps it, and spconv misreads it.
     indices = sites.indices.int().contiguous()
     dilation, output_padding = 1, 0
     each = [list(each_axis(value)) for value in (kernel_size, stride, padding, dilation, output_padding)]

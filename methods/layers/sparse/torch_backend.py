@@ -1,7 +1,7 @@
 """Sparse 3-D convolution in plain torch: any device, deterministic on a CPU, the oracle for faster backends.
 
-A convolution first finds, for every kernel offset, which input row feeds which output row (the rulebook; a table of
-the grid's cells), then gathers, multiplies and adds.
+A convolution first finds, for every kernel offset, which input row feeds which output row (the rulebook). It looks the
+rows up in a table of the grid's cells. Then it gathers, multiplies and adds.
 """
 
 import math
@@ -17,23 +17,24 @@ from torch.autograd.function import once_differentiable
 from methods.layers.sparse.sites import Shape, Sites, Triple, cells_fed, check_addressable, each_axis, output_shape
 
 _PORTION = 2**19
-"""Numbers gathered at a time (2 MiB in float32): fits a cache, yet few calls, each of which wakes threads."""
+"""How many numbers are gathered at a time (2 MiB in float32). They fit a cache. Each call wakes threads, so calls
+should be few."""
 
 _TABLE_CELLS = 2**25
-"""Cells of the largest grid that is looked up in a table (128 MiB); larger ones are sorted and searched."""
+"""Most cells of a grid with a table for lookups (128 MiB). Sites of larger grids are sorted and searched."""
 
 
 @dataclass(frozen=True, eq=False)
 class Rulebook:
-    """Which input row meets which output row through which kernel offset, offset after offset."""
+    """Pairs of an input row and an output row for each kernel offset, offset after offset."""
 
     in_rows: Int[Tensor, " p"]
     out_rows: Int[Tensor, " p"]
     counts: list[int]
-    """Pairs of each offset. Within one offset no row occurs twice."""
+    """Number of pairs of each offset. Within one offset no row occurs twice."""
     n_outputs: int
     identity: int | None = None
-    """The offset that feeds every row to itself (the centre of a submanifold convolution); it has no pairs."""
+    """The offset that feeds every row to itself (the centre of a submanifold convolution). It has no pairs."""
 
     def __call__(self, features: Float[Tensor, "n c"], weight: Float[Tensor, "d kz ky kx c"]) -> Float[Tensor, "m d"]:
         """Features of the output rows, in the dtype of the weight."""
@@ -42,7 +43,7 @@ class Rulebook:
     def portions(self, channels: int) -> Iterator[tuple[Tensor, Tensor, list[tuple[int, slice]]]]:
         """Input rows, output rows and (offset, slice of these rows) of a few neighbouring offsets at a time.
 
-        Narrow layers are done in few large operations, wide ones offset by offset so that memory stays bounded.
+        Narrow layers take few large operations. Wide layers go offset by offset, so that memory stays bounded.
         """
         start = stop = 0
         parts: list[tuple[int, slice]] = []
@@ -73,7 +74,7 @@ def submanifold(sites: Sites, kernel_size: int) -> Rulebook:
 
 
 def reach(sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple) -> tuple[Sites, Rulebook]:
-    """All sites that a regular convolution can reach from these, and its rules."""
+    """All sites that a regular convolution can reach from ``sites``, and its rules."""
     shape = output_shape(sites, kernel_size, stride, padding)
     check_addressable(sites.batch_size, shape)
     in_rows, targets, counts = _pairs(_targets(sites, shape, kernel_size, stride, padding))
@@ -83,14 +84,14 @@ def reach(sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple) ->
 
 
 def _targets(sites: Sites, shape: Shape, kernel_size: Triple, stride: Triple, padding: Triple) -> Int[Tensor, "k n"]:
-    """Key, in the output grid, of the cell each site feeds through each kernel offset; negative if there is none."""
+    """Key, in the output grid, of the cell that each site feeds through each kernel offset; negative without a cell."""
     n_cells = sites.batch_size * math.prod(shape)
     targets = sites.indices[:, 0] * math.prod(shape)
     kernels, strides, paddings = each_axis(kernel_size), each_axis(stride), each_axis(padding)
     for axis, size in enumerate(shape):
-        # For each coordinate once, as integers divide slowly: (k, coordinates).
+        # Once for each coordinate, since integers divide slowly: (k, coordinates).
         cell = cells_fed(sites.shape[axis], size, kernels[axis], strides[axis], paddings[axis], targets.device)
-        # Minus n_cells outweighs what the other axes add.
+        # Minus n_cells outweighs the sum of the other axes.
         parts = torch.where(cell >= 0, cell * math.prod(shape[axis + 1 :]), -n_cells)
         # One more leading dimension per axis: (kz, n), (kz, ky, n), (kz, ky, kx, n).
         targets = targets[..., None, :] + parts.index_select(1, sites.indices[:, 1 + axis])
@@ -98,7 +99,7 @@ def _targets(sites: Sites, shape: Shape, kernel_size: Triple, stride: Triple, pa
 
 
 def _pairs(values: Int[Tensor, "k n"]) -> tuple[Int[Tensor, " p"], Int[Tensor, " p"], list[int]]:
-    """Input row and value of all values that are not negative, offset after offset, and how many each offset has."""
+    """Input row and value of all non-negative values, offset after offset, and their number for each offset."""
     pairs = (values.flatten() >= 0).nonzero()[:, 0]
     starts = torch.arange(len(values) + 1, device=values.device) * values.shape[1]
     n_pairs = torch.searchsorted(pairs, starts).diff()
@@ -107,11 +108,11 @@ def _pairs(values: Int[Tensor, "k n"]) -> tuple[Int[Tensor, " p"], Int[Tensor, "
 
 
 def _find(keys: Int[Tensor, " n"], targets: Int[Tensor, " *m"], n_cells: int) -> Int[Tensor, " *m"]:
-    """The row of each target among the ascending ``keys``; -1 if it is none of them."""
+    """The row of each target among the ascending ``keys``; -1 if the target is not among the keys."""
     if n_cells > _TABLE_CELLS:
         rows = torch.searchsorted(keys, targets).clamp_(max=len(keys) - 1)
         return torch.where(keys[rows] == targets, rows, -1)
-    # One more cell, the last, for the negative targets.
+    # One additional cell, the last, for the negative targets.
     table = keys.new_full((n_cells + 1,), -1, dtype=torch.int32)
     table[keys] = torch.arange(len(keys), dtype=torch.int32, device=keys.device)
     return table[targets.clamp(min=-1)]
@@ -127,10 +128,11 @@ def _unique(targets: Int[Tensor, " p"], n_cells: int) -> Int[Tensor, " n"]:
 
 
 class _Convolve(torch.autograd.Function):
-    """Gather, multiply, add; keeps the features, the weight and the rules for the backward pass, nothing else.
+    """Gather, multiply, add. Only features, weight and rules are kept for the backward pass.
 
-    Autocast is off inside, as in the published sparse encoder, in the backward pass too. Bit-for-bit repeatable on
-    a CPU; on CUDA only under ``torch.use_deterministic_algorithms``, since additions into one row may race.
+    Autocast is off in the forward and the backward pass, as in the published sparse encoder. The results are bit for
+    bit repeatable on a CPU. On CUDA they are so only under ``torch.use_deterministic_algorithms``, since additions into
+    one row may race.
     """
 
     @staticmethod
