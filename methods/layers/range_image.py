@@ -127,8 +127,9 @@ def range_image(batch: Batch, view: RangeView, empty_m: float = 0.0) -> Float[Te
 
 
 def range_shares(batch: Batch, view: RangeView, empty: float = 1.0) -> Float[Tensor, "b rows columns"]:
-    """:func:`range_image` in shares of each view's maximum range. Pixels without points are ``empty`` (1: free
-    view).
+    """:func:`range_image` in shares of each view's maximum range.
+
+    Pixels without points are ``empty`` (1: free view).
     """
     clouds, windows = batch.require_clouds(), view.windows(batch)
     ranges_m = nearest_ranges(clouds.points, clouds.batch_index, windows, rows=view.rows, columns=view.columns)
@@ -136,8 +137,9 @@ def range_shares(batch: Batch, view: RangeView, empty: float = 1.0) -> Float[Ten
 
 
 def as_pixels(image: Float[Tensor, "b rows columns"], height: int, width: int) -> Float[Tensor, "b 3 height width"]:
-    """Make values in [0, 1] the input of an image network: resized (bilinear), three equal channels, ImageNet's
-    scale.
+    """Make values in [0, 1] the input of an image network.
+
+    They are resized (bilinear), in three equal channels, and on ImageNet's scale.
     """
     resized = functional.interpolate(image[:, None], (height, width), mode="bilinear", align_corners=False)
     scale = ImageInput(height=height, width=width)
