@@ -34,40 +34,58 @@ class SourceOptions(RawOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataOptions(RawOptions):
-    """Which frames ask and are searched, and by which rule."""
+class DatasetName:
+    """Which dataset."""
 
     dataset: str = DEFAULT_DATASET
     """Registered dataset (crossplace list datasets), or a folder in the prepared form."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions(RawOptions, DatasetName):
+    """Which frames ask and are searched, and by which rule."""
+
     protocol: str | None = None
     """Protocol (crossplace list protocols); default: the protocol of the dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MethodOptions:
-    """Which method, how it is configured, and where its weights come from."""
+class MethodName:
+    """Which method."""
 
     name: Annotated[str, arg(name="method")] = DEFAULT_METHOD
     """Registered method (crossplace list methods)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedOptions:
+    """How every method is configured and trained."""
+
     preset: str = "quick"
     """Configuration of the method (crossplace list presets)."""
-    variant: str = ""
-    """Changes of the preset (crossplace list variants), joined by +."""
     share: float = 1.0
     """Share of the preset's training epochs to do, above 0; tables say so where it is less than 1."""
     seed: int = 0
     """Seed of initialisation, sampling, augmentation and the random ranker."""
     weights: str | None = None
     """Pretrained backbone: none (from scratch), timm (download) or a file; default: as the preset says."""
+    retrain: bool = False
+    """Train even if trained weights for this preset and dataset come with the suite."""
+    untrained: bool = False
+    """Take the network as initialised, as a control."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodOptions(SharedOptions, MethodName):
+    """Which method, how it is configured, and where its weights come from."""
+
+    variant: str = ""
+    """Changes of the preset (crossplace list variants), joined by +."""
     weights_sha256: str = ""
     """Expected SHA-256 of the backbone file (hexadecimal)."""
     depth: str | None = None
     """Depth from one image, for methods that use depth: network (trained on the LiDAR), a folder with depth.json,
     module:function or an entry point; default: as the preset says. See docs/depth.md."""
-    retrain: bool = False
-    """Train even if trained weights for this preset and dataset come with the suite."""
-    untrained: bool = False
-    """Take the network as initialised, as a control."""
     checkpoint: Path | None = None
     """Weights of the whole method, in place of training: from a training folder, or made by crossplace convert."""
 

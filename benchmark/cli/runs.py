@@ -4,7 +4,7 @@ A command holds the groups of options that it uses, so that any other option is 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from benchmark.request import (
     PerturbationOptions,
     Request,
     RunsFolder,
+    SharedOptions,
 )
 
 if TYPE_CHECKING:
@@ -62,16 +63,11 @@ class Sweep:
     """
 
     data: OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
+    method: OmitArgPrefixes[SharedOptions] = field(default_factory=SharedOptions)
     machine: OmitArgPrefixes[MachineOptions] = field(default_factory=MachineOptions)
     perturbation: OmitArgPrefixes[PerturbationOptions] = field(default_factory=PerturbationOptions)
     methods: tuple[str, ...] = ()
     """Methods to run (crossplace list methods); default: all."""
-    preset: str = "quick"
-    """Configuration of every method (crossplace list presets)."""
-    share: float = 1.0
-    """Share of the preset's training epochs to do, above 0; tables say so where it is less than 1."""
-    seed: int = 0
-    """Seed of initialisation, sampling, augmentation and the random ranker."""
     dry_run: bool = False
     """Only print the plans: what is cached and what would run."""
     alone: bool = False
@@ -83,7 +79,7 @@ class Sweep:
         from benchmark.runs.plan import Plan
         from datasets.errors import CrossplaceError
 
-        method = MethodOptions(preset=self.preset, share=self.share, seed=self.seed)
+        method = MethodOptions(**asdict(self.method))
         request = Request(data=self.data, method=method, machine=self.machine, perturbation=self.perturbation)
         for name in self.methods:
             METHODS.check(name)
