@@ -6,12 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.cli.repository import with_leaderboard
 from benchmark.evaluation.metrics import DEPTHS
 from benchmark.evaluation.rankers import CHANCE
+from benchmark.records.leaderboard import LEADERBOARD, write_leaderboard
 from benchmark.records.schema import RANKS, RESULT, Result
 from benchmark.registry import METHODS
 from benchmark.report.studies import write_study_tables
-from benchmark.report.tables import write_tables
+from benchmark.report.tables import grouped, write_tables
 from datasets.files import sha256_of
 
 REPOSITORY = Path(__file__).parents[1]
@@ -51,3 +53,12 @@ def test_shipped_weights_are_the_files_that_the_method_names(name: str) -> None:
     for weights in METHODS.get(name).shipped:
         assert sha256_of(weights.file) == weights.sha256
         assert weights.file.stat().st_size < 10_000_000
+
+
+def test_what_travels_and_what_the_readme_shows_follow_from_the_stored_results(tmp_path: Path) -> None:
+    groups = grouped(REPOSITORY / "results")
+    write_leaderboard(groups, tmp_path / LEADERBOARD)
+    stored = REPOSITORY / "benchmark" / "records" / LEADERBOARD
+    assert (tmp_path / LEADERBOARD).read_text() == stored.read_text(), "run: nox -s tables"
+    readme = (REPOSITORY / "README.md").read_text()
+    assert with_leaderboard(readme, groups) == readme, "run: nox -s tables"

@@ -9,15 +9,16 @@ finds: ``"fusion": {"descriptor": "<name>", "top": 60, "distance": "l2"}``.
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
+from pydantic import ConfigDict, PositiveInt, with_config
 
 from datasets.base import DistanceKind, Frames, Modality
 from datasets.errors import CrossplaceError
-from datasets.files import read_json, read_npy, read_text, sha256_of, unsealed
+from datasets.files import read_as, read_json, read_npy, read_text, sha256_of, unsealed
 
 IDS, DESCRIPTION, MANIFEST = "frame_ids.txt", "descriptors.json", "manifest.json"
 
@@ -41,12 +42,13 @@ class Descriptors:
     @classmethod
     def read(cls, folder: Path, name: str = "main") -> "Descriptors":
         """Read every part below ``folder``; a frame id that occurs twice is an error."""
-        described = _read_description(folder / DESCRIPTION)
+        described = Description.read(folder / DESCRIPTION)
         found = cls._read(folder, name, described.distance, described.method)
-        if described.fusion is None or name != "main":
+        second = described.fusion
+        if second is None or name != "main":
             return found
-        second, distance, top = described.fusion
-        return replace(found, top=top, second=cls._read(folder, second, distance, described.method))
+        others = cls._read(folder, second.descriptor, second.distance, described.method)
+        return replace(found, top=second.top, second=others)
 
     @classmethod
     def _read(cls, folder: Path, name: str, distance: DistanceKind, method: str) -> "Descriptors":
@@ -149,35 +151,31 @@ def _read_array(path: Path, n_ids: int) -> Float[ndarray, "n views size"]:
     return array[:, None] if array.ndim == 2 else array
 
 
-class _Description(NamedTuple):
-    method: str
-    distance: DistanceKind
-    fusion: tuple[str, DistanceKind, int] | None
-    """Name and distance of the second descriptor, and how many frames it re-ranks."""
+@with_config(ConfigDict(extra="ignore"))
+@dataclass(frozen=True, kw_only=True)
+class SecondDescriptor:
+    """Descriptors that re-rank what the main ones find."""
+
+    descriptor: str
+    """Name of the second descriptor."""
+    top: PositiveInt
+    """Nearest frames that are re-ranked."""
+    distance: DistanceKind = "l2"
 
 
-def _read_description(path: Path) -> _Description:
-    described = read_json(path) if path.is_file() else {}
-    if not isinstance(described, dict):
-        raise CrossplaceError(f'{path}: expected an object such as {{"method": "…", "distance": "l2"}}')
-    described = unsealed(described, path)
-    method, fusion = str(described.get("method", path.parent.resolve().name)), described.get("fusion")
-    if fusion is None:
-        return _Description(method, _distance(described, path), None)
-    is_whole = isinstance(fusion, dict) and isinstance(fusion.get("descriptor"), str)
-    if not is_whole or type(fusion.get("top")) is not int or fusion["top"] < 1:
-        raise CrossplaceError(
-            f"{path}: fusion {fusion!r} is not understood; expected an object such as "
-            '{"descriptor": "name", "top": 60, "distance": "l2"}'
-        )
-    return _Description(
-        method, _distance(described, path), (fusion["descriptor"], _distance(fusion, path), fusion["top"])
-    )
+@with_config(ConfigDict(extra="ignore"))
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """Content of ``descriptors.json``."""
 
+    method: str = ""
+    """Name of the method; empty is the name of the folder."""
+    distance: DistanceKind = "l2"
+    fusion: SecondDescriptor | None = None
 
-def _distance(described: dict[str, Any], path: Path) -> DistanceKind:
-    distance = described.get("distance", "l2")
-    if distance not in ["l2", "cosine", "dot"]:
-        raise CrossplaceError(f"{path}: distance {distance!r} is none of l2, cosine, dot")
-    found: DistanceKind = distance
-    return found
+    @classmethod
+    def read(cls, path: Path) -> "Description":
+        """Read the file, which may be absent: then descriptors compare by their Euclidean distance."""
+        expected = 'expected an object such as {"method": "name", "distance": "l2" or "cosine" or "dot"}'
+        found = read_as(path, cls, expected) if path.is_file() else cls()
+        return replace(found, method=found.method or path.parent.resolve().name)

@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from datasets.base import Frame
 from datasets.errors import CrossplaceError
-from datasets.files import read_json, read_npy
+from datasets.files import read_as, read_npy
 from methods.batch import Batch
 from methods.depth import DepthFiles
 from methods.layers.depth.provider import DepthProvider, resized
@@ -43,12 +43,7 @@ class Description(BaseModel):
         expected = 'expected {"format": "png" or "npy", "unit_m": metres a stored 1 means, "made_by": "what made them"}'
         if not path.is_file():
             raise CrossplaceError(f"{path}: no such file, so the unit of the depth files is unknown; {expected}")
-        try:
-            return cls.model_validate(read_json(path))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise CrossplaceError(f"{path}: {where}: {first['msg']}; {expected}") from error
+        return read_as(path, cls, expected)
 
 
 def described_files(folder: Path) -> DepthFiles:
