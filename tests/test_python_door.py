@@ -19,7 +19,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "python.md").
 def test_the_example_of_the_documents_runs(tiny_town: PreparedDataset, capsys: pytest.CaptureFixture[str]) -> None:
     first = BLOCKS[0]
     assert len([line for line in first.splitlines() if line.strip()]) <= 8, "from nothing to a recall number"
-    names: dict[str, object] = {}
+    names: dict[str, object] = {"__name__": "__main__"}
     for block in BLOCKS:
         exec(compile(block, "docs/python.md", "exec"), names)
     assert names["town"].folder == tiny_town.folder  # type: ignore[attr-defined]
