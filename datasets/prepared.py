@@ -23,6 +23,7 @@ from datasets.base import Frame, Frames, Traversal
 from datasets.errors import CrossplaceError
 from datasets.files import STRICT, read_as, read_text, sha256_of, write_atomically
 from datasets.readers import read_image, read_points
+from datasets.transforms import angle_rad
 
 POSITION = ["east_m", "north_m", "up_m"]
 ROTATION = ["qw", "qx", "qy", "qz"]
@@ -222,7 +223,7 @@ def frames_at(
         timestamp_ns=timestamp_ns,
         position_m=world_from_lidar[:, :3, 3],
         quaternion_wxyz=quaternion_wxyz(world_from_lidar[:, :3, :3]),
-        yaw_rad=np.arctan2(world_from_lidar[:, 1, 0], world_from_lidar[:, 0, 0]),
+        yaw_rad=angle_rad(world_from_lidar[:, 1, 0], world_from_lidar[:, 0, 0]),
         image=column(image),
         cloud=column(cloud),
         mercator_m=mercator_m,

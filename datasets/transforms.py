@@ -1,4 +1,4 @@
-"""Rigid transforms between frames of reference, and how they stand in JSON: four rows of four numbers."""
+"""Rigid transforms between frames of reference, how they stand in JSON (four rows of four numbers), and angles."""
 
 from typing import Annotated, Any
 
@@ -10,6 +10,15 @@ from pydantic import PlainSerializer, PlainValidator
 from datasets.errors import CrossplaceError
 
 NOT_RIGID = "not a rigid 4×4 transform"
+
+
+def angle_rad(y: Float[ndarray, " n"], x: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """Angles of the vectors (x, y) from the x axis, counter-clockwise, within [−π, π]; the same bits every time.
+
+    numpy takes its fast arctan2 unless the result lies close behind the inputs in memory, and then one with other last
+    bits. A view of a column reaches to the end of its whole array, so that the heap decides; copies do not.
+    """
+    return np.arctan2(np.ascontiguousarray(y), np.ascontiguousarray(x))
 
 
 def is_rigid(matrix: Float[ndarray, "..."]) -> bool:

@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from datasets.base import Frame
 from datasets.errors import CrossplaceError
+from datasets.transforms import angle_rad
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -59,7 +60,7 @@ def thin_beams(sample: "Sample", step: float, rng: np.random.Generator) -> "Samp
         raise _lacking(sample.frame, f"single scans of a known LiDAR, but its dataset.json {found}")
     x, y, z = _points(sample).T
     low, high = lidar.vertical_fov_deg
-    share = (np.rad2deg(np.arctan2(z, np.hypot(x, y))) - low) / max(high - low, 1e-9)
+    share = (np.rad2deg(angle_rad(z, np.hypot(x, y))) - low) / max(high - low, 1e-9)
     beam = np.clip(np.rint(share * (lidar.beams - 1)), 0, lidar.beams - 1).astype(int)
     return _keep(sample, (beam - lidar.beams // 2) % int(step) == 0)
 
@@ -89,7 +90,7 @@ def occlude(sample: "Sample", width_deg: float, rng: np.random.Generator) -> "Sa
         fx, _, cx, _ = sample.intrinsics.tolist()
         middle_rad = math.atan2(forward_y, forward_x) + math.atan((cx - column) / fx)
     x, y, _ = _points(sample).T
-    offset_rad = np.remainder(np.arctan2(y, x) - middle_rad + math.pi, 2 * math.pi) - math.pi
+    offset_rad = np.remainder(angle_rad(y, x) - middle_rad + math.pi, 2 * math.pi) - math.pi
     return _keep(sample, np.abs(offset_rad) >= math.radians(width_deg) / 2)
 
 

@@ -13,6 +13,7 @@ from datasets.errors import CrossplaceError
 from datasets.files import read_text
 from datasets.interpolation import interpolate_poses, is_inside
 from datasets.places import heading_difference_rad
+from datasets.transforms import angle_rad
 
 PoseSource = Literal["ins", "rtk"]
 COLUMNS = ("northing", "easting", "down", "roll", "pitch", "yaw")
@@ -85,8 +86,8 @@ class Trajectory:
         moved = np.hypot(east, north) > 1.0
         if not moved.any():
             return 0.0
-        heading = np.arctan2(poses[:-1, 1, 0], poses[:-1, 0, 0])[moved]
-        return float(np.median(heading_difference_rad(heading, np.arctan2(north, east)[moved])))
+        heading = angle_rad(poses[:-1, 1, 0], poses[:-1, 0, 0])[moved]
+        return float(np.median(heading_difference_rad(heading, angle_rad(north, east)[moved])))
 
 
 def read_trajectory(path: Path, kind: PoseSource, *, convergence_rad: float = CONVERGENCE_RAD) -> Trajectory:

@@ -8,6 +8,7 @@ from numpy import ndarray
 
 from datasets.town.circuit import Way
 from datasets.town.streets import StreetGraph
+from datasets.transforms import angle_rad
 
 LANE_OFFSET_M = 1.7
 """Distance from the centreline to the middle of the right-hand lane."""
@@ -102,7 +103,7 @@ def _timed(
 ) -> Route:
     """The route along a closed path, on which a vehicle slows down for turns."""
     distance = _path_length(position_m)
-    yaw = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))
+    yaw = np.unwrap(angle_rad(tangent[:, 1], tangent[:, 0]))
     speed = _speed_m_s(distance, yaw, cruise_m_s)
     step_s = np.diff(distance) * 2 / (speed[1:] + speed[:-1])
     time = np.concatenate([[0.0], np.cumsum(step_s)])

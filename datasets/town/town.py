@@ -15,6 +15,7 @@ from datasets.town.drives import Drive
 from datasets.town.lidar import LIDARS
 from datasets.town.streets import DistrictPlan
 from datasets.town.writing import cloud_path, image_path, write_drives
+from datasets.transforms import angle_rad
 
 FIRST_START_NS = 1_767_261_600_000_000_000
 """Start of the first drive, 2026-01-01 10:00 UTC; each further drive starts a day and an hour later."""
@@ -189,7 +190,7 @@ def frames_of(drives: Sequence[Drive]) -> Frames:
         timestamp_ns=np.concatenate(timestamps),
         position_m=poses[:, :3, 3],
         quaternion_wxyz=quaternion_wxyz(poses[:, :3, :3]),
-        yaw_rad=np.arctan2(poses[:, 1, 0], poses[:, 0, 0]),
+        yaw_rad=angle_rad(poses[:, 1, 0], poses[:, 0, 0]),
         image=np.array([image_path(drive, i) for drive, i in numbered], dtype=object),
         cloud=np.array([cloud_path(drive, i) for drive, i in numbered], dtype=object),
     )
