@@ -12,6 +12,8 @@ from PIL import Image, UnidentifiedImageError
 from datasets.errors import CrossplaceError
 from datasets.files import read_npy, unreadable
 
+ORIENTATION_TAG = 0x0112
+
 
 def read_image(path: Path) -> UInt8[ndarray, "h w 3"]:
     """The pixels of the image in ``path`` as RGB; raises :class:`CrossplaceError` naming the file."""
@@ -80,3 +82,9 @@ def _read_quadruples(path: Path) -> Float[ndarray, "n 4"]:
             "the file is cut off or of another format: fetch it or prepare the dataset again"
         )
     return np.frombuffer(content, dtype="<f4").reshape(-1, 4)
+
+
+def image_orientation(path: Path) -> int:
+    """The EXIF orientation that the head of an image states; 1, which means as stored, where it states none."""
+    with Image.open(path) as image:
+        return int(image.getexif().get(ORIENTATION_TAG, 1))

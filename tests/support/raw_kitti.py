@@ -3,7 +3,7 @@
 The town's plane is laid on UTM zone 32 at Karlsruhe. Nothing here shares code with the preparer: maps are pyproj's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pyproj import Proj
 from scipy.spatial.transform import Rotation
 
 from datasets.town.drives import Drive
+from datasets.town.lidar import LIDARS
 from datasets.town.light import LIGHTS
 from datasets.town.streets import DistrictPlan
 
@@ -21,6 +22,8 @@ ORIGIN_M = np.array([458_000.0, 5_428_000.0, 110.0])
 """East and north in UTM zone 32 and altitude of the town's origin."""
 UTM = Proj("+proj=utm +zone=32 +datum=WGS84")
 START = np.datetime64("2011-09-30T12:34:56.789012345", "ns")
+HDL_64E = replace(LIDARS["hdl-64"], azimuths=150)
+"""As coarse in azimuth as the town's own sensor."""
 BASELINE_M = 0.06
 """Camera 2 sits so far left of camera 0, in rectified coordinates; the other cameras 0.48 m further right."""
 
@@ -141,7 +144,7 @@ class RawKitti:
             random = np.random.default_rng(i)
             pixels = self.drive.camera.image(self.drive.scene_at(time), pose, LIGHTS[self.drive.light], random)
             Image.fromarray(pixels).save(images / f"{i:0{digits}d}.png")
-            scan = self.drive.scan(self.drive.lidar, time, is_ideal=True)
+            scan = self.drive.scan(HDL_64E, time, is_ideal=True)
             if self.lidar_points is not None:
                 scan = scan[:: max(len(scan) // self.lidar_points, 1)]
             scan.astype("<f4").tofile(clouds / f"{i:0{digits}d}.bin")

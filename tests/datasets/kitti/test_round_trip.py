@@ -140,7 +140,7 @@ def test_points_land_on_the_surfaces_that_the_camera_sees(raw: Path, tmp_path: P
             fits.append(np.abs(seen / depth_m[inside] - 1) < 0.03)
         return float(np.concatenate(fits).mean())
 
-    assert share_that_fits(0) > 0.9
+    assert share_that_fits(0) > 0.85
     assert share_that_fits(0) > max(share_that_fits(-3), share_that_fits(3)) + 0.1
 
 

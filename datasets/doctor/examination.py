@@ -1,0 +1,46 @@
+"""What a look at a dataset found, as a file; what its facts mean follows from the rules of today."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from datasets.doctor.rules import RULES, Verdict, judge
+from datasets.files import STRICT, sealed
+
+
+class Examination(BaseModel):
+    """The facts of a dataset."""
+
+    model_config = STRICT
+
+    version: int
+    fingerprint: str
+    n_sampled: int
+    """Number of frames whose files were read."""
+    facts: dict[str, dict[str, float]]
+    """Values by rule and traversal, in the rule's unit; a value of the whole dataset has the empty name."""
+    unreadable: list[str]
+    """Sentences about sampled files that cannot be read."""
+    reading: str
+    """The way to read clouds (:data:`datasets.doctor.motion.READINGS`) under which neighbours overlap best."""
+
+    def verdicts(self) -> list[Verdict]:
+        """Every value beyond a limit, faults first, in the order of the rules."""
+        found = [judge(name, self.facts[name]) for name in RULES if name in self.facts]
+        return sorted((v for v in found if v is not None), key=lambda v: v.severity != "fault")
+
+    def faults(self) -> list[str]:
+        """Sentences about what makes every recall number wrong."""
+        return [*self.unreadable, *(self._sentence(v) for v in self.verdicts() if v.severity == "fault")]
+
+    def doubts(self) -> dict[str, str]:
+        """Sentences about what is rare for good data, by rule."""
+        return {v.rule: self._sentence(v) for v in self.verdicts() if v.severity == "doubt"}
+
+    def _sentence(self, verdict: Verdict) -> str:
+        better = f" (they overlap best {self.reading})" if verdict.rule == "clouds-and-poses" else ""
+        return f"{verdict}{better}"
+
+    def content(self) -> dict[str, Any]:
+        """All of it as plain data, sealed."""
+        return sealed(self.model_dump())

@@ -1,0 +1,173 @@
+"""A look at a prepared dataset: facts of its table and of a seeded sample of its frames, to be judged by the rules."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from numpy import ndarray
+
+from datasets.base import Frame, Traversal
+from datasets.doctor.cameras import in_view, of_calibration, of_image
+from datasets.doctor.clouds import of_cloud, of_sensor
+from datasets.doctor.examination import Examination
+from datasets.doctor.motion import AS_GIVEN, FARTHEST_M, NEAREST_M, overlap
+from datasets.doctor.rules import RULES
+from datasets.doctor.tables import Facts, of_places, of_table
+from datasets.errors import CrossplaceError
+from datasets.prepared import PreparedDataset
+from datasets.randomness import generator
+from datasets.readers import image_orientation
+
+VERSION = 1
+"""Raised whenever the same data would give other facts."""
+FRAMES_IN_ALL, FEWEST_EACH, MOST_EACH, MOST_TRAVERSALS = 96, 2, 12, 48
+"""How many frames are read: about, of each traversal at least and at most, and of how many traversals."""
+PAIRS_EACH, PAIRS_IN_ALL = 4, 32
+"""So many pairs of neighbouring clouds are laid upon each other, of each traversal and in all."""
+MOST_SENTENCES = 10
+
+
+def examine(dataset: PreparedDataset) -> Examination:
+    """Facts of the whole table, and of about 96 frames drawn with a fixed seed; damaged files become sentences."""
+    names = dataset.frames.traversal_names()
+    looked_at = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, MOST_TRAVERSALS).astype(int))]
+    each = int(np.clip(FRAMES_IN_ALL // max(len(looked_at), 1), FEWEST_EACH, MOST_EACH))
+    pairs = int(np.clip(PAIRS_IN_ALL // max(len(looked_at), 1), 1, PAIRS_EACH))
+    facts: dict[str, dict[str, float]] = defaultdict(dict)
+    sample = _Sample(dataset=dataset)
+    for name in names:
+        rows = np.flatnonzero(dataset.frames.traversal == name)
+        found = of_table(dataset.frames.take(rows)) | _of_description(dataset.traversals[name])
+        found["missing-files"] = float(_count_missing(dataset, rows))
+        if name in looked_at:
+            found |= sample.facts(rows, each, pairs)
+        _enter(facts, name, found)
+    _enter(facts, "", of_places(dataset.frames))
+    return Examination(
+        version=VERSION,
+        fingerprint=dataset.fingerprint,
+        n_sampled=sample.n_read,
+        facts=dict(facts),
+        unreadable=sample.unreadable[:MOST_SENTENCES],
+        reading=sample.best_reading(),
+    )
+
+
+def _enter(facts: dict[str, dict[str, float]], where: str, found: Facts) -> None:
+    """Enter values under their rules; shares become percent where the rule says so."""
+    for name, value in found.items():
+        if value is not None:
+            facts[name][where] = float(value) * (100 if RULES[name].unit == " %" else 1)
+
+
+def _of_description(traversal: Traversal) -> Facts:
+    sensor = of_sensor(traversal.lidar) if traversal.lidar else {}
+    return sensor | of_calibration(traversal.intrinsics, traversal.camera_from_lidar)
+
+
+def _count_missing(dataset: PreparedDataset, rows: Int[ndarray, " n"]) -> int:
+    frames = dataset.frames.take(rows)
+    paths = {path for path in (*frames.image.tolist(), *frames.cloud.tolist()) if path}
+    return sum(not (dataset.root / path).is_file() for path in paths)
+
+
+@dataclass(kw_only=True)
+class _Sample:
+    """What is read of sampled frames, and what cannot be read."""
+
+    dataset: PreparedDataset
+    n_read: int = 0
+    unreadable: list[str] = field(default_factory=list)
+    overlaps: list[dict[str, float]] = field(default_factory=list)
+
+    def facts(self, rows: Int[ndarray, " n"], each: int, pairs: int) -> Facts:
+        """Facts of ``each`` frames of one traversal, and of ``pairs`` pairs of clouds."""
+        rng = generator(0, "doctor", str(self.dataset.frames.traversal[rows[0]]))
+        parts = [part for part in np.array_split(rows, each) if len(part)]
+        chosen = [int(rng.choice(part)) for part in parts]
+        frames = [self.dataset.frame(row) for row in chosen]
+        looks = [self._of_frame(frame) for frame in frames]
+        self.n_read += len(looks)
+        found: Facts = {}
+        for name in {name for look in looks for name in look[0]}:
+            values = [value for look in looks if (value := look[0].get(name)) is not None]
+            reduce = np.median if RULES[name].over == "median" else np.mean
+            found[name] = float(reduce(values)) if values else None
+        found["frozen-images"] = _repeated([look[1] for look in looks])
+        found["frozen-clouds"] = _repeated([look[2] for look in looks])
+        return found | self._motion(rows, chosen[:: max(len(chosen) // pairs, 1)][:pairs])
+
+    def _of_frame(self, frame: Frame) -> tuple[Facts, str, str]:
+        """Facts of one frame, and hashes of its image and its cloud; the hash is empty for what is not there."""
+        facts: Facts = {}
+        pixels, points = self._image(frame), self._cloud(frame)
+        if pixels is not None:
+            facts |= of_image(pixels)
+            facts["turned-images"] = float(image_orientation(self.dataset.root / frame.image) != 1)
+        if points is not None:
+            facts |= of_cloud(points, frame.lidar)
+            if frame.intrinsics and frame.camera_from_lidar is not None:
+                facts["in-view"] = in_view(points, frame.intrinsics, frame.camera_from_lidar)
+        return facts, _hash(pixels), _hash(points)
+
+    def _image(self, frame: Frame) -> UInt8[ndarray, "h w 3"] | None:
+        return self._read(self.dataset.load_image, frame) if self._is_there(frame.image) else None
+
+    def _cloud(self, frame: Frame) -> Float[ndarray, "n 3"] | None:
+        return self._read(self.dataset.load_cloud, frame) if self._is_there(frame.cloud) else None
+
+    def _is_there(self, path: str) -> bool:
+        return bool(path) and (self.dataset.root / path).is_file()
+
+    def _read(self, load: Callable[[Frame], ndarray], frame: Frame) -> ndarray | None:
+        try:
+            return load(frame)
+        except CrossplaceError as error:
+            if str(error) not in self.unreadable:
+                self.unreadable.append(str(error))
+            return None
+
+    def _motion(self, rows: Int[ndarray, " n"], chosen: Sequence[int]) -> Facts:
+        """How much better the clouds of neighbouring frames overlap if they are read in another way."""
+        found = []
+        for row in chosen:
+            position_m = self.dataset.frames.position_m
+            away_m = np.linalg.norm(position_m[rows] - position_m[row], axis=1)
+            near = rows[(rows > row) & (away_m > NEAREST_M) & (away_m < FARTHEST_M)]
+            clouds = [self._cloud(self.dataset.frame(int(r))) for r in (row, *near[:1])]
+            if len(near) and clouds[0] is not None and clouds[1] is not None:
+                world_from_a, world_from_b = (_world_from_lidar(self.dataset, int(r)) for r in (row, near[0]))
+                found.append(overlap(clouds[0], clouds[1], np.linalg.inv(world_from_a) @ world_from_b))
+        shares = [share for share in found if share is not None]
+        self.overlaps += shares
+        if not shares:
+            return {}
+        means = {name: float(np.mean([share[name] for share in shares])) for name in shares[0]}
+        return {"clouds-and-poses": max(means.values()) - means[AS_GIVEN]}
+
+    def best_reading(self) -> str:
+        """The way to read clouds under which neighbours overlap best, over all traversals."""
+        if not self.overlaps:
+            return AS_GIVEN
+        return max(self.overlaps[0], key=lambda name: float(np.mean([share[name] for share in self.overlaps])))
+
+
+def _world_from_lidar(dataset: PreparedDataset, row: int) -> Float[ndarray, "4 4"]:
+    from scipy.spatial.transform import Rotation  # here: a plan needs none of it
+
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_quat(dataset.frames.quaternion_wxyz[row][[1, 2, 3, 0]]).as_matrix()
+    matrix[:3, 3] = dataset.frames.position_m[row]
+    return matrix
+
+
+def _hash(array: ndarray | None) -> str:
+    return "" if array is None or not array.size else hashlib.sha256(array.tobytes()).hexdigest()
+
+
+def _repeated(hashes: Sequence[str]) -> float | None:
+    there = [h for h in hashes if h]
+    return sum(there.count(h) > 1 for h in there) / len(there) if len(there) > 1 else None

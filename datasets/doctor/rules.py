@@ -1,0 +1,333 @@
+"""The rules of the doctor: which values a fact may have, what another value means, and where the limit comes from.
+
+A *fault* means that no recall number on the data can be right: work stops. A *doubt* is rare for good data: it is said,
+and stands in every result. docs/doctor.md shows the values of real data beside these limits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["fault", "doubt"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """An end of the values that a fact may have."""
+
+    cause: str
+    """What a value beyond the limit means, and its cure."""
+    doubt: float | None = None
+    """Values beyond it are a doubt."""
+    fault: float | None = None
+    """Values beyond it are a fault."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One fact and its limits."""
+
+    title: str
+    """What is measured, as the subject of a sentence."""
+    unit: str = ""
+    per: Literal["traversal", "dataset"] = "traversal"
+    over: Literal["mean", "median"] = "mean"
+    """What becomes of the values of sampled frames."""
+    below: Limit | None = None
+    above: Limit | None = None
+    source: str
+    """Where the limits come from."""
+
+
+HEADING = "yaw_rad counts counter-clockwise from east, in radians, and qw, qx, qy, qz is world_from_lidar, scalar first"
+UNITS = "positions are metres (east, north, up) and timestamp_ns are nanoseconds"
+CLOUD = "clouds are x, y, z in metres, x forward, y left, z up; state the columns of .bin files in dataset.json"
+MOUNT = "camera_from_lidar brings LiDAR points (x forward, y left, z up) into the camera (x right, y down, z ahead)"
+PINHOLE = "fx, fy, cx, cy are pixels of the stored images; scale them with the images"
+SENSOR = "vertical_fov_deg is [lowest, highest] in degrees, max_range_m is metres"
+
+RULES: Mapping[str, Rule] = {
+    # --- the table of frames -------------------------------------------------------------------------
+    "yaw-and-quaternion": Rule(
+        title="the angle between yaw_rad and the quaternion of the same line",
+        unit="°",
+        above=Limit(doubt=1.0, fault=5.0, cause=f"they must name one heading: {HEADING}"),
+        source="both are written from one rotation, so that only rounding parts them",
+    ),
+    "heading-and-track": Rule(
+        title="the angle between headings and the direction of travel",
+        unit="°",
+        above=Limit(doubt=30.0, cause=f"{HEADING}; or the LiDAR does not look ahead, or east and north are exchanged"),
+        source="RobotCar, KITTI and Boreas: at most 3° (median of a drive)",
+    ),
+    "speed": Rule(
+        title="the speed that nine tenths of the frames keep to",
+        unit=" m/s",
+        above=Limit(doubt=50.0, fault=120.0, cause=f"no road vehicle is that fast: {UNITS}"),
+        source="30 m/s is a motorway; the real drives stay below 20 m/s",
+    ),
+    "jump": Rule(
+        title="the highest speed between two frames",
+        unit=" m/s",
+        above=Limit(doubt=90.0, fault=1000.0, cause="lines are jumbled, or a pose is wrong: sort and clean the table"),
+        source="the real drives stay below 30 m/s; a jump of a receiver by 50 m within a second is a doubt",
+    ),
+    "pace": Rule(
+        title="the length of the path divided by its time",
+        unit=" m/s",
+        below=Limit(doubt=0.1, fault=1e-4, cause=f"the vehicle hardly moves: {UNITS}, not degrees or kilometres"),
+        source="a slow robot does 0.3 m/s",
+    ),
+    "climb": Rule(
+        title="the climb and fall, as a share of the path",
+        unit=" %",
+        above=Limit(doubt=30.0, cause="no road is that steep: the columns are east, north, up in this order"),
+        source="the steepest streets have 35 %; the real drives stay below 5 % on average",
+    ),
+    "resolution": Rule(
+        title="the share of coordinates that are whole eighths of a metre",
+        unit=" %",
+        above=Limit(doubt=50.0, cause="positions were rounded, perhaps to 32 bits: write them in full precision"),
+        source="a UTM northing in 32 bits has steps of half a metre",
+    ),
+    "coverage": Rule(
+        title="the share of frames with both an image and a cloud",
+        unit=" %",
+        below=Limit(doubt=50.0, cause="frames without one of them cannot be matched across: fill both columns"),
+        source="what the suite compares needs both",
+    ),
+    "shared-images": Rule(
+        title="the share of frames whose image is also another frame's",
+        unit=" %",
+        above=Limit(doubt=20.0, fault=90.0, cause="every frame needs its own: look at the column image"),
+        source="a slower camera may serve some frames twice",
+    ),
+    "shared-clouds": Rule(
+        title="the share of frames whose cloud is also another frame's",
+        unit=" %",
+        above=Limit(doubt=20.0, fault=90.0, cause="every frame needs its own: look at the column cloud"),
+        source="a slower LiDAR may serve some frames twice",
+    ),
+    "still": Rule(
+        title="the share of frames with exactly the position of another frame",
+        unit=" %",
+        above=Limit(doubt=50.0, fault=99.0, cause="poses are repeated: interpolate them to the time of each frame"),
+        source="measured poses differ in their last digits even where a vehicle stands",
+    ),
+    "same-place": Rule(
+        title="the share of all frames of a world that lie within 20 m of a frame",
+        unit=" %",
+        per="dataset",
+        above=Limit(doubt=75.0, fault=99.5, cause=f"nearly every answer is right: {UNITS}, not degrees or kilometres"),
+        source="drives of 60 m have 48 %, of 5 km 2 %",
+    ),
+    "origins": Rule(
+        title="the number of traversals of one world that begin at its origin",
+        per="dataset",
+        above=Limit(doubt=1.0, cause="each seems to have its own origin: give each its own name in the column world"),
+        source="two drives do not begin at the same point to a millimetre",
+    ),
+    # --- sensors as described ------------------------------------------------------------------------
+    "field-of-view": Rule(
+        title="the vertical field of view of the LiDAR",
+        unit="°",
+        below=Limit(doubt=5.0, fault=1e-6, cause=f"{SENSOR} (radians or reversed?)"),
+        above=Limit(doubt=180.0, fault=360.0, cause=SENSOR),
+        source="sensors on the market: 20° to 180°",
+    ),
+    "max-range": Rule(
+        title="max_range_m of the LiDAR",
+        unit=" m",
+        below=Limit(doubt=5.0, fault=0.5, cause=SENSOR),
+        above=Limit(doubt=500.0, fault=5000.0, cause=SENSOR),
+        source="sensors on the market: 20 to 300 m",
+    ),
+    "principal-point": Rule(
+        title="the distance of the principal point from the image's middle, as a share of the image",
+        unit=" %",
+        above=Limit(doubt=15.0, fault=40.0, cause=f"this is the camera matrix of another image: {PINHOLE}"),
+        source="KITTI, RobotCar, ViViD++ and Boreas: at most 7 %",
+    ),
+    "focal-length": Rule(
+        title="the focal length in units of the image's width",
+        below=Limit(doubt=0.25, fault=0.05, cause=f"no lens sees that wide: {PINHOLE}"),
+        above=Limit(doubt=4.0, fault=20.0, cause=f"no camera for driving sees that narrow: {PINHOLE}"),
+        source="0.25 is a view of 127°, 4 one of 14°; real cameras here have 0.5 to 0.8",
+    ),
+    "pixel-aspect": Rule(
+        title="fx divided by fy",
+        below=Limit(doubt=0.8, fault=0.3, cause=f"pixels are nearly square: {PINHOLE}"),
+        above=Limit(doubt=1.25, fault=3.0, cause=f"pixels are nearly square: {PINHOLE}"),
+        source="real cameras here: 0.99 to 1.01; resized images differ a little more",
+    ),
+    "camera-upright": Rule(
+        title="the angle between the camera's up and the LiDAR's up",
+        unit="°",
+        above=Limit(doubt=35.0, fault=75.0, cause=f"inverted, or in other axes? {MOUNT}"),
+        source="real cameras here: at most 4°",
+    ),
+    "camera-ahead": Rule(
+        title="the angle, seen from above, between the camera's view and the LiDAR's x axis",
+        unit="°",
+        above=Limit(doubt=60.0, cause=f"the camera looks sideways or back: {MOUNT}"),
+        source="real cameras here: at most 2°; side cameras are honest, and rare",
+    ),
+    "camera-away": Rule(
+        title="the distance between camera and LiDAR",
+        unit=" m",
+        above=Limit(doubt=5.0, fault=30.0, cause=f"they are on one vehicle: the last column is metres, and {MOUNT}"),
+        source="real vehicles here: at most 2 m",
+    ),
+    "missing-files": Rule(
+        title="the number of files that frames.csv names and that are not there",
+        above=Limit(doubt=0.0, cause="copy them, or empty their cells: what a protocol needs is looked for again"),
+        source="a table names what there is",
+    ),
+    # --- sampled clouds ------------------------------------------------------------------------------
+    "empty-clouds": Rule(
+        title="the share of sampled clouds without a point",
+        unit=" %",
+        above=Limit(doubt=2.0, fault=50.0, cause="these frames show nothing: leave their cloud empty in frames.csv"),
+        source="a LiDAR outdoors always has returns",
+    ),
+    "at-origin": Rule(
+        title="the share of points at exactly 0, 0, 0, which are left out",
+        unit=" %",
+        above=Limit(doubt=60.0, cause="most returns are missing: look at how clouds are written"),
+        source="sensors that write missing returns lose up to 40 % to the sky",
+    ),
+    "points": Rule(
+        title="the number of points of a cloud (median)",
+        over="median",
+        below=Limit(doubt=100.0, fault=10.0, cause="that is no sweep: look at how clouds are cropped and written"),
+        source="one line of a LiDAR has some hundred points",
+    ),
+    "reach": Rule(
+        title="the distance that holds 95 % of the points (median)",
+        unit=" m",
+        over="median",
+        below=Limit(doubt=4.0, fault=1.0, cause=f"kilometres, or normalised? {CLOUD}"),
+        above=Limit(doubt=200.0, fault=1000.0, cause=f"millimetres, or another layout? {CLOUD}"),
+        source="real clouds here: 20 to 80 m",
+    ),
+    "beyond-range": Rule(
+        title="the share of points beyond max_range_m",
+        unit=" %",
+        above=Limit(doubt=10.0, fault=25.0, cause=f"{CLOUD}; {SENSOR}"),
+        source="real scans 0 %, float64 read as float32 41 %; submaps reach further than one sweep",
+    ),
+    "outside-view": Rule(
+        title="the share of points outside the LiDAR's vertical field of view",
+        unit=" %",
+        above=Limit(doubt=5.0, fault=25.0, cause=f"other axes, units or layout? {CLOUD}; {SENSOR}"),
+        source="real KITTI scans: at most 0.3 %, with 2° of slack",
+    ),
+    "view-used": Rule(
+        title="the share of the LiDAR's vertical field of view that points fill",
+        unit=" %",
+        below=Limit(doubt=30.0, cause=f"the cloud is flat, or another sensor's: {SENSOR}; {CLOUD}"),
+        source="real KITTI scans: 95 to 100 %",
+    ),
+    "high": Rule(
+        title="the share of points more than 30 m above or below the LiDAR",
+        unit=" %",
+        above=Limit(doubt=2.0, fault=15.0, cause=f"not x, y, z in metres? {CLOUD}"),
+        source="real KITTI scans 0 %, other layouts 3 to 25 %",
+    ),
+    "flat": Rule(
+        title="the height from the lowest to the highest points (2 % to 98 %)",
+        unit=" m",
+        over="median",
+        below=Limit(doubt=0.5, fault=0.01, cause=f"the cloud is a plane: {CLOUD}"),
+        source="real KITTI scans: 2.7 to 3.9 m",
+    ),
+    "ground": Rule(
+        title="the height of the ground in the axes of the LiDAR",
+        unit=" m",
+        over="median",
+        below=Limit(doubt=-4.5, fault=-12.0, cause=f"no LiDAR stands that high: feet, other axes? {CLOUD}"),
+        above=Limit(doubt=-0.15, fault=0.8, cause=f"the ground is below a LiDAR: z downwards? {CLOUD}"),
+        source="cars 1.7 to 2.1 m, robots 0.3 to 1 m; only of single sweeps, since submaps have no ground",
+    ),
+    "clouds-and-poses": Rule(
+        title="how much better neighbouring clouds overlap if they are read in another way",
+        unit=" %",
+        above=Limit(doubt=12.0, fault=30.0, cause=f"clouds do not move as their poses do: {CLOUD}; {HEADING}"),
+        source="real KITTI scans: at most 0.5 %; turned or mirrored ones 40 to 75 %",
+    ),
+    "in-view": Rule(
+        title="the share of points in view of the camera (mean over sampled clouds)",
+        unit=" %",
+        below=Limit(doubt=2.0, fault=0.2, cause=f"image and cloud see nothing in common: {MOUNT}; {PINHOLE}"),
+        source="real KITTI scans: 14 to 17 %",
+    ),
+    "frozen-clouds": Rule(
+        title="the share of sampled clouds that are equal to another one",
+        unit=" %",
+        above=Limit(doubt=0.0, fault=50.0, cause="the same sweep was stored again: look at the recording"),
+        source="no two sweeps are equal",
+    ),
+    # --- sampled images ------------------------------------------------------------------------------
+    "blank-images": Rule(
+        title="the share of sampled images that are of one grey",
+        unit=" %",
+        above=Limit(doubt=0.0, fault=50.0, cause="nothing is on them: look at exposure, bit depth and conversion"),
+        source="images at night, of the town and of ViViD++, vary by 15 levels and more",
+    ),
+    "brightness": Rule(
+        title="the mean grey level of the images",
+        over="median",
+        below=Limit(doubt=4.0, fault=0.5, cause="all but black: 12 bits stored as 16, or a closed shutter?"),
+        above=Limit(doubt=245.0, fault=254.5, cause="all but white: more than 8 bits were cut off?"),
+        source="real images here: 60 to 150, at night 15 and more",
+    ),
+    "turned-images": Rule(
+        title="the share of sampled images whose EXIF data says that they are to be turned",
+        unit=" %",
+        above=Limit(doubt=0.0, cause="pixels are taken as stored: turn them for good and take the tag out"),
+        source="the tag of cameras that were held upright",
+    ),
+    "frozen-images": Rule(
+        title="the share of sampled images that are equal to another one",
+        unit=" %",
+        above=Limit(doubt=0.0, fault=50.0, cause="the same picture was stored again: look at the recording"),
+        source="no two pictures of a camera are equal",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A value beyond a limit."""
+
+    rule: str
+    severity: Severity
+    traversals: tuple[str, ...]
+    """Traversals with such a value; empty if it is one value of the whole dataset."""
+    value: float
+    """The value that is furthest beyond."""
+    limit: float
+
+    def __str__(self) -> str:
+        rule = RULES[self.rule]
+        more = f" and {len(self.traversals) - 1} more" if len(self.traversals) > 1 else ""
+        where = f" ({self.traversals[0]}{more})" if self.traversals else ""
+        above = rule.above is not None and self.value > self.limit
+        end, cause = ("most", rule.above) if above else ("least", rule.below)
+        assert cause is not None
+        found, expected = f"{self.value:.4g}{rule.unit}", f"{self.limit:.4g}{rule.unit}"
+        return f"{rule.title} is {found}{where}, expected at {end} {expected}: {cause.cause}"
+
+
+def judge(name: str, values: Mapping[str, float]) -> Verdict | None:
+    """The verdict on the values of a fact by traversal (the empty name: of the whole dataset), or none."""
+    rule = RULES[name]
+    for severity in ("fault", "doubt"):
+        for sign, end in ((1, rule.above), (-1, rule.below)):
+            limit: float | None = getattr(end, severity, None)
+            if limit is not None and (beyond := {at: v for at, v in values.items() if sign * (v - limit) > 0}):
+                worst = max(beyond, key=lambda where: sign * beyond[where])
+                others = [where for where in beyond if where != worst]
+                named = tuple(where for where in (worst, *others) if where)
+                return Verdict(rule=name, severity=severity, traversals=named, value=beyond[worst], limit=limit)
+    return None
