@@ -47,6 +47,8 @@ class DataOptions(RawOptions, DatasetName):
 
     protocol: str | None = None
     """Protocol (crossplace list protocols); default: the protocol of the dataset."""
+    accept: tuple[str, ...] = ()
+    """Doubts about the data that you have looked into (crossplace list rules): they are recorded, not warned of."""
 
 
 @dataclass(frozen=True, kw_only=True)

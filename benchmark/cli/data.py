@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
 from benchmark.console import say
 from benchmark.request import RawOptions
+
+if TYPE_CHECKING:
+    from datasets.prepared import PreparedDataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,24 +39,49 @@ class Prepare(_OfDataset):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check(_OfDataset):
-    """List everything missing or broken in a raw download; fails if prepare would not work.
+class Check:
+    """Look at data: what a raw download lacks, and whether prepared data means what it says; fails if it does not.
 
     Example: crossplace data check oxford --source DIR
     """
 
+    dataset: Positional[str]
+    """Registered dataset (crossplace list datasets), or a folder in the prepared form."""
+    raw: OmitArgPrefixes[RawOptions] = field(default_factory=RawOptions)
+    json: Path | None = None
+    """File to write the facts of the prepared data into, as JSON."""
+
     def __call__(self) -> None:
-        """Print the findings."""
-        from benchmark.frames.preparing import check, command, make_dataset
+        """Print what is found: files of a download, then facts of the prepared data where it is prepared."""
+        from benchmark.frames.preparing import command, locate_whatever, prepare
+        from benchmark.registry import DATASETS
         from datasets.errors import CrossplaceError
 
-        dataset = make_dataset(self.dataset, self.raw.dataset_options)
-        findings = check(dataset, self.raw.source)
+        location, findings = locate_whatever(self.dataset, self.raw.source, self.raw.dataset_options)
         for finding in findings:
             say(f"{'ok     ' if finding.ok else 'MISSING'} {finding.what}")
         if not all(finding.ok for finding in findings):
-            raise CrossplaceError(f"{self.dataset} cannot be prepared; where to get the data: {dataset.card.source}")
-        say(f"next: {command('prepare', self.dataset, self.raw.source, self.raw.dataset_options)}")
+            where = DATASETS.get(self.dataset).card.source
+            raise CrossplaceError(f"{self.dataset} cannot be prepared; where to get the data: {where}")
+        prepare_it = command("prepare", self.dataset, self.raw.source, self.raw.dataset_options)
+        if location is not None and location.is_prepared:
+            self._show(prepare(location))
+        elif self.json:
+            raise CrossplaceError(f"--json {self.json}: facts are those of prepared data; first: {prepare_it}")
+        else:
+            say(f"next: {prepare_it}")
+
+    def _show(self, dataset: "PreparedDataset") -> None:
+        from benchmark.frames.preparing import doubts_about, look_at
+        from benchmark.report.data import facts_table
+        from benchmark.report.formats import screen
+        from datasets.files import write_atomically
+
+        found = look_at(dataset)
+        if self.json:
+            write_atomically(self.json, found.as_json())
+        say(screen(facts_table(found, dataset)).rstrip("\n"))
+        doubts_about(dataset)
 
 
 @dataclass(frozen=True, kw_only=True)

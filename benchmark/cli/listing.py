@@ -5,11 +5,13 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from benchmark.catalogue import PresetEntry, method_entry
+from benchmark.frames.examining import check_accepted
 from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.registry import DATASETS, METHODS
 from benchmark.report.figures import FIGURES
 from benchmark.report.formats import paragraphs, screen
 from benchmark.report.table import Cell, Column, Table, number, text
+from datasets.doctor.rules import RULES
 from datasets.errors import CrossplaceError, unknown
 from datasets.protocols import PROTOCOLS
 
@@ -158,6 +160,25 @@ def _figures() -> Table:
     return Table(columns=[Column(name="figure"), Column(name="what it shows")], rows=rows, notes=[note])
 
 
+def _rules() -> Table:
+    rows = [[text(name), text(rule.title), text(rule.expected)] for name, rule in RULES.items()]
+    notes = ["Look at data: crossplace data check DATASET. All about a rule: crossplace list rules NAME."]
+    return Table(
+        columns=[Column(name=name) for name in ("rule", "what is measured", "expected")], rows=rows, notes=notes
+    )
+
+
+def _rule(name: str) -> str:
+    check_accepted([name])
+    rule = RULES[name]
+    lines = [name, f"measured: {rule.title}", f"expected: {rule.expected}", f"from: {rule.source}"]
+    for word, limit in (("less", rule.below), ("more", rule.above)):
+        if limit is not None:
+            fault = "" if limit.fault is None else f"; a fault beyond {limit.fault:g}{rule.unit}"
+            lines.append(f"if it is {word}: {limit.cause}{fault}")
+    return "\n".join(lines)
+
+
 LISTINGS: dict[str, Listing] = {
     "methods": Listing(table=_methods, about=_method),
     "presets": Listing(table=_presets),
@@ -166,5 +187,6 @@ LISTINGS: dict[str, Listing] = {
     "protocols": Listing(table=_protocols, about=_protocol),
     "perturbations": Listing(table=_perturbations),
     "figures": Listing(table=_figures),
+    "rules": Listing(table=_rules, about=_rule),
 }
 """Everything that can be listed."""

@@ -12,14 +12,14 @@ from benchmark.request import DEFAULT_DATASET, SMALLEST
 
 @dataclass(frozen=True, kw_only=True)
 class List:
-    """Show methods, presets, variants, datasets, protocols, perturbations or figures; with a NAME, all about one.
+    """Show methods, presets, variants, datasets, protocols, perturbations, figures, rules; with a NAME, all about one.
 
     Example: crossplace list methods vxp
     """
 
-    what: Positional[Literal["methods", "presets", "variants", "datasets", "protocols", "perturbations", "figures"]] = (
-        "methods"
-    )
+    what: Positional[
+        Literal["methods", "presets", "variants", "datasets", "protocols", "perturbations", "figures", "rules"]
+    ] = "methods"
     """What to list."""
     name: Positional[str | None] = None
     """One entry, of which everything is shown: a method or a dataset with its card, a protocol with its choices."""

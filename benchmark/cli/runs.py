@@ -3,6 +3,7 @@
 A command holds the groups of options that it uses, so that any other option is refused and never ignored.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,6 +21,8 @@ from benchmark.request import (
     RunsFolder,
     SharedOptions,
 )
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from benchmark.records.schema import Result
@@ -148,6 +151,9 @@ class Train:
         from benchmark.runs.plan import Plan
 
         plan = Plan(Request(data=self.data, method=self.method, machine=self.machine))
+        for warning in plan.warnings:
+            log.warning(warning)
+        plan.check_files()
         from benchmark.runs.run import train
 
         train(plan)

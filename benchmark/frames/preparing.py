@@ -13,9 +13,11 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from benchmark.console import track
+from benchmark.frames.examining import doubts_of, examined
 from benchmark.keys import key_of
 from benchmark.registry import DATASETS
 from datasets.base import Dataset, Finding, Protocol
+from datasets.doctor.examination import Examination
 from datasets.errors import CrossplaceError, unknown
 from datasets.files import first_fault, locked, sha256_of, unreadable, writing
 from datasets.prepared import PreparedDataset
@@ -52,12 +54,8 @@ def locate(name: str, source: Path | None, options: Sequence[str] = ()) -> Locat
     Raises:
         CrossplaceError: unknown name or option; raw data missing or broken (everything found wrong at once).
     """
-    if (Path(name) / "dataset.json").is_file():
-        if source or options:
-            raise CrossplaceError(f"{name} is prepared already: --source and --dataset-options would change nothing")
-        return Location(dataset=None, source=None, folder=Path(name))
-    if Path(name).is_dir() and name not in DATASETS.names():
-        raise CrossplaceError(f"{name}: no dataset.json here, so this is no (completely) prepared dataset")
+    if own := _own(name, source, options):
+        return own
     dataset = make_dataset(name, options)
     location, unknown_because = _location(dataset, source)
     if location and location.is_prepared:
@@ -72,6 +70,30 @@ def locate(name: str, source: Path | None, options: Sequence[str] = ()) -> Locat
         )
     assert location is not None, "what keeps a source from having a fingerprint is a finding"
     return location
+
+
+def _own(name: str, source: Path | None, options: Sequence[str]) -> Location | None:
+    """The folder in the prepared form at the path ``name``, or None if this is the name of a dataset."""
+    if (Path(name) / "dataset.json").is_file():
+        if source or options:
+            raise CrossplaceError(f"{name} is prepared already: --source and --dataset-options would change nothing")
+        return Location(dataset=None, source=None, folder=Path(name))
+    if Path(name).is_dir() and name not in DATASETS.names():
+        raise CrossplaceError(
+            f"{name}: no dataset.json here, so this is no (completely) prepared dataset; docs/prepared-form.md says "
+            "what it holds, and crossplace data from-trajectory writes one"
+        )
+    return None
+
+
+def locate_whatever(
+    name: str, source: Path | None, options: Sequence[str]
+) -> tuple[Location | None, Sequence[Finding]]:
+    """Where a dataset is or would be, if its source allows to say so, and all that is found at the source."""
+    if own := _own(name, source, options):
+        return own, []
+    dataset = make_dataset(name, options)
+    return _location(dataset, source)[0], check(dataset, source)
 
 
 def check(dataset: Dataset, source: Path | None) -> Sequence[Finding]:
@@ -138,7 +160,10 @@ def make_dataset(name: str, options: Sequence[str] = ()) -> Dataset:
 def prepare(location: Location, workers: int | None = None) -> PreparedDataset:
     """Open the dataset, preparing it first (by ``workers`` processes) if that has not been done before.
 
-    What was kept, and what was dropped for which reason, is said once it is prepared.
+    What was kept, what was dropped for which reason, and what the doctor doubts is said once it is prepared.
+
+    Raises:
+        CrossplaceError: raw data that cannot be prepared, or data with a fault that has just been prepared.
     """
     is_new = False
     if not location.is_prepared:
@@ -146,9 +171,22 @@ def prepare(location: Location, workers: int | None = None) -> PreparedDataset:
             if is_new := not location.is_prepared:  # whoever had the lock before may have done it
                 _prepare(location, workers)
     prepared = PreparedDataset.read(location.folder)
+    prepared = prepared if location.dataset else replace(prepared, fingerprint=_content_key(prepared))
     if is_new:
         log.info("prepared %s: %s", prepared.folder, in_a_line(prepared))
-    return prepared if location.dataset else replace(prepared, fingerprint=_content_key(prepared))
+        for doubt in doubts_about(prepared):
+            log.warning(doubt)
+    return prepared
+
+
+def look_at(prepared: PreparedDataset) -> Examination:
+    """What the doctor finds, now or before; kept below ``$CROSSPLACE_DATA``."""
+    return examined(prepared, data_folder() / "examined")
+
+
+def doubts_about(prepared: PreparedDataset, accepted: Sequence[str] = ()) -> list[str]:
+    """Sentences about what is rare for good data; raises :class:`CrossplaceError` if the data has a fault."""
+    return doubts_of(prepared, look_at(prepared), accepted)
 
 
 def is_real(dataset: PreparedDataset) -> bool:

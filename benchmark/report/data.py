@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 
 from benchmark.protocol.leaks import QUANTILES, Leak
-from benchmark.report.table import Cell, Column, Table, number, text
+from benchmark.report.table import NONE, Cell, Column, Table, number, text
 from datasets.base import Protocol
+from datasets.doctor.examination import Examination
+from datasets.doctor.rules import RULES
+from datasets.doctor.verdicts import words
 from datasets.prepared import PreparedDataset
 from datasets.summary import summarise
 
@@ -36,6 +39,27 @@ def summary_table(dataset: PreparedDataset) -> Table:
     ]
     counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in dataset.counts.items())
     return Table(columns=columns, rows=rows, notes=[f"{len(dataset.frames):,} frames; {counts}"])
+
+
+def facts_table(found: Examination, dataset: PreparedDataset) -> Table:
+    """A row a fact: its least and greatest value over the traversals, what is expected, and the verdict."""
+    verdicts = {verdict.rule: verdict.severity for verdict in found.verdicts()}
+    on_map = sum(traversal.georeferenced for traversal in dataset.traversals.values())
+    rows = []
+    for name, rule in RULES.items():
+        values = found.facts.get(name, {}).values()
+        ends = dict.fromkeys(words(end) for end in (min(values), max(values))) if values else {}
+        measured = f"{' to '.join(ends)}{rule.unit}" if ends else NONE
+        verdict = verdicts.get(name, "ok") if ends else NONE
+        rows.append([text(name), text(measured), text(rule.expected), text(verdict)])
+    notes = [
+        f"{len(dataset.frames):,} frames, {found.n_sampled} of them read; georeferenced: {on_map} of "
+        f"{len(dataset.traversals)} traversals. All about a rule: crossplace list rules NAME.",
+        *(f"FAULT: {sentence}" for sentence in found.faults()),
+        *(f"doubt: {sentence}. If it is right: --accept {rule}" for rule, sentence in found.doubts().items()),
+    ]
+    columns = [Column(name=name) for name in ("fact", "measured", "expected", "verdict")]
+    return Table(title=f"What the data in {dataset.folder} says", columns=columns, rows=rows, notes=notes)
 
 
 def leak_table(leaks: Sequence[Leak], protocol: Protocol) -> Table:

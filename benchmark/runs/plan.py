@@ -10,16 +10,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy import ndarray
 
 import benchmark
 from benchmark import machine
 from benchmark.descriptors.parts import all_encoded
+from benchmark.frames.examining import check_accepted, check_files
 from benchmark.frames.perturbations import Perturber
-from benchmark.frames.preparing import Location, check_protocol_name, find_protocol, locate, prepare
+from benchmark.frames.preparing import Location, check_protocol_name, doubts_about, find_protocol, locate, prepare
 from benchmark.keys import KEY_LENGTH, code_of, key_of
 from benchmark.protocol.leaks import leak_warnings
-from benchmark.protocol.selection import Selected, selected
+from benchmark.protocol.selection import Selected, select, selected
 from benchmark.records.schema import Result
 from benchmark.registry import METHODS
 from benchmark.request import Request
@@ -61,6 +63,7 @@ class Plan:
 
     def __init__(self, request: Request, *, measured: bool = True) -> None:
         check_protocol_name(request.data.protocol)
+        check_accepted(request.data.accept)
         check_options(request.method)
         self.request, self.options, self.runs = request, request.method, request.machine.runs
         self.perturber = Perturber.of(request.perturbation, request.method.seed)
@@ -94,8 +97,9 @@ class Plan:
 
     @cached_property
     def warnings(self) -> list[str]:
-        """What a reader of the result must be told."""
-        return [*self._resolved[1], *leak_warnings(self.dataset.frames, self.protocol)]
+        """What a reader of the result must be told; raises :class:`CrossplaceError` if the data has a fault."""
+        doubts = doubts_about(self.dataset, self.request.data.accept)
+        return [*self._resolved[1], *leak_warnings(self.dataset.frames, self.protocol), *doubts]
 
     @cached_property
     def selected(self) -> Selected:
@@ -115,6 +119,15 @@ class Plan:
                 f"protocol {self.protocol.name} selects has one; choose another (crossplace list perturbations)"
             )
         return rows
+
+    def check_files(self) -> None:
+        """Raise :class:`CrossplaceError` if a file is not there that a missing step will read."""
+        missing = {step.name for step in self.steps() if not step.is_done}
+        split, frames = self.protocol.split, self.dataset.frames
+        parts = [select(frames, part) for part in (split.train, split.validation) if "train" in missing]
+        parts += [self.rows] if any(name.startswith("encode") for name in missing) else []
+        if parts:
+            check_files(self.dataset, np.concatenate(parts))
 
     # --- keys and folders ------------------------------------------------------------------------
 
@@ -199,7 +212,8 @@ class Plan:
         """Identifies the result, costs on this machine included."""
         measured_on = (machine.identity(self.device), self._sparse_backend, self.measured)
         perturbation = [self.perturber.identity] if self.perturber else []
-        return key_of(self.encodings[0].key, self.protocol, *measured_on, *perturbation)
+        accepted = sorted(set(self.request.data.accept))
+        return key_of(self.encodings[0].key, self.protocol, *measured_on, *perturbation, *accepted)
 
     @property
     def _sparse_backend(self) -> str:

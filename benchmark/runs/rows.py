@@ -11,7 +11,8 @@ import benchmark
 from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.evaluate import Scorer, evaluate, from_descriptors, from_ranker
 from benchmark.evaluation.rankers import RANKERS
-from benchmark.frames.preparing import check_protocol_name, find_protocol, is_real, locate, prepare
+from benchmark.frames.examining import check_accepted
+from benchmark.frames.preparing import check_protocol_name, doubts_about, find_protocol, is_real, locate, prepare
 from benchmark.keys import key_of, plain
 from benchmark.protocol.directions import Direction
 from benchmark.protocol.leaks import leak_warnings
@@ -112,18 +113,21 @@ def score(folder: Path, data: DataOptions, runs: Path) -> list[Result]:
     The files are read before any data is prepared, so that a wrong folder is said at once.
     """
     check_protocol_name(data.protocol)
+    check_accepted(data.accept)
     Descriptors.read(folder)
     dataset = prepare(locate(data.dataset, data.source, data.dataset_options))
-    return score_on(folder, dataset, data.protocol, runs)
+    return score_on(folder, dataset, data.protocol, runs, data.accept)
 
 
-def score_on(folder: Path, dataset: PreparedDataset, protocol_name: str | None, runs: Path) -> list[Result]:
+def score_on(
+    folder: Path, dataset: PreparedDataset, protocol_name: str | None, runs: Path, accept: Sequence[str] = ()
+) -> list[Result]:
     """The result of the descriptors in ``folder`` on a dataset, then those of the bounds."""
     descriptors = Descriptors.read(folder)
     contents = {str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
     protocol, warnings = find_protocol(protocol_name, dataset)
-    warnings = [*warnings, *leak_warnings(dataset.frames, protocol)]
-    key = key_of(contents, dataset.fingerprint, protocol)
+    warnings = [*warnings, *leak_warnings(dataset.frames, protocol), *doubts_about(dataset, accept)]
+    key = key_of(contents, dataset.fingerprint, protocol, *sorted(set(accept)))
     name = re.sub(r"[^\w.+-]+", "_", descriptors.method)
     arena = Arena(dataset=dataset, protocol=protocol, warnings=warnings, runs=runs)
     row = Row(

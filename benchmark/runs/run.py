@@ -45,6 +45,7 @@ def run(plan: Plan) -> list[Result]:
         return [result, *arena.results(bounds)]
     log.debug("%d frames ask or are searched", len(plan.rows))  # nothing at all is refused before training
     check_answerable(plan.dataset.frames, plan.protocol, plan.selected)
+    plan.check_files()
     with sparse_backend.using(backend):
         return arena.results([_row(plan, device), *bounds])
 

@@ -1,5 +1,7 @@
 """What calibration and sampled images say: an upright camera that sees the cloud, and pictures that show something."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float, UInt8
 from numpy import ndarray
@@ -10,6 +12,11 @@ from datasets.doctor.tables import Facts
 BLANK_LEVELS = 3.0
 """Pixels of a picture that shows anything spread by more grey levels than this (standard deviation)."""
 NEAREST_M = 0.1
+STRIPS = 16
+"""The image is divided into so many upright strips, to see which of them have points."""
+THUMBNAIL = (24, 32)
+"""Rows and columns of a picture that is small enough to be compared by its pixels."""
+FAR_M = 40.0
 
 
 def of_calibration(intrinsics: Intrinsics | None, camera_from_lidar: Float[ndarray, "4 4"] | None) -> Facts:
@@ -28,24 +35,50 @@ def of_calibration(intrinsics: Intrinsics | None, camera_from_lidar: Float[ndarr
     return facts
 
 
-def in_view(
-    points: Float[ndarray, "n 3"], intrinsics: Intrinsics, camera_from_lidar: Float[ndarray, "4 4"]
-) -> float | None:
-    """Share of the points of a cloud that fall into the image; None without points."""
+def of_view(points: Float[ndarray, "n 3"], intrinsics: Intrinsics, camera_from_lidar: Float[ndarray, "4 4"]) -> Facts:
+    """Facts of a cloud in the camera's view: the share of its points there, and the width that they fill."""
     if len(points) == 0:
-        return None
-    x, y, z = np.einsum("ij,nj->in", camera_from_lidar[:3, :3], points) + camera_from_lidar[:3, 3:]
+        return {}
+    x, y, z = np.einsum("ij,nj->in", camera_from_lidar[:3, :3], points.astype(np.float64)) + camera_from_lidar[:3, 3:]
     ahead = z > NEAREST_M
     u = intrinsics.fx * x[ahead] / z[ahead] + intrinsics.cx
     v = intrinsics.fy * y[ahead] / z[ahead] + intrinsics.cy
     inside = (u > 0) & (u < intrinsics.width) & (v > 0) & (v < intrinsics.height)
-    return float(inside.sum() / len(points))
+    strips = np.unique((u[inside] / intrinsics.width * STRIPS).astype(np.int64))
+    return {"in-view": float(inside.sum() / len(points)), "view-covered": len(strips) / STRIPS}
 
 
 def of_image(pixels: UInt8[ndarray, "h w 3"]) -> Facts:
     """Facts of one image: its level, and whether anything is on it."""
     grey = pixels.mean(2)
     return {"blank-images": float(grey.std() < BLANK_LEVELS), "brightness": float(grey.mean())}
+
+
+def thumbnail(pixels: UInt8[ndarray, "h w 3"]) -> Float[ndarray, " n"]:
+    """A small grey picture without its level and contrast, for comparisons; images smaller than it are not reduced."""
+    grey = pixels.mean(2)
+    rows, columns = (
+        np.linspace(0, size, min(n, size) + 1).astype(int) for size, n in zip(grey.shape, THUMBNAIL, strict=True)
+    )
+    sums = np.add.reduceat(np.add.reduceat(grey, rows[:-1], axis=0), columns[:-1], axis=1)
+    means = sums / np.outer(np.diff(rows), np.diff(columns))
+    return ((means - means.mean()) / max(float(means.std()), 1e-6)).reshape(-1)
+
+
+def image_order(
+    pictures: Sequence[Float[ndarray, " n"]], nexts: Sequence[Float[ndarray, " n"]], position_m: Float[ndarray, "k 3"]
+) -> float | None:
+    """Share of far pictures that resemble a picture less than the next one does: a half where order means nothing.
+
+    ``pictures`` were taken at ``position_m``, and ``nexts`` by the frames that follow them. None without far pictures.
+    """
+    shares = []
+    for picture, following, here_m in zip(pictures, nexts, position_m, strict=True):
+        away_m = np.linalg.norm(position_m - here_m, axis=1)
+        far = [np.abs(picture - other).sum() for other, m in zip(pictures, away_m, strict=True) if m > FAR_M]
+        if far:
+            shares.append(float(np.mean(np.array(far) > np.abs(picture - following).sum())))
+    return float(np.mean(shares)) if shares else None
 
 
 def _angle_deg(cosine: float) -> float:

@@ -26,6 +26,7 @@ def of_cloud(points: Float[ndarray, "n 3"], lidar: Lidar | None) -> Facts:
     """Facts of one cloud, in metres in the axes of its LiDAR; ``lidar`` is what its traversal says of the sensor."""
     if len(points) == 0:
         return {"empty-clouds": 1.0}
+    points = points.astype(np.float64)  # files of another layout hold numbers whose squares overflow
     range_m = np.linalg.norm(points, axis=1)
     facts: Facts = {
         "empty-clouds": 0.0,

@@ -1,10 +1,11 @@
 """What a look at a dataset found, as a file; what its facts mean follows from the rules of today."""
 
-from typing import Any
+import json
 
 from pydantic import BaseModel
 
-from datasets.doctor.rules import RULES, Verdict, judge
+from datasets.doctor.rules import RULES
+from datasets.doctor.verdicts import Verdict, judge
 from datasets.files import STRICT, sealed
 
 
@@ -41,6 +42,6 @@ class Examination(BaseModel):
         better = f" (they overlap best {self.reading})" if verdict.rule == "clouds-and-poses" else ""
         return f"{verdict}{better}"
 
-    def content(self) -> dict[str, Any]:
-        """All of it as plain data, sealed."""
-        return sealed(self.model_dump())
+    def as_json(self) -> bytes:
+        """The content of a file that holds all of it, sealed."""
+        return json.dumps(sealed(self.model_dump()), indent=1).encode()

@@ -4,13 +4,14 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from datasets.base import Frame, Traversal
-from datasets.doctor.cameras import in_view, of_calibration, of_image
+from datasets.doctor.cameras import image_order, of_calibration, of_image, of_view, thumbnail
 from datasets.doctor.clouds import of_cloud, of_sensor
 from datasets.doctor.examination import Examination
 from datasets.doctor.motion import AS_GIVEN, FARTHEST_M, NEAREST_M, overlap
@@ -74,6 +75,16 @@ def _count_missing(dataset: PreparedDataset, rows: Int[ndarray, " n"]) -> int:
     return sum(not (dataset.root / path).is_file() for path in paths)
 
 
+class _Look(NamedTuple):
+    """What one frame shows; a hash is empty, and the picture None, for what is not there."""
+
+    row: int
+    facts: Facts
+    picture: Float[ndarray, " n"] | None
+    picture_hash: str
+    cloud_hash: str
+
+
 @dataclass(kw_only=True)
 class _Sample:
     """What is read of sampled frames, and what cannot be read."""
@@ -86,32 +97,42 @@ class _Sample:
     def facts(self, rows: Int[ndarray, " n"], each: int, pairs: int) -> Facts:
         """Facts of ``each`` frames of one traversal, and of ``pairs`` pairs of clouds."""
         rng = generator(0, "doctor", str(self.dataset.frames.traversal[rows[0]]))
-        parts = [part for part in np.array_split(rows, each) if len(part)]
-        chosen = [int(rng.choice(part)) for part in parts]
-        frames = [self.dataset.frame(row) for row in chosen]
-        looks = [self._of_frame(frame) for frame in frames]
+        chosen = [int(rng.choice(part)) for part in np.array_split(rows, each) if len(part)]
+        looks = [self._look(row) for row in chosen]
         self.n_read += len(looks)
         found: Facts = {}
-        for name in {name for look in looks for name in look[0]}:
-            values = [value for look in looks if (value := look[0].get(name)) is not None]
+        for name in {name for look in looks for name in look.facts}:
+            values = [value for look in looks if (value := look.facts.get(name)) is not None]
             reduce = np.median if RULES[name].over == "median" else np.mean
             found[name] = float(reduce(values)) if values else None
-        found["frozen-images"] = _repeated([look[1] for look in looks])
-        found["frozen-clouds"] = _repeated([look[2] for look in looks])
+        found["frozen-images"] = _repeated([look.picture_hash for look in looks])
+        found["frozen-clouds"] = _repeated([look.cloud_hash for look in looks])
+        found["image-order"] = self._image_order(rows, looks)
         return found | self._motion(rows, chosen[:: max(len(chosen) // pairs, 1)][:pairs])
 
-    def _of_frame(self, frame: Frame) -> tuple[Facts, str, str]:
-        """Facts of one frame, and hashes of its image and its cloud; the hash is empty for what is not there."""
-        facts: Facts = {}
+    def _look(self, row: int) -> _Look:
+        frame = self.dataset.frame(row)
         pixels, points = self._image(frame), self._cloud(frame)
+        facts: Facts = {}
         if pixels is not None:
             facts |= of_image(pixels)
             facts["turned-images"] = float(image_orientation(self.dataset.root / frame.image) != 1)
         if points is not None:
             facts |= of_cloud(points, frame.lidar)
-            if frame.intrinsics and frame.camera_from_lidar is not None:
-                facts["in-view"] = in_view(points, frame.intrinsics, frame.camera_from_lidar)
-        return facts, _hash(pixels), _hash(points)
+        if points is not None and frame.intrinsics and frame.camera_from_lidar is not None:
+            facts |= of_view(points, frame.intrinsics, frame.camera_from_lidar)
+        return _Look(row, facts, pixels if pixels is None else thumbnail(pixels), _hash(pixels), _hash(points))
+
+    def _image_order(self, rows: Int[ndarray, " n"], looks: Sequence[_Look]) -> float | None:
+        """Whether an image resembles that of the next frame more than those of far frames."""
+        pictures, nexts, places = [], [], []
+        for look in looks:
+            following = self._image(self.dataset.frame(look.row + 1)) if look.row < rows[-1] else None
+            if look.picture is not None and following is not None:
+                pictures.append(look.picture)
+                nexts.append(thumbnail(following))
+                places.append(look.row)
+        return image_order(pictures, nexts, self.dataset.frames.position_m[places])
 
     def _image(self, frame: Frame) -> UInt8[ndarray, "h w 3"] | None:
         return self._read(self.dataset.load_image, frame) if self._is_there(frame.image) else None
@@ -146,7 +167,7 @@ class _Sample:
         if not shares:
             return {}
         means = {name: float(np.mean([share[name] for share in shares])) for name in shares[0]}
-        return {"clouds-and-poses": max(means.values()) - means[AS_GIVEN]}
+        return {"clouds-and-poses": max(means.values()) - means[AS_GIVEN], "overlap": max(means.values())}
 
     def best_reading(self) -> str:
         """The way to read clouds under which neighbours overlap best, over all traversals."""

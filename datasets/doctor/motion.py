@@ -58,6 +58,7 @@ def overlap(
 
 def _standing(points: Float[ndarray, "n 3"]) -> Float[ndarray, "m 3"]:
     """Points of columns that are high, within reach; at most ``MOST_POINTS``, evenly thinned."""
+    points = points.astype(np.float64)
     away_m = np.linalg.norm(points, axis=1)
     near = points[(away_m > 1) & (away_m < REACH_M)]
     if len(near) == 0:
@@ -67,4 +68,4 @@ def _standing(points: Float[ndarray, "n 3"]) -> Float[ndarray, "m 3"]:
     np.minimum.at(lowest, cell, near[:, 2])
     np.maximum.at(highest, cell, near[:, 2])
     standing = near[(highest - lowest)[cell] > STANDING_M]
-    return standing[:: max(len(standing) // MOST_POINTS, 1)].astype(np.float64)
+    return standing[:: max(len(standing) // MOST_POINTS, 1)]
