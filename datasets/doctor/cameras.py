@@ -16,7 +16,8 @@ STRIPS = 16
 """The image is divided into so many upright strips, to see which of them have points."""
 THUMBNAIL = (24, 32)
 """Rows and columns of a picture that is small enough to be compared by its pixels."""
-FAR_M = 40.0
+NEXT_M, FAR_M = 12.0, 40.0
+"""Images nearer than this are alike, and images further apart are not."""
 
 
 def of_calibration(intrinsics: Intrinsics | None, camera_from_lidar: Float[ndarray, "4 4"] | None) -> Facts:
@@ -57,20 +58,19 @@ def of_image(pixels: UInt8[ndarray, "h w 3"]) -> Facts:
 def thumbnail(pixels: UInt8[ndarray, "h w 3"]) -> Float[ndarray, " n"]:
     """A small grey picture without its level and contrast, for comparisons; images smaller than it are not reduced."""
     grey = pixels.mean(2)
-    rows, columns = (
-        np.linspace(0, size, min(n, size) + 1).astype(int) for size, n in zip(grey.shape, THUMBNAIL, strict=True)
-    )
+    parts = zip(grey.shape, THUMBNAIL, strict=True)
+    rows, columns = (np.linspace(0, size, min(n, size) + 1).astype(int) for size, n in parts)
     sums = np.add.reduceat(np.add.reduceat(grey, rows[:-1], axis=0), columns[:-1], axis=1)
     means = sums / np.outer(np.diff(rows), np.diff(columns))
     return ((means - means.mean()) / max(float(means.std()), 1e-6)).reshape(-1)
 
 
-def image_order(
+def shares_less_alike(
     pictures: Sequence[Float[ndarray, " n"]], nexts: Sequence[Float[ndarray, " n"]], position_m: Float[ndarray, "k 3"]
-) -> float | None:
-    """Share of far pictures that resemble a picture less than the next one does: a half where order means nothing.
+) -> list[float]:
+    """For each picture, the share of far pictures that resemble it less than the next one: a half in any order.
 
-    ``pictures`` were taken at ``position_m``, and ``nexts`` by the frames that follow them. None without far pictures.
+    ``pictures`` were taken at ``position_m``, and ``nexts`` by the frames that follow them.
     """
     shares = []
     for picture, following, here_m in zip(pictures, nexts, position_m, strict=True):
@@ -78,7 +78,7 @@ def image_order(
         far = [np.abs(picture - other).sum() for other, m in zip(pictures, away_m, strict=True) if m > FAR_M]
         if far:
             shares.append(float(np.mean(np.array(far) > np.abs(picture - following).sum())))
-    return float(np.mean(shares)) if shares else None
+    return shares
 
 
 def _angle_deg(cosine: float) -> float:

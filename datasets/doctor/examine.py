@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from datasets.base import Frame, Traversal
-from datasets.doctor.cameras import image_order, of_calibration, of_image, of_view, thumbnail
+from datasets.doctor.cameras import NEXT_M, of_calibration, of_image, of_view, shares_less_alike, thumbnail
 from datasets.doctor.clouds import of_cloud, of_sensor
 from datasets.doctor.examination import Examination
 from datasets.doctor.motion import AS_GIVEN, FARTHEST_M, NEAREST_M, overlap
@@ -28,6 +28,8 @@ FRAMES_IN_ALL, FEWEST_EACH, MOST_EACH, MOST_TRAVERSALS = 96, 2, 12, 48
 """How many frames are read: about, of each traversal at least and at most, and of how many traversals."""
 PAIRS_EACH, PAIRS_IN_ALL = 4, 32
 """So many pairs of neighbouring clouds are laid upon each other, of each traversal and in all."""
+FEWEST_IMAGES = 12
+"""Fewer images say nothing about their order."""
 MOST_SENTENCES = 10
 
 
@@ -46,7 +48,7 @@ def examine(dataset: PreparedDataset) -> Examination:
         if name in looked_at:
             found |= sample.facts(rows, each, pairs)
         _enter(facts, name, found)
-    _enter(facts, "", of_places(dataset.frames))
+    _enter(facts, "", of_places(dataset.frames) | {"image-order": sample.image_order()})
     return Examination(
         version=VERSION,
         fingerprint=dataset.fingerprint,
@@ -93,6 +95,7 @@ class _Sample:
     n_read: int = 0
     unreadable: list[str] = field(default_factory=list)
     overlaps: list[dict[str, float]] = field(default_factory=list)
+    less_alike: list[float] = field(default_factory=list)
 
     def facts(self, rows: Int[ndarray, " n"], each: int, pairs: int) -> Facts:
         """Facts of ``each`` frames of one traversal, and of ``pairs`` pairs of clouds."""
@@ -107,7 +110,7 @@ class _Sample:
             found[name] = float(reduce(values)) if values else None
         found["frozen-images"] = _repeated([look.picture_hash for look in looks])
         found["frozen-clouds"] = _repeated([look.cloud_hash for look in looks])
-        found["image-order"] = self._image_order(rows, looks)
+        self._compare_images(rows, looks)
         return found | self._motion(rows, chosen[:: max(len(chosen) // pairs, 1)][:pairs])
 
     def _look(self, row: int) -> _Look:
@@ -123,16 +126,17 @@ class _Sample:
             facts |= of_view(points, frame.intrinsics, frame.camera_from_lidar)
         return _Look(row, facts, pixels if pixels is None else thumbnail(pixels), _hash(pixels), _hash(points))
 
-    def _image_order(self, rows: Int[ndarray, " n"], looks: Sequence[_Look]) -> float | None:
-        """Whether an image resembles that of the next frame more than those of far frames."""
+    def _compare_images(self, rows: Int[ndarray, " n"], looks: Sequence[_Look]) -> None:
+        """Note how much more an image resembles that of the next frame than those of far frames."""
         pictures, nexts, places = [], [], []
         for look in looks:
-            following = self._image(self.dataset.frame(look.row + 1)) if look.row < rows[-1] else None
+            is_near = look.row < rows[-1] and _distance_m(self.dataset, look.row, look.row + 1) < NEXT_M
+            following = self._image(self.dataset.frame(look.row + 1)) if is_near else None
             if look.picture is not None and following is not None:
                 pictures.append(look.picture)
                 nexts.append(thumbnail(following))
                 places.append(look.row)
-        return image_order(pictures, nexts, self.dataset.frames.position_m[places])
+        self.less_alike += shares_less_alike(pictures, nexts, self.dataset.frames.position_m[places])
 
     def _image(self, frame: Frame) -> UInt8[ndarray, "h w 3"] | None:
         return self._read(self.dataset.load_image, frame) if self._is_there(frame.image) else None
@@ -169,6 +173,10 @@ class _Sample:
         means = {name: float(np.mean([share[name] for share in shares])) for name in shares[0]}
         return {"clouds-and-poses": max(means.values()) - means[AS_GIVEN], "overlap": max(means.values())}
 
+    def image_order(self) -> float | None:
+        """The mean over all images; None for so few that chance decides."""
+        return float(np.mean(self.less_alike)) if len(self.less_alike) >= FEWEST_IMAGES else None
+
     def best_reading(self) -> str:
         """The way to read clouds under which neighbours overlap best, over all traversals."""
         if not self.overlaps:
@@ -183,6 +191,10 @@ def _world_from_lidar(dataset: PreparedDataset, row: int) -> Float[ndarray, "4 4
     matrix[:3, :3] = Rotation.from_quat(dataset.frames.quaternion_wxyz[row][[1, 2, 3, 0]]).as_matrix()
     matrix[:3, 3] = dataset.frames.position_m[row]
     return matrix
+
+
+def _distance_m(dataset: PreparedDataset, a: int, b: int) -> float:
+    return float(np.linalg.norm(dataset.frames.position_m[a] - dataset.frames.position_m[b]))
 
 
 def _hash(array: ndarray | None) -> str:
