@@ -154,8 +154,9 @@ class Train:
         for warning in plan.warnings:
             log.warning(warning)
         plan.check_files()
-        from benchmark.runs.run import train
+        from benchmark.runs.run import say_blind, train
 
+        say_blind(plan)
         train(plan)
         say(f"weights: {plan.weights_file or 'as initialised'}")
 

@@ -44,6 +44,8 @@ class Row:
     environment: dict[str, Any] = field(default_factory=lambda: environment("cpu"))
     cost: CostRecord | None = None
     perturbation: PerturbationRecord | None = None
+    warnings: Sequence[str] = ()
+    """What a reader must be told of this row alone."""
     is_new: bool = False
     """Whether to evaluate although a result with this key may lie there, which other weights have made."""
 
@@ -102,7 +104,7 @@ class Arena:
             seed=row.seed,
             directions=directions,
             cost=row.cost,
-            warnings=list(self.warnings),
+            warnings=[*self.warnings, *row.warnings],
             perturbation=row.perturbation,
         )
 

@@ -12,6 +12,7 @@ from benchmark.descriptors.encoding import encode
 from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.evaluate import Scorer, check_answerable, from_descriptors
 from benchmark.frames.perturbations import Perturber
+from benchmark.frames.sight import blind_to
 from benchmark.keys import key_of, plain
 from benchmark.protocol.directions import Direction
 from benchmark.records.environment import environment
@@ -48,6 +49,16 @@ def run(plan: Plan) -> list[Result]:
     plan.check_files()
     with sparse_backend.using(backend):
         return arena.results([_row(plan, device), *bounds])
+
+
+def say_blind(plan: Plan) -> list[str]:
+    """Warn of frames of the test that the method cannot see, asked of a network as initialised; returns the words."""
+    kind = METHODS.get(plan.options.name)
+    config = replace(configure(kind, plan.options), weights=FROM_SCRATCH, weights_sha256="")
+    sentences = blind_to(kind(config), plan.dataset, plan.rows)
+    for sentence in sentences:
+        log.warning(sentence)
+    return sentences
 
 
 def train(plan: Plan) -> Method:
@@ -93,6 +104,7 @@ def _sparse_backend(plan: Plan, device: torch.device) -> sparse_backend.Backend:
 
 def _row(plan: Plan, device: torch.device) -> Row:
     """Everything but the evaluation: weights, descriptors and cost of the method."""
+    blind = say_blind(plan)
     method = train(plan)
     log.info("weights: %s", plan.weights.words)
     with ExitStack() as until_read:  # another protocol needs other frames
@@ -117,6 +129,7 @@ def _row(plan: Plan, device: torch.device) -> Row:
         ),
         cost=measure(method, plan.dataset, plan.rows) if plan.measured else None,
         perturbation=perturbation_record(plan.perturber, traversals) if plan.perturber else None,
+        warnings=blind,
         is_new=True,
     )
 

@@ -16,8 +16,8 @@ STRIPS = 16
 """The image is divided into so many upright strips, to see which of them have points."""
 THUMBNAIL = (24, 32)
 """Rows and columns of a picture that is small enough to be compared by its pixels."""
-NEXT_M, FAR_M = 12.0, 40.0
-"""Images nearer than this are alike, and images further apart are not."""
+NEXT_M, NEXT_RAD, FAR_M = 12.0, 0.2, 40.0
+"""Images nearer than this, in distance and heading, are alike; images further apart than the last are not."""
 
 
 def of_calibration(intrinsics: Intrinsics | None, camera_from_lidar: Float[ndarray, "4 4"] | None) -> Facts:

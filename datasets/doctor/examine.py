@@ -11,13 +11,14 @@ from jaxtyping import Float, Int, UInt8
 from numpy import ndarray
 
 from datasets.base import Frame, Traversal
-from datasets.doctor.cameras import NEXT_M, of_calibration, of_image, of_view, shares_less_alike, thumbnail
+from datasets.doctor.cameras import NEXT_M, NEXT_RAD, of_calibration, of_image, of_view, shares_less_alike, thumbnail
 from datasets.doctor.clouds import of_cloud, of_sensor
 from datasets.doctor.examination import Examination
 from datasets.doctor.motion import AS_GIVEN, FARTHEST_M, NEAREST_M, overlap
 from datasets.doctor.rules import RULES
 from datasets.doctor.tables import Facts, of_places, of_table
 from datasets.errors import CrossplaceError
+from datasets.places import heading_difference_rad
 from datasets.prepared import PreparedDataset
 from datasets.randomness import generator
 from datasets.readers import image_orientation
@@ -130,13 +131,19 @@ class _Sample:
         """Note how much more an image resembles that of the next frame than those of far frames."""
         pictures, nexts, places = [], [], []
         for look in looks:
-            is_near = look.row < rows[-1] and _distance_m(self.dataset, look.row, look.row + 1) < NEXT_M
-            following = self._image(self.dataset.frame(look.row + 1)) if is_near else None
+            is_alike = look.row < rows[-1] and self._are_alike(look.row, look.row + 1)
+            following = self._image(self.dataset.frame(look.row + 1)) if is_alike else None
             if look.picture is not None and following is not None:
                 pictures.append(look.picture)
                 nexts.append(thumbnail(following))
                 places.append(look.row)
         self.less_alike += shares_less_alike(pictures, nexts, self.dataset.frames.position_m[places])
+
+    def _are_alike(self, a: int, b: int) -> bool:
+        """Whether two frames are so near to each other, and look in nearly one direction, that they see the same."""
+        position_m, yaw_rad = self.dataset.frames.position_m, self.dataset.frames.yaw_rad
+        is_near = float(np.linalg.norm(position_m[a] - position_m[b])) < NEXT_M
+        return is_near and bool(heading_difference_rad(yaw_rad[a], yaw_rad[b]) < NEXT_RAD)
 
     def _image(self, frame: Frame) -> UInt8[ndarray, "h w 3"] | None:
         return self._read(self.dataset.load_image, frame) if self._is_there(frame.image) else None
@@ -191,10 +198,6 @@ def _world_from_lidar(dataset: PreparedDataset, row: int) -> Float[ndarray, "4 4
     matrix[:3, :3] = Rotation.from_quat(dataset.frames.quaternion_wxyz[row][[1, 2, 3, 0]]).as_matrix()
     matrix[:3, 3] = dataset.frames.position_m[row]
     return matrix
-
-
-def _distance_m(dataset: PreparedDataset, a: int, b: int) -> float:
-    return float(np.linalg.norm(dataset.frames.position_m[a] - dataset.frames.position_m[b]))
 
 
 def _hash(array: ndarray | None) -> str:

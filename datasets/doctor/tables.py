@@ -31,7 +31,7 @@ def of_table(frames: Frames) -> Facts:
         "jump": float((steps_m / steps_s).max()) if len(steps_m) else None,
         "pace": float(steps_m.sum() / steps_s.sum()) if len(steps_m) else None,
         "climb": _climb(frames.position_m),
-        "resolution": float(np.mean(frames.position_m[:, :2] * 8 % 1 == 0)) if len(frames) > 1 else None,
+        "resolution": float((frames.position_m[:, :2] * 8 % 1 == 0).mean(0).max()) if len(frames) > 1 else None,
         "coverage": float(np.mean((frames.image != "") & (frames.cloud != ""))),
         "shared-images": _shared(frames.image),
         "shared-clouds": _shared(frames.cloud),
