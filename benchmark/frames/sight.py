@@ -1,15 +1,19 @@
 """What a method can see of the data, asked before it is trained."""
 
+import logging
 from dataclasses import replace
 
 import torch
 from jaxtyping import Int
 from numpy import ndarray
+from torch import Tensor
 
 from datasets.prepared import PreparedDataset
 from datasets.summary import spread
 from methods.base import Method
 from methods.batch import Sample, collate, load_sample
+
+log = logging.getLogger(__name__)
 
 LOOKED_AT = 16
 """So many frames are encoded, evenly chosen."""
@@ -36,8 +40,14 @@ def blind_to(method: Method, dataset: PreparedDataset, rows: Int[ndarray, " n"])
 @torch.no_grad()
 def _is_blind(method: Method, sample: Sample) -> bool:
     assert sample.points is not None
-    seen, nothing = (
-        method.encode_clouds(method.cloud_inputs(collate([replace(sample, points=points)])))
-        for points in (sample.points, sample.points[:0])
-    )
-    return all(torch.equal(seen[name], nothing[name]) for name in seen)
+    seen, nothing = _encoded(method, sample), _encoded(method, replace(sample, points=sample.points[:0]))
+    return seen is not None and nothing is not None and all(torch.equal(seen[name], nothing[name]) for name in seen)
+
+
+def _encoded(method: Method, sample: Sample) -> dict[str, Tensor] | None:
+    """Descriptors of the cloud of ``sample``; None where the method breaks, which ``check-method`` tells."""
+    try:
+        return method.encode_clouds(method.cloud_inputs(collate([sample])))
+    except Exception:
+        log.debug("%s cannot encode the cloud of %s", method.card.name, sample.frame.frame_id, exc_info=True)
+        return None

@@ -143,7 +143,7 @@ class _Sample:
         """Whether two frames are so near to each other, and look in nearly one direction, that they see the same."""
         position_m, yaw_rad = self.dataset.frames.position_m, self.dataset.frames.yaw_rad
         is_near = float(np.linalg.norm(position_m[a] - position_m[b])) < NEXT_M
-        return is_near and bool(heading_difference_rad(yaw_rad[a], yaw_rad[b]) < NEXT_RAD)
+        return is_near and bool(heading_difference_rad(yaw_rad[[a]], yaw_rad[[b]])[0] < NEXT_RAD)
 
     def _image(self, frame: Frame) -> UInt8[ndarray, "h w 3"] | None:
         return self._read(self.dataset.load_image, frame) if self._is_there(frame.image) else None

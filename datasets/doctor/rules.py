@@ -70,10 +70,16 @@ RULES: Mapping[str, Rule] = {
         source="both are written from one rotation, so that only rounding parts them",
     ),
     "heading-and-track": Rule(
-        title="the angle between headings and the direction of travel",
+        title="how far headings stray from their usual angle to the direction of travel (median)",
         unit="°",
-        above=Limit(doubt=30.0, cause=f"{HEADING}; or the LiDAR does not look ahead, or east and north are exchanged"),
-        source="RobotCar, KITTI and Boreas: at most 3° (median of a drive)",
+        above=Limit(doubt=25.0, cause=f"{HEADING}; or east and north are exchanged"),
+        source="RobotCar, KITTI and Boreas: at most 1°",
+    ),
+    "heading-offset": Rule(
+        title="the usual angle between headings and the direction of travel",
+        unit="°",
+        above=Limit(doubt=100.0, cause=f"the LiDAR looks back, or headings are of other axes: {HEADING}"),
+        source="RobotCar and KITTI 0°; the LiDAR of Boreas stands turned by 80°",
     ),
     "speed": Rule(
         title="the speed that nine tenths of the frames keep to",

@@ -26,7 +26,7 @@ def of_table(frames: Frames) -> Facts:
     steps_s = np.diff(frames.timestamp_ns) / 1e9
     return {
         "yaw-and-quaternion": _yaw_error_deg(frames),
-        "heading-and-track": _track_error_deg(frames),
+        **_of_headings(frames),
         "speed": float(np.quantile(steps_m / steps_s, 0.9)) if len(steps_m) else None,
         "jump": float((steps_m / steps_s).max()) if len(steps_m) else None,
         "pace": float(steps_m.sum() / steps_s.sum()) if len(steps_m) else None,
@@ -61,15 +61,23 @@ def _yaw_error_deg(frames: Frames) -> float:
     return float(np.degrees(np.quantile(error, 0.9)))
 
 
-def _track_error_deg(frames: Frames) -> float | None:
+def _of_headings(frames: Frames) -> Facts:
+    """How headings lie to the direction of travel: the usual angle, and how far they stray from it."""
     rows = apart(frames.position_m[:, :2], MOVED_M)
-    east, north = np.diff(frames.position_m[rows, :2], axis=0).T
     if len(rows) < 4:
-        return None
+        return {"heading-offset": None, "heading-and-track": None}
+    east, north = np.diff(frames.position_m[rows, :2], axis=0).T
     # The chord over a bend has the heading of its middle.
     before, after = frames.yaw_rad[rows[:-1]], frames.yaw_rad[rows[1:]]
-    middle = before + ((after - before + np.pi) % (2 * np.pi) - np.pi) / 2
-    return float(np.degrees(np.median(heading_difference_rad(middle, angle_rad(north, east)))))
+    offset = before + _wrapped(after - before) / 2 - angle_rad(north, east)
+    usual = np.arctan2(np.sin(offset).mean(), np.cos(offset).mean())
+    strayed = np.abs(_wrapped(offset - usual))
+    return {"heading-offset": abs(float(np.degrees(usual))), "heading-and-track": float(np.degrees(np.median(strayed)))}
+
+
+def _wrapped(angle: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """Angles in radians, brought into [−π, π)."""
+    return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
 def apart(position_m: Float[ndarray, "n d"], spacing_m: float) -> Int[ndarray, " k"]:

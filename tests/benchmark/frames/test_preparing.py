@@ -153,10 +153,11 @@ def test_progress_counts_frames_and_not_portions(
     console.configure_logging()
     prepare(locate("counted", None))
     lines = [line.split(" ", 1)[1] for line in capsys.readouterr().err.splitlines()]
-    assert lines[:-1] == [f"prepare counted: {n} of 36" for n in range(1, 37)]
-    assert ": 36 frames kept, 3 traversals, " in lines[-1], (
+    assert lines[:36] == [f"prepare counted: {n} of 36" for n in range(1, 37)]
+    assert ": 36 frames kept, 3 traversals, " in lines[36], (
         "what became of the raw data is said by whatever prepares it"
     )
+    assert lines[37].startswith("looking at "), "and the doctor comes at once"
 
 
 def test_a_prepared_folder_is_used_as_it_is(small_world: PreparedDataset) -> None:

@@ -58,8 +58,12 @@ def test_one_jump_is_not_the_speed() -> None:
 
 
 def test_headings_against_the_track() -> None:
-    facts = of_table(drive(line(20), yaw_rad=np.full(20, np.radians(40))))
-    assert facts["heading-and-track"] == pytest.approx(40)
+    turned = of_table(drive(line(20), yaw_rad=np.full(20, np.radians(-40))))
+    assert turned["heading-offset"] == pytest.approx(40)
+    assert turned["heading-and-track"] == pytest.approx(0, abs=1e-6), "a LiDAR may stand turned"
+    angle = np.linspace(0, 2 * np.pi, 40)
+    circle = np.column_stack([50 * np.cos(angle), 50 * np.sin(angle), np.zeros(40)])
+    assert of_table(drive(circle, yaw_rad=-angle))["heading-and-track"] > 60, "clockwise from north"
     assert of_table(drive(line(3)))["heading-and-track"] is None, "too few frames"
     assert of_table(drive(np.zeros((9, 3))))["heading-and-track"] is None, "no direction of travel"
 
@@ -69,6 +73,7 @@ def test_on_a_circle_the_chord_has_the_heading_of_its_middle() -> None:
     circle = np.column_stack([50 * np.cos(angle), 50 * np.sin(angle), np.zeros(40)])
     facts = of_table(drive(circle, yaw_rad=angle + np.pi / 2))
     assert facts["heading-and-track"] == pytest.approx(0, abs=1e-6)
+    assert facts["heading-offset"] == pytest.approx(0, abs=1e-6)
 
 
 def test_yaw_and_quaternion_of_different_headings() -> None:
