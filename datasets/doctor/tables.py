@@ -13,6 +13,8 @@ Facts = dict[str, float | None]
 
 MOVED_M = 1.0
 """A vehicle that went this far has a direction of travel."""
+CHORD_M, FEWEST_CHORDS = 20.0, 4
+"""Longer ways between two frames may lead round a corner; fewer ways say nothing."""
 CLIMB_M = 5.0
 """Slopes are measured between frames this far apart, so that the noise of a satellite receiver is no slope."""
 SAME_PLACE_M = 20.0
@@ -64,12 +66,13 @@ def _yaw_error_deg(frames: Frames) -> float:
 def _of_headings(frames: Frames) -> Facts:
     """How headings lie to the direction of travel: the usual angle, and how far they stray from it."""
     rows = apart(frames.position_m[:, :2], MOVED_M)
-    if len(rows) < 4:
-        return {"heading-offset": None, "heading-and-track": None}
-    east, north = np.diff(frames.position_m[rows, :2], axis=0).T
+    chords_m = np.diff(frames.position_m[rows, :2], axis=0)
     # The chord over a bend has the heading of its middle.
     before, after = frames.yaw_rad[rows[:-1]], frames.yaw_rad[rows[1:]]
-    offset = before + _wrapped(after - before) / 2 - angle_rad(north, east)
+    offset = before + _wrapped(after - before) / 2 - angle_rad(chords_m[:, 1], chords_m[:, 0])
+    offset = offset[np.linalg.norm(chords_m, axis=1) < CHORD_M]
+    if len(offset) < FEWEST_CHORDS:
+        return {"heading-offset": None, "heading-and-track": None}
     usual = np.arctan2(np.sin(offset).mean(), np.cos(offset).mean())
     strayed = np.abs(_wrapped(offset - usual))
     return {"heading-offset": abs(float(np.degrees(usual))), "heading-and-track": float(np.degrees(np.median(strayed)))}

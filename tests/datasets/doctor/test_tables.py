@@ -64,7 +64,8 @@ def test_headings_against_the_track() -> None:
     angle = np.linspace(0, 2 * np.pi, 40)
     circle = np.column_stack([50 * np.cos(angle), 50 * np.sin(angle), np.zeros(40)])
     assert of_table(drive(circle, yaw_rad=-angle))["heading-and-track"] > 60, "clockwise from north"
-    assert of_table(drive(line(3)))["heading-and-track"] is None, "too few frames"
+    assert of_table(drive(line(4)))["heading-and-track"] is None, "too few frames"
+    assert of_table(drive(line(9, step_m=50.0)))["heading-and-track"] is None, "a corner may lie between"
     assert of_table(drive(np.zeros((9, 3))))["heading-and-track"] is None, "no direction of travel"
 
 
