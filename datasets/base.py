@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from datasets.transforms import RigidTransform
 
@@ -62,6 +62,14 @@ class Lidar:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BinLayout:
+    """How ``.bin`` files store points: one after the other, each as so many little-endian numbers, x, y, z first."""
+
+    columns: Annotated[int, Field(ge=3)] = 4
+    dtype: Literal["float32", "float64"] = "float32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
     """One image and one cloud taken together (either path may be empty), with pose, calibration and time."""
 
@@ -97,6 +105,8 @@ class Traversal:
     lidar: Lidar | None
     mercator_scale: PositiveFloat | None = None
     """Scale of the Mercator map of ``Frames.mercator_m``: the cosine of the latitude at which its metres are true."""
+    bin_layout: BinLayout | None = None
+    """Layout of the ``.bin`` files among the clouds; without one they hold x, y, z, intensity as float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -272,7 +272,7 @@ READERS: dict[str, Reader] = {
     ),
     "dataset.json": Reader(make=prepared_file("dataset.json"), read=read_prepared, mutations=JSON, undetectable=OWN),
     "prepared .npy": Reader(
-        make=prepared_file("clouds/0.npy"), read=read_prepared, mutations=BINARY, undetectable=VALUES
+        make=prepared_file("clouds/0.npy"), read=read_prepared, mutations=BINARY, undetectable=POINTS
     ),
     "prepared .bin": Reader(
         make=prepared_file("clouds/2.bin"), read=read_prepared, mutations=BINARY, undetectable=POINTS
