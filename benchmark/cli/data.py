@@ -1,4 +1,4 @@
-"""``crossplace data``: prepare, check and look at data."""
+"""``crossplace data``: prepare, make, check and look at data."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
 from benchmark.console import say
 from benchmark.request import RawOptions
+from datasets.trajectory.drive import Drive
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,11 +84,46 @@ class Stats(_OfDataset):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FromTrajectory:
+    """Make a prepared folder from a trajectory (TUM or KITTI) and folders of images and clouds named by their times.
+
+    A further drive goes into the same folder by another --traversal. Images and clouds stay where they are.
+
+    Example: crossplace data from-trajectory own --trajectory poses.txt --calibration calibration.yaml
+    --images camera --clouds lidar --traversal monday --world campus
+    """
+
+    folder: Positional[Path]
+    """The prepared folder, new or written by this command before."""
+    drive: OmitArgPrefixes[Drive]
+    name: str | None = None
+    """Name of the dataset; default: that of the folder."""
+    replace: bool = False
+    """Write a traversal of this name anew if it is there."""
+
+    def __call__(self) -> None:
+        """Write the folder; say what was found, kept and dropped for which reason."""
+        from benchmark.registry import DATASETS
+        from datasets.errors import CrossplaceError
+        from datasets.summary import in_a_line
+        from datasets.trajectory.building import add_traversal
+
+        name = self.name or self.folder.absolute().name
+        if name in DATASETS.names():
+            raise CrossplaceError(f"the name {name!r} belongs to a registered dataset; choose another one with --name")
+        dataset, told = add_traversal(self.folder, self.drive, name=self.name, replace=self.replace)
+        for line in told:
+            say(line)
+        say(f"{dataset.folder}: {in_a_line(dataset)}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Data:
-    """Prepare, check and look at data."""
+    """Prepare, make, check and look at data."""
 
     command: OmitArgPrefixes[
         Annotated[Prepare, subcommand("prepare", prefix_name=False)]
+        | Annotated[FromTrajectory, subcommand("from-trajectory", prefix_name=False)]
         | Annotated[Check, subcommand("check", prefix_name=False)]
         | Annotated[Stats, subcommand("stats", prefix_name=False)]
     ]
