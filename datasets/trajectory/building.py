@@ -70,7 +70,7 @@ def add_traversal(
 
 
 def _check_options(drive: Drive) -> None:
-    for option, value in (("traversal", drive.traversal), ("world", drive.world)):
+    for option, value in (("traversal", drive.traversal), ("world", drive.world or drive.traversal)):
         if not NAME.fullmatch(value):
             raise CrossplaceError(f"--{option} {value!r}: expected letters, digits and . + - _ without spaces")
     for option, number in (("--max-apart-ms", drive.max_apart_ms), ("--longest-gap-s", drive.longest_gap_s)):
@@ -127,7 +127,7 @@ def _frames(
         world_from_lidar,
         at_ns[rows],
         traversal=drive.traversal,
-        world=drive.world,
+        world=drive.world or drive.traversal,
         frame_id=[f"{drive.traversal}/{leading.paths[row].stem}" for row in rows],
         image=[_path_from(folder, path) for path in image_paths] or blank,
         cloud=[_path_from(folder, path) for path in cloud_paths] or blank,

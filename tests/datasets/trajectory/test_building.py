@@ -229,6 +229,12 @@ def test_a_cloud_takes_the_nearest_image_within_the_limit(tmp_path: Path) -> Non
     assert [Path(path).stem for path in wide.frames.image] == [str(start + ms) for ms in (49, 170, 270, 451)]
 
 
+def test_a_drive_has_a_world_of_its_own_unless_one_is_named(tmp_path: Path) -> None:
+    drive = by_hand(tmp_path / "p", [0, 1], [100])
+    assert add_traversal(tmp_path / "own", replace(drive, world=""))[0].frames.world.tolist() == ["monday"]
+    assert add_traversal(tmp_path / "town", drive)[0].frames.world.tolist() == ["town"]
+
+
 def test_images_alone_are_frames_too(tmp_path: Path) -> None:
     drive = replace(by_hand(tmp_path / "p", [0, 1], [100], [0, 500]), clouds=None)
     found, _ = add_traversal(tmp_path / "own", drive)
