@@ -14,11 +14,13 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
 from datasets.transforms import RigidTransform
 
 Modality = Literal["image", "cloud"]
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+"""How many of something there are: pixels, beams."""
 DistanceKind = Literal["l2", "cosine", "dot"]
 """How two descriptors compare: Euclidean distance, 1 − cosine, or minus the inner product."""
 
@@ -35,8 +37,8 @@ class Intrinsics:
     fy: PositiveFloat
     cx: float
     cy: float
-    width: PositiveInt
-    height: PositiveInt
+    width: Count
+    height: Count
 
     def fractions(self) -> Float[ndarray, "4"]:
         """``(fx, fy, cx, cy)`` in units of image width (x) and height (y): unchanged by any resize."""
@@ -53,7 +55,7 @@ class Intrinsics:
 class Lidar:
     """What kind of sensor made the clouds."""
 
-    beams: PositiveInt
+    beams: Count
     vertical_fov_deg: tuple[float, float]
     """Elevation of the lowest and of the highest beam, in degrees above the horizon."""
     max_range_m: PositiveFloat
@@ -65,7 +67,7 @@ class Lidar:
 class BinLayout:
     """How ``.bin`` files store points: one after the other, each as so many little-endian numbers, x, y, z first."""
 
-    columns: Annotated[int, Field(ge=3)] = 4
+    columns: Annotated[int, Field(ge=3, le=1000)] = 4
     dtype: Literal["float32", "float64"] = "float32"
 
 

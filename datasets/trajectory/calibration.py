@@ -7,9 +7,9 @@ import numpy as np
 import yaml
 from jaxtyping import Float
 from numpy import ndarray
-from pydantic import BaseModel, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, PositiveFloat, ValidationError, model_validator
 
-from datasets.base import BinLayout, Intrinsics, Lidar
+from datasets.base import BinLayout, Count, Intrinsics, Lidar
 from datasets.errors import CrossplaceError
 from datasets.files import STRICT, first_fault, read_text
 from datasets.transforms import RigidTransform
@@ -22,8 +22,8 @@ class Camera(BaseModel):
 
     model_config = STRICT
 
-    width: PositiveInt
-    height: PositiveInt
+    width: Count
+    height: Count
     fx: PositiveFloat
     fy: PositiveFloat
     cx: float
