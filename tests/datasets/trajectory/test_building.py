@@ -312,7 +312,7 @@ def test_a_scalar_first_quaternion_is_found(tmp_path: Path) -> None:
     drive = by_hand(tmp_path / "p", [0, 0.1], [0, 100])
     lines = [line.split() for line in drive.trajectory.read_text().splitlines()]
     drive.trajectory.write_text("".join(f"{' '.join([*w[:4], w[7], *w[4:7]])}\n" for w in lines))
-    assert "and at the order qx qy qz qw" in sentence(tmp_path / "own", drive)
+    assert "at the order qx qy qz qw" in sentence(tmp_path / "own", drive)
 
 
 def test_images_of_another_size_are_found(town_drive: Path, tmp_path: Path) -> None:
