@@ -1,10 +1,10 @@
 """Whether files of depth hold the metres that they promise: a look at a few of them before anything is trained.
 
-Where a frame has a cloud and calibration, its LiDAR is the ruler. Depth of another unit, inverse depth and depth of
-another picture cannot pass it.
+Where a frame has a cloud and calibration, its LiDAR is the ruler. Depth of another unit, inverse depth and turned depth
+cannot pass it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,16 @@ RATIO = (0.5, 2.0)
 """Limits of the median of depth by the LiDAR's depth at the same pixels."""
 ASPECT = 0.02
 """Largest relative difference between the aspect ratios of depth and image, for sizes that were rounded."""
+TURNS: dict[str, Callable[[ndarray], ndarray]] = {
+    "depth": lambda depth_m: depth_m,
+    "depth[:, ::-1]": lambda depth_m: depth_m[:, ::-1],
+    "depth[::-1]": lambda depth_m: depth_m[::-1],
+    "depth[::-1, ::-1]": lambda depth_m: depth_m[::-1, ::-1],
+    "depth.T": lambda depth_m: depth_m.T,
+}
+"""Depth as it is, and as it may have to be turned, by the code that does it."""
+BETTER, AGREES = 0.02, 0.3
+"""A turn is proposed if its rank correlation with the LiDAR is this much larger than without it, and this large."""
 FEWEST_POINTS = 50
 """With fewer points on known pixels, the LiDAR says nothing about depth."""
 
@@ -46,8 +56,8 @@ class DepthLook:
     """Width and height of the frame's image in pixels."""
     known_m: Float[ndarray, " p"]
     """All depths that are known."""
-    depth_m: Float[ndarray, " n"]
-    """Known depths at the pixels of the LiDAR's points."""
+    turned_m: Float[ndarray, "t n"]
+    """Depths at the pixels of the LiDAR's points, in each of the ``TURNS``; 0 where unknown."""
     lidar_m: Float[ndarray, " n"]
     """Depths of those points."""
 
@@ -97,35 +107,44 @@ def _look(dataset: PreparedDataset, folder: Path, row: int) -> DepthLook:
     width, height = image_size(path) if kind == "png" else read_npy(path).shape[::-1]
     depth_m = FileDepth(folder, height, width)(batch)[0, 0].numpy()
     image_height, image_width = batch.require_images()[0].shape[1:]
-    found, lidar_m = np.empty(0, np.float32), np.empty(0)
+    turned_m, lidar_m = np.empty((len(TURNS), 0)), np.empty(0)
     k, camera_from_lidar = frame.intrinsics, frame.camera_from_lidar
     if frame.cloud and k is not None and camera_from_lidar is not None:
         pixels, lidar_m = project(dataset.load_cloud(frame).astype(np.float64), k, camera_from_lidar)
         column, line = (pixels / (k.width, k.height) * (width, height)).astype(np.int64).T
-        found = depth_m[line, column]
+        fitting = [turn(depth_m) if turn(depth_m).shape == depth_m.shape else 0 * depth_m for turn in TURNS.values()]
+        turned_m = np.stack([one[line, column] for one in fitting]).astype(np.float64)
     return DepthLook(
         path=path,
         size=(width, height),
         image_size=(image_width, image_height),
         known_m=depth_m[depth_m > 0],
-        depth_m=found[found > 0],
-        lidar_m=lidar_m[found > 0],
+        turned_m=turned_m,
+        lidar_m=lidar_m,
     )
 
 
 def _against_lidar(looks: Sequence[DepthLook], folder: Path) -> list[str]:
-    depth_m = np.concatenate([look.depth_m for look in looks] or [np.empty(0)])
+    turned_m = np.concatenate([look.turned_m for look in looks] or [np.empty((len(TURNS), 0))], axis=1)
     lidar_m = np.concatenate([look.lidar_m for look in looks] or [np.empty(0)])
-    if len(depth_m) < FEWEST_POINTS:
+    is_known = turned_m[0] > 0
+    if is_known.sum() < FEWEST_POINTS:
         return []
-    seen = f"at {len(depth_m):,} points of the LiDAR on {len(looks)} images"
-    agreement = _rank_correlation(depth_m, lidar_m)
+    seen = f"at {is_known.sum():,} points of the LiDAR on {len(looks)} images"
+    both = [is_known & (one > 0) for one in turned_m]
+    agreements = [_rank_correlation(one[k], lidar_m[k]) for one, k in zip(turned_m, both, strict=True)]
+    best, agreement = int(np.argmax(agreements)), agreements[0]
+    if agreements[best] > max(agreement + BETTER, AGREES):
+        return [
+            f"{folder}: {seen}, depth is turned: its rank correlation with the LiDAR's is {agreement:.2f}, and "
+            f"{agreements[best]:.2f} after a turn: save {[*TURNS][best]}"
+        ]
     if agreement <= 0:
         return [
             f"{folder}: {seen}, depth does not rise with the LiDAR's (rank correlation {agreement:.2f}); expected "
             "metres along the optical axis of these images: for inverse depth (disparity), store its reciprocal"
         ]
-    ratio = float(np.median(depth_m / lidar_m))
+    ratio = float(np.median(turned_m[0][is_known] / lidar_m[is_known]))
     if RATIO[0] <= ratio <= RATIO[1]:
         return []
     unit_m = Description.read(folder).unit_m
@@ -148,6 +167,8 @@ def _out_of_range(looks: Sequence[DepthLook], folder: Path) -> list[str]:
 
 
 def _rank_correlation(one: Float[ndarray, " n"], other: Float[ndarray, " n"]) -> float:
-    """Spearman's correlation; 0 if either is constant."""
+    """Spearman's correlation; 0 if either is constant, or if there are too few numbers."""
+    if len(one) < FEWEST_POINTS:
+        return 0.0
     ranks = np.stack([rankdata(one), rankdata(other)])
     return 0.0 if (np.ptp(ranks, axis=1) == 0).any() else float(np.corrcoef(ranks)[0, 1])

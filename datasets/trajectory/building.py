@@ -199,8 +199,8 @@ def _world_from_lidar(
         cure = (
             f"with world_axes: {axes} in {drive.calibration} it does"
             if fits
-            else f"look at trajectory_of and the transforms in {drive.calibration}, at the order qx qy qz qw, and whether "
-            "the clouds have z up"
+            else f"look at trajectory_of and the transforms in {drive.calibration}, at the order qx qy qz qw, and "
+            "whether the clouds have z up"
         )
         raise CrossplaceError(
             f"{drive.trajectory}: the LiDAR's up is {tilt_deg:.0f}° off the world's (median); expected z up for both; "

@@ -12,10 +12,11 @@ from depth_files import describe
 from PIL import Image
 from scipy.interpolate import NearestNDInterpolator
 
-from benchmark.frames.depth import FEWEST_POINTS, SAMPLE, depth_faults
+from benchmark.frames.depth import FEWEST_POINTS, SAMPLE, TURNS, depth_faults
 from benchmark.request import DataOptions, MethodOptions, Request
 from benchmark.runs.plan import Plan
 from benchmark.runs.run import train
+from datasets.base import Intrinsics
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from datasets.projection import project
@@ -114,12 +115,47 @@ def test_inverse_depth_is_found_whatever_its_scale_and_advice_ends_in_metres(
     assert fault(tiny_town, tmp_path, metres) == ""
 
 
-def test_depth_that_is_upside_down_or_the_same_everywhere_is_found(
+def test_depth_that_is_the_same_everywhere_is_found(
     tiny_town: PreparedDataset, metres: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
-    for change in (lambda d: d[::-1], lambda d: np.full_like(d, 12.0)):
-        write(tmp_path, metres, change)
-        assert "depth does not rise with the LiDAR's" in fault(tiny_town, tmp_path, metres)
+    write(tmp_path, metres, lambda d: np.full_like(d, 12.0))
+    assert "depth does not rise with the LiDAR's (rank correlation 0.00)" in fault(tiny_town, tmp_path, metres)
+
+
+@pytest.mark.parametrize("name", ["depth[:, ::-1]", "depth[::-1]", "depth[::-1, ::-1]"])
+@pytest.mark.parametrize("noise", [0.0, 0.3])
+def test_turned_depth_is_found_and_the_advised_turn_is_right(
+    name: str, noise: float, tiny_town: PreparedDataset, metres: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    noisy = {name: d * np.exp(random.normal(scale=noise, size=d.shape)) for name, d in metres.items()}
+    write(tmp_path, noisy, lambda d: d)
+    assert fault(tiny_town, tmp_path, metres) == ""
+    write(tmp_path, noisy, TURNS[name])
+    said = fault(tiny_town, tmp_path, metres)
+    assert "depth is turned: its rank correlation with the LiDAR's is" in said
+    assert said.endswith(f"after a turn: save {name}")
+    write(tmp_path, noisy, lambda d: TURNS[name](TURNS[name](d)))
+    assert fault(tiny_town, tmp_path, metres) == ""
+
+
+def test_transposed_depth_of_a_square_image_is_found(
+    tiny_town: PreparedDataset, metres: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    """The town's images, cut to squares, with the intrinsics of the cut."""
+    k = next(iter(tiny_town.traversals.values())).intrinsics
+    assert k is not None
+    square = Intrinsics(fx=k.fx, fy=k.fy, cx=k.cx - 20, cy=k.cy, width=120, height=120)
+    frames = replace(tiny_town.frames, image=tiny_town.frames.image.copy())
+    for row in rows_of(tiny_town, metres):
+        frames.image[row] = str(tmp_path / f"{row}.png")
+        Image.fromarray(tiny_town.load_image(tiny_town.frame(int(row)))[:, 20:140]).save(frames.image[row])
+    traversals = {name: replace(t, intrinsics=square) for name, t in tiny_town.traversals.items()}
+    world = replace(tiny_town, frames=frames, traversals=traversals)
+    write(tmp_path, metres, lambda d: d[:, 20:140])
+    assert fault(world, tmp_path, metres) == ""
+    write(tmp_path, metres, lambda d: d[:, 20:140].T)
+    assert fault(world, tmp_path, metres).endswith("after a turn: save depth.T")
 
 
 def test_transposed_depth_is_recognised_and_its_cure_works(
