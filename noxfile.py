@@ -11,7 +11,7 @@ nox.options.sessions = ["tests"]
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 EXTRAS = {"kitti": "georef", "vivid": "vivid"}
 """What the readers of some datasets need on top."""
-ALL = ("georef", "gpu", "vivid")
+ALL = ("clouds", "georef", "gpu", "vivid")
 
 
 def _install(session: nox.Session, *extras: str) -> None:

@@ -9,16 +9,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat
 
 from datasets.transforms import RigidTransform
 
 Modality = Literal["image", "cloud"]
+Count = Annotated[int, Field(gt=0, lt=2**31)]
+"""How many of something there are: pixels, beams."""
 DistanceKind = Literal["l2", "cosine", "dot"]
 """How two descriptors compare: Euclidean distance, 1 − cosine, or minus the inner product."""
 
@@ -35,8 +37,8 @@ class Intrinsics:
     fy: PositiveFloat
     cx: float
     cy: float
-    width: PositiveInt
-    height: PositiveInt
+    width: Count
+    height: Count
 
     def fractions(self) -> Float[ndarray, "4"]:
         """``(fx, fy, cx, cy)`` in units of image width (x) and height (y): unchanged by any resize."""
@@ -53,12 +55,20 @@ class Intrinsics:
 class Lidar:
     """What kind of sensor made the clouds."""
 
-    beams: PositiveInt
+    beams: Count
     vertical_fov_deg: tuple[float, float]
     """Elevation of the lowest and of the highest beam, in degrees above the horizon."""
     max_range_m: PositiveFloat
     form: Literal["scan", "submap"]
     """What one cloud is: one revolution of the sensor, or several sweeps accumulated with poses."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BinLayout:
+    """How ``.bin`` files store points: one after the other, each as so many little-endian numbers, x, y, z first."""
+
+    columns: Annotated[int, Field(ge=3, le=1000)] = 4
+    dtype: Literal["float32", "float64"] = "float32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +107,8 @@ class Traversal:
     lidar: Lidar | None
     mercator_scale: PositiveFloat | None = None
     """Scale of the Mercator map of ``Frames.mercator_m``: the cosine of the latitude at which its metres are true."""
+    bin_layout: BinLayout | None = None
+    """Layout of the ``.bin`` files among the clouds; without one they hold x, y, z, intensity as float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

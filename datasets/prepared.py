@@ -2,7 +2,7 @@
 
 It is a folder with two tables. ``dataset.json`` says what the data is, with calibration per traversal, counts and the
 fingerprint; ``frames.csv`` has one line a frame. Images are undistorted PNG or JPEG files. Clouds are float32 ``.npy``
-arrays of shape (n, ≥3), or raw float32 ``.bin`` files of x, y, z, intensity. Paths are relative to ``root``.
+arrays of shape (n, ≥3), or files of the other formats of ``datasets.readers``. Paths are relative to ``root``.
 docs/prepared-form.md describes every column and key for people who bring their own data.
 """
 
@@ -22,7 +22,7 @@ from pydantic import BaseModel, BeforeValidator
 from datasets.base import Frame, Frames, Traversal
 from datasets.errors import CrossplaceError
 from datasets.files import STRICT, read_as, read_text, sha256_of, write_atomically
-from datasets.readers import read_image, read_points
+from datasets.readers import is_return, read_image, read_points
 from datasets.transforms import angle_rad
 
 POSITION = ["east_m", "north_m", "up_m"]
@@ -123,20 +123,23 @@ class PreparedDataset:
         if k is not None and pixels.shape[:2] != (k.height, k.width):
             raise CrossplaceError(
                 f"{path}: expected {k.width}×{k.height} pixels as in dataset.json for traversal "
-                f"{frame.traversal!r}, found {pixels.shape[1]}×{pixels.shape[0]}; prepare the dataset again"
+                f"{frame.traversal!r}, found {pixels.shape[1]}×{pixels.shape[0]}; write it again"
             )
         return pixels
 
     def load_cloud(self, frame: Frame) -> Float[ndarray, "n 3"]:
-        """The points of ``frame`` in metres, in the axes of its LiDAR; points that are not finite are an error."""
+        """The points of ``frame`` in metres, in the axes of its LiDAR; points that are not finite are an error.
+
+        Points at the origin are left out: they are no returns (:func:`datasets.readers.is_return`).
+        """
         path = self.root / frame.cloud
-        points = read_points(path)[:, :3]
+        points = read_points(path, self.traversals[frame.traversal].bin_layout)[:, :3]
         if not np.isfinite(points).all():
             raise CrossplaceError(
                 f"{path}: {int((~np.isfinite(points)).any(1).sum())} of {len(points)} points are not finite; "
-                "prepared clouds must be clean: prepare the dataset again"
+                "prepared clouds must be clean: write it again without them"
             )
-        return np.ascontiguousarray(points, dtype=np.float32)
+        return np.ascontiguousarray(points[is_return(points)], dtype=np.float32)
 
 
 def write_prepared(
@@ -183,7 +186,8 @@ def write_prepared(
         counts=counts,
         frames_sha256=sha256_of(folder / "frames.csv"),
     )
-    content = described.model_dump_json(indent=1, exclude={"traversals": {"__all__": {"name"}}})
+    unstated = {t.name: {"name"} | ({"bin_layout"} if t.bin_layout is None else set()) for t in traversals}
+    content = described.model_dump_json(indent=1, exclude={"traversals": unstated})
     write_atomically(folder / "dataset.json", content.encode())
 
 

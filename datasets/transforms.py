@@ -9,6 +9,8 @@ from pydantic import PlainSerializer, PlainValidator
 
 from datasets.errors import CrossplaceError
 
+WORLD_FROM_FIRST_CAMERA = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+"""The first camera turned to x forward: east is its z axis, north its -x axis, up its -y axis."""
 NOT_RIGID = "not a rigid 4×4 transform"
 
 

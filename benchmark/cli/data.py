@@ -1,8 +1,8 @@
-"""``crossplace data``: prepare, check and look at data."""
+"""``crossplace data``: prepare, make, check and look at data."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
@@ -111,11 +111,77 @@ class Stats(_OfDataset):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DriveOptions:
+    """Where the files of one drive are, and which of them become frames."""
+
+    trajectory: Path
+    """Poses: TUM (time x y z qx qy qz qw a line) or KITTI (12 numbers a line, with --times)."""
+    calibration: Path
+    """YAML file: the sensor that the trajectory is of, intrinsics, transforms (docs/your-data.md)."""
+    traversal: str
+    """Name of the drive."""
+    world: str = ""
+    """Name of the map that the poses belong to; drives of one map share places. Default: a map of its own."""
+    condition: str = "unstated"
+    """Light and weather in a word: day, dusk, snow."""
+    images: Path | None = None
+    """Folder of undistorted images, each named by its time, or with times.txt."""
+    clouds: Path | None = None
+    """Folder of clouds, each named by its time, or with times.txt; there is one frame a cloud."""
+    times: Path | None = None
+    """Times of the poses of a KITTI trajectory, one a line."""
+    time_unit: Literal["s", "ms", "us", "ns"] | None = None
+    """Unit of the times of images and clouds; default: recognised by magnitude."""
+    trajectory_unit: Literal["s", "ms", "us", "ns"] | None = None
+    """Unit of the times of the trajectory; default: recognised by magnitude, else s."""
+    max_apart_ms: float = 50.0
+    """A cloud without an image this near in time is left out."""
+    longest_gap_s: float = 1.0
+    """A frame in a longer gap between two poses is left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromTrajectory:
+    """Make a prepared folder from a trajectory (TUM or KITTI) and folders of images and clouds named by their times.
+
+    A further drive goes into the same folder by another --traversal. Images and clouds stay where they are.
+
+    Example: crossplace data from-trajectory own --trajectory t.txt --calibration c.yaml --clouds lidar --traversal mon
+    """
+
+    folder: Positional[Path]
+    """The prepared folder, new or written by this command before."""
+    drive: OmitArgPrefixes[DriveOptions]
+    name: str | None = None
+    """Name of the dataset; default: that of the folder."""
+    replace: bool = False
+    """Write a traversal of this name anew if it is there."""
+
+    def __call__(self) -> None:
+        """Write the folder; say what was found, kept and dropped for which reason."""
+        from benchmark.registry import DATASETS
+        from datasets.errors import CrossplaceError
+        from datasets.summary import in_a_line
+        from datasets.trajectory.building import add_traversal
+        from datasets.trajectory.drive import Drive
+
+        name = self.name or self.folder.absolute().name
+        if name in DATASETS.names():
+            raise CrossplaceError(f"the name {name!r} belongs to a registered dataset; choose another one with --name")
+        drive = Drive(**{f.name: getattr(self.drive, f.name) for f in fields(self.drive)})
+        dataset, told = add_traversal(self.folder, drive, name=self.name, replace=self.replace)
+        for line in told:
+            say(line)
+        say(f"{dataset.folder}: {in_a_line(dataset)}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Data:
-    """Prepare, check and look at data."""
+    """Prepare, make, check and look at data."""
 
     command: OmitArgPrefixes[
         Annotated[Prepare, subcommand("prepare", prefix_name=False)]
+        | Annotated[FromTrajectory, subcommand("from-trajectory", prefix_name=False)]
         | Annotated[Check, subcommand("check", prefix_name=False)]
         | Annotated[Stats, subcommand("stats", prefix_name=False)]
     ]

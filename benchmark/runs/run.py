@@ -11,6 +11,7 @@ from benchmark.cost.measure import measure
 from benchmark.descriptors.encoding import encode
 from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.evaluate import Scorer, check_answerable, from_descriptors
+from benchmark.frames.depth import check_depth
 from benchmark.frames.perturbations import Perturber
 from benchmark.frames.sight import blind_to
 from benchmark.keys import key_of, plain
@@ -67,6 +68,7 @@ def train(plan: Plan) -> Method:
     plan.weights.check()
     device, kind = torch_device(plan), METHODS.get(plan.options.name)
     config = configure(kind, plan.options)
+    check_depth(plan.dataset, config, plan.rows)
     if plan.weights_file and (plan.weights.file or plan.is_trained):
         # All weights are in the file: the pretrained backbone they began with is not needed any more.
         method = kind(replace(config, weights=FROM_SCRATCH, weights_sha256=""))

@@ -20,6 +20,7 @@ from datasets.kitti.oxts import Oxts
 from datasets.kitti.texts import numbered
 from datasets.prepared import frames_at
 from datasets.readers import image_size
+from datasets.transforms import WORLD_FROM_FIRST_CAMERA
 
 Poses = Literal["odometry", "oxts", "oxts-mercator"]
 
@@ -27,8 +28,6 @@ HDL_64E = Lidar(beams=64, vertical_fov_deg=(-24.9, 2.0), max_range_m=120.0, form
 POINT_BYTES = 16
 """Bytes of a point in a cloud: float32 x, y, z, intensity."""
 PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
-WORLD_FROM_FIRST_CAMERA = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
-"""The first camera turned to x forward: east is its z axis, north its -x axis, up its -y axis."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from datasets.errors import CrossplaceError
 from datasets.files import read_text
-from datasets.interpolation import interpolate_poses, is_inside
+from datasets.interpolation import interpolate_poses, is_covered
 from datasets.places import heading_difference_rad
 from datasets.transforms import angle_rad
 
@@ -58,11 +58,7 @@ class Trajectory:
 
     def covers(self, at_ns: Int[ndarray, " m"]) -> Bool[ndarray, " m"]:
         """Which times lie between two poses that are at most ``LONGEST_GAP_NS`` apart."""
-        inside = is_inside(self.time_ns, at_ns)
-        after = np.clip(np.searchsorted(self.time_ns, at_ns), 1, max(len(self.time_ns) - 1, 1))
-        if len(self.time_ns) > 1:
-            inside &= self.time_ns[after] - self.time_ns[after - 1] <= LONGEST_GAP_NS
-        return inside
+        return is_covered(self.time_ns, at_ns, LONGEST_GAP_NS)
 
     def at(self, at_ns: Int[ndarray, " m"]) -> Float[ndarray, "m 4 4"]:
         """``world_from_ins`` at times that the trajectory ``covers``, interpolated between neighbouring poses."""

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from datasets.interpolation import nearest_in
 from datasets.places import milestones
 from datasets.vivid.bags import Place
 from datasets.vivid.survey import Survey
@@ -98,17 +99,6 @@ def _track(found: Survey, counts: Counter[str]) -> Track:
     is_near = np.linalg.norm(position_m, axis=1) < REACH_M
     counts["gps_far_away"] = int((~is_near).sum())
     return Track(time_ns=times[is_near], position_m=position_m[is_near])
-
-
-def nearest_in(times_ns: Int[ndarray, " n"], at_ns: Int[ndarray, " m"]) -> tuple[Int[ndarray, " m"], ndarray]:
-    """For each of ``at_ns``, the row of the nearest of the ascending times, and the distance; the earlier wins ties."""
-    if len(times_ns) == 0:
-        return np.zeros(len(at_ns), dtype=np.int64), np.full(len(at_ns), np.iinfo(np.int64).max)
-    after = np.clip(np.searchsorted(times_ns, at_ns), 1, max(len(times_ns) - 1, 1))
-    before, after = after - 1, np.minimum(after, len(times_ns) - 1)
-    is_later = times_ns[after] - at_ns < at_ns - times_ns[before]
-    row = np.where(is_later, after, before)
-    return row, np.abs(times_ns[row] - at_ns)
 
 
 def spaced(position_m: Float[ndarray, "n 3"], spacing_m: float) -> Int[ndarray, " k"]:

@@ -11,13 +11,11 @@ from numpy import ndarray
 from datasets.errors import CrossplaceError
 from datasets.files import npy, write_atomically
 from datasets.pixels import png
+from datasets.readers import is_return
 from datasets.vivid.bags import Place
 from datasets.vivid.fisheye import LIDAR_FROM_OS1, Calibration, undistorted
 from datasets.vivid.messages import CAMERA, LIDAR, pixels_of, points_of
 from datasets.vivid.survey import content_of
-
-NO_RETURN_M = 1e-6
-"""A point whose coordinates are all at most this is no return: Ouster's driver gives it the coordinates 0, 0, 0."""
 
 
 class Job(NamedTuple):
@@ -61,10 +59,10 @@ def clean(points: Float[ndarray, "n 3"]) -> tuple[Float[ndarray, "m 3"], Written
     """The points of the OS1 that are measurements, turned to x forward, y left, z up, as float32."""
     is_finite = np.isfinite(points).all(axis=1)
     with np.errstate(invalid="ignore"):
-        is_return = is_finite & (np.abs(points) > NO_RETURN_M).any(axis=1)
-    kept = points[is_return] @ LIDAR_FROM_OS1[:3, :3].T.astype(np.float32)
+        kept = is_finite & is_return(points)
+    turned = points[kept] @ LIDAR_FROM_OS1[:3, :3].T.astype(np.float32)
     not_finite = int((~is_finite).sum())
-    return kept, Written(len(kept), not_finite, len(points) - not_finite - len(kept))
+    return turned, Written(len(turned), not_finite, len(points) - not_finite - len(turned))
 
 
 def image_of(message: Any, calibration: Calibration) -> UInt8[ndarray, "h w 3"]:

@@ -93,7 +93,7 @@ VELODYNE, IMAGE, CALIB, TIMES, POSES = (
 RAW = [
     Case(name="cloud cut off", damage=cut(VELODYNE, 40), says=(VELODYNE, "40 bytes are no whole number", "fetch")),
     Case(name="image cut off", damage=cut(IMAGE, 120), says=(IMAGE, "not a readable image", "fetch")),
-    Case(name="no image at all", damage=text(IMAGE, "<html>"), says=(IMAGE, "not a readable image", "fetch it again")),
+    Case(name="no image at all", damage=text(IMAGE, "<html>"), says=(IMAGE, "not a readable image", "write it again")),
     Case(name="image of another size", damage=picture(IMAGE, 9, 5), says=(IMAGE, "9×5 pixels", "12×5", "one size")),
     Case(name="no calibration key", damage=text(CALIB, f"P2: {P2}\n"), says=(CALIB, "Tr is missing", "cvlibs")),
     Case(

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
+from drives import calibration_of, kitti, poses_of, tum
 from mutations import BINARY, JSON, TEXT, Mutation, everything_in, mutate_and_judge
 from PIL import Image
 from safetensors.torch import save_file
@@ -30,6 +32,9 @@ from datasets.base import Protocol
 from datasets.files import sealed
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
+from datasets.readers import read_points
+from datasets.trajectory.calibration import read_calibration
+from datasets.trajectory.poses import read_poses
 from results import stored_result
 
 N_MUTATIONS = 50
@@ -251,6 +256,54 @@ def read_prepared(bed: Bed, folder: Path) -> Any:
     return everything_in(PreparedDataset.read(folder))
 
 
+def own_cloud(suffix: str) -> Callable[[Bed, Path], Path]:
+    """A binary cloud as another program writes it."""
+
+    def make(bed: Bed, folder: Path) -> Path:
+        points = bed.world.load_cloud(bed.world.frame(0))[:20]
+        types = [(axis, "<f4") for axis in "xyz"]
+        heads = {
+            ".pcd": "VERSION 0.7\nFIELDS x y z\nSIZE 4 4 4\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 20\nHEIGHT 1\n"
+            "VIEWPOINT 0 0 0 1 0 0 0\nPOINTS 20\nDATA binary\n",
+            ".ply": "ply\nformat binary_little_endian 1.0\nelement vertex 20\nproperty float x\nproperty float y\n"
+            "property float z\nend_header\n",
+        }
+        path = folder / f"cloud{suffix}"
+        path.write_bytes(heads[suffix].encode() + points.astype("<f4").view(types).tobytes())
+        return path
+
+    return make
+
+
+def read_own_cloud(bed: Bed, folder: Path) -> Any:
+    (path,) = folder.glob("cloud.*")
+    return read_points(path).astype(np.float64)
+
+
+def trajectory(name: str) -> Callable[[Bed, Path], Path]:
+    """A drive of a person, or (``00.txt``) the same poses as KITTI writes them."""
+
+    def make(bed: Bed, folder: Path) -> Path:
+        times_ns, poses = poses_of(bed.world, "morning")
+        (folder / "poses.txt").write_text(tum(times_ns, poses))
+        (folder / "00.txt").write_text(kitti(poses))
+        (folder / "times.txt").write_text("".join(f"{t / 1e9}\n" for t in times_ns.tolist()))
+        content = calibration_of(bed.world, "morning", "lidar")
+        (folder / "calibration.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        return folder / name
+
+    return make
+
+
+def read_trajectory(bed: Bed, folder: Path) -> Any:
+    forms = read_poses(folder / "poses.txt", None, None), read_poses(folder / "00.txt", folder / "times.txt", None)
+    return [[poses.form, poses.times.time_ns, poses.world_from_sensor] for poses in forms]
+
+
+def read_own_calibration(bed: Bed, folder: Path) -> Any:
+    return read_calibration(folder / "calibration.yaml").model_dump(exclude_none=True)
+
+
 VALUES = frozenset({"number"})
 """A number that became another plausible number."""
 POINTS = frozenset({"number", "rows"})
@@ -272,7 +325,7 @@ READERS: dict[str, Reader] = {
     ),
     "dataset.json": Reader(make=prepared_file("dataset.json"), read=read_prepared, mutations=JSON, undetectable=OWN),
     "prepared .npy": Reader(
-        make=prepared_file("clouds/0.npy"), read=read_prepared, mutations=BINARY, undetectable=VALUES
+        make=prepared_file("clouds/0.npy"), read=read_prepared, mutations=BINARY, undetectable=POINTS
     ),
     "prepared .bin": Reader(
         make=prepared_file("clouds/2.bin"), read=read_prepared, mutations=BINARY, undetectable=POINTS
@@ -283,6 +336,18 @@ READERS: dict[str, Reader] = {
         read=read_prepared,
         mutations=BINARY,
         undetectable=frozenset({"pixels"}),
+    ),
+    "cloud .pcd": Reader(make=own_cloud(".pcd"), read=read_own_cloud, mutations=BINARY, undetectable=POINTS),
+    "cloud .ply": Reader(make=own_cloud(".ply"), read=read_own_cloud, mutations=BINARY, undetectable=POINTS),
+    "TUM poses": Reader(make=trajectory("poses.txt"), read=read_trajectory, mutations=TEXT, undetectable=POINTS),
+    "KITTI poses of a person": Reader(
+        make=trajectory("00.txt"), read=read_trajectory, mutations=TEXT, undetectable=VALUES
+    ),
+    "times.txt of a person": Reader(
+        make=trajectory("times.txt"), read=read_trajectory, mutations=TEXT, undetectable=VALUES
+    ),
+    "calibration.yaml": Reader(
+        make=trajectory("calibration.yaml"), read=read_own_calibration, mutations=TEXT, undetectable=OWN
     ),
     "result.json": Reader(make=result_file("result.json"), read=read_result, mutations=JSON),
     "ranks.npz": Reader(make=result_file("ranks.npz"), read=read_ranks, mutations=BINARY),

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float
-from numpy import ndarray
 
-from datasets.base import Frame, Intrinsics
+from datasets.base import Frame
 from datasets.prepared import PreparedDataset
+from datasets.projection import project
 from datasets.summary import spread
 
 if TYPE_CHECKING:
@@ -31,21 +30,6 @@ HEADER_IN = 0.5
 BAR_IN = 0.75
 """Room for the colour bars on the right."""
 DPI = 120
-
-
-def project(
-    points_m: Float[ndarray, "n 3"], intrinsics: Intrinsics, camera_from_lidar: Float[ndarray, "4 4"]
-) -> tuple[Float[ndarray, "m 2"], Float[ndarray, " m"]]:
-    """Where the points of the LiDAR frame that the camera sees lie on its image, and their depth in metres.
-
-    Pixels are continuous, (right, down), 0 at the upper left edge. Points behind the camera or off the image are
-    left out; order is kept. Occlusion is not looked at.
-    """
-    k, in_camera = intrinsics, points_m @ camera_from_lidar[:3, :3].T + camera_from_lidar[:3, 3]
-    x, y, depth_m = in_camera[in_camera[:, 2] > 1e-3].T
-    pixels = np.stack([k.fx * x / depth_m + k.cx, k.fy * y / depth_m + k.cy], axis=1)
-    inside = ((pixels >= 0) & (pixels < (k.width, k.height))).all(axis=1)
-    return pixels[inside], depth_m[inside]
 
 
 def draw(dataset: PreparedDataset, path: Path, frames_per_condition: int = 4) -> None:

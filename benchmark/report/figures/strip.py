@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
-from benchmark.report.figures.contact_sheet import project
 from datasets.base import Frame, Intrinsics
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
+from datasets.projection import project
 from datasets.summary import spread
 
 if TYPE_CHECKING:

@@ -37,6 +37,7 @@ COMMANDS = [
     "list",
     "data",
     "data prepare",
+    "data from-trajectory",
     "data check",
     "data stats",
     "protocol",

@@ -12,9 +12,9 @@ from benchmark.protocol.ground_truth import relations
 from benchmark.protocol.leaks import find_leaks
 from benchmark.protocol.selection import select
 from datasets.base import Frames, Protocol, Selection
-from datasets.kitti.recording import WORLD_FROM_FIRST_CAMERA
 from datasets.prepared import quaternion_wxyz
 from datasets.protocols import PROTOCOLS
+from datasets.transforms import WORLD_FROM_FIRST_CAMERA
 
 pytestmark = pytest.mark.data
 Counts = dict[str, int]

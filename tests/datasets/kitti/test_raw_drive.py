@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from benchmark.report.figures.contact_sheet import project
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
+from datasets.projection import project
 
 DAY, DRIVE = "2011_09_26", "2011_09_26_drive_0009"
 NEVER_SCANNED = range(177, 181)

@@ -10,9 +10,9 @@ import pytest
 from scipy.ndimage import gaussian_gradient_magnitude
 from scipy.spatial.transform import Rotation
 
-from benchmark.report.figures.contact_sheet import project
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
+from datasets.projection import project
 
 pytestmark = pytest.mark.data
 

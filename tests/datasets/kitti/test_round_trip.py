@@ -12,11 +12,11 @@ from pyproj import Proj
 from raw_kitti import LIDAR_FROM_IMU, START, RawKitti
 from scipy.spatial.transform import Rotation
 
-from benchmark.report.figures.contact_sheet import project
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
 from datasets.kitti.layout import DRIVES
 from datasets.prepared import PreparedDataset
+from datasets.projection import project
 
 TOWN = RawKitti()
 START_NS = int(START.astype(np.int64))

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raw_vivid import degrees_of
 
+from datasets.interpolation import nearest_in
 from datasets.vivid.bags import Place
-from datasets.vivid.choosing import Rules, choose, nearest_in, spaced
+from datasets.vivid.choosing import Rules, choose, spaced
 from datasets.vivid.survey import Survey
 
 S = 1_000_000_000

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from benchmark.report.figures.contact_sheet import COLUMN_IN, DPI, draw, project, sheet
+from benchmark.report.figures.contact_sheet import COLUMN_IN, DPI, draw, sheet
 from datasets.base import Frames, Intrinsics, Lidar, Traversal
 from datasets.prepared import PreparedDataset, write_prepared
+from datasets.projection import project
 
 K = Intrinsics(fx=50.0, fy=40.0, cx=20.0, cy=10.0, width=40, height=20)
 CAMERA_FROM_LIDAR = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
