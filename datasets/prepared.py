@@ -128,10 +128,15 @@ class PreparedDataset:
         return pixels
 
     def load_cloud(self, frame: Frame) -> Float[ndarray, "n 3"]:
-        """The points of ``frame`` in metres, in the axes of its LiDAR; points that are not finite are an error.
+        """The returns of ``frame`` in metres, in the axes of its LiDAR; points that are not finite are an error.
 
         Points at the origin are left out: they are no returns (:func:`datasets.readers.is_return`).
         """
+        points = self.stored_cloud(frame)
+        return np.ascontiguousarray(points[is_return(points)], dtype=np.float32)
+
+    def stored_cloud(self, frame: Frame) -> Float[ndarray, "m 3"]:
+        """All points of the file, those at the origin too, as numbers of the file's type."""
         path = self.root / frame.cloud
         points = read_points(path, self.traversals[frame.traversal].bin_layout)[:, :3]
         if not np.isfinite(points).all():
@@ -139,7 +144,7 @@ class PreparedDataset:
                 f"{path}: {int((~np.isfinite(points)).any(1).sum())} of {len(points)} points are not finite; "
                 "prepared clouds must be clean: write it again without them"
             )
-        return np.ascontiguousarray(points[is_return(points)], dtype=np.float32)
+        return points
 
 
 def write_prepared(

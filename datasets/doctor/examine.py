@@ -21,7 +21,7 @@ from datasets.errors import CrossplaceError
 from datasets.places import heading_difference_rad
 from datasets.prepared import PreparedDataset
 from datasets.randomness import generator
-from datasets.readers import image_orientation
+from datasets.readers import image_orientation, is_return
 
 VERSION = 1
 """Raised whenever the same data would give other facts."""
@@ -122,7 +122,9 @@ class _Sample:
             facts |= of_image(pixels)
             facts["turned-images"] = float(image_orientation(self.dataset.root / frame.image) != 1)
         if points is not None:
+            stored = self.dataset.stored_cloud(frame)
             facts |= of_cloud(points, frame.lidar)
+            facts["at-origin"] = float(np.mean(~is_return(stored))) if len(stored) else None
         if points is not None and frame.intrinsics and frame.camera_from_lidar is not None:
             facts |= of_view(points, frame.intrinsics, frame.camera_from_lidar)
         return _Look(row, facts, pixels if pixels is None else thumbnail(pixels), _hash(pixels), _hash(points))

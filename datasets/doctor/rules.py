@@ -79,7 +79,7 @@ RULES: Mapping[str, Rule] = {
         title="the usual angle between headings and the direction of travel",
         unit="°",
         above=Limit(doubt=100.0, cause=f"the LiDAR looks back, or headings are of other axes: {HEADING}"),
-        source="RobotCar and KITTI 0°; the LiDAR of Boreas stands turned by 80°",
+        source="RobotCar and KITTI 0°; the LiDAR of Boreas stands turned by 46°",
     ),
     "speed": Rule(
         title="the speed that nine tenths of the frames keep to",

@@ -257,7 +257,9 @@ def test_hundreds_of_traversals_are_looked_at_in_bounded_time(small_world: Prepa
         )
         for k in range(60)
     ]
-    traversals = {f"{k}/{name}": t for k in range(60) for name, t in small_world.traversals.items()}
+    traversals = {
+        f"{k}/{name}": replace(t, name=f"{k}/{name}") for k in range(60) for name, t in small_world.traversals.items()
+    }
     found = examine(replace(small_world, frames=Frames.concatenate(many), traversals=traversals))
     assert len(found.facts["speed"]) == 180
     assert len(found.facts["points"]) <= 48

@@ -21,7 +21,9 @@ def test_a_rule_has_a_limit_a_cause_and_a_source(name: str) -> None:
         if limit is not None:
             assert limit.cause
             assert limit.doubt is not None or limit.fault is not None
-    assert f"| `{name}` |" in DOCUMENT
+    (line,) = [line for line in DOCUMENT.splitlines() if line.startswith(f"| `{name}` |")]
+    assert f"| {rule.title} |" in line
+    assert f"| {rule.expected} |" in line
 
 
 @pytest.mark.parametrize("name", RULES)
