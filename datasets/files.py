@@ -8,16 +8,18 @@ import json
 import logging
 import math
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Annotated, Any, TypeVar
 
 import numpy as np
 from numpy import ndarray
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 
 from datasets.errors import CrossplaceError
 
@@ -34,10 +36,55 @@ REMEDIES = {
     errno.EROFS: f"mount it writable or {ELSEWHERE}",
     errno.EACCES: f"ask for permission or {ELSEWHERE}",
     errno.EPERM: f"ask for permission or {ELSEWHERE}",
+    errno.ENAMETOOLONG: f"shorten the names of dataset and traversals or {ELSEWHERE}",
     errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
 }
 """What to do about a file that cannot be written, by the number of the system's error."""
 
+
+# --- names ---------------------------------------------------------------------------------------
+
+LONGEST_NAME_BYTES = 80
+"""Several names, a key and a lock's dot make up one folder's name, which can have 255 bytes."""
+
+
+def name_fault(name: str, longest: int = LONGEST_NAME_BYTES) -> str:
+    """Why ``name``, which comes with data, cannot be the name of a folder; the empty text if it can."""
+    n_bytes = len(name.encode("utf-8", "surrogatepass"))
+    reasons = {
+        "it is empty": not name,
+        "it holds a slash or a backslash": "/" in name or "\\" in name,
+        "it begins with a dot or a hyphen": name.startswith((".", "-")),
+        "it holds a character that cannot be seen": not name.isprintable(),
+        f"it has {n_bytes} bytes, and {longest} are the most": n_bytes > longest,
+    }
+    wrong = next((reason for reason, applies in reasons.items() if applies), "")
+    shown = name if len(name) <= LONGEST_NAME_BYTES else f"{name[:LONGEST_NAME_BYTES]}…"
+    return f"{shown!r} cannot be the name of a folder, because {wrong}" if wrong else ""
+
+
+def check_name(name: str, where: str, remedy: str) -> None:
+    """Raise :class:`CrossplaceError` if ``name``, which was found at ``where``, cannot be the name of a folder."""
+    if fault := name_fault(name):
+        raise CrossplaceError(f"{where}: {fault}; {remedy}")
+
+
+def folder_name(text: str) -> str:
+    """A name for a folder made of any ``text``, for what people call in their own words."""
+    words = re.sub(r"[^a-zA-Z0-9_.+-]+", "_", text).lstrip("._-")
+    return words[:LONGEST_NAME_BYTES] or "unnamed"
+
+
+def _as_name(name: str, longest: int = LONGEST_NAME_BYTES) -> str:
+    if fault := name_fault(name, longest):
+        raise ValueError(fault)
+    return name
+
+
+FolderName = Annotated[str, AfterValidator(_as_name)]
+"""The type of a name in a file that becomes the name of a folder."""
+RunName = Annotated[str, AfterValidator(partial(_as_name, longest=240))]
+"""The type of the name of a run's folder, which is made of several names."""
 
 # --- writing -------------------------------------------------------------------------------------
 
@@ -100,7 +147,11 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
-        raise CrossplaceError(f"{path}: not readable as UTF-8 text ({error})") from error
+        line = error.object[: error.start].count(b"\n") + 1
+        raise CrossplaceError(
+            f"{path}: not readable as UTF-8 text (line {line} has the byte 0x{error.object[error.start]:02x}); save it "
+            "as UTF-8, or fetch it again if you did not write it"
+        ) from error
 
 
 def read_json(path: Path) -> Any:

@@ -1,6 +1,5 @@
 """Rows of a table: who is ranked under one protocol, evaluated together and written as results."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -27,7 +26,7 @@ from benchmark.records.schema import (
 )
 from benchmark.request import DataOptions
 from datasets.base import Protocol
-from datasets.files import sha256_of
+from datasets.files import folder_name, sha256_of
 from datasets.prepared import PreparedDataset
 
 
@@ -124,7 +123,7 @@ def score_on(folder: Path, dataset: PreparedDataset, protocol_name: str | None, 
     protocol, warnings = find_protocol(protocol_name, dataset)
     warnings = [*warnings, *leak_warnings(dataset.frames, protocol)]
     key = key_of(contents, dataset.fingerprint, protocol)
-    name = re.sub(r"[^\w.+-]+", "_", descriptors.method)
+    name = folder_name(descriptors.method)
     arena = Arena(dataset=dataset, protocol=protocol, warnings=warnings, runs=runs)
     row = Row(
         folder=runs / "results" / f"{name}-{protocol.name}-{key}",

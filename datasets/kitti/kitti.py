@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from datasets.base import Dataset, DatasetCard, Finding, Frames
 from datasets.errors import CrossplaceError
+from datasets.files import check_name, name_fault
 from datasets.jobs import clear_jobs, run_jobs
 from datasets.kitti.clouds import FrameFiles, Job, Outcome, clean_frames
 from datasets.kitti.layout import DRIVES, LAYOUT, N_FRAMES, RAW_LAYOUT, RAW_SOURCE, SOURCE
@@ -169,7 +170,9 @@ class Kitti(Dataset):
             raise CrossplaceError(f"kitti: --source is needed: the folder with {LAYOUT}; from {SOURCE}")
         if self.oxts is not None and not self.oxts.is_dir():
             raise CrossplaceError(f"kitti: oxts={self.oxts}: no such folder; expected {RAW_LAYOUT}; from {RAW_SOURCE}")
-        found = sorted(path.name for path in (source / "sequences").glob("*") if path.is_dir())
+        found = sorted(
+            path.name for path in (source / "sequences").glob("*") if path.is_dir() and not name_fault(path.name)
+        )
         drives = sorted(
             path.name.removesuffix("_sync")
             for path in source.glob("*/*_drive_*_sync")
@@ -190,6 +193,7 @@ class Kitti(Dataset):
         return wanted, [recording for recording in recordings if recording not in wanted]
 
     def _recording(self, source: Path, name: str) -> Recording:
+        check_name(name, "kitti: sequences", f"name folders in {source / 'sequences'}, or drives")
         if DRIVE_NAME.fullmatch(name):
             return RawDrive(name=name, source=source, camera=self.camera, poses=self.poses)
         return OdometrySequence(

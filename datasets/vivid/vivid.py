@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from datasets.base import Dataset, DatasetCard, Finding, Frames, Lidar, Traversal
 from datasets.errors import CrossplaceError
+from datasets.files import check_name
 from datasets.jobs import clear_jobs, run_jobs
 from datasets.prepared import frames_at, make_fingerprint, write_prepared
 from datasets.vivid.bags import Place, index_sha256
@@ -184,6 +185,8 @@ class Vivid(Dataset):
         """The bags to prepare, ordered by name; raises if a wanted bag is not there, or if there is no bag at all."""
         if source is None:
             raise CrossplaceError(f"vivid: --source is needed: the folder with {LAYOUT}; from {SOURCE}")
+        for run in self.runs:
+            check_name(run, "vivid: runs", f"name bags in {source}, without .bag")
         bags = {run: source / f"{run}.bag" for run in sorted(set(self.runs)) or RUNS}
         there = [bag for bag in bags.values() if bag.is_file()]
         missing = [bag.name for bag in bags.values() if bag not in there]
