@@ -1,7 +1,7 @@
 """The one exception type that reaches a user as a sentence instead of a traceback, and the sentence for a name."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
@@ -19,3 +19,22 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> str:
 def made_anew(folder: Path) -> str:
     """The cure for a wrong file of the prepared ``folder``, right for a person's own folder and for the suite's."""
     return f"write it again if it is yours, or delete {folder} and prepare the dataset again"
+
+
+def leave_out(option: str, faults: Mapping[str, Sequence[str]]) -> str:
+    """The cure for what is wrong in the published files themselves: the ``option`` that names the parts without faults.
+
+    ``faults`` has all parts (runs, sequences) with what is wrong with each. The text is empty if none would be left.
+    """
+    whole = ", ".join(f'"{part}"' for part, found in faults.items() if not found)
+    faulty = ", ".join(part for part, found in faults.items() if found)
+    words = f"if the files are so where they come from, leave {faulty} out: --dataset-options '{option}=[{whole}]'"
+    return words if whole and faulty else ""
+
+
+def refuse(dataset: str, option: str, faults: Mapping[str, Sequence[str]]) -> None:
+    """Raise :class:`CrossplaceError` if any part of a source has a fault; it says the first, and how to do without."""
+    found = [fault for part in faults.values() for fault in part]
+    if found:
+        more = f" ({len(found) - 1} more: see `crossplace data check {dataset}`)" if len(found) > 1 else ""
+        raise CrossplaceError("; ".join(filter(None, [found[0] + more, leave_out(option, faults)])))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from datasets.base import Dataset, DatasetCard, Finding, Frames
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, leave_out, refuse
 from datasets.files import check_name, name_fault
 from datasets.jobs import clear_jobs, run_jobs
 from datasets.kitti.clouds import FrameFiles, Job, Outcome, clean_frames
@@ -93,13 +93,15 @@ class Kitti(Dataset):
             wanted, left_out = self._select(source)
         except CrossplaceError as error:
             return [Finding(ok=False, what=str(error))]
-        findings = []
+        findings, faults_of = [], {recording.name: recording.faults() for recording in wanted}
         for recording in wanted:
-            faults = recording.faults()
+            faults = faults_of[recording.name]
             findings.append(_inventory(recording, ok=not faults))
             findings += [Finding(ok=False, what=fault) for fault in faults]
             if not faults and isinstance(recording, OdometrySequence) and recording.disagreement_m() > STRANGE_M:
                 findings.append(Finding(ok=True, what=_strange(recording)))
+        if offer := leave_out("sequences", faults_of):
+            findings.append(Finding(ok=False, what=offer))
         findings += [_inventory(recording, ok=True, words="; left out") for recording in left_out]
         findings += [Finding(ok=True, what=note) for note in self._notes(wanted)]
         return list(dict.fromkeys(findings))
@@ -117,10 +119,7 @@ class Kitti(Dataset):
         Goes on where an interrupted run ended.
         """
         wanted, _ = self._select(source)
-        faults = [fault for recording in wanted for fault in recording.faults()]
-        if faults:
-            more = f" ({len(faults) - 1} more: see `crossplace data check kitti`)" if len(faults) > 1 else ""
-            raise CrossplaceError(faults[0] + more)
+        refuse(self.card.name, "sequences", {recording.name: recording.faults() for recording in wanted})
         files = [_files(recording, stem, destination) for recording in wanted for stem in recording.stems]
         jobs, outcomes = self._jobs(files), dict[str, Outcome]()
         for job, finished in zip(jobs, run_jobs(clean_frames, jobs, destination, workers=workers), strict=True):

@@ -184,14 +184,16 @@ def test_check_lists_everything_at_once_and_prepare_names_the_first(tmp_path: Pa
     for path in (folder / "velodyne").iterdir():
         path.unlink()
     findings = Kitti().check(tmp_path)
-    assert [finding.ok for finding in findings] == [False, False, False, False, True, True]
+    assert [finding.ok for finding in findings] == [False, False, False, False, True, False, True]
     assert findings[0].what == "sequence 00: 3 of 4541 images, 0 of 4541 clouds, 0 frames with both, poses"
     assert ["calib.txt" in findings[1].what, "times.txt" in findings[2].what] == [True, True]
     assert "no frame with image and cloud" in findings[3].what
     assert findings[4].what == "sequence 05: 3 of 2761 images, 3 of 2761 clouds, 3 frames with both, poses"
-    assert findings[5].what.startswith("not here or without poses: 01 02 03 04 06")
+    assert findings[5].what.endswith("leave 00 out: --dataset-options 'sequences=[\"05\"]'")
+    assert findings[6].what.startswith("not here or without poses: 01 02 03 04 06")
     with pytest.raises(CrossplaceError, match=r"calib\.txt: no such file; .* \(2 more"):
         prepare(tmp_path, tmp_path / "out")
+    assert len(prepare(tmp_path, tmp_path / "rest", "05").frames) == 3
 
 
 def test_sequences_without_poses_are_left_out_unless_asked_for(tmp_path: Path) -> None:
@@ -201,7 +203,7 @@ def test_sequences_without_poses_are_left_out_unless_asked_for(tmp_path: Path) -
     assert faults_of(tmp_path) == []
     assert Kitti().check(tmp_path)[1].what.endswith("no poses; left out")
     assert prepare(tmp_path, tmp_path / "out").frames.traversal_names() == ["00"]
-    assert len(faults_of(tmp_path, "00", "11")) == 2
+    assert len(faults_of(tmp_path, "00", "11")) == 3, "the line of the sequence, its fault, and how to do without"
     assert "poses.txt: no such file" in faults_of(tmp_path, "11")[1]
 
 
