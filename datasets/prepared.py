@@ -155,6 +155,24 @@ def write_prepared(
     """
     for called in (name, *(t.name for t in traversals)):
         check_name(called, f"{folder}", "give it another name")
+    write_atomically(folder / "frames.csv", _table_of(frames).encode())
+    described = _DatasetFile(
+        schema_version=SCHEMA,
+        name=name,
+        version=version,
+        options=json.loads(json.dumps(options)),
+        root=str(root),
+        fingerprint=fingerprint,
+        traversals={t.name: t for t in traversals},
+        counts=counts,
+        frames_sha256=sha256_of(folder / "frames.csv"),
+    )
+    content = described.model_dump_json(indent=1, exclude={"traversals": {"__all__": {"name"}}})
+    write_atomically(folder / "dataset.json", content.encode())
+
+
+def _table_of(frames: Frames) -> str:
+    """The text of ``frames.csv``."""
     import pandas as pd  # here: it takes long to import, and only preparing needs it
 
     table = pd.DataFrame(
@@ -174,20 +192,8 @@ def write_prepared(
     if frames.mercator_m is not None:
         table[MERCATOR_COLUMNS] = frames.mercator_m
         columns = COLUMNS + MERCATOR_COLUMNS
-    write_atomically(folder / "frames.csv", table[columns].to_csv(index=False).encode())
-    described = _DatasetFile(
-        schema_version=SCHEMA,
-        name=name,
-        version=version,
-        options=json.loads(json.dumps(options)),
-        root=str(root),
-        fingerprint=fingerprint,
-        traversals={t.name: t for t in traversals},
-        counts=counts,
-        frames_sha256=sha256_of(folder / "frames.csv"),
-    )
-    content = described.model_dump_json(indent=1, exclude={"traversals": {"__all__": {"name"}}})
-    write_atomically(folder / "dataset.json", content.encode())
+    text: str = table[columns].to_csv(index=False)
+    return text
 
 
 def make_fingerprint(name: str, version: int, options: dict[str, Any], listing: list[str]) -> str:

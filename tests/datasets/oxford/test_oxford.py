@@ -200,6 +200,14 @@ def test_neither_workers_nor_a_second_run_change_a_byte(
     assert not any(path.name.startswith(".") for path in again.folder.rglob("*"))
 
 
+def test_a_prepared_folder_can_be_moved(prepared: PreparedDataset, tmp_path: Path) -> None:
+    copytree(prepared.folder, tmp_path / "moved")
+    moved = PreparedDataset.read(tmp_path / "moved")
+    assert moved.root.resolve() == tmp_path / "moved"
+    assert not any(Path(path).is_absolute() for path in (*moved.frames.image, *moved.frames.cloud))
+    np.testing.assert_array_equal(moved.load_cloud(moved.frame(0)), prepared.load_cloud(prepared.frame(0)))
+
+
 def test_a_few_runs_of_many_can_be_named(official: Path, run: RawRun, tmp_path: Path, prepare: Prepare) -> None:
     source = copytree(official, tmp_path / "two")
     other = "2014-12-10-18-10-50"
