@@ -112,7 +112,10 @@ def read_manifest(part: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise CrossplaceError(f"{path}: expected an object; delete {part} and run the same command again")
     manifest = unsealed(found, path)
-    for name, expected in manifest.get("files", {}).items():
+    files = manifest.get("files", {})
+    if not isinstance(files, dict):
+        raise CrossplaceError(f"{path}: files: expected an object; delete {part} and run the same command again")
+    for name, expected in files.items():
         check_name(name, f"{path}", f"delete {part} and run the same command again")
         file = part / name
         if not file.is_file() or sha256_of(file) != expected:

@@ -1,6 +1,6 @@
 """State dicts as other people's code saved them, taken out of what is around them. Nothing in a file is executed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +33,20 @@ def bare(path: Path) -> tuple[dict[str, Tensor], str] | None:
         found = found[key]
     if not isinstance(found, Mapping):
         return None
-    names = {name: _plain(name) for name in found}
-    while (first := _shared_first(names.values())) in LEADING:
-        names = {name: plain.removeprefix(f"{first}.") for name, plain in names.items()}
-    if len(set(names.values())) < len(names):
-        return None
+    names = plain_names(found)
     changed = [name for name, plain in names.items() if name != plain]
     words = [f"taken out of {'.'.join(keys)}"] if keys else []
     words += [f"{len(changed)} names such as {changed[0]} shortened to {names[changed[0]]}"] if changed else []
     return ({plain: found[name] for name, plain in names.items()}, ", ".join(words)) if words else None
+
+
+def plain_names(found: Iterable[str]) -> dict[str, str]:
+    """Names of tensors without what was put around them, by name; all as they are if two would become one."""
+    before = list(found)
+    names = {name: _plain(name) for name in before}
+    while (first := _shared_first(names.values())) in LEADING:
+        names = {name: plain.removeprefix(f"{first}.") for name, plain in names.items()}
+    return names if len(set(names.values())) == len(names) else {name: name for name in before}
 
 
 def _is_state(found: Mapping[Any, Any]) -> bool:
@@ -53,7 +58,7 @@ def _plain(name: str) -> str:
     return ".".join(part for part in name.split(".") if part not in INSERTED) or name
 
 
-def _shared_first(names: Any) -> str:
+def _shared_first(names: Iterable[str]) -> str:
     """The first part that all names share, if they have a further one."""
     firsts = {name.partition(".")[0] if "." in name else "" for name in names}
     return firsts.pop() if len(firsts) == 1 else ""

@@ -149,14 +149,18 @@ class Recording:
     def _what_lacks(self) -> str:
         """Why no frame has everything, and what is there instead."""
         parts = ((self.images, self.image_folder, ".png or .jpg"), (self.clouds, self.cloud_folder, ".bin"))
-        for files, folder, suffix in parts:
-            if not files:
-                expected = f"expected files such as {'0' * self.digits} with {suffix}"
-                return f"no numbered files in {folder}; {expected}, {whats_in(folder)}" + self._other_cameras()
+        lacking = [
+            f"no numbered files in {folder}, such as {'0' * self.digits} with {suffix}: {whats_in(folder)}"
+            for files, folder, suffix in parts
+            if not files
+        ]
+        if lacking:
+            return "; ".join(lacking) + self._other_cameras()
         spans = [f"{min(files)} to {max(files)}" for files in (self.images, self.clouds)]
         if not self.pairs:
             return f"images are numbered {spans[0]}, clouds {spans[1]}; fetch both of one sequence"
-        return f"no packet has the number of a frame from {self.pairs[0]} on; fetch the whole drive {self.day.name}"
+        drive = self.oxts.folder.parent.name if self.oxts else self.name
+        return f"no packet has the number of a frame from {self.pairs[0]} on; fetch the whole drive {drive}"
 
     def _other_cameras(self) -> str:
         """The option that takes images of a camera that is there, if those of the chosen one are not."""

@@ -60,12 +60,14 @@ def check_types(topics: dict[str, Topic]) -> list[str]:
     faults = []
     for name, expected in TYPES.items():
         topic = topics.get(name)
-        if name == CAMERA and topic is not None and topic.message_type == COMPRESSED:
-            expected = COMPRESSED
+        either = expected
+        if name == CAMERA:
+            either = f"{expected} or {COMPRESSED}"
+            expected = COMPRESSED if topic is not None and topic.message_type == COMPRESSED else expected
         if topic is None:
-            faults.append(f"no topic {name} ({expected}); it has {', '.join(sorted(topics)) or 'none at all'}")
+            faults.append(f"no topic {name} ({either}); it has {', '.join(sorted(topics)) or 'none at all'}")
         elif topic.message_type != expected:
-            faults.append(f"{name}: expected messages of type {expected}, found {topic.message_type}")
+            faults.append(f"{name}: expected messages of type {either}, found {topic.message_type}")
         elif topic.definition_md5 != _types().generate_msgdef(expected.replace("/", "/msg/"))[1]:
             faults.append(f"{name}: {expected} is defined otherwise than in ROS Noetic (md5 {topic.definition_md5})")
         elif not topic.places:

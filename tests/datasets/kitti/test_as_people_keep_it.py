@@ -156,7 +156,7 @@ def test_two_files_of_one_number_are_named(tmp_path: Path) -> None:
 LACKS: dict[str, tuple[Callable[[Path], object], str]] = {
     "images of another format": (
         lambda folder: renamed(folder / "image_2", lambda path: f"{path.stem}.webp"),
-        r"no numbered files in .*image_2; expected .* 000000 with \.png or \.jpg, found 3 others such as 000000\.webp",
+        r"no numbered files in .*image_2, such as 000000 with \.png or \.jpg: found 3 others such as 000000\.webp",
     ),
     "images with words": (
         lambda folder: renamed(folder / "image_2", lambda path: f"frame_{path.name}"),
@@ -164,7 +164,7 @@ LACKS: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "clouds as arrays": (
         lambda folder: renamed(folder / "velodyne", lambda path: f"{path.stem}.npy"),
-        r"no numbered files in .*velodyne; expected .* with \.bin, found 3 others such as 000000\.npy",
+        r"no numbered files in .*velodyne, such as .* with \.bin: found 3 others such as 000000\.npy",
     ),
     "no images": (lambda folder: shutil.rmtree(folder / "image_2"), "there is no such folder"),
     "grey images alone": (

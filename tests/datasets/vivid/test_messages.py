@@ -287,7 +287,8 @@ def test_all_that_is_wrong_with_the_topics_is_said_at_once() -> None:
     }
     assert check_types(topics) == [
         f"no topic {GPS} (sensor_msgs/NavSatFix); it has /camera/image_color, /imu, /os1_cloud_node/points",
-        f"{CAMERA}: expected messages of type sensor_msgs/Image, found sensor_msgs/CameraInfo",
+        f"{CAMERA}: expected messages of type sensor_msgs/Image or sensor_msgs/CompressedImage, "
+        "found sensor_msgs/CameraInfo",
         f"{LIDAR}: sensor_msgs/PointCloud2 is defined otherwise than in ROS Noetic (md5 f00d)",
     ]
     topics = {CAMERA: Topic(message_type="sensor_msgs/Image", definition_md5=fine, places=[])}
