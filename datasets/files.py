@@ -19,6 +19,7 @@ from typing import IO, Annotated, Any, TypeVar
 
 import numpy as np
 from numpy import ndarray
+from numpy.lib.format import MAGIC_PREFIX
 from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 
 from datasets.errors import CrossplaceError
@@ -175,15 +176,25 @@ def read_npy(path: Path) -> ndarray:
     Raises:
         CrossplaceError: the file is damaged in any way; the sentence names the file.
     """
+    array, wrong = None, ""
     try:
         with path.open("rb") as file:
+            is_npy = file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX
+            file.seek(0)
             array = np.lib.format.read_array(file, allow_pickle=False)
             if file.read(1):
-                raise ValueError("the file goes on after the array")
-        if not array.dtype.isnative:
-            raise ValueError(f"byte order of {array.dtype.str} is not this machine's")
+                wrong = "it goes on after the array"
+    except OSError as error:
+        raise unreadable(path, error) from error
     except Exception as error:  # many kinds: the header is parsed as Python
-        raise CrossplaceError(f"{path}: not a readable array ({error})") from error
+        wrong = "it holds Python objects" if "pickle" in str(error) else "it is cut off or damaged"
+        wrong = wrong if is_npy else "it does not begin as .npy files do"
+    if array is not None and not array.dtype.isnative:
+        wrong = "its byte order is not this machine's"
+    if array is None or wrong:
+        raise CrossplaceError(
+            f"{path}: not a readable array ({wrong}); write it again, with numpy.save or what wrote it"
+        )
     return array
 
 

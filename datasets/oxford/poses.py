@@ -188,7 +188,18 @@ def _numbers(cells: list[str], name: str, path: Path) -> Float[ndarray, " n"]:
     try:
         return np.array(cells, dtype=object).astype(np.float64)
     except ValueError as error:
-        raise CrossplaceError(f"{path}: column {name}: {error}; fetch the file again") from error
+        line, cell = next((line, cell) for line, cell in enumerate(cells, start=2) if not _is_number(cell))
+        raise CrossplaceError(
+            f"{path}: line {line}: column {name}: found {cell!r}, expected a number; fetch the file again"
+        ) from error
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse(is_wrong: Bool[ndarray, " n"], lines: Int[ndarray, " n"], path: Path, what: str) -> None:

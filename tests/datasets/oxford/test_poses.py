@@ -107,7 +107,7 @@ def test_rows_with_numbers_that_are_none_are_left_out_and_counted(tmp_path: Path
         ([row(0), row(1).replace(str(T)[:6], "")], "line 3: timestamp"),
         ([row(0, north=np.nan)], "no row with a pose"),
         ([], "no row with a pose"),
-        ([row(0).replace(",0,", ",far,")], "column"),
+        ([row(0), row(1).replace(",0,", ",far,")], "line 3: column northing: found 'far', expected a number"),
     ],
 )
 def test_damage_is_a_sentence_with_its_line(tmp_path: Path, rows: list[str], what: str) -> None:
