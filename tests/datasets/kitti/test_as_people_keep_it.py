@@ -14,6 +14,7 @@ from PIL import Image
 from raw_kitti import RawKitti
 from small_kitti import STEMS, TR, faults_of, prepare, write_drive
 
+from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
 
@@ -191,3 +192,30 @@ def test_the_camera_that_is_named_can_be_taken(tmp_path: Path) -> None:
     assert any("camera=0" in fault for fault in faults_of(tmp_path / "raw"))
     list(Kitti(camera=0).prepare(tmp_path / "raw", tmp_path))
     assert len(PreparedDataset.read(tmp_path).frames) == len(STEMS)
+
+
+def test_a_file_of_a_prepared_folder_that_was_damaged_is_made_anew_as_said(tmp_path: Path) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    first = write_drive(raw) / "velodyne" / "000000.bin"
+    points = np.fromfile(first, dtype="<f4").reshape(-1, 4)
+    points[2, 0] = np.nan
+    points.tofile(first)
+    prepared = prepare(raw, out)
+    expected = prepared.load_cloud(prepared.frame(0))
+    np.save(out / prepared.frames.cloud[0], np.full((4, 3), np.nan, dtype=np.float32))
+    with pytest.raises(CrossplaceError, match=f"write it again if it is yours, or delete {out} and"):
+        prepared.load_cloud(prepared.frame(0))
+    shutil.rmtree(out)
+    again = prepare(raw, out)
+    np.testing.assert_array_equal(again.load_cloud(again.frame(0)), expected)
+
+
+def test_a_file_of_a_folder_of_ones_own_is_written_again_as_said(small_world: PreparedDataset, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(small_world.folder, tmp_path / "own"))
+    own = PreparedDataset.read(folder)
+    right = own.load_image(own.frame(0))
+    Image.new("RGB", (8, 8)).save(folder / own.frames.image[0])
+    with pytest.raises(CrossplaceError, match=r"expected 32×24 pixels .*; write it again if it is yours, or delete"):
+        own.load_image(own.frame(0))
+    Image.fromarray(right).save(folder / own.frames.image[0])
+    np.testing.assert_array_equal(own.load_image(own.frame(0)), right)
