@@ -47,19 +47,20 @@ REMEDIES = {
 
 LONGEST_NAME_BYTES = 80
 """Several names, a key and a lock's dot make up one folder's name, which can have 255 bytes."""
+LONGEST_WHOLE_BYTES = 240
+"""The limit for a name that stands alone, with a suffix at most."""
 
 
 def name_fault(name: str, longest: int = LONGEST_NAME_BYTES) -> str:
     """Why ``name``, which comes with data, cannot be the name of a folder; the empty text if it can."""
-    n_bytes = len(name.encode("utf-8", "surrogatepass"))
-    reasons = {
-        "it is empty": not name,
-        "it holds a slash or a backslash": "/" in name or "\\" in name,
-        "it begins with a dot or a hyphen": name.startswith((".", "-")),
-        "it holds a character that cannot be seen": not name.isprintable(),
-        f"it has {n_bytes} bytes, and {longest} are the most": n_bytes > longest,
-    }
-    wrong = next((reason for reason, applies in reasons.items() if applies), "")
+    reasons = (
+        (not name, "it is empty"),
+        ("/" in name or "\\" in name, "it holds a slash or a backslash"),
+        (name.startswith((".", "-")), "it begins with a dot or a hyphen"),
+        (not name.isprintable(), "it holds a character that cannot be seen"),
+        (len(name.encode("utf-8", "surrogatepass")) > longest, f"it has more than {longest} bytes"),
+    )
+    wrong = next((reason for applies, reason in reasons if applies), "")
     shown = name if len(name) <= LONGEST_NAME_BYTES else f"{name[:LONGEST_NAME_BYTES]}…"
     return f"{shown!r} cannot be the name of a folder, because {wrong}" if wrong else ""
 
@@ -84,7 +85,7 @@ def _as_name(name: str, longest: int = LONGEST_NAME_BYTES) -> str:
 
 FolderName = Annotated[str, AfterValidator(_as_name)]
 """The type of a name in a file that becomes the name of a folder."""
-RunName = Annotated[str, AfterValidator(partial(_as_name, longest=240))]
+RunName = Annotated[str, AfterValidator(partial(_as_name, longest=LONGEST_WHOLE_BYTES))]
 """The type of the name of a run's folder, which is made of several names."""
 
 # --- writing -------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from numpy import ndarray
 
 from datasets.base import Frames
 from datasets.errors import CrossplaceError
-from datasets.files import name_fault, read_text
+from datasets.files import LONGEST_WHOLE_BYTES, name_fault, read_text
 
 POSITION = ["east_m", "north_m", "up_m"]
 ROTATION = ["qw", "qx", "qy", "qz"]
@@ -126,7 +126,8 @@ def _check_names(table: Table) -> None:
             first = table.lines[rows[frame_id]]
             raise table.fault(row, f"frame_id {frame_id!r} appears twice, first in line {first}; rename or remove one")
         rows[frame_id] = row
-        if fault := next(filter(None, map(name_fault, frame_id.split("/"))), ""):  # files of depth are named so
+        faults = (name_fault(part, LONGEST_WHOLE_BYTES) for part in frame_id.split("/"))  # files of depth are named so
+        if fault := next(filter(None, faults), ""):
             raise table.fault(row, f"frame_id {frame_id!r}: {fault}; rename the frame")
 
 
