@@ -1,7 +1,8 @@
 """The one exception type that reaches a user as a sentence instead of a traceback, and the sentence for a name."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 
 class CrossplaceError(Exception):
@@ -13,3 +14,27 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> str:
     near = [k for k in known if name and name in k] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     return f"unknown {kind} {name!r}.{hint} Available: {', '.join(known)}"
+
+
+def made_anew(folder: Path) -> str:
+    """The cure for a wrong file of the prepared ``folder``, right for a person's own folder and for the suite's."""
+    return f"write it again if it is yours, or delete {folder} and prepare the dataset again"
+
+
+def leave_out(option: str, faults: Mapping[str, Sequence[str]]) -> str:
+    """The cure for what is wrong in the published files themselves: the ``option`` that names the parts without faults.
+
+    ``faults`` has all parts (runs, sequences) with what is wrong with each. The text is empty if none would be left.
+    """
+    whole = ", ".join(f'"{part}"' for part, found in faults.items() if not found)
+    faulty = ", ".join(part for part, found in faults.items() if found)
+    words = f"if the files are so where they come from, leave {faulty} out: --dataset-options '{option}=[{whole}]'"
+    return words if whole and faulty else ""
+
+
+def refuse(dataset: str, option: str, faults: Mapping[str, Sequence[str]]) -> None:
+    """Raise :class:`CrossplaceError` if any part of a source has a fault; it says the first, and how to do without."""
+    found = [fault for part in faults.values() for fault in part]
+    if found:
+        more = f" ({len(found) - 1} more: see `crossplace data check {dataset}`)" if len(found) > 1 else ""
+        raise CrossplaceError("; ".join(filter(None, [found[0] + more, leave_out(option, faults)])))

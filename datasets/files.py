@@ -8,16 +8,19 @@ import json
 import logging
 import math
 import os
+import re
 import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Annotated, Any, TypeVar
 
 import numpy as np
 from numpy import ndarray
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from numpy.lib.format import MAGIC_PREFIX
+from pydantic import AfterValidator, ConfigDict, TypeAdapter, ValidationError
 
 from datasets.errors import CrossplaceError
 
@@ -34,10 +37,56 @@ REMEDIES = {
     errno.EROFS: f"mount it writable or {ELSEWHERE}",
     errno.EACCES: f"ask for permission or {ELSEWHERE}",
     errno.EPERM: f"ask for permission or {ELSEWHERE}",
+    errno.ENAMETOOLONG: f"shorten the names of dataset and traversals or {ELSEWHERE}",
     errno.EFBIG: "raise the limit on file sizes (ulimit -f)",
 }
 """What to do about a file that cannot be written, by the number of the system's error."""
 
+
+# --- names ---------------------------------------------------------------------------------------
+
+LONGEST_NAME_BYTES = 80
+"""Several names, a key and a lock's dot make up one folder's name, which can have 255 bytes."""
+LONGEST_WHOLE_BYTES = 240
+"""The limit for a name that stands alone, with a suffix at most."""
+
+
+def name_fault(name: str, longest: int = LONGEST_NAME_BYTES) -> str:
+    """Why ``name``, which comes with data, cannot be the name of a folder; the empty text if it can."""
+    reasons = (
+        (not name, "it is empty"),
+        ("/" in name or "\\" in name, "it holds a slash or a backslash"),
+        (name.startswith((".", "-")), "it begins with a dot or a hyphen"),
+        (not name.isprintable(), "it holds a character that cannot be seen"),
+        (len(name.encode("utf-8", "surrogatepass")) > longest, f"it has more than {longest} bytes"),
+    )
+    wrong = next((reason for applies, reason in reasons if applies), "")
+    shown = name if len(name) <= LONGEST_NAME_BYTES else f"{name[:LONGEST_NAME_BYTES]}…"
+    return f"{shown!r} cannot be the name of a folder, because {wrong}" if wrong else ""
+
+
+def check_name(name: str, where: str, remedy: str) -> None:
+    """Raise :class:`CrossplaceError` if ``name``, which was found at ``where``, cannot be the name of a folder."""
+    if fault := name_fault(name):
+        raise CrossplaceError(f"{where}: {fault}; {remedy}")
+
+
+def folder_name(text: str) -> str:
+    """A name for a folder made of any ``text``, for what people call in their own words."""
+    words = re.sub(r"[^a-zA-Z0-9_.+-]+", "_", text).lstrip("._-")
+    return words[:LONGEST_NAME_BYTES] or "unnamed"
+
+
+def _as_name(name: str, longest: int = LONGEST_NAME_BYTES) -> str:
+    if fault := name_fault(name, longest):
+        raise ValueError(fault)
+    return name
+
+
+FolderName = Annotated[str, AfterValidator(_as_name)]
+"""The type of a name in a file that becomes the name of a folder."""
+RunName = Annotated[str, AfterValidator(partial(_as_name, longest=LONGEST_WHOLE_BYTES))]
+"""The type of the name of a run's folder, which is made of several names."""
 
 # --- writing -------------------------------------------------------------------------------------
 
@@ -100,7 +149,11 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise unreadable(path, error) from error
     except UnicodeDecodeError as error:
-        raise CrossplaceError(f"{path}: not readable as UTF-8 text ({error})") from error
+        line = error.object[: error.start].count(b"\n") + 1
+        raise CrossplaceError(
+            f"{path}: not readable as UTF-8 text (line {line} has the byte 0x{error.object[error.start]:02x}); save it "
+            "as UTF-8, or fetch it again if you did not write it"
+        ) from error
 
 
 def read_json(path: Path) -> Any:
@@ -124,15 +177,25 @@ def read_npy(path: Path) -> ndarray:
     Raises:
         CrossplaceError: the file is damaged in any way; the sentence names the file.
     """
+    array, wrong = None, ""
     try:
         with path.open("rb") as file:
+            is_npy = file.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX
+            file.seek(0)
             array = np.lib.format.read_array(file, allow_pickle=False)
             if file.read(1):
-                raise ValueError("the file goes on after the array")
-        if not array.dtype.isnative:
-            raise ValueError(f"byte order of {array.dtype.str} is not this machine's")
+                wrong = "it goes on after the array"
+    except OSError as error:
+        raise unreadable(path, error) from error
     except Exception as error:  # many kinds: the header is parsed as Python
-        raise CrossplaceError(f"{path}: not a readable array ({error})") from error
+        wrong = "it holds Python objects" if "pickle" in str(error) else "it is cut off or damaged"
+        wrong = wrong if is_npy else "it does not begin as .npy files do"
+    if array is not None and not array.dtype.isnative:
+        wrong = "its byte order is not this machine's"
+    if array is None or wrong:
+        raise CrossplaceError(
+            f"{path}: not a readable array ({wrong}); write it again, with numpy.save or what wrote it"
+        )
     return array
 
 

@@ -6,9 +6,7 @@ arrays of shape (n, ≥3), or files of the other formats of ``datasets.readers``
 docs/prepared-form.md describes every column and key for people who bring their own data.
 """
 
-import csv
 import hashlib
-import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +18,12 @@ from numpy import ndarray
 from pydantic import BaseModel, BeforeValidator
 
 from datasets.base import Frame, Frames, Traversal
-from datasets.errors import CrossplaceError
-from datasets.files import STRICT, read_as, read_text, sha256_of, write_atomically
+from datasets.errors import CrossplaceError, made_anew
+from datasets.files import STRICT, FolderName, check_name, name_fault, read_as, sha256_of, write_atomically
 from datasets.readers import is_return, read_image, read_points
+from datasets.table import COLUMNS, MERCATOR_COLUMNS, POSITION, ROTATION, read_frames
 from datasets.transforms import angle_rad
 
-POSITION = ["east_m", "north_m", "up_m"]
-ROTATION = ["qw", "qx", "qy", "qz"]
-COLUMNS = ["frame_id", "traversal", "world", "timestamp_ns", *POSITION, *ROTATION, "yaw_rad", "image", "cloud"]
-MERCATOR_COLUMNS = ["mercator_east_m", "mercator_north_m"]
-"""Optional columns. If the position of a frame on the Mercator map is not known, both are empty in its line."""
 SCHEMA = 1
 
 
@@ -38,6 +32,8 @@ def _named(traversals: Any) -> Any:
     if not isinstance(traversals, dict):
         return traversals
     for key, described in traversals.items():
+        if fault := name_fault(key):
+            raise ValueError(f"{fault}; rename the traversal here and in frames.csv")
         if isinstance(described, dict) and "name" in described:
             raise ValueError(f"{key}.name: not permitted, the key is the name")
     return {k: {**v, "name": k} if isinstance(v, dict) else v for k, v in traversals.items()}
@@ -47,7 +43,7 @@ class _DatasetFile(BaseModel):
     model_config = STRICT
 
     schema_version: int
-    name: str
+    name: FolderName
     version: int
     options: dict[str, Any]
     root: str
@@ -79,6 +75,7 @@ class PreparedDataset:
         """Open ``folder``; raises :class:`CrossplaceError` naming the file and the fault."""
         described = _read_description(folder / "dataset.json")
         root = Path(described.root)
+        frames, lines = read_frames(folder / "frames.csv")
         dataset = cls(
             name=described.name,
             version=described.version,
@@ -88,13 +85,13 @@ class PreparedDataset:
             fingerprint=described.fingerprint,
             traversals=described.traversals,
             counts=described.counts,
-            frames=_read_frames(folder / "frames.csv"),
+            frames=frames,
         )
-        _check_frames(dataset.frames, list(dataset.traversals), folder / "frames.csv")
+        _check_frames(frames, lines, list(dataset.traversals), folder / "frames.csv")
         if described.frames_sha256 not in (None, sha256_of(folder / "frames.csv")):
             raise CrossplaceError(
-                f"{folder / 'frames.csv'}: not the file that dataset.json was written with (frames_sha256); prepare "
-                "the dataset again, or take frames_sha256 out of dataset.json if you changed the table on purpose"
+                f"{folder / 'frames.csv'}: not the file that dataset.json was written with (frames_sha256); take "
+                f"frames_sha256 out of dataset.json if you changed the table on purpose; if not, {made_anew(folder)}"
             )
         return dataset
 
@@ -123,7 +120,7 @@ class PreparedDataset:
         if k is not None and pixels.shape[:2] != (k.height, k.width):
             raise CrossplaceError(
                 f"{path}: expected {k.width}×{k.height} pixels as in dataset.json for traversal "
-                f"{frame.traversal!r}, found {pixels.shape[1]}×{pixels.shape[0]}; write it again"
+                f"{frame.traversal!r}, found {pixels.shape[1]}×{pixels.shape[0]}; {made_anew(self.folder)}"
             )
         return pixels
 
@@ -141,8 +138,8 @@ class PreparedDataset:
         points = read_points(path, self.traversals[frame.traversal].bin_layout)[:, :3]
         if not np.isfinite(points).all():
             raise CrossplaceError(
-                f"{path}: {int((~np.isfinite(points)).any(1).sum())} of {len(points)} points are not finite; "
-                "prepared clouds must be clean: write it again without them"
+                f"{path}: {int((~np.isfinite(points)).any(1).sum())} of {len(points)} points are not finite, "
+                f"and prepared clouds must be clean; {made_anew(self.folder)}"
             )
         return points
 
@@ -159,7 +156,32 @@ def write_prepared(
     counts: dict[str, int],
     root: Path = Path(),
 ) -> None:
-    """Write ``frames.csv`` and, last, ``dataset.json``: a folder that has ``dataset.json`` is complete."""
+    """Write ``frames.csv`` and, last, ``dataset.json``: a folder that has ``dataset.json`` is complete.
+
+    Raises:
+        CrossplaceError: the name of the dataset or of a traversal cannot be the name of a folder.
+    """
+    for called in (name, *(t.name for t in traversals)):
+        check_name(called, f"{folder}", "give it another name")
+    write_atomically(folder / "frames.csv", _table_of(frames).encode())
+    described = _DatasetFile(
+        schema_version=SCHEMA,
+        name=name,
+        version=version,
+        options=json.loads(json.dumps(options)),
+        root=str(root),
+        fingerprint=fingerprint,
+        traversals={t.name: t for t in traversals},
+        counts=counts,
+        frames_sha256=sha256_of(folder / "frames.csv"),
+    )
+    unstated = {t.name: {"name"} | ({"bin_layout"} if t.bin_layout is None else set()) for t in traversals}
+    content = described.model_dump_json(indent=1, exclude={"traversals": unstated})
+    write_atomically(folder / "dataset.json", content.encode())
+
+
+def _table_of(frames: Frames) -> str:
+    """The text of ``frames.csv``."""
     import pandas as pd  # here: it takes long to import, and only preparing needs it
 
     table = pd.DataFrame(
@@ -179,21 +201,8 @@ def write_prepared(
     if frames.mercator_m is not None:
         table[MERCATOR_COLUMNS] = frames.mercator_m
         columns = COLUMNS + MERCATOR_COLUMNS
-    write_atomically(folder / "frames.csv", table[columns].to_csv(index=False).encode())
-    described = _DatasetFile(
-        schema_version=SCHEMA,
-        name=name,
-        version=version,
-        options=json.loads(json.dumps(options)),
-        root=str(root),
-        fingerprint=fingerprint,
-        traversals={t.name: t for t in traversals},
-        counts=counts,
-        frames_sha256=sha256_of(folder / "frames.csv"),
-    )
-    unstated = {t.name: {"name"} | ({"bin_layout"} if t.bin_layout is None else set()) for t in traversals}
-    content = described.model_dump_json(indent=1, exclude={"traversals": unstated})
-    write_atomically(folder / "dataset.json", content.encode())
+    text: str = table[columns].to_csv(index=False)
+    return text
 
 
 def make_fingerprint(name: str, version: int, options: dict[str, Any], listing: list[str]) -> str:
@@ -247,68 +256,10 @@ def _read_description(path: Path) -> _DatasetFile:
         found = content.get("schema_version") if isinstance(content, dict) else None
         return "" if found == SCHEMA else f"expected schema_version {SCHEMA}, found {found!r}"
 
-    return read_as(path, _DatasetFile, "mend it (docs/prepared-form.md) or prepare the dataset again", other_schema)
+    return read_as(path, _DatasetFile, f"see docs/prepared-form.md: {made_anew(path.parent)}", other_schema)
 
 
-def _read_columns(path: Path) -> dict[str, list[str]]:
-    """The columns of a table as text, by name; every line must have as many fields as the first."""
-    try:
-        lines = [line for line in csv.reader(io.StringIO(read_text(path), newline=""), strict=True) if line]
-    except csv.Error as error:
-        raise CrossplaceError(f"{path}: not a readable table ({error}); expected one line a frame") from error
-    names, *rows = lines or [[]]
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(names):
-            raise CrossplaceError(
-                f"{path}: not a readable table (line {number} has {len(row)} fields, the first line {len(names)}); "
-                "expected one line a frame"
-            )
-    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
-
-
-def _read_frames(path: Path) -> Frames:
-    table = _read_columns(path)
-    has_mercator = bool(set(MERCATOR_COLUMNS) & set(table))
-    needed = COLUMNS + (MERCATOR_COLUMNS if has_mercator else [])
-    missing = [c for c in needed if c not in table]
-    if missing:
-        raise CrossplaceError(f"{path}: column {missing[0]!r} is missing; expected {', '.join(needed)}")
-    seen: set[str] = set()
-    for frame_id in table["frame_id"]:
-        if frame_id in seen:
-            raise CrossplaceError(f"{path}: frame_id {frame_id!r} appears twice")
-        seen.add(frame_id)
-
-    def numbers(columns: list[str], *, or_empty: bool = False) -> ndarray:
-        texts = np.array([table[c] for c in columns], dtype=object).reshape(len(columns), -1).T
-        is_empty = or_empty & (texts == "")
-        try:
-            values = np.where(is_empty, "nan", texts).astype(np.float64)
-        except ValueError as error:
-            raise CrossplaceError(f"{path}: {', '.join(columns)}: {error}") from error
-        is_right = np.isfinite(values).all(1) | is_empty.all(1)
-        if not is_right.all():
-            line = int(np.argmin(is_right)) + 2
-            what = "must be finite numbers" + (", or both empty" if or_empty else "")
-            raise CrossplaceError(f"{path}: line {line}: {', '.join(columns)} {what}")
-        return values
-
-    try:
-        timestamps = np.array(table["timestamp_ns"], dtype=object).astype(np.int64)
-    except (ValueError, OverflowError) as error:
-        raise CrossplaceError(f"{path}: timestamp_ns: {error}") from error
-    texts = {name: np.array(table[name], dtype=object) for name in ("frame_id", "traversal", "world", "image", "cloud")}
-    return Frames(
-        **texts,
-        timestamp_ns=timestamps,
-        position_m=numbers(POSITION),
-        quaternion_wxyz=numbers(ROTATION),
-        yaw_rad=numbers(["yaw_rad"])[:, 0],
-        mercator_m=numbers(MERCATOR_COLUMNS, or_empty=True) if has_mercator else None,
-    )
-
-
-def _check_frames(frames: Frames, described: list[str], path: Path) -> None:
+def _check_frames(frames: Frames, lines: Int[ndarray, " n"], described: list[str], path: Path) -> None:
     """Check that traversals are those described, rotations are unit quaternions, and time runs forward in a traversal.
 
     Thinning along the path relies on the order in time.
@@ -323,13 +274,13 @@ def _check_frames(frames: Frames, described: list[str], path: Path) -> None:
             )
     crooked = np.flatnonzero(np.abs(np.linalg.norm(frames.quaternion_wxyz, axis=1) - 1) > 1e-3)
     if len(crooked):
-        raise CrossplaceError(f"{path}: line {int(crooked[0]) + 2}: qw, qx, qy, qz is no unit quaternion")
+        raise CrossplaceError(f"{path}: line {lines[crooked[0]]}: qw, qx, qy, qz is no unit quaternion")
     for name in present:
         rows = np.flatnonzero(frames.traversal == name)
         steps = np.diff(frames.timestamp_ns[rows])
         wrong = np.flatnonzero(steps <= 0)
         if len(wrong):
-            line, same = int(rows[wrong[0] + 1]) + 2, steps[wrong[0]] == 0
+            line, same = lines[rows[wrong[0] + 1]], steps[wrong[0]] == 0
             fault = "the same time as" if same else "earlier than"
             raise CrossplaceError(
                 f"{path}: line {line}: {fault} the frame before in traversal {name!r}; expected each traversal in the "

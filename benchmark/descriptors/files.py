@@ -18,7 +18,7 @@ from pydantic import ConfigDict, PositiveInt, with_config
 
 from datasets.base import DistanceKind, Frames, Modality
 from datasets.errors import CrossplaceError
-from datasets.files import read_as, read_json, read_npy, read_text, sha256_of, unsealed
+from datasets.files import FolderName, check_name, read_as, read_json, read_npy, read_text, sha256_of, unsealed
 
 IDS, DESCRIPTION, MANIFEST = "frame_ids.txt", "descriptors.json", "manifest.json"
 
@@ -112,7 +112,11 @@ def read_manifest(part: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise CrossplaceError(f"{path}: expected an object; delete {part} and run the same command again")
     manifest = unsealed(found, path)
-    for name, expected in manifest.get("files", {}).items():
+    files = manifest.get("files", {})
+    if not isinstance(files, dict):
+        raise CrossplaceError(f"{path}: files: expected an object; delete {part} and run the same command again")
+    for name, expected in files.items():
+        check_name(name, f"{path}", f"delete {part} and run the same command again")
         file = part / name
         if not file.is_file() or sha256_of(file) != expected:
             raise CrossplaceError(
@@ -156,7 +160,7 @@ def _read_array(path: Path, n_ids: int) -> Float[ndarray, "n views size"]:
 class SecondDescriptor:
     """Descriptors that re-rank what the main ones find."""
 
-    descriptor: str
+    descriptor: FolderName
     """Name of the second descriptor."""
     top: PositiveInt
     """Nearest frames that are re-ranked."""

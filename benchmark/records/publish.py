@@ -30,7 +30,7 @@ def publish(run: Path, results_folder: Path) -> Path:
     """
     if (run / STUDY).is_file():
         StudyRecord.read(run / STUDY)
-        target = results_folder / "studies" / run.name
+        target = results_folder / "studies" / run.resolve().name
         write_atomically(target / STUDY, _content(run / STUDY))
         return target
     result = Result.read(run)

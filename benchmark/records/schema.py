@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator, model_
 
 from benchmark.evaluation.metrics import Recall
 from datasets.base import Modality, Protocol
-from datasets.files import read_as, sealed, write_atomically
+from datasets.files import FolderName, RunName, read_as, sealed, write_atomically
 
 SCHEMA = "1.2"
 RESULT, RANKS = "result.json", "ranks.npz"
@@ -162,7 +162,7 @@ class MethodRecord(_Model):
 class DatasetRecord(_Model):
     """Which data."""
 
-    name: str
+    name: FolderName
     version: int
     options: dict[str, Any]
     fingerprint: str
@@ -189,7 +189,7 @@ class Result(_Model):
     """One run: method × configuration × dataset × protocol × seed."""
 
     schema_version: str
-    run_id: str
+    run_id: RunName
     key: str
     created: str
     harness: dict[str, Any]

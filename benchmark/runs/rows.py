@@ -1,6 +1,5 @@
 """Rows of a table: who is ranked under one protocol, evaluated together and written as results."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +27,7 @@ from benchmark.records.schema import (
 )
 from benchmark.request import DataOptions
 from datasets.base import Protocol
-from datasets.files import sha256_of
+from datasets.files import folder_name, sha256_of
 from datasets.prepared import PreparedDataset
 
 
@@ -130,7 +129,7 @@ def score_on(
     protocol, warnings = find_protocol(protocol_name, dataset)
     warnings = [*warnings, *leak_warnings(dataset.frames, protocol), *doubts_about(dataset, accept)]
     key = key_of(contents, dataset.fingerprint, protocol, *sorted(set(accept)))
-    name = re.sub(r"[^\w.+-]+", "_", descriptors.method)
+    name = folder_name(descriptors.method)
     arena = Arena(dataset=dataset, protocol=protocol, warnings=warnings, runs=runs)
     row = Row(
         folder=runs / "results" / f"{name}-{protocol.name}-{key}",

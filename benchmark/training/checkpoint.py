@@ -12,6 +12,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
+from benchmark.training.bare import plain_names
 from datasets.errors import CrossplaceError
 from datasets.files import read_text, sealed, unsealed, write_atomically
 
@@ -40,12 +41,18 @@ def checksum_of(module: HasState) -> str:
 def load_weights(module: HasState, path: Path, remedy: str = "take its folder away to train anew") -> None:
     """Load what :func:`save_weights` wrote; names and shapes must fit exactly.
 
+    Weights of other programs may have names with ``module.`` in them, or ``model.`` in front of all (:mod:`.bare`).
+
     Raises:
         CrossplaceError: damage, or another network's weights; it ends with ``remedy``.
     """
     try:
         found = _read(path)
-        _check_fit(found, module.state_dict(), path)
+        expected = module.state_dict()
+        if found.keys() != expected.keys():
+            shorter = plain_names(found)
+            found = {shorter[name]: tensor for name, tensor in found.items()}
+        _check_fit(found, expected, path)
     except CrossplaceError as error:
         raise CrossplaceError(f"{error}; {remedy}") from error
     module.load_state_dict(found)

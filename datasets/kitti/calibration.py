@@ -14,6 +14,10 @@ from datasets.kitti.texts import read_entries, transforms
 
 RAW_FILES = ("calib_cam_to_cam.txt", "calib_velo_to_cam.txt", "calib_imu_to_velo.txt")
 FROM = f"{LAYOUT}; from {SOURCE}"
+HAS_TR = (
+    f"take calib.txt of data_odometry_calib.zip (calibration files, {SOURCE}) and unpack it last, because the archives "
+    "of images bring one without Tr"
+)
 FROM_RAW = f"{RAW_LAYOUT}; the calibration of the day, from {RAW_SOURCE}"
 
 
@@ -39,7 +43,7 @@ def odometry_calibration(path: Path, camera: int) -> Calibration:
 
     The file has ``P = K [I | camera_from_camera0]`` for each camera, and ``Tr``, which is ``camera0_from_lidar``.
     """
-    entries = read_entries(path, {f"P{camera}": 12, "Tr": 12}, FROM)
+    entries = read_entries(path, {f"P{camera}": 12, "Tr": 12}, FROM, HAS_TR)
     k, camera_from_camera0 = _split(entries[f"P{camera}"], f"{path}: P{camera}")
     camera0_from_lidar = transforms(entries["Tr"][None], lambda _: f"{path}: Tr")[0]
     return Calibration(

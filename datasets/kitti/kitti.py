@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from datasets.base import Dataset, DatasetCard, Finding, Frames
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, leave_out, refuse
+from datasets.files import check_name, name_fault
 from datasets.jobs import clear_jobs, run_jobs
 from datasets.kitti.clouds import FrameFiles, Job, Outcome, clean_frames
 from datasets.kitti.layout import DRIVES, LAYOUT, N_FRAMES, RAW_LAYOUT, RAW_SOURCE, SOURCE
@@ -34,8 +35,8 @@ class Kitti(Dataset):
     turned to x forward. They are called east, north and up only because the harness has these names.
 
     A frame needs image, cloud, pose and time; frames without image or without cloud are dropped and counted. A cloud
-    that loses its ground, or points that are not finite, gets a clean ``.npy`` copy in the prepared folder. The copy is
-    named by its absolute path, because all other paths are relative to the source.
+    that loses its ground, or points that are not finite, gets a clean ``.npy`` copy in the prepared folder. It is named
+    relative to that folder, which can be moved; the original files are named by their absolute paths.
 
     Deviation: VXP takes poses from the raw drives' OXTS, and one calibration for all sequences. Here the default is the
     odometry ground truth, which needs no raw drives and has all frames, and each sequence has its own ``calib.txt``.
@@ -71,7 +72,7 @@ class Kitti(Dataset):
         notes="Each sequence is a world of its own; with the option poses=oxts those whose raw drive is there share "
         "one, in UTM zone 32 north. With poses=oxts-mercator poses are the IMU's.",
     )
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     default_protocol: ClassVar[str] = "kitti-synchronous-10m"
     resumable: ClassVar[bool] = True
 
@@ -92,15 +93,18 @@ class Kitti(Dataset):
             wanted, left_out = self._select(source)
         except CrossplaceError as error:
             return [Finding(ok=False, what=str(error))]
-        findings = []
+        findings, faults_of = [], {recording.name: recording.faults() for recording in wanted}
         for recording in wanted:
-            faults = recording.faults()
-            findings.append(Finding(ok=not faults, what=recording.inventory()))
+            faults = faults_of[recording.name]
+            findings.append(_inventory(recording, ok=not faults))
             findings += [Finding(ok=False, what=fault) for fault in faults]
             if not faults and isinstance(recording, OdometrySequence) and recording.disagreement_m() > STRANGE_M:
                 findings.append(Finding(ok=True, what=_strange(recording)))
-        findings += [Finding(ok=True, what=f"{recording.inventory()}; left out") for recording in left_out]
-        return findings + [Finding(ok=True, what=note) for note in self._notes(wanted)]
+        if offer := leave_out("sequences", faults_of):
+            findings.append(Finding(ok=False, what=offer))
+        findings += [_inventory(recording, ok=True, words="; left out") for recording in left_out]
+        findings += [Finding(ok=True, what=note) for note in self._notes(wanted)]
+        return list(dict.fromkeys(findings))
 
     def fingerprint(self, source: Path | None) -> str:
         """Hash of version, options, the sizes of images and clouds and the content of the text files."""
@@ -115,10 +119,7 @@ class Kitti(Dataset):
         Goes on where an interrupted run ended.
         """
         wanted, _ = self._select(source)
-        faults = [fault for recording in wanted for fault in recording.faults()]
-        if faults:
-            more = f" ({len(faults) - 1} more: see `crossplace data check kitti`)" if len(faults) > 1 else ""
-            raise CrossplaceError(faults[0] + more)
+        refuse(self.card.name, "sequences", {recording.name: recording.faults() for recording in wanted})
         files = [_files(recording, stem, destination) for recording in wanted for stem in recording.stems]
         jobs, outcomes = self._jobs(files), dict[str, Outcome]()
         for job, finished in zip(jobs, run_jobs(clean_frames, jobs, destination, workers=workers), strict=True):
@@ -138,7 +139,6 @@ class Kitti(Dataset):
             traversals=[recording.traversal() for recording in wanted],
             frames=Frames.concatenate(parts),
             counts=dict(counts),
-            root=wanted[0].source.resolve(),
         )
 
     def _jobs(self, files: list[FrameFiles]) -> list[Job]:
@@ -169,7 +169,9 @@ class Kitti(Dataset):
             raise CrossplaceError(f"kitti: --source is needed: the folder with {LAYOUT}; from {SOURCE}")
         if self.oxts is not None and not self.oxts.is_dir():
             raise CrossplaceError(f"kitti: oxts={self.oxts}: no such folder; expected {RAW_LAYOUT}; from {RAW_SOURCE}")
-        found = sorted(path.name for path in (source / "sequences").glob("*") if path.is_dir())
+        found = sorted(
+            path.name for path in (source / "sequences").glob("*") if path.is_dir() and not name_fault(path.name)
+        )
         drives = sorted(
             path.name.removesuffix("_sync")
             for path in source.glob("*/*_drive_*_sync")
@@ -190,6 +192,7 @@ class Kitti(Dataset):
         return wanted, [recording for recording in recordings if recording not in wanted]
 
     def _recording(self, source: Path, name: str) -> Recording:
+        check_name(name, "kitti: sequences", f"name folders in {source / 'sequences'}, or drives")
         if DRIVE_NAME.fullmatch(name):
             return RawDrive(name=name, source=source, camera=self.camera, poses=self.poses)
         return OdometrySequence(
@@ -204,12 +207,20 @@ def _strange(sequence: OdometrySequence) -> str:
     )
 
 
+def _inventory(recording: Recording, *, ok: bool, words: str = "") -> Finding:
+    """What is there of a recording; files that contradict each other are a fault of their own."""
+    try:
+        return Finding(ok=ok, what=recording.inventory() + words)
+    except CrossplaceError as error:
+        return Finding(ok=ok, what=str(error))
+
+
 def _has_poses(recording: Recording) -> bool:
     return not isinstance(recording, OdometrySequence) or recording.poses_path.is_file()
 
 
 def _files(recording: Recording, stem: str, destination: Path) -> FrameFiles:
-    copy = destination.resolve() / "clouds" / recording.name / f"{stem}.npy"
+    copy = destination / "clouds" / recording.name / f"{stem}.npy"
     return FrameFiles(
         frame_id=f"{recording.name}/{stem}", image=recording.images[stem], cloud=recording.clouds[stem], copy=copy
     )
@@ -223,9 +234,9 @@ def _taken(recording: Recording, outcomes: dict[str, Outcome], destination: Path
         files, outcome = _files(recording, stem, destination), outcomes[f"{recording.name}/{stem}"]
         counts.update({what: outcome[what] for what in ("points_not_finite", "points_on_ground")})
         if outcome["cloud"] == "original":
-            clouds[stem] = files.cloud.relative_to(recording.source).as_posix()
+            clouds[stem] = recording.original(files.cloud)
         elif outcome["cloud"] == "copy":
-            clouds[stem] = str(files.copy)
+            clouds[stem] = files.copy.relative_to(destination).as_posix()
         else:
             counts[outcome["cloud"]] += 1
     if not clouds:

@@ -34,7 +34,7 @@ class Oxts:
     @cached_property
     def packets(self) -> dict[int, Path]:
         """The files of the packets, by packet number."""
-        return {int(stem): path for stem, path in numbered(self.folder / "data", ".txt").items()}
+        return numbered(self.folder / "data", ".txt")
 
     @cached_property
     def fixes(self) -> Float[ndarray, "n 6"]:

@@ -25,6 +25,7 @@ class RawDrive(Recording):
     """
 
     needs_packets: ClassVar[bool] = True
+    digits: ClassVar[int] = 10
     all_that_is_read: ClassVar[tuple[str, ...]] = (*Recording.all_that_is_read, "never_scanned")
 
     @property
@@ -79,9 +80,9 @@ class RawDrive(Recording):
         blank = np.flatnonzero(stamps == BLANK_NS).tolist()
         phantoms = [stem for stem in self.clouds if int(stem) >= len(stamps) or int(stem) in blank]
         if phantoms:
+            name, line = self.clouds[phantoms[0]].name, int(phantoms[0]) + 1
             raise CrossplaceError(
-                f"{self._stamps[1]}: no time on line {int(phantoms[0]) + 1}, but there is a scan {phantoms[0]}.bin; "
-                "fetch both again"
+                f"{self._stamps[1]}: no time on line {line}, but there is a scan {name}; fetch both again"
             )
         return blank
 

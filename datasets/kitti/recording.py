@@ -2,7 +2,7 @@
 
 import errno
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -15,11 +15,11 @@ from datasets.base import Frames, Lidar, Traversal
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of, unreadable
 from datasets.kitti.calibration import Calibration, lidar_from_imu
+from datasets.kitti.images import SUFFIXES, size_of_whole
 from datasets.kitti.layout import of_all
 from datasets.kitti.oxts import Oxts
-from datasets.kitti.texts import numbered
+from datasets.kitti.texts import numbered, whats_in
 from datasets.prepared import frames_at
-from datasets.readers import image_size
 from datasets.transforms import WORLD_FROM_FIRST_CAMERA
 
 Poses = Literal["odometry", "oxts", "oxts-mercator"]
@@ -27,7 +27,6 @@ Poses = Literal["odometry", "oxts", "oxts-mercator"]
 HDL_64E = Lidar(beams=64, vertical_fov_deg=(-24.9, 2.0), max_range_m=120.0, form="scan")
 POINT_BYTES = 16
 """Bytes of a point in a cloud: float32 x, y, z, intensity."""
-PNG_END = b"\x00\x00\x00\x00IEND\xaeB`\x82"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +52,15 @@ class Recording:
         "mercator",
     )
     """Names of the properties that read files, and raise what is wrong with them."""
+    digits: ClassVar[int] = 6
+    """Digits of a frame number in the published names of files, and in frame ids."""
 
     # --- what subclasses say -----------------------------------------------------------------------
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the recording."""
+        raise NotImplementedError
 
     @property
     def image_folder(self) -> Path:
@@ -105,13 +111,16 @@ class Recording:
 
     @cached_property
     def images(self) -> dict[str, Path]:
-        """The image files by stem."""
-        return numbered(self.image_folder, ".png")
+        """The image files by stem: the frame number with ``digits``, however the files are named."""
+        return self._by_stem(numbered(self.image_folder, *SUFFIXES))
 
     @cached_property
     def clouds(self) -> dict[str, Path]:
         """The cloud files by stem."""
-        return numbered(self.cloud_folder, ".bin")
+        return self._by_stem(numbered(self.cloud_folder, ".bin"))
+
+    def _by_stem(self, files: dict[int, Path]) -> dict[str, Path]:
+        return {f"{number:0{self.digits}d}": path for number, path in files.items()}
 
     @cached_property
     def pairs(self) -> list[str]:
@@ -133,18 +142,36 @@ class Recording:
     def _some_stems(self) -> list[str]:
         if not self.stems:
             what = "image, cloud and OXTS packet" if self.pairs else "image and cloud"
-            raise CrossplaceError(
-                f"{self.image_folder.parent}: no frame with {what}; expected numbered files such as "
-                f"{self.image_folder.name}/000000.png and {self.cloud_folder.name}/000000.bin"
-            )
+            raise CrossplaceError(f"{self.folder}: no frame with {what}: {self._what_lacks()}")
         return self.stems
+
+    def _what_lacks(self) -> str:
+        """Why no frame has everything, and what is there instead."""
+        parts = ((self.images, self.image_folder, ".png or .jpg"), (self.clouds, self.cloud_folder, ".bin"))
+        lacking = [
+            f"no numbered files in {folder}, such as {'0' * self.digits} with {suffix}: {whats_in(folder)}"
+            for files, folder, suffix in parts
+            if not files
+        ]
+        if lacking:
+            return "; ".join(lacking) + self._other_cameras()
+        spans = [f"{min(files)} to {max(files)}" for files in (self.images, self.clouds)]
+        if not self.pairs:
+            return f"images are numbered {spans[0]}, clouds {spans[1]}; fetch both of one sequence"
+        drive = self.oxts.folder.parent.name if self.oxts else self.name
+        return f"no packet has the number of a frame from {self.pairs[0]} on; fetch the whole drive {drive}"
+
+    def _other_cameras(self) -> str:
+        """The option that takes images of a camera that is there, if those of the chosen one are not."""
+        others = [i for i in range(4) if i != self.camera and replace(self, camera=i).images] if not self.images else []
+        return f"; images of other cameras are there: camera={' or camera='.join(map(str, others))}" if others else ""
 
     @cached_property
     def image_size(self) -> tuple[int, int]:
         """Width and height of the images, which every frame shares."""
         first, *rest = (self.images[stem] for stem in self._some_stems())
-        expected = _size_of_whole(first)
-        for path, size in zip(rest, map(_size_of_whole, rest), strict=True):
+        expected = size_of_whole(first)
+        for path, size in zip(rest, map(size_of_whole, rest), strict=True):
             if size != expected:
                 raise CrossplaceError(
                     f"{path}: {size[0]}×{size[1]} pixels, but {first.name} has {expected[0]}×{expected[1]}; "
@@ -252,10 +279,18 @@ class Recording:
             traversal=self.name,
             world="karlsruhe" if self.is_in_utm else f"kitti-{self.name}",
             frame_id=[f"{self.name}/{stem}" for stem in clouds],
-            image=[self.images[stem].relative_to(self.source).as_posix() for stem in clouds],
+            image=[self.original(self.images[stem]) for stem in clouds],
             cloud=list(clouds.values()),
             mercator_m=None if self.mercator is None else self.mercator[rows],
         )
+
+    def original(self, path: Path) -> str:
+        """The absolute path of a file of the source, which holds wherever the prepared folder is moved."""
+        return (self._absolute_source / path.relative_to(self.source)).as_posix()
+
+    @cached_property
+    def _absolute_source(self) -> Path:
+        return self.source.resolve()
 
     def traversal(self) -> Traversal:
         """The recording as a traversal: what all its frames share."""
@@ -268,13 +303,3 @@ class Recording:
             lidar=HDL_64E,
             mercator_scale=None if self.oxts is None else self.oxts.mercator_scale,
         )
-
-
-def _size_of_whole(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG file that is not cut off; its checksums are compared when it is prepared."""
-    size = image_size(path)
-    with path.open("rb") as file:
-        file.seek(-min(path.stat().st_size, len(PNG_END)), 2)
-        if file.read() != PNG_END:
-            raise CrossplaceError(f"{path}: not a readable image (cut off, or more follows its end); fetch it again")
-    return size

@@ -41,12 +41,17 @@ def read_table(path: Path, columns: int, expected: str) -> Float[ndarray, "n col
     return np.array(rows).reshape(-1, columns)
 
 
-def read_entries(path: Path, counts: dict[str, int], expected: str) -> dict[str, Float[ndarray, " _"]]:
-    """The numbers in the lines ``key: numbers``; ``counts`` has the keys and how many numbers each must have."""
+def read_entries(
+    path: Path, counts: dict[str, int], expected: str, remedy: str = "fetch the file again"
+) -> dict[str, Float[ndarray, " _"]]:
+    """The numbers in the lines ``key: numbers``; ``counts`` has the keys and how many numbers each must have.
+
+    ``remedy`` says where to get a file that has all the keys.
+    """
     entries = dict(line.split(":", 1) for line in text_of(path, expected).splitlines() if ":" in line)
     missing = [key for key in counts if key not in entries]
     if missing:
-        raise CrossplaceError(f"{path}: {missing[0]} is missing; expected {', '.join(counts)}: fetch the file again")
+        raise CrossplaceError(f"{path}: {missing[0]} is missing; expected {', '.join(counts)}: {remedy}")
     return {key: numbers(entries[key], count, f"{path}: {key}") for key, count in counts.items()}
 
 
@@ -94,7 +99,29 @@ def transforms(rows: Float[ndarray, "n 12"], where: Callable[[int], str]) -> Flo
     return matrices
 
 
-def numbered(folder: Path, suffix: str) -> dict[str, Path]:
-    """Files by stem, ordered, whose names are frame numbers; other files, and links to nothing, are left out."""
-    paths = [path for path in folder.glob(f"*{suffix}") if path.stem.isdecimal() and path.is_file()]
-    return {path.stem: path for path in sorted(paths, key=lambda path: int(path.stem))}
+def numbered(folder: Path, *suffixes: str) -> dict[int, Path]:
+    """Files by frame number, ordered, whatever number of digits their names have.
+
+    Files with other names, and links to nothing, are left out.
+
+    Raises:
+        CrossplaceError: two files have one number.
+    """
+    found: dict[int, Path] = {}
+    for path in sorted(folder.glob("*")):
+        if path.suffix.lower() in suffixes and path.stem.isdecimal() and path.is_file():
+            number = int(path.stem)
+            if number in found:
+                raise CrossplaceError(
+                    f"{folder}: {found[number].name} and {path.name} have one frame number; take one of them away"
+                )
+            found[number] = path
+    return dict(sorted(found.items()))
+
+
+def whats_in(folder: Path) -> str:
+    """The content of ``folder`` in words, for a sentence about files that are not there."""
+    if not folder.is_dir():
+        return "there is no such folder"
+    names = sorted(path.name for path in folder.iterdir())
+    return f"found {len(names)} others such as {names[0]}" if names else "the folder is empty"

@@ -88,7 +88,7 @@ def _read_model(path: Path) -> tuple[tuple[float, float], tuple[float, float], F
     try:
         rows = [[float(word) for word in line.split()] for line in read_text(path).splitlines() if line.strip()]
     except ValueError as error:
-        raise CrossplaceError(f"{path}: {error}; {what}") from error
+        raise CrossplaceError(f"{path}: words that are no numbers; {what}") from error
     if [len(row) for row in rows] != [4] * 5 or not np.isfinite(rows).all() or min(rows[0]) <= 0:
         raise CrossplaceError(f"{path}: {what}")
     fx, fy, cx, cy = rows[0]

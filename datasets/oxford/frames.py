@@ -92,6 +92,8 @@ def find_places(run: Run, recipe: Recipe) -> Places:
         dropped_outside_poses=int((~covered).sum()) + int(covered.sum()) - len(named),
         pose_rows_not_finite=trajectory.n_not_finite,
     )
+    if trajectory.n_out_of_order:
+        counts["pose_rows_out_of_order"] = trajectory.n_out_of_order
     return Places(run=run, stamps_ns=named[rows], world_from_body=world_from_ins[rows] @ body, counts=counts)
 
 

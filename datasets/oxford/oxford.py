@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.base import Dataset, DatasetCard, Finding, Frames, Lidar, Traversal
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, leave_out, refuse
 from datasets.files import sha256_of
 from datasets.jobs import clear_jobs, run_jobs
 from datasets.oxford.camera import MODEL, TABLE, read_camera
@@ -119,10 +119,12 @@ class Oxford(Dataset):
         findings = [_models_finding(recipe)]
         if not wanted:
             wanted, incomplete = incomplete, []
+        found = {run.name: faults_of(run, recipe) for run in wanted}
         for run in wanted:
-            faults = faults_of(run, recipe)
-            findings.append(Finding(ok=not faults, what=describe(run, recipe)))
-            findings += [Finding(ok=False, what=fault) for fault in faults]
+            findings.append(Finding(ok=not found[run.name], what=describe(run, recipe)))
+            findings += [Finding(ok=False, what=fault) for fault in found[run.name]]
+        if offer := leave_out("runs", found):
+            findings.append(Finding(ok=False, what=offer))
         findings += [Finding(ok=True, what=f"{describe(run, recipe)}; left out") for run in incomplete]
         absent = TEST_RUNS.keys() - {run.name for run in wanted}
         if absent and not self.runs:
@@ -148,10 +150,7 @@ class Oxford(Dataset):
         """Make images and submaps and write the prepared form; yields (places tried, places in all)."""
         wanted = self._wanted(source)
         recipe = self._recipe(source)
-        faults = [fault for run in wanted for fault in faults_of(run, recipe)]
-        if faults:
-            more = f" ({len(faults) - 1} more: see `crossplace data check oxford`)" if len(faults) > 1 else ""
-            raise CrossplaceError(faults[0] + more)
+        refuse(self.card.name, "runs", {run.name: faults_of(run, recipe) for run in wanted})
         plan = [find_places(run, recipe) for run in wanted]
         jobs = [job for places in plan for job in jobs_of(places, recipe, destination)]
         done, total = 0, sum(len(places.stamps_ns) for places in plan)

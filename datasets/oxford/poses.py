@@ -30,6 +30,12 @@ and east.
 """
 LONGEST_GAP_NS = 10 * 10**9
 """The longest gap between two poses across which poses are interpolated."""
+MOST_OUT_OF_ORDER = 0.01
+"""The largest share of rows that are left out because a row before them is as late or later.
+
+Published files repeat or exchange single rows. At 50 rows a second each loses 20 ms. A hundredth of a run is some
+twenty seconds, in which few images lie; more is no slip, but a file that was sorted or joined wrongly.
+"""
 MOST_STEP_M = 1000.0
 MOST_ANGLE_RAD = 4 * np.pi
 MOST_HEADING_ERROR_RAD = np.pi / 4
@@ -46,6 +52,8 @@ class Trajectory:
     """Whether the INS calls its solution good; RTK has no such column, and all its poses count as good."""
     n_not_finite: int
     """How many rows were left out because a number in them is not finite."""
+    n_out_of_order: int = 0
+    """How many rows were left out because they are not later than the latest row before."""
 
     def bridged(self) -> "Trajectory":
         """The trajectory with the good poses alone; interpolation bridges the gaps."""
@@ -54,6 +62,7 @@ class Trajectory:
             world_from_ins=self.world_from_ins[self.is_good],
             is_good=self.is_good[self.is_good],
             n_not_finite=self.n_not_finite,
+            n_out_of_order=self.n_out_of_order,
         )
 
     def covers(self, at_ns: Int[ndarray, " m"]) -> Bool[ndarray, " m"]:
@@ -90,12 +99,16 @@ def read_trajectory(path: Path, kind: PoseSource, *, convergence_rad: float = CO
     """Poses of ``ins.csv`` or ``rtk.csv``; raises :class:`CrossplaceError` naming the file and the line.
 
     Columns are found by the names in the first line. Rows with numbers that are not finite are left out and counted.
+    So are a few rows that are not later than the latest row before (``MOST_OUT_OF_ORDER``).
     Headings are turned from true north to grid north by ``convergence_rad``, which is 0 as published.
     """
     columns = _read_columns(path, ("timestamp", *COLUMNS), optional="ins_status")
     time_ns = _times(columns["timestamp"], path)
     values = np.column_stack([_numbers(columns[name], name, path) for name in COLUMNS])
+    is_later = _later(time_ns, path)
     finite = np.isfinite(values).all(1)
+    n_not_finite, n_out_of_order = int((~finite).sum()), int((finite & ~is_later).sum())
+    finite &= is_later
     if not finite.any():
         raise CrossplaceError(f"{path}: no row with a pose; fetch the file again")
     world_from_ins = _world_from_ins(values[finite], YAW_OFFSET_RAD[kind] - convergence_rad)
@@ -108,7 +121,8 @@ def read_trajectory(path: Path, kind: PoseSource, *, convergence_rad: float = CO
         time_ns=time_ns[finite],
         world_from_ins=world_from_ins,
         is_good=np.array([s == GOOD for s in status])[finite],
-        n_not_finite=int((~finite).sum()),
+        n_not_finite=n_not_finite,
+        n_out_of_order=n_out_of_order,
     )
     error_rad = trajectory.heading_error_rad()
     if error_rad > MOST_HEADING_ERROR_RAD:
@@ -150,16 +164,38 @@ def _times(cells: list[str], path: Path) -> Int[ndarray, " n"]:
     lines = np.arange(len(cells)) + 2
     is_time = np.array([cell.isascii() and cell.isdecimal() and len(cell) == 16 for cell in cells], dtype=bool)
     _refuse(~is_time, lines, path, "timestamp is no time in microseconds since 1970")
-    time_ns = np.array([int(cell) * 1000 for cell in cells], dtype=np.int64)
-    _refuse(np.diff(time_ns) <= 0, lines[1:], path, "not later than the line before")
-    return time_ns
+    return np.array([int(cell) * 1000 for cell in cells], dtype=np.int64)
+
+
+def _later(time_ns: Int[ndarray, " n"], path: Path) -> Bool[ndarray, " n"]:
+    """Which rows are later than all rows before; too many others are refused."""
+    is_later = np.ones(len(time_ns), dtype=bool)
+    is_later[1:] = time_ns[1:] > np.maximum.accumulate(time_ns)[:-1]
+    n_others = int((~is_later).sum())
+    if n_others > MOST_OUT_OF_ORDER * len(time_ns):
+        raise CrossplaceError(
+            f"{path}: line {int(np.argmin(is_later)) + 2}: not later than the latest line before, as {n_others:,} of "
+            f"{len(time_ns):,} lines; at most {MOST_OUT_OF_ORDER:.0%} of them can be left out: fetch the file again"
+        )
+    return is_later
 
 
 def _numbers(cells: list[str], name: str, path: Path) -> Float[ndarray, " n"]:
     try:
         return np.array(cells, dtype=object).astype(np.float64)
     except ValueError as error:
-        raise CrossplaceError(f"{path}: column {name}: {error}; fetch the file again") from error
+        line, cell = next((line, cell) for line, cell in enumerate(cells, start=2) if not _is_number(cell))
+        raise CrossplaceError(
+            f"{path}: line {line}: column {name}: found {cell!r}, expected a number; fetch the file again"
+        ) from error
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse(is_wrong: Bool[ndarray, " n"], lines: Int[ndarray, " n"], path: Path, what: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from datasets.errors import CrossplaceError
+from datasets.files import unreadable
 
 if TYPE_CHECKING:
     from rosbags.rosbag1 import Reader
@@ -23,6 +24,10 @@ NEEDED = "ViViD++ needs the extra 'vivid': python -m pip install 'crossplace[viv
 INDEX_RECORD_BYTES = 55
 """Size of a connection's index after a chunk, to which each message adds ``INDEX_ENTRY_BYTES``."""
 INDEX_ENTRY_BYTES = 12
+
+
+class Damage(ValueError):
+    """Something in a bag that contradicts itself; the message is made for people."""
 
 
 class Place(NamedTuple):
@@ -61,11 +66,25 @@ def reading(path: Path, what: str = "") -> Iterator[None]:
     except ImportError as error:
         raise CrossplaceError(NEEDED) from error
     except Exception as error:  # depends on the damage: ReaderError, SerdeError, AssertionError, OSError …
-        reason = " ".join(str(error).split()) or type(error).__name__
+        if isinstance(error, OSError) and error.errno:
+            raise unreadable(path, error) from error
         place = f"{path}: {what}" if what else f"{path}"
-        raise CrossplaceError(
-            f"{place}: not readable as a ROS1 bag ({reason}); fetch it again, or try `rosbag reindex` on it"
-        ) from error
+        raise CrossplaceError(f"{place}: not readable as a ROS1 bag ({_reason(path, error)}") from error
+
+
+def _reason(path: Path, error: Exception) -> str:
+    """What is wrong with a bag, and the cure; the words of libraries are not for people."""
+    again = "fetch it again, or try `rosbag reindex` on a copy of it"
+    if isinstance(error, Damage):
+        return f"{error}); {again}"
+    with path.open("rb") as file:
+        start = file.read(len(MAGIC))
+    if start != MAGIC:
+        what = "it does not begin as bags of version 2.0 do" if start else "the file is empty"
+        return f"{what}); fetch it again, or convert it to a ROS1 bag"
+    if "not indexed" in str(error):
+        return f"it is not indexed, because its recording was not finished); {again}"
+    return f"the file is cut off or damaged); {again}"
 
 
 def topics_of(path: Path) -> dict[str, Topic]:
@@ -115,15 +134,15 @@ def _check_index(path: Path, reader: "Reader") -> None:
     counted = {connection.id: 0 for connection in reader.connections}
     for info in sorted(reader.chunk_infos, key=lambda info: info.pos):
         if info.pos != at:
-            raise ValueError(f"the index knows a chunk at byte {info.pos}, not the one expected at {at}")
+            raise Damage(f"the index knows a chunk at byte {info.pos}, not the one expected at {at}")
         at = reader.chunks[info.pos].datapos + reader.chunks[info.pos].datasize
         for connection, count in info.connection_counts.items():
             counted[connection] += count
             at += INDEX_RECORD_BYTES + INDEX_ENTRY_BYTES * count
     if at != index_at:
-        raise ValueError(f"the index knows the file up to byte {at} of {index_at}")
+        raise Damage(f"the index knows the file up to byte {at} of {index_at}")
     if {connection: len(entries) for connection, entries in reader.indexes.items()} != counted:
-        raise ValueError("the index of the file and those of its chunks count different messages")
+        raise Damage("the index of the file and those of its chunks count different messages")
 
 
 def _landmarks(file: IO[bytes]) -> tuple[int, int]:
@@ -171,11 +190,11 @@ def read_message(path: Path, file: IO[bytes], place: Place, at_most: int | None 
     while (kind := (header := Header.read(source)).get_uint8("op")) == RecordType.CONNECTION:
         source.seek(read_uint32(source), io.SEEK_CUR)
     if kind != RecordType.MSGDATA:
-        raise ValueError(f"a record of type {kind} where a message is expected")
+        raise Damage(f"a record of type {kind} where a message is expected")
     if (header.get_uint32("conn"), header.get_time("time")) != (place.connection, place.recorded_ns):
-        raise ValueError("another message than the index says")
+        raise Damage("another message than the index says")
     n_bytes = read_uint32(source)
     if source.tell() + n_bytes > end:
-        raise ValueError("the message goes on beyond its chunk")
+        raise Damage("the message goes on beyond its chunk")
     content: bytes = read_bytes(source, n_bytes if at_most is None else min(n_bytes, at_most))
     return content

@@ -37,6 +37,8 @@ class Chosen:
     image_places: list[Place]
     position_m: Float[ndarray, "n 3"]
     yaw_rad: Float[ndarray, " n"]
+    image_type: str
+    """The type of the messages with images."""
     counts: dict[str, int]
     """How many clouds were dropped for each reason, and how many other things were left out."""
 
@@ -79,6 +81,7 @@ def choose(found: Survey, rules: Rules) -> Chosen:
         image_places=[image_places[row] for row in nearest[rows]],
         position_m=position_m,
         yaw_rad=yaw,
+        image_type=found.image_type,
         counts=dict(counts),
     )
 

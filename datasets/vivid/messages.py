@@ -3,7 +3,8 @@
 Other types than these are refused with a sentence; all are defined as in ROS Noetic:
 
 - ``/gps`` is sensor_msgs/NavSatFix.
-- ``/camera/image_color`` is sensor_msgs/Image with 8 bits a channel, in one of ``ENCODINGS``.
+- ``/camera/image_color`` is sensor_msgs/Image with 8 bits a channel, in one of ``ENCODINGS``; or
+  sensor_msgs/CompressedImage, there or on ``/camera/image_color/compressed``.
 - ``/os1_cloud_node/points`` is sensor_msgs/PointCloud2 with x, y and z as float32 or float64.
 
 Every time is that of a message's header, by the clock of the sensor. The authors of ViViD++ ask their readers not to
@@ -20,10 +21,13 @@ from numpy import ndarray
 
 from datasets.errors import CrossplaceError
 from datasets.pixels import BayerPattern, demosaic
-from datasets.vivid.bags import Topic
+from datasets.vivid.bags import Damage, Topic
+from datasets.vivid.compressed import decompressed
 
 GPS, CAMERA, LIDAR = "/gps", "/camera/image_color", "/os1_cloud_node/points"
 TYPES = {GPS: "sensor_msgs/NavSatFix", CAMERA: "sensor_msgs/Image", LIDAR: "sensor_msgs/PointCloud2"}
+COMPRESSED, COMPRESSED_CAMERA = "sensor_msgs/CompressedImage", f"{CAMERA}/compressed"
+"""The other type that images may have, and the topic on which ``image_transport`` sends it."""
 STAMP_BYTES = 12
 """First bytes of a message with a header: a counter, then seconds and nanoseconds."""
 
@@ -56,10 +60,14 @@ def check_types(topics: dict[str, Topic]) -> list[str]:
     faults = []
     for name, expected in TYPES.items():
         topic = topics.get(name)
+        either = expected
+        if name == CAMERA:
+            either = f"{expected} or {COMPRESSED}"
+            expected = COMPRESSED if topic is not None and topic.message_type == COMPRESSED else expected
         if topic is None:
-            faults.append(f"no topic {name} ({expected}); it has {', '.join(sorted(topics)) or 'none at all'}")
+            faults.append(f"no topic {name} ({either}); it has {', '.join(sorted(topics)) or 'none at all'}")
         elif topic.message_type != expected:
-            faults.append(f"{name}: expected messages of type {expected}, found {topic.message_type}")
+            faults.append(f"{name}: expected messages of type {either}, found {topic.message_type}")
         elif topic.definition_md5 != _types().generate_msgdef(expected.replace("/", "/msg/"))[1]:
             faults.append(f"{name}: {expected} is defined otherwise than in ROS Noetic (md5 {topic.definition_md5})")
         elif not topic.places:
@@ -71,13 +79,13 @@ def stamp_ns(message: bytes) -> int:
     """The time in the header of a serialized message, in nanoseconds; its first ``STAMP_BYTES`` are enough."""
     seconds, nanoseconds = struct.unpack_from("<II", message, 4)
     if nanoseconds >= 1_000_000_000:
-        raise ValueError(f"the header's time has {nanoseconds} nanoseconds in a second")
+        raise Damage(f"the header's time has {nanoseconds} nanoseconds in a second")
     return int(seconds * 1_000_000_000 + nanoseconds)
 
 
-def decoded(message: bytes, topic: str) -> Any:
-    """The fields of a serialized message of ``topic``."""
-    return _types().deserialize_ros1(message, TYPES[topic].replace("/", "/msg/"))
+def decoded(message: bytes, message_type: str) -> Any:
+    """The fields of a serialized message."""
+    return _types().deserialize_ros1(message, message_type.replace("/", "/msg/"))
 
 
 def position_of(message: Any) -> tuple[float, float, float] | None:
@@ -88,14 +96,18 @@ def position_of(message: Any) -> tuple[float, float, float] | None:
 
 
 def pixels_of(message: Any) -> UInt8[ndarray, "h w 3"]:
-    """The pixels of an Image as RGB.
+    """The pixels of an Image or CompressedImage as RGB.
 
     Raises:
         CrossplaceError: the encoding is not in ``ENCODINGS``, or the bytes do not fit it.
     """
+    if hasattr(message, "format"):
+        return _uncompressed(message)
     layout = ENCODINGS.get(message.encoding)
     if layout is None:
-        raise CrossplaceError(f"encoding {message.encoding!r}; expected one of {', '.join(ENCODINGS)}")
+        raise CrossplaceError(
+            f"encoding {message.encoding!r}; expected one of {', '.join(ENCODINGS)}: convert the images"
+        )
     channels = 1 if isinstance(layout, str) else len(layout)
     if message.step < message.width * channels or message.step * message.height != len(message.data):
         raise CrossplaceError(
@@ -109,8 +121,18 @@ def pixels_of(message: Any) -> UInt8[ndarray, "h w 3"]:
     return np.ascontiguousarray(raw[..., (layout * 3)[:3]])
 
 
+def _uncompressed(message: Any) -> UInt8[ndarray, "h w 3"]:
+    encoding, pixels = decompressed(message)
+    layout = ENCODINGS.get(encoding)
+    if pixels.ndim == 2 and isinstance(layout, str):
+        return demosaic(pixels, layout)
+    return np.ascontiguousarray(np.broadcast_to(pixels.reshape(*pixels.shape[:2], -1), (*pixels.shape[:2], 3)))
+
+
 def points_of(message: Any) -> Float[ndarray, "n 3"]:
     """All x, y, z of a PointCloud2 as float32, in order, including points that are no returns.
+
+    ``row_step`` counts only where rows are padded: some drivers leave it 0, or write the size of the cloud there.
 
     Raises:
         CrossplaceError: fields x, y, z of floating point are missing, or the bytes do not fit the fields.
@@ -121,10 +143,12 @@ def points_of(message: Any) -> Float[ndarray, "n 3"]:
     if any(formats.get(axis) not in ("f4", "f8") or fields[axis].count != 1 for axis in "xyz"):
         found = ", ".join(f"{field.name}: {formats[field.name]}×{field.count}" for field in message.fields)
         raise CrossplaceError(f"expected fields x, y and z of one float32 or float64 each, found {found or 'none'}")
-    n_bytes = message.row_step * message.height
+    row_bytes = message.row_step
+    if len(message.data) == message.height * message.width * message.point_step:
+        row_bytes = message.width * message.point_step
     last = max(fields[axis].offset + int(formats[axis][1]) for axis in "xyz")
-    is_grid = 0 < last <= message.point_step and message.row_step // message.point_step == message.width
-    if not is_grid or n_bytes != len(message.data):
+    is_grid = 0 < last <= message.point_step and row_bytes // message.point_step == message.width
+    if not is_grid or row_bytes * message.height != len(message.data):
         raise CrossplaceError(
             f"{len(message.data)} bytes are no {message.height} rows of {message.width} points with {message.row_step} "
             f"bytes a row and {message.point_step} a point, {last} of them up to z"
@@ -138,7 +162,5 @@ def points_of(message: Any) -> Float[ndarray, "n 3"]:
         }
     )
     size = (message.height, message.width)
-    grid: ndarray = np.ndarray(
-        size, point, np.ascontiguousarray(message.data), strides=(message.row_step, message.point_step)
-    )
+    grid: ndarray = np.ndarray(size, point, np.ascontiguousarray(message.data), strides=(row_bytes, message.point_step))
     return np.stack([grid[axis].ravel().astype(np.float32) for axis in "xyz"], axis=1)

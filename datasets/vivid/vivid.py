@@ -5,7 +5,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -14,14 +13,16 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from datasets.base import Dataset, DatasetCard, Finding, Frames, Lidar, Traversal
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, leave_out
+from datasets.files import check_name
 from datasets.jobs import clear_jobs, run_jobs
 from datasets.prepared import frames_at, make_fingerprint, write_prepared
 from datasets.vivid.bags import Place, index_sha256
 from datasets.vivid.choosing import Chosen, Rules, choose
+from datasets.vivid.clocks import Clocks, clocks_of, cure_in_words, fault_of, suspect
 from datasets.vivid.fisheye import Calibration
-from datasets.vivid.messages import CAMERA, GPS, LIDAR, points_of, position_of
-from datasets.vivid.survey import Inspection, Survey, inspect, survey
+from datasets.vivid.messages import CAMERA, GPS, LIDAR, TYPES, points_of, position_of
+from datasets.vivid.survey import Survey, inspect, survey
 from datasets.vivid.writing import Job, Written, image_of, write_frames
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,9 @@ class Vivid(Dataset):
     """Seconds to add to the clouds' times, which count from the start of the LiDAR. As published, one for all runs."""
     lidar_offset_of: tuple[str, ...] = ()
     """Runs with another offset, as RUN=SECONDS; the offset is 0 where clouds and images have the same clock."""
+    recorded_times_of: tuple[str, ...] = ()
+    """Sensors of runs whose headers have no usable times, as RUN=camera, RUN=lidar or RUN=gps. The times at which their
+    messages were recorded are taken, which are late by the way from the sensor to the disk."""
     every: int = 1
     """Keep every n-th frame of a run."""
     spacing_m: float = 0.0
@@ -101,7 +105,12 @@ class Vivid(Dataset):
                 raise CrossplaceError(f"vivid: {name} must be {least} or more, found {value}")
         if self.image_width > self.calibration.raw.width:
             raise CrossplaceError(f"vivid: image_width must be {self.calibration.raw.width} or less (the raw images')")
-        self._rules("")  # raises if an offset is no number
+        self._clocks("")  # raises if an entry cannot be read
+
+    def options(self) -> dict[str, Any]:
+        """The values of the options; one that came later is left out while it is not used."""
+        values = super().options()
+        return values if self.recorded_times_of else {k: v for k, v in values.items() if k != "recorded_times_of"}
 
     def check(self, source: Path | None) -> Sequence[Finding]:
         """One line per bag with what is in it, one per fault, and one for the runs that are not there."""
@@ -109,15 +118,19 @@ class Vivid(Dataset):
             bags = self._bags(source)
         except CrossplaceError as error:
             return [Finding(ok=False, what=str(error))]
-        findings = []
+        findings, faults_by_run = [], dict[str, list[str]]()
         for bag in bags:
             try:
                 what, faults = self._inspected(bag)
             except CrossplaceError as error:
                 findings.append(Finding(ok=False, what=str(error)))
+                faults_by_run[bag.stem] = [str(error)]
                 continue
             findings.append(Finding(ok=not faults, what=what))
+            faults_by_run[bag.stem] = faults
             findings += [Finding(ok=False, what=fault) for fault in faults]
+        if offer := leave_out("runs", faults_by_run):
+            findings.append(Finding(ok=False, what=offer))
         there = {bag.stem for bag in bags}
         absent = [run for run in RUNS if run not in there]
         if absent and not self.runs:
@@ -141,7 +154,10 @@ class Vivid(Dataset):
             part.unlink(missing_ok=True)
         runs = {}
         log.info("looking through %d bag(s)", len(bags))
-        for bag, found in zip(bags, run_jobs(survey, bags, destination / SURVEYS, workers=workers), strict=True):
+        looks = [(bag, sorted(self._clocks(bag.stem).recorded)) for bag in bags]
+        for bag, found in zip(
+            bags, run_jobs(_look_through, looks, destination / SURVEYS, workers=workers), strict=True
+        ):
             runs[bag] = choose(_survey(found), self._rules(bag.stem))
             log.info("%s: %d frames of %d clouds", bag, len(runs[bag].time_ns), len(found[1]))
         total, done = sum(len(run.time_ns) for run in runs.values()), 0
@@ -166,7 +182,10 @@ class Vivid(Dataset):
             counts.update(points_without_return=sum(one.no_return for one in own))
             parts.append(_frames(bag.stem, run).take(np.flatnonzero(has_points)))
             if not len(parts[-1]):
-                raise CrossplaceError(f"{bag}: no frame is left: {_reasons(counts)}; see `crossplace data check vivid`")
+                raise CrossplaceError(
+                    f"{bag}: no frame is left: {_reasons(counts)}; see `crossplace data check vivid`, allow more "
+                    "(image_within_s, gps_gap_s), or leave the run out (runs)"
+                )
         shutil.rmtree(destination / SURVEYS, ignore_errors=True)
         clear_jobs(destination)
         write_prepared(
@@ -184,6 +203,8 @@ class Vivid(Dataset):
         """The bags to prepare, ordered by name; raises if a wanted bag is not there, or if there is no bag at all."""
         if source is None:
             raise CrossplaceError(f"vivid: --source is needed: the folder with {LAYOUT}; from {SOURCE}")
+        for run in self.runs:
+            check_name(run, "vivid: runs", f"name bags in {source}, without .bag")
         bags = {run: source / f"{run}.bag" for run in sorted(set(self.runs)) or RUNS}
         there = [bag for bag in bags.values() if bag.is_file()]
         missing = [bag.name for bag in bags.values() if bag not in there]
@@ -195,23 +216,29 @@ class Vivid(Dataset):
         """A line of text about the content of a bag, and the reasons why it cannot be prepared."""
         image = partial(image_of, calibration=self.calibration)
         found = inspect(bag, {LIDAR: points_of, CAMERA: image, GPS: position_of})
-        offset_ns = self._rules(bag.stem).lidar_offset_ns
-        spans = dict(found.interval_ns)
-        spans[LIDAR] = (spans[LIDAR][0] + offset_ns, spans[LIDAR][1] + offset_ns)
+        clocks = self._clocks(bag.stem)
+        spans = clocks.spans(found)
         what = ", ".join(
             f"{topic} {n:,} messages, {(spans[topic][1] - spans[topic][0]) / 1e9:,.0f} s"
             for topic, n in found.messages.items()
         )
-        faults = []
-        for topic in (CAMERA, GPS):
-            if spans[topic][1] < spans[LIDAR][0] or spans[LIDAR][1] < spans[topic][0]:
-                faults.append(f"{bag}: {_apart(topic, spans)}; {_remedy(bag.stem, topic, found)}")
-        return f"{bag}: {what}", faults
+        fault, cure = fault_of(found, clocks)
+        if fault:
+            given = (self.lidar_offset_of, self.recorded_times_of)
+            return f"{bag}: {what}", [f"{bag}: {fault}; {cure_in_words(bag.stem, clocks, cure, *given)}"]
+        odd, error_s = suspect(found, clocks)
+        if odd:
+            what += f"; the clock of {odd} differs from both others by {error_s:+,.1f} s: are all headers right?"
+        return f"{bag}: {what}", []
+
+    def _clocks(self, run: str) -> Clocks:
+        """How the times of a run are taken."""
+        return clocks_of(run, self.lidar_offset_s, self.lidar_offset_of, self.recorded_times_of)
 
     def _rules(self, run: str) -> Rules:
-        default = _nanoseconds(str(self.lidar_offset_s))
+        clocks = self._clocks(run)
         return Rules(
-            lidar_offset_ns=self._offsets_ns().get(run, default),
+            lidar_offset_ns=0 if LIDAR in clocks.recorded else clocks.lidar_offset_ns,
             image_within_s=self.image_within_s,
             gps_gap_s=self.gps_gap_s,
             heading_over_m=self.heading_over_m if self.heading == "track" else None,
@@ -219,22 +246,19 @@ class Vivid(Dataset):
             spacing_m=self.spacing_m,
         )
 
-    def _offsets_ns(self) -> dict[str, int]:
-        """The offsets of the runs that have an offset of their own."""
-        offsets = {}
-        for entry in self.lidar_offset_of:
-            run, separator, text = entry.partition("=")
-            if not separator:
-                raise CrossplaceError(f"vivid: lidar_offset_of: {entry!r}: expected RUN=SECONDS, such as city_day2=0")
-            offsets[run] = _nanoseconds(text)
-        return offsets
-
     def _jobs(self, bag: Path, run: Chosen, destination: Path) -> list[Job]:
         clouds = [f"clouds/{bag.stem}/{time}.npy" for time in run.time_ns.tolist()]
         images = [_image_path(bag.stem, time) for time in run.image_ns.tolist()]
         frames = list(zip(clouds, run.cloud_places, images, run.image_places, strict=True))
         return [
-            Job(bag, destination, self.calibration, self.image_width, frames[start : start + FRAMES_PER_JOB])
+            Job(
+                bag,
+                destination,
+                self.calibration,
+                self.image_width,
+                frames[start : start + FRAMES_PER_JOB],
+                run.image_type,
+            )
             for start in range(0, len(frames), FRAMES_PER_JOB)
         ]
 
@@ -249,37 +273,20 @@ class Vivid(Dataset):
         )
 
 
+def _look_through(look: tuple[Path, list[str]]) -> Survey:
+    return survey(*look)
+
+
 def _survey(found: list[Any]) -> Survey:
     """The survey that was stored as the JSON ``found``."""
-    images, clouds, fixes, without_fix = found
+    images, clouds, fixes, without_fix, *types = found
     return Survey(
         images=[(time, Place(*place)) for time, place in images],
         clouds=[(time, Place(*place)) for time, place in clouds],
         fixes=[(time, latitude, longitude, altitude) for time, latitude, longitude, altitude in fixes],
         without_fix=without_fix,
+        image_type=types[0] if types else TYPES[CAMERA],  # an older version kept no type
     )
-
-
-def _nanoseconds(seconds: str) -> int:
-    """``seconds`` in nanoseconds, exactly; a float would hold a time since 1970 to a quarter of a microsecond."""
-    try:
-        return int((Decimal(seconds) * 1_000_000_000).to_integral_value())
-    except (ArithmeticError, ValueError) as error:
-        raise CrossplaceError(f"vivid: {seconds!r} is no number of seconds") from error
-
-
-def _apart(topic: str, spans: dict[str, tuple[int, int]]) -> str:
-    first, last = ([time / 1e9 for time in spans[name]] for name in (LIDAR, topic))
-    return (
-        f"the clouds ({first[0]:.3f} s to {first[1]:.3f} s with their offset) and {topic} ({last[0]:.3f} s to "
-        f"{last[1]:.3f} s) have no time in common"
-    )
-
-
-def _remedy(run: str, topic: str, found: Inspection) -> str:
-    """The offset between the clocks, from the times at which the first messages were recorded, as an option to give."""
-    offset_s = (found.delay_ns[LIDAR] - found.delay_ns[topic]) / 1e9
-    return f'by the times of recording the offset is about {offset_s:.1f} s: lidar_offset_of=["{run}={offset_s:.3f}"]'
 
 
 def _image_path(run: str, time_ns: int) -> str:

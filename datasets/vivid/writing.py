@@ -14,7 +14,7 @@ from datasets.pixels import png
 from datasets.readers import is_return
 from datasets.vivid.bags import Place
 from datasets.vivid.fisheye import LIDAR_FROM_OS1, Calibration, undistorted
-from datasets.vivid.messages import CAMERA, LIDAR, pixels_of, points_of
+from datasets.vivid.messages import CAMERA, LIDAR, TYPES, pixels_of, points_of
 from datasets.vivid.survey import content_of
 
 
@@ -27,6 +27,7 @@ class Job(NamedTuple):
     image_width: int
     frames: list[tuple[str, Place, str, Place]]
     """For each frame: path of the cloud in the folder, its place in the bag, and the same two of the image."""
+    image_type: str = TYPES[CAMERA]
 
 
 class Written(NamedTuple):
@@ -48,7 +49,8 @@ def write_frames(job: Job) -> list[Written]:
                 continue
             write_atomically(job.destination / cloud_path, npy(points), durable=False)
             if image_path != last_image:
-                image = content_of(job.bag, file, CAMERA, image_place, partial(image_of, calibration=job.calibration))
+                read = partial(image_of, calibration=job.calibration)
+                image = content_of(job.bag, file, CAMERA, image_place, read, job.image_type)
                 small = undistorted(image, job.calibration, job.image_width)
                 write_atomically(job.destination / image_path, png(small), durable=False)
                 last_image = image_path
@@ -66,7 +68,7 @@ def clean(points: Float[ndarray, "n 3"]) -> tuple[Float[ndarray, "m 3"], Written
 
 
 def image_of(message: Any, calibration: Calibration) -> UInt8[ndarray, "h w 3"]:
-    """The pixels of an Image as RGB; raises :class:`CrossplaceError` if its size is not that of the calibration."""
+    """The pixels of an image as RGB; raises :class:`CrossplaceError` if its size is not that of the calibration."""
     image = pixels_of(message)
     height, width = image.shape[:2]
     expected = (calibration.raw.width, calibration.raw.height)

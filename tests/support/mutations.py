@@ -166,6 +166,8 @@ def everything_in(dataset: PreparedDataset) -> dict[str, Any]:
         one = dataset.frames.take(np.array([row]))
         columns = {f.name: getattr(one, f.name) for f in fields(one) if getattr(one, f.name) is not None}
         del columns["cloud"]  # its path changes with a clean copy
+        if Path(image := columns["image"][0]).is_absolute():  # a file of the source, of which there are copies
+            columns["image"] = np.array(Path(image).parts[-3:], dtype=object)
         frame = dataset.frame(row)
         frames[frame_id] = columns | {"pixels": dataset.load_image(frame), "points": dataset.load_cloud(frame)}
     return {

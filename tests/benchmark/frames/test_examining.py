@@ -102,12 +102,12 @@ def test_a_fault_is_no_doubt_that_could_be_accepted(own: Path, capsys: pytest.Ca
     assert "yaw-and-quaternion cannot be accepted: it is no doubt but a fault" in capsys.readouterr().err
 
 
-def test_a_doubt_is_said_and_stands_in_the_result(own: Path, said: pytest.LogCaptureFixture) -> None:
+def test_a_doubt_is_said_and_stands_in_the_result(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     describe(own, looks_back)
     assert main(BENCH) == 0
     (doubt,) = [warning for warning in row().warnings if "doubt" in warning]
     assert doubt.startswith("doubt (camera-ahead): the angle, seen from above, between the camera's view")
-    assert doubt in said.text
+    assert doubt in capsys.readouterr().err
 
 
 def test_an_accepted_doubt_is_recorded_as_such(own: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_rule_that_does_not_exist_is_refused_before_any_data_is_prepared(
 ) -> None:
     monkeypatch.setenv("CROSSPLACE_DATA", str(tmp_path))
     assert main(["bench", "--method", "height_histogram", "--accept", "camera-ahed"]) == 1
-    assert "unknown rule about data 'camera-ahed'. Did you mean camera-ahead?" in capsys.readouterr().err
+    assert "unknown rule about data 'camera-ahed'. Did you mean camera-ahead or " in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(CrossplaceError, match="unknown rule"):
         check_accepted(["in-view", "nothing"])
@@ -190,10 +190,11 @@ def test_only_files_of_the_protocol_are_needed(small_world: PreparedDataset, tmp
         check_files(dataset, np.arange(len(dataset.frames)))
 
 
-def shrunk(dataset: PreparedDataset, folder: Path, factor: float) -> PreparedDataset:
+def raised(dataset: PreparedDataset, folder: Path) -> PreparedDataset:
+    """A copy whose clouds lie a thousand kilometres above the sensor: beyond every range, and out of every view."""
     shutil.copytree(dataset.folder, folder)
     for path in (folder / "clouds").rglob("*.npy"):
-        np.save(path, np.load(path) * np.float32(factor))
+        np.save(path, np.load(path) + np.float32([0, 0, 1e6]))
     return PreparedDataset.read(folder)
 
 
@@ -202,12 +203,10 @@ def test_every_method_says_that_it_sees_nothing_of_points_out_of_reach(
     name: str, small_world: PreparedDataset, tmp_path: Path
 ) -> None:
     kind = METHODS.get(name)
-    if not any(spec for spec in kind.presets):
-        pytest.skip(f"{name} has no preset")
     method: Method = kind(kind.presets["quick"])
     rows = np.arange(len(small_world.frames))
     assert blind_to(method, small_world, rows) == []
-    (sentence,) = blind_to(method, shrunk(small_world, tmp_path / "far", 1e4), rows)
+    (sentence,) = blind_to(method, raised(small_world, tmp_path / "far"), rows)
     assert sentence.startswith(f"{name} sees no point of the cloud of 16 of 16 frames that were looked at")
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from benchmark.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
@@ -129,3 +129,23 @@ def test_equal_weights_are_equal_files(tmp_path: Path) -> None:
     for name in ("a", "b"):
         save_weights(module, tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("prefix", ["module.", "model.", "module.model."])
+def test_weights_with_names_of_other_programs_fit(prefix: str, tmp_path: Path) -> None:
+    one, other = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1)), nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 1))
+    save_file({f"{prefix}{name}": tensor for name, tensor in one.state_dict().items()}, tmp_path / "w.safetensors")
+    load_weights(other, tmp_path / "w.safetensors")
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+
+
+def test_a_network_whose_own_names_begin_so_is_left_alone(tmp_path: Path) -> None:
+    class Wrapping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model, self.module = nn.Linear(2, 3), nn.Linear(2, 3)
+
+    one, other = Wrapping(), Wrapping()
+    save_weights(one, tmp_path / "w.safetensors")
+    load_weights(other, tmp_path / "w.safetensors")
+    assert torch.equal(one.module.weight, other.module.weight)

@@ -1,61 +1,14 @@
 """The KITTI preparer, on drives small enough to work out by hand."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from small_kitti import START, TEN_METRES_ON, TURNED_LEFT, faults_of, prepare, write_drive
 
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
-from datasets.prepared import PreparedDataset
-
-TR = "0 -1 0 0  0 0 -1 -0.08  1 0 0 -0.27"
-"""LiDAR axes to camera axes; the LiDAR sits 0.08 m above camera 0 and 0.27 m behind it."""
-P2 = "700 0 600 70  0 700 180 0  0 0 1 0"
-START = "1 0 0 0  0 1 0 0  0 0 1 0"
-TEN_METRES_ON = "1 0 0 0  0 1 0 0  0 0 1 10"
-TURNED_LEFT = "0 0 -1 0  0 1 0 0  1 0 0 10"
-"""Ten metres on, now facing the first camera's left (its -x axis)."""
-STEMS = ("000000", "000001", "000003")
-POSES = (START, TEN_METRES_ON, TEN_METRES_ON, TURNED_LEFT)
-
-
-def write_drive(
-    source: Path,
-    name: str = "00",
-    stems: Sequence[str] = STEMS,
-    poses: Sequence[str] = POSES,
-    poses_beside: bool = False,
-    size: tuple[int, int] = (12, 5),
-) -> Path:
-    """A sequence with three frames and a gap at number 2; returns its folder."""
-    folder = source / "sequences" / name
-    (folder / "image_2").mkdir(parents=True)
-    (folder / "velodyne").mkdir()
-    random = np.random.default_rng(0)
-    for stem in stems:
-        pixels = random.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / "image_2" / f"{stem}.png")
-        random.normal(size=(7, 4)).astype(np.float32).tofile(folder / "velodyne" / f"{stem}.bin")
-    (folder / "calib.txt").write_text(f"P0: {P2}\nP2: {P2}\nTr: {TR}\n")
-    (folder / "times.txt").write_text("".join(f"{i / 10:e}\n" for i in range(len(poses))))
-    poses_path = folder / "poses.txt" if poses_beside else source / "poses" / f"{name}.txt"
-    poses_path.parent.mkdir(exist_ok=True)
-    poses_path.write_text("\n".join(poses) + "\n")
-    return folder
-
-
-def prepare(source: Path, destination: Path, *sequences: str) -> PreparedDataset:
-    destination.mkdir(parents=True, exist_ok=True)
-    for _ in Kitti(sequences=sequences).prepare(source, destination):
-        pass
-    return PreparedDataset.read(destination)
-
-
-def faults_of(source: Path | None, *sequences: str) -> list[str]:
-    return [finding.what for finding in Kitti(sequences=sequences).check(source) if not finding.ok]
 
 
 @pytest.mark.parametrize("poses_beside", [False, True], ids=["odometry poses", "SemanticKITTI poses"])
@@ -94,7 +47,7 @@ def test_originals_are_referenced_and_read_back(tmp_path: Path) -> None:
     folder = write_drive(tmp_path / "raw")
     prepared = prepare(tmp_path / "raw", tmp_path / "out")
     frame = prepared.frame(2)
-    assert (prepared.root, frame.cloud) == (tmp_path / "raw", "sequences/00/velodyne/000003.bin")
+    assert frame.cloud == str(tmp_path / "raw" / "sequences/00/velodyne/000003.bin")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["dataset.json", "frames.csv"]
     raw = np.fromfile(folder / "velodyne" / "000003.bin", dtype=np.float32).reshape(-1, 4)
     np.testing.assert_array_equal(prepared.load_cloud(frame), raw[:, :3])
@@ -231,14 +184,16 @@ def test_check_lists_everything_at_once_and_prepare_names_the_first(tmp_path: Pa
     for path in (folder / "velodyne").iterdir():
         path.unlink()
     findings = Kitti().check(tmp_path)
-    assert [finding.ok for finding in findings] == [False, False, False, False, True, True]
+    assert [finding.ok for finding in findings] == [False, False, False, False, True, False, True]
     assert findings[0].what == "sequence 00: 3 of 4541 images, 0 of 4541 clouds, 0 frames with both, poses"
     assert ["calib.txt" in findings[1].what, "times.txt" in findings[2].what] == [True, True]
     assert "no frame with image and cloud" in findings[3].what
     assert findings[4].what == "sequence 05: 3 of 2761 images, 3 of 2761 clouds, 3 frames with both, poses"
-    assert findings[5].what.startswith("not here or without poses: 01 02 03 04 06")
+    assert findings[5].what.endswith("leave 00 out: --dataset-options 'sequences=[\"05\"]'")
+    assert findings[6].what.startswith("not here or without poses: 01 02 03 04 06")
     with pytest.raises(CrossplaceError, match=r"calib\.txt: no such file; .* \(2 more"):
         prepare(tmp_path, tmp_path / "out")
+    assert len(prepare(tmp_path, tmp_path / "rest", "05").frames) == 3
 
 
 def test_sequences_without_poses_are_left_out_unless_asked_for(tmp_path: Path) -> None:
@@ -248,7 +203,7 @@ def test_sequences_without_poses_are_left_out_unless_asked_for(tmp_path: Path) -
     assert faults_of(tmp_path) == []
     assert Kitti().check(tmp_path)[1].what.endswith("no poses; left out")
     assert prepare(tmp_path, tmp_path / "out").frames.traversal_names() == ["00"]
-    assert len(faults_of(tmp_path, "00", "11")) == 2
+    assert len(faults_of(tmp_path, "00", "11")) == 3, "the line of the sequence, its fault, and how to do without"
     assert "poses.txt: no such file" in faults_of(tmp_path, "11")[1]
 
 

@@ -45,13 +45,15 @@ def test_real_car_drives_forward_at_a_plausible_pace(prepared: PreparedDataset) 
 
 
 @pytest.mark.parametrize("traversal", ["04", "raw0009"])
-def test_real_projection_equals_the_published_matrices(prepared: PreparedDataset, traversal: str) -> None:
+def test_real_projection_equals_the_published_matrices(
+    prepared: PreparedDataset, kitti_mini: Path, traversal: str
+) -> None:
     frame = prepared.frame(rows_of(prepared, traversal)[3])
     assert frame.intrinsics is not None
     assert frame.camera_from_lidar is not None
     calibration = {
         line.split(":")[0]: np.array(line.split(":")[1].split(), dtype=float).reshape(3, 4)
-        for line in (prepared.root / "sequences" / traversal / "calib.txt").read_text().splitlines()
+        for line in (kitti_mini / "sequences" / traversal / "calib.txt").read_text().splitlines()
     }
     points = prepared.load_cloud(frame).astype(np.float64)
     lidar = np.c_[points, np.ones(len(points))].T
@@ -131,13 +133,13 @@ def test_real_frames_fit_their_own_drives_calibration_best(
     assert contrast(traversal) > 1.1 * contrast(traversal, calibrated_as=other)
 
 
-def test_real_quaternions_hold_the_published_rotations(prepared: PreparedDataset) -> None:
+def test_real_quaternions_hold_the_published_rotations(prepared: PreparedDataset, kitti_mini: Path) -> None:
     """Undoing the axes and the extrinsics by hand gives back the pose line."""
     row = rows_of(prepared, "raw0009")[10]
     frames = prepared.frames
     world_from_lidar = Rotation.from_quat(frames.quaternion_wxyz[row][[1, 2, 3, 0]]).as_matrix()
-    pose = np.loadtxt(prepared.root / "poses" / "raw0009.txt")[50].reshape(3, 4)
-    calib = (prepared.root / "sequences" / "raw0009" / "calib.txt").read_text().splitlines()
+    pose = np.loadtxt(kitti_mini / "poses" / "raw0009.txt")[50].reshape(3, 4)
+    calib = (kitti_mini / "sequences" / "raw0009" / "calib.txt").read_text().splitlines()
     tr = np.array(next(line for line in calib if line.startswith("Tr")).split()[1:], dtype=float).reshape(3, 4)
     expected = pose[:, :3] @ tr[:, :3]
     np.testing.assert_allclose(world_from_lidar, [expected[2], -expected[0], -expected[1]], atol=1e-5)

@@ -1,6 +1,7 @@
 """Raw files of a drive through the town, prepared: the same places, poses, surfaces and pictures as the town itself."""
 
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from raw_oxford import CAMERA_FROM_CLOUD, LIDAR_FROM_CLOUD, UTM_M, RawRun
 from scipy.ndimage import minimum_filter
 from scipy.spatial import cKDTree
 
+from benchmark.frames.preparing import make_dataset
 from datasets.base import Intrinsics
 from datasets.errors import CrossplaceError
 from datasets.oxford import Oxford
@@ -198,6 +200,14 @@ def test_neither_workers_nor_a_second_run_change_a_byte(
     assert not any(path.name.startswith(".") for path in again.folder.rglob("*"))
 
 
+def test_a_prepared_folder_can_be_moved(prepared: PreparedDataset, tmp_path: Path) -> None:
+    copytree(prepared.folder, tmp_path / "moved")
+    moved = PreparedDataset.read(tmp_path / "moved")
+    assert moved.root.resolve() == tmp_path / "moved"
+    assert not any(Path(path).is_absolute() for path in (*moved.frames.image, *moved.frames.cloud))
+    np.testing.assert_array_equal(moved.load_cloud(moved.frame(0)), prepared.load_cloud(prepared.frame(0)))
+
+
 def test_a_few_runs_of_many_can_be_named(official: Path, run: RawRun, tmp_path: Path, prepare: Prepare) -> None:
     source = copytree(official, tmp_path / "two")
     other = "2014-12-10-18-10-50"
@@ -280,6 +290,45 @@ def test_missing_images_and_sweeps_are_counted(
     assert found.counts["dropped_no_image"] == 1
     assert found.counts["dropped_no_sweeps"] > 0
     assert sum(n for name, n in found.counts.items() if "not_finite" not in name) == len(run.image_stamps_us)
+
+
+def repeated(path: Path, start: int, n: int) -> None:
+    """Repeat ``n`` lines of a table."""
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[: start + n], *lines[start : start + n], *lines[start + n :]]) + "\n")
+
+
+def test_rows_that_are_published_twice_are_counted(
+    official: Path, run: RawRun, tmp_path: Path, prepare: Prepare
+) -> None:
+    source = copytree(official, tmp_path / "twice")
+    repeated(source / run.name / "gps" / "ins.csv", 300, 3)
+    found = prepare(source, spacing_m=40.0)
+    assert found.counts["pose_rows_out_of_order"] == 3
+    whole = prepare(official, spacing_m=40.0)
+    assert "pose_rows_out_of_order" not in whole.counts
+    np.testing.assert_array_equal(found.frames.position_m, whole.frames.position_m)
+
+
+@pytest.mark.parametrize("fault", ["poses", "list of images"])
+def test_a_run_that_is_published_broken_can_be_left_out(
+    fault: str, official: Path, run: RawRun, tmp_path: Path, prepare: Prepare
+) -> None:
+    source, other = copytree(official, tmp_path / "two"), "2014-12-10-18-10-50"
+    copytree(source / run.name, source / other)
+    if fault == "poses":
+        repeated(source / other / "gps" / "ins.csv", 300, 200)
+    else:
+        (source / other / "stereo.timestamps").write_text("no times\n")
+    wrong = [finding.what for finding in Oxford().check(source) if not finding.ok]
+    assert any("fetch the file again" in what for what in wrong)
+    assert f"leave {other} out: --dataset-options 'runs=[\"{run.name}\"]'" in wrong[-1]
+    with pytest.raises(CrossplaceError, match=r"--dataset-options 'runs=") as raised:
+        prepare(source)
+    *_, option = shlex.split(str(raised.value).partition("--dataset-options ")[2])
+    dataset = make_dataset("oxford", [option])
+    assert all(finding.ok for finding in dataset.check(source))
+    assert dataset == Oxford(runs=(run.name,))
 
 
 def test_nothing_left_is_a_sentence_with_the_reasons(official: Path, tmp_path: Path) -> None:

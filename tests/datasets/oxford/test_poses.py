@@ -1,6 +1,6 @@
 """Poses of INS and RTK: by hand, against scipy, and on the real trajectories."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +99,7 @@ def test_rows_with_numbers_that_are_none_are_left_out_and_counted(tmp_path: Path
 @pytest.mark.parametrize(
     ("rows", "what"),
     [
-        ([row(0), row(1), row(0.5)], "line 4: not later than the line before"),
+        ([row(0), row(1), row(0.5)], "line 4: not later than the latest line before, as 1 of 3 lines"),
         ([row(0), row(0)], "line 3: not later"),
         ([row(0), row(1, 0, 0, 0, 0, 0, 90.0)], "line 3: no angles in radians"),
         ([row(0), row(1, 5000)], "line 3: more than 1000 m"),
@@ -107,12 +107,40 @@ def test_rows_with_numbers_that_are_none_are_left_out_and_counted(tmp_path: Path
         ([row(0), row(1).replace(str(T)[:6], "")], "line 3: timestamp"),
         ([row(0, north=np.nan)], "no row with a pose"),
         ([], "no row with a pose"),
-        ([row(0).replace(",0,", ",far,")], "column"),
+        ([row(0), row(1).replace(",0,", ",far,")], "line 3: column northing: found 'far', expected a number"),
     ],
 )
 def test_damage_is_a_sentence_with_its_line(tmp_path: Path, rows: list[str], what: str) -> None:
     with pytest.raises(CrossplaceError, match=what):
         read_trajectory(write(tmp_path / "ins.csv", rows), "ins")
+
+
+JUMBLED: dict[str, Callable[[list[str]], list[str]]] = {
+    "a row twice": lambda rows: [*rows[:100], rows[99], *rows[100:]],
+    "two rows exchanged": lambda rows: [*rows[:100], rows[101], rows[100], *rows[102:]],
+    "a row far too late in the file": lambda rows: [*rows[:100], *rows[101:], rows[100]],
+    "a block again": lambda rows: [*rows[:200], *rows[196:]],
+}
+
+
+@pytest.mark.parametrize("name", JUMBLED)
+def test_a_few_rows_out_of_order_are_left_out_and_counted(name: str, tmp_path: Path) -> None:
+    rows = [row(i / 50, north=i / 10) for i in range(500)]
+    whole = read_trajectory(write(tmp_path / "whole.csv", rows), "ins")
+    found = read_trajectory(write(tmp_path / "ins.csv", JUMBLED[name](rows)), "ins")
+    assert 0 < found.n_out_of_order < 5
+    assert found.n_not_finite == 0
+    assert (np.diff(found.time_ns) > 0).all()
+    kept = np.isin(whole.time_ns, found.time_ns)
+    assert kept.sum() == len(found.time_ns) >= 499
+    np.testing.assert_array_equal(found.world_from_ins, whole.world_from_ins[kept])
+
+
+def test_many_rows_out_of_order_are_a_file_joined_wrongly(tmp_path: Path) -> None:
+    rows = [row(i / 50, north=i / 10) for i in range(500)]
+    with pytest.raises(CrossplaceError, match="line 502: not later than the latest line before, as 6 of 506 lines"):
+        read_trajectory(write(tmp_path / "ins.csv", rows + rows[:6]), "ins")
+    assert read_trajectory(write(tmp_path / "ins.csv", rows + rows[:5]), "ins").n_out_of_order == 5
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_survey_has_every_time_and_every_fix(tmp_path: Path, compression: Comp
     assert [fix[1] for fix in found.fixes] == [36.0 + i / 100 for i in range(12) if i != 3]
     with path.open("rb") as file:
         _, place = found.images[7]
-        image = decoded(read_message(path, file, place), CAMERA)
+        image = decoded(read_message(path, file, place), "sensor_msgs/Image")
         assert (image.data == PIXELS.ravel() + 7).all()
 
 
@@ -84,7 +84,11 @@ def test_a_bag_at_a_glance(tmp_path: Path) -> None:
     found = inspect(path, dict.fromkeys((LIDAR, CAMERA, GPS), str))
     assert found.messages == {LIDAR: 12, GPS: 12, CAMERA: 12}
     assert found.interval_ns[CAMERA] == (50_010_000_000, 51_110_000_000)
-    assert found.delay_ns == {LIDAR: 50_050_000_000, GPS: 50_000_000_000, CAMERA: 50_060_000_000}
+    assert {topic: span[0] - found.interval_ns[topic][0] for topic, span in found.recorded_ns.items()} == {
+        LIDAR: 50_050_000_000,
+        GPS: 50_000_000_000,
+        CAMERA: 50_060_000_000,
+    }
 
 
 def test_a_bag_that_was_not_closed_is_a_sentence_with_the_remedy(tmp_path: Path) -> None:

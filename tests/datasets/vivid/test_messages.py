@@ -1,6 +1,8 @@
 """Messages against naive readings of their bytes."""
 
+import io
 import struct
+import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_vivid import CLOUD, FIX, IMAGE, OUSTER, TYPES, cloud_message, fix_message, image_message
+from PIL import Image
+from raw_vivid import CLOUD, FIX, IMAGE, OUSTER, TYPES, cloud_message, fix_message, header, image_message
 
 from datasets.errors import CrossplaceError
 from datasets.pixels import demosaic
@@ -83,9 +86,27 @@ def test_points_are_those_of_a_naive_loop(message: Any) -> None:
 def test_points_of_the_ouster_layout_survive_the_bag_format() -> None:
     points = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
     sent = TYPES.serialize_ros1(cloud_message(1.5, points, rows=4), CLOUD)
-    message = decoded(bytes(sent), LIDAR)
+    message = decoded(bytes(sent), "sensor_msgs/PointCloud2")
     assert (message.point_step, message.height, message.width) == (48, 4, 3)
     np.testing.assert_array_equal(points_of(message), points)
+
+
+@pytest.mark.parametrize("height", [1, 4])
+@pytest.mark.parametrize("row_step", [0, 12 * 48, 7])
+def test_a_step_of_rows_that_says_nothing_is_not_needed(height: int, row_step: int) -> None:
+    """Some drivers leave it 0, or write the size of the whole cloud there."""
+    points = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
+    np.testing.assert_array_equal(points_of(replace(cloud_message(0.0, points, height), row_step=row_step)), points)
+
+
+def test_rows_that_are_padded_need_their_step() -> None:
+    points = np.arange(12, dtype=np.float32).reshape(4, 3)
+    whole = cloud_message(0.0, points, rows=2)
+    rows = np.pad(whole.data.reshape(2, 96), ((0, 0), (0, 8)))
+    padded = replace(whole, row_step=104, data=np.ascontiguousarray(rows).ravel())
+    np.testing.assert_array_equal(points_of(padded), points)
+    with pytest.raises(CrossplaceError, match="208 bytes are no 2 rows of 2 points with 0 bytes a row"):
+        points_of(replace(padded, row_step=0))
 
 
 def test_field_types_are_those_of_numpy() -> None:
@@ -96,7 +117,7 @@ def test_field_types_are_those_of_numpy() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"row_step": 47}, "bytes are no 1 rows of 2 points"),
+        ({"row_step": 47, "point_step": 40}, "bytes are no 1 rows of 2 points"),
         ({"point_step": 8}, "12 of them up to z"),
         ({"point_step": 0}, "0 a point"),
         ({"point_step": 24}, "24 a point"),
@@ -145,6 +166,65 @@ def test_grey_images_have_three_equal_channels() -> None:
 def test_bayer_images_are_demosaiced(pattern: str) -> None:
     found = pixels_of(image_message(0.0, RGB[..., :1], f"bayer_{pattern}8", padding=3))
     np.testing.assert_array_equal(found, demosaic(RGB[..., 0].copy(), pattern))
+
+
+COMPRESSED_TYPE = TYPES.types["sensor_msgs/msg/CompressedImage"]
+SMOOTH = np.stack([*np.mgrid[40:200:4, 60:220:4], np.full((40, 40), 90)], axis=2).astype(np.uint8)
+"""A picture that JPEG hardly changes, with three different channels."""
+
+
+def compressed(pixels: np.ndarray, kind: str, words: str) -> Any:
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, kind, **({"quality": 98, "subsampling": 0} if kind == "jpeg" else {}))
+    return COMPRESSED_TYPE(header=header(0.0), format=words, data=np.frombuffer(content.getvalue(), dtype=np.uint8))
+
+
+@pytest.mark.parametrize("words", ["{}", "rgb8; {} compressed bgr8", "bgr8; {} compressed bgr8"])
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_compressed_images_are_rgb(kind: str, words: str) -> None:
+    found = pixels_of(compressed(SMOOTH, kind, words.format(kind))).astype(int)
+    assert np.abs(found - SMOOTH).max() <= (0 if kind == "png" else 6)
+
+
+def test_compressed_grey_and_bayer_images_are_what_the_raw_ones_are() -> None:
+    grey = SMOOTH[..., 0].copy()
+    found = pixels_of(compressed(grey, "png", "mono8; png compressed "))
+    np.testing.assert_array_equal(found, pixels_of(image_message(0.0, grey[..., None], "mono8")))
+    found = pixels_of(compressed(grey, "png", "bayer_gbrg8; png compressed "))
+    np.testing.assert_array_equal(found, demosaic(grey, "gbrg"))
+    see_through = np.dstack([SMOOTH, np.full((40, 40), 9, dtype=np.uint8)])
+    np.testing.assert_array_equal(pixels_of(compressed(see_through, "png", "rgba8; png compressed ")), SMOOTH)
+
+
+def deep_colour() -> bytes:
+    """A PNG of 16 bits a channel and three channels, which Pillow reads but does not write."""
+    header_ = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
+    parts = [(b"IHDR", header_), (b"IDAT", zlib.compress(b"\0" + bytes(range(12)))), (b"IEND", b"")]
+    chunks = [struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in parts]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_compressed_images_of_16_bits_are_a_sentence_with_the_cure() -> None:
+    deep = compressed(np.full((4, 4), 999, dtype=np.uint16), "png", "mono16; png compressed ")
+    colour = replace(deep, data=np.frombuffer(deep_colour(), dtype=np.uint8))
+    for message in (deep, colour):
+        with pytest.raises(CrossplaceError, match=r"'mono16; .* more than 8 bits a channel; convert the images"):
+            pixels_of(message)
+
+
+@pytest.mark.parametrize("kind", ["jpeg", "png"])
+def test_damaged_or_other_compressed_images_are_a_sentence(kind: str) -> None:
+    whole = compressed(SMOOTH, kind, kind)
+    other = compressed(SMOOTH, "tiff", "tiff")
+    for data in (whole.data[:100], whole.data[: len(whole.data) // 2], whole.data[:0], other.data):
+        with pytest.raises(CrossplaceError, match="is damaged or neither JPEG nor PNG; convert the images"):
+            pixels_of(replace(whole, data=data))
+
+
+@pytest.mark.parametrize("encoding", ["mono16", "16UC1", "rgb16", "32FC1", ""])
+def test_raw_images_of_other_depths_are_a_sentence(encoding: str) -> None:
+    with pytest.raises(CrossplaceError, match=f"encoding '{encoding}'; expected one of rgb8.*: convert the images"):
+        pixels_of(image_message(0.0, RGB, encoding))
 
 
 def test_an_unknown_encoding_is_answered_with_the_known_ones() -> None:
@@ -201,13 +281,14 @@ def test_all_that_is_wrong_with_the_topics_is_said_at_once() -> None:
     place = Place(0, 0, "none", 0, 0, 0)
     fine = TYPES.generate_msgdef(IMAGE)[1]
     topics = {
-        CAMERA: Topic(message_type="sensor_msgs/CompressedImage", definition_md5=fine, places=[place]),
+        CAMERA: Topic(message_type="sensor_msgs/CameraInfo", definition_md5=fine, places=[place]),
         LIDAR: Topic(message_type="sensor_msgs/PointCloud2", definition_md5="f00d", places=[place]),
         "/imu": Topic(message_type="sensor_msgs/Imu", definition_md5="f00d", places=[place]),
     }
     assert check_types(topics) == [
         f"no topic {GPS} (sensor_msgs/NavSatFix); it has /camera/image_color, /imu, /os1_cloud_node/points",
-        f"{CAMERA}: expected messages of type sensor_msgs/Image, found sensor_msgs/CompressedImage",
+        f"{CAMERA}: expected messages of type sensor_msgs/Image or sensor_msgs/CompressedImage, "
+        "found sensor_msgs/CameraInfo",
         f"{LIDAR}: sensor_msgs/PointCloud2 is defined otherwise than in ROS Noetic (md5 f00d)",
     ]
     topics = {CAMERA: Topic(message_type="sensor_msgs/Image", definition_md5=fine, places=[])}
