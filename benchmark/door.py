@@ -1,6 +1,7 @@
 """The Python door: what the command line does, as five functions. See docs/python.md."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,16 +69,24 @@ def encode(
     return folder
 
 
-def evaluate(descriptors: Path, dataset: PreparedDataset, *, protocol: str | None = None, runs: Path = RUNS) -> Result:
+def evaluate(
+    descriptors: Path,
+    dataset: PreparedDataset,
+    *,
+    protocol: str | None = None,
+    runs: Path = RUNS,
+    accept: Sequence[str] = (),
+) -> Result:
     """The result of descriptors, whoever made them (docs/descriptors.md), under a protocol (default: the dataset's).
 
     ``result.headline("image->cloud").values["R@1"]`` is the share of images whose nearest cloud shows their place.
-    The result is also written below ``runs/results``, for :func:`read_result` and ``crossplace compare``.
+    The result is also written below ``runs/results``, for :func:`read_result` and ``crossplace compare``. ``accept``
+    names doubts about the data that a person has looked into (docs/doctor.md).
 
     Raises:
-        CrossplaceError: descriptors that are missing or broken, or a protocol for other data.
+        CrossplaceError: descriptors that are missing or broken, a protocol for other data, or data with a fault.
     """
-    result, *_ = score_on(descriptors, dataset, protocol, runs)
+    result, *_ = score_on(descriptors, dataset, protocol, runs, accept)
     return result
 
 

@@ -153,7 +153,6 @@ class Train:
         plan = Plan(Request(data=self.data, method=self.method, machine=self.machine))
         for warning in plan.warnings:
             log.warning(warning)
-        plan.check_files()
         from benchmark.runs.run import say_blind, train
 
         say_blind(plan)

@@ -120,8 +120,9 @@ class Plan:
             )
         return rows
 
-    def check_files(self) -> None:
-        """Raise :class:`CrossplaceError` if a file is not there that a missing step will read."""
+    def check_data(self) -> None:
+        """Raise :class:`CrossplaceError` if the data has a fault, or if a file is gone that a missing step will read."""
+        doubts_about(self.dataset, self.request.data.accept)
         missing = {step.name for step in self.steps() if not step.is_done}
         split, frames = self.protocol.split, self.dataset.frames
         parts = [select(frames, part) for part in (split.train, split.validation) if "train" in missing]

@@ -47,7 +47,7 @@ def run(plan: Plan) -> list[Result]:
         return [result, *arena.results(bounds)]
     log.debug("%d frames ask or are searched", len(plan.rows))  # nothing at all is refused before training
     check_answerable(plan.dataset.frames, plan.protocol, plan.selected)
-    plan.check_files()
+    plan.check_data()
     with sparse_backend.using(backend):
         return arena.results([_row(plan, device), *bounds])
 
@@ -76,6 +76,7 @@ def train(plan: Plan) -> Method:
         return method.to(device)
     method = kind(config)
     if plan.weights.is_to_train:
+        plan.check_data()
         options = TrainingOptions(
             accelerator=device.type,
             devices=1 if device.index is None else [device.index],

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import benchmark
 from benchmark.cli.main import main
 from benchmark.frames import examining
 from benchmark.frames.examining import check_accepted, check_files, examined
@@ -132,6 +133,13 @@ def test_training_stops_at_a_fault_too(own: Path, capsys: pytest.CaptureFixture[
     describe(own, lambda t: t.update(lidar={**t["lidar"], "vertical_fov_deg": [22.5, -22.5]}))  # type: ignore[dict-item]
     assert main(["train", "--method", "range_plain", "--device", "cpu", "--dataset", "own"]) == 1
     assert "vertical field of view of the LiDAR is -45°" in capsys.readouterr().err
+    assert not Path("runs/stages").exists()
+
+
+def test_training_from_python_stops_at_a_fault(own: Path) -> None:
+    describe(own, lambda t: t.update(lidar={**t["lidar"], "vertical_fov_deg": [22.5, -22.5]}))  # type: ignore[dict-item]
+    with pytest.raises(CrossplaceError, match="vertical field of view"):
+        benchmark.load_method("range_plain", dataset="own", device="cpu")
     assert not Path("runs/stages").exists()
 
 
