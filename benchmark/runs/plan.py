@@ -121,7 +121,7 @@ class Plan:
         return rows
 
     def check_data(self) -> None:
-        """Raise :class:`CrossplaceError` if the data has a fault, or if a file is gone that a missing step will read."""
+        """Raise :class:`CrossplaceError` if the data has a fault, or lacks a file that a missing step will read."""
         doubts_about(self.dataset, self.request.data.accept)
         missing = {step.name for step in self.steps() if not step.is_done}
         split, frames = self.protocol.split, self.dataset.frames
