@@ -25,7 +25,8 @@ def of_calibration(intrinsics: Intrinsics | None, camera_from_lidar: Float[ndarr
     facts: Facts = {}
     if intrinsics is not None:
         fx, _, cx, cy = intrinsics.fractions().tolist()
-        facts["principal-point"] = max(abs(cx - 0.5), abs(cy - 0.5))
+        facts["principal-point"] = abs(cx - 0.5)
+        facts["principal-height"] = abs(cy - 0.5)
         facts["focal-length"] = fx
         facts["pixel-aspect"] = intrinsics.fx / intrinsics.fy
     if camera_from_lidar is not None:

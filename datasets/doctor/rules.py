@@ -56,7 +56,7 @@ def _least(limit: Limit | None) -> float | None:
 
 HEADING = "yaw_rad counts counter-clockwise from east, in radians, and qw, qx, qy, qz is world_from_lidar, scalar first"
 UNITS = "positions are metres (east, north, up) and timestamp_ns are nanoseconds"
-CLOUD = "clouds are x, y, z in metres, x forward, y left, z up; state the columns of .bin files in dataset.json"
+CLOUD = "clouds are x, y, z in metres (x forward, y left, z up), and another layout of .bin files needs bin_layout"
 MOUNT = "camera_from_lidar brings LiDAR points (x forward, y left, z up) into the camera (x right, y down, z ahead)"
 PINHOLE = "fx, fy, cx, cy are pixels of the stored images; scale them with the images"
 SENSOR = "vertical_fov_deg is [lowest, highest] in degrees, max_range_m is metres"
@@ -164,10 +164,16 @@ RULES: Mapping[str, Rule] = {
         source="sensors on the market: 20 to 300 m",
     ),
     "principal-point": Rule(
-        title="the distance of the principal point from the image's middle, as a share of the image",
+        title="the distance of cx from the image's middle, as a share of its width",
         unit=" %",
-        above=Limit(doubt=15.0, fault=40.0, cause=f"this is the camera matrix of another image: {PINHOLE}"),
-        source="KITTI, RobotCar, ViViD++ and Boreas: at most 7 %",
+        above=Limit(doubt=12.0, fault=22.0, cause=f"this is the camera matrix of another image: {PINHOLE}"),
+        source="KITTI, RobotCar, ViViD++ and Boreas: at most 2 %; of an image of half the size 25 %",
+    ),
+    "principal-height": Rule(
+        title="the distance of cy from the image's middle, as a share of its height",
+        unit=" %",
+        above=Limit(doubt=25.0, fault=60.0, cause=f"this is the camera matrix of another image: {PINHOLE}"),
+        source="KITTI, RobotCar, ViViD++ and Boreas: at most 4 %; images may be cropped at the top or at the bottom",
     ),
     "focal-length": Rule(
         title="the focal length in units of the image's width",

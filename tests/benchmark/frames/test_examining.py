@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from own_folder import cells, describe, write_own
 
 import benchmark
 from benchmark.cli.main import main
@@ -28,18 +29,8 @@ Change = Callable[[str, str], str]
 @pytest.fixture
 def own(tiny_town: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two drives of the tiny town as somebody's folder, 40 frames each."""
-    folder = tmp_path / "own"
-    folder.mkdir()
-    frames = (tiny_town.folder / "frames.csv").read_text().splitlines(keepends=True)
-    drives = [[line for line in frames if line.split(",")[1] == name][:40] for name in ("test-day", "test-evening")]
-    (folder / "frames.csv").write_text("".join([frames[0], *drives[0], *drives[1]]))
-    described = json.loads((tiny_town.folder / "dataset.json").read_text())
-    described |= {"name": "own", "root": str(tiny_town.folder)}
-    described["traversals"] = {name: described["traversals"][name] for name in ("test-day", "test-evening")}
-    del described["frames_sha256"]
-    (folder / "dataset.json").write_text(json.dumps(described))
     monkeypatch.chdir(tmp_path)
-    return folder
+    return write_own(tiny_town, tmp_path / "own")
 
 
 @pytest.fixture
@@ -47,23 +38,6 @@ def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setattr(logging.getLogger("benchmark"), "propagate", True)
     with caplog.at_level(logging.INFO, "benchmark"):
         yield caplog
-
-
-def describe(folder: Path, change: Callable[[dict[str, object]], None]) -> None:
-    """Change the description of every traversal."""
-    described = json.loads((folder / "dataset.json").read_text())
-    for traversal in described["traversals"].values():
-        change(traversal)
-    (folder / "dataset.json").write_text(json.dumps(described))
-
-
-def cells(folder: Path, column: str, change: Callable[[str], str]) -> None:
-    """Change every cell of a column of frames.csv."""
-    head, *lines = (folder / "frames.csv").read_text().splitlines()
-    place = head.split(",").index(column)
-    rows = [line.split(",") for line in lines]
-    changed = [",".join([*row[:place], change(row[place]), *row[place + 1 :]]) for row in rows]
-    (folder / "frames.csv").write_text("\n".join([head, *changed]) + "\n")
 
 
 def looks_back(traversal: dict[str, object]) -> None:
@@ -160,32 +134,26 @@ def test_foreign_descriptors_are_scored_with_the_same_doubts(own: Path, tmp_path
 # --- files and sight -------------------------------------------------------------------------------
 
 
-def copied(own: Path, tiny_town: PreparedDataset) -> None:
-    """The files of the folder beside its tables."""
-    for part in ("images", "clouds"):
-        for name in ("test-day", "test-evening"):
-            shutil.copytree(tiny_town.folder / part / name, own / part / name)
-    described = json.loads((own / "dataset.json").read_text())
-    (own / "dataset.json").write_text(json.dumps(described | {"root": "."}))
+@pytest.fixture
+def copied(own: Path, tiny_town: PreparedDataset) -> Path:
+    """The folder with files of its own."""
+    shutil.rmtree(own)
+    return write_own(tiny_town, own, with_files=True)
 
 
-def test_a_missing_file_is_found_before_training(
-    own: Path, tiny_town: PreparedDataset, capsys: pytest.CaptureFixture[str]
-) -> None:
-    copied(own, tiny_town)
+def test_a_missing_file_is_found_before_training(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for path in prepare(locate("own", None)).frames.cloud[[3, 60]].tolist():
-        (own / path).unlink()
+        (copied / path).unlink()
     assert main(["bench", "--method", "range_plain", "--device", "cpu", "--dataset", "own"]) == 1
     assert "no such file; 2 of the 160 files that the protocol needs are missing" in capsys.readouterr().err
     assert not Path("runs/stages").exists()
 
 
-def test_the_advice_about_a_missing_file_works(own: Path, tiny_town: PreparedDataset) -> None:
-    copied(own, tiny_town)
+def test_the_advice_about_a_missing_file_works(copied: Path) -> None:
     path = str(prepare(locate("own", None)).frames.cloud[3])
-    (own / path).unlink()
+    (copied / path).unlink()
     assert main(BENCH) == 1
-    cells(own, "cloud", lambda cell: "" if cell == path else cell)
+    cells(copied, "cloud", lambda cell: "" if cell == path else cell)
     assert main(BENCH) == 0
 
 
@@ -218,9 +186,8 @@ def test_every_method_says_that_it_sees_nothing_of_points_out_of_reach(
     assert sentence.startswith(f"{name} sees no point of the cloud of 16 of 16 frames that were looked at")
 
 
-def test_a_method_that_sees_nothing_runs_and_says_so(own: Path, tiny_town: PreparedDataset) -> None:
-    copied(own, tiny_town)
-    for path in (own / "clouds").rglob("*.npy"):  # two frames of each drive see the sky alone
+def test_a_method_that_sees_nothing_runs_and_says_so(copied: Path) -> None:
+    for path in (copied / "clouds").rglob("*.npy"):  # two frames of each drive see the sky alone
         if path.stem in ("0001", "0002"):
             points = np.load(path)
             np.save(path, points[points[:, 2] > 100])

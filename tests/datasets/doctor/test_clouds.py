@@ -63,6 +63,7 @@ def test_calibration_of_an_upright_camera_that_looks_ahead() -> None:
     facts = of_calibration(PINHOLE, CAMERA_FROM_LIDAR)
     assert facts == {
         "principal-point": 0.0,
+        "principal-height": 0.0,
         "focal-length": 0.5,
         "pixel-aspect": 1.0,
         "camera-upright": 0.0,
