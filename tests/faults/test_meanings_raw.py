@@ -1,7 +1,7 @@
 """Raw recordings that are whole and mean something else: a sentence, the same results, or nothing can tell.
 
-Every change is tried on good data of the town, in the layout of KITTI's odometry, of KITTI's raw drives, of RobotCar and
-of ViViD++. docs/faults.md holds the counts.
+Every change is tried on good data of the town, in the layout of KITTI's odometry, of KITTI's raw drives, of RobotCar
+and of ViViD++. docs/faults.md holds the counts.
 """
 
 import logging
@@ -64,32 +64,32 @@ def copying(original: Path) -> Callable[[Path, Change | None, Random], None]:
 
 def odometry(folder: Path) -> Layout:
     """Two laps along the streets of one district."""
-    write_two_laps(folder / "original", RawKitti(n_frames=16, image_size=(80, 60)))
+    write_two_laps(folder / "original", RawKitti(n_frames=18, spacing_m=7.0, image_size=(80, 60)))
     return layout(folder, Kitti(sequences=("04",)), copying(folder / "original"))
 
 
 def raw_drives(folder: Path) -> Layout:
     """Two drives along the same streets."""
     for number, late_s in (("0016", 0.0), ("0018", 0.6)):
-        town = RawKitti(n_frames=16, image_size=(80, 60), late_s=late_s)
+        town = RawKitti(n_frames=18, spacing_m=7.0, image_size=(80, 60), late_s=late_s)
         town.write_raw(folder / "original", number=number)
     return layout(folder, Kitti(poses="oxts"), copying(folder / "original"))
 
 
 def robotcar(folder: Path) -> Layout:
     """Two runs along the same streets, a day apart."""
-    run = RawRun(size=(WIDTH, HEIGHT), images_per_s=1.25, step_deg=3.0, sweeps_per_s=5.0, end_s=36.0)
+    run = RawRun(size=(WIDTH, HEIGHT), images_per_s=1.25, step_deg=3.0, sweeps_per_s=5.0, end_s=34.0)
     write_official(folder / "original", run)
     next_day = replace(run, name="2014-06-27-09-31-18", clock_us=86_400_000_000, begin_s=8.3)
     write_official(folder / "original", next_day)
-    dataset = Oxford(image_size=(WIDTH, HEIGHT), spacing_m=10.0, ahead_s=8.0)
+    dataset = Oxford(image_size=(WIDTH, HEIGHT), spacing_m=5.0, ahead_s=8.0)
     return layout(folder, dataset, copying(folder / "original"))
 
 
 def vivid(folder: Path) -> Layout:
     """Two bags of one way."""
     (drive,) = (drive for drive in Town(preset="tiny").drives() if drive.name == "test-day")
-    times_s = np.arange(14) * 1.6 + 3
+    times_s = np.arange(16) * 1.0 + 3
     messages = {
         "campus_day1": Car(drive=drive).messages(times_s),
         "campus_day2": Car(drive=drive).messages(times_s + 0.5),

@@ -50,11 +50,12 @@ class RawKitti:
     late_s: float = 0.0
     """Where the drive is at its first frame: another lap has frames at other places of the same streets."""
     image_size: tuple[int, int] = (160, 120)
+    spacing_m: float = 10.0
 
     @cached_property
     def drive(self) -> Drive:
         plan = DistrictPlan(name="test", columns=3, rows=2, centre_m=(0.0, 800.0), pitch_m=(45.0, 55.0))
-        return Drive(plan=plan, light="day", spacing_m=10.0, seed=0, image_size=self.image_size)
+        return Drive(plan=plan, light="day", spacing_m=self.spacing_m, seed=0, image_size=self.image_size)
 
     @cached_property
     def drive_times_s(self) -> ndarray:

@@ -55,43 +55,47 @@ def kept(low: float, high: float) -> OfArray:
 
 POINTS: dict[str, OfArray] = {
     "in millimetres": size(1000),
-    "in centimetres": size(100),
     "in kilometres": size(0.001),
     "in feet": size(1 / FOOT_M),
-    "in yards": size(1.094),
     "too large": scaled(1.3, 30),
-    "too large, again": scaled(1.3, 3),
     "too small": scaled(0.03, 0.75),
-    "with heights too large": lambda xyz, random: xyz * [1, 1, random.uniform(2, 10)],
     "with x and y exchanged": matrix((0, 1, 0), (1, 0, 0), (0, 0, 1)),
-    "with x and z exchanged": matrix((0, 0, 1), (0, 1, 0), (1, 0, 0)),
-    "with y and z exchanged": matrix((1, 0, 0), (0, 0, 1), (0, 1, 0)),
     "x right, y ahead": matrix((0, -1, 0), (1, 0, 0), (0, 0, 1)),
     "in camera axes": matrix((0, -1, 0), (0, 0, -1), (1, 0, 0)),
     "mirrored": matrix((1, 0, 0), (0, -1, 0), (0, 0, 1)),
     "turned by half": matrix((-1, 0, 0), (0, -1, 0), (0, 0, 1)),
     "z down": matrix((1, 0, 0), (0, 1, 0), (0, 0, -1)),
-    "upside down": matrix((1, 0, 0), (0, -1, 0), (0, 0, -1)),
     "turned about z": turned("z", 15, 180),
-    "turned about z, again": turned("z", 15, 60),
     "tilted": turned("y", 12, 90),
-    "rolled": turned("x", 12, 90),
     "turned a little": turned("z", 0.5, 4),
-    "raised": lambda xyz, random: xyz + [0, 0, random.uniform(2.2, 30)],
-    "on the ground's level": lambda xyz, _: xyz + [0, 0, 1.9],
-    "in the world's axes": lambda xyz, random: xyz + [*random.uniform(300, 3000, 2), 0],
+    "raised": lambda xyz, random: np.add(xyz, [0, 0, random.uniform(2.2, 30)]),
     "thinned": kept(0.3, 0.8),
     "nearly empty": kept(0.0003, 0.002),
     "empty": lambda xyz, _: xyz[:0],
+    "flat": matrix((1, 0, 0), (0, 1, 0), (0, 0, 0)),
+    "noisy": lambda xyz, random: xyz + random.normal(scale=random.uniform(0.02, 0.1), size=xyz.shape),
+}
+"""Of clouds x forward, y left, z up, metres."""
+
+ALL_POINTS: dict[str, OfArray] = {
+    **POINTS,
+    "in centimetres": size(100),
+    "in yards": size(1.094),
+    "too large, again": scaled(1.3, 3),
+    "with heights too large": lambda xyz, random: xyz * [1, 1, random.uniform(2, 10)],
+    "with x and z exchanged": matrix((0, 0, 1), (0, 1, 0), (1, 0, 0)),
+    "with y and z exchanged": matrix((1, 0, 0), (0, 0, 1), (0, 1, 0)),
+    "upside down": matrix((1, 0, 0), (0, -1, 0), (0, 0, -1)),
+    "turned about z, again": turned("z", 15, 60),
+    "rolled": turned("x", 12, 90),
+    "on the ground's level": lambda xyz, _: np.add(xyz, [0, 0, 1.9]),
+    "in the world's axes": lambda xyz, random: np.add(xyz, [*random.uniform(300, 3000, 2), 0]),
     "of the left side alone": lambda xyz, _: xyz[xyz[:, 1] > 0],
     "of what lies behind alone": lambda xyz, _: xyz[xyz[:, 0] < 0],
     "of the ground alone": lambda xyz, _: xyz[xyz[:, 2] < -1.7],
     "without their ground": lambda xyz, _: xyz[xyz[:, 2] > -1.5],
-    "flat": matrix((1, 0, 0), (0, 1, 0), (0, 0, 0)),
     "normalised": lambda xyz, _: xyz / np.maximum(np.linalg.norm(xyz, axis=1, keepdims=True), 1e-9),
-    "noisy": lambda xyz, random: xyz + random.normal(scale=random.uniform(0.02, 0.1), size=xyz.shape),
 }
-"""Of clouds x forward, y left, z up, metres."""
 
 # --- pixels (h, w) or (h, w, 3) of 8 bits ----------------------------------------------------------
 
@@ -107,22 +111,26 @@ def blurred(image: ndarray, random: Random) -> ndarray:
 PIXELS: dict[str, OfArray] = {
     "mirrored": lambda image, _: image[:, ::-1],
     "upside down": lambda image, _: image[::-1, ::-1],
-    "flipped": lambda image, _: image[::-1],
     "turned by a right angle": lambda image, _: np.rot90(image),
-    "transposed": lambda image, _: np.swapaxes(image, 0, 1),
     "black": levels(lambda image, random: image * random.uniform(0, 0.02)),
     "white": levels(lambda image, random: image * random.uniform(30, 256) + 1),
-    "of one grey": levels(lambda image, random: image * 0 + random.uniform(0, 255)),
     "of 12 bits as 16": levels(lambda image, _: image / 16),
     "negative": levels(lambda image, _: 255 - image),
     "brighter": levels(lambda image, random: image * random.uniform(1.05, 1.2)),
-    "blurred": levels(blurred),
     "shifted": lambda image, random: np.roll(image, int(random.integers(2, 6)), axis=1),
     "of half the size": lambda image, _: image[::2, ::2],
+    "cut to the middle": lambda image, _: image[image.shape[0] // 4 : -image.shape[0] // 4],
+}
+
+ALL_PIXELS: dict[str, OfArray] = {
+    **PIXELS,
+    "flipped": lambda image, _: image[::-1],
+    "transposed": lambda image, _: np.swapaxes(image, 0, 1),
+    "of one grey": levels(lambda image, random: image * 0 + random.uniform(0, 255)),
+    "blurred": levels(blurred),
     "of half the size in one corner": lambda image, _: np.pad(
         image[::2, ::2], [(0, n - (n + 1) // 2) for n in image.shape[:2]] + [(0, 0)] * (image.ndim - 2)
     ),
-    "cut to the middle": lambda image, _: image[image.shape[0] // 4 : -image.shape[0] // 4],
     "row by row from the other side": lambda image, _: (
         image.reshape(image.shape[1], image.shape[0], -1).swapaxes(0, 1).reshape(image.shape)
     ),
