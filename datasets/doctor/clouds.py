@@ -8,6 +8,8 @@ from datasets.base import Lidar
 from datasets.doctor.tables import Facts
 
 HIGH_M = 30.0
+BELOW_M = 6.0
+"""Where roads fall ahead of a vehicle, little of what it sees lies this far below its LiDAR."""
 SLACK = 1.02
 """Ranges beyond the stated maximum by this factor are no rounding."""
 FOV_SLACK_DEG = 2.0
@@ -33,6 +35,7 @@ def of_cloud(points: Float[ndarray, "n 3"], lidar: Lidar | None) -> Facts:
         "points": float(len(points)),
         "reach": float(np.quantile(range_m, 0.95)),
         "high": float(np.mean(np.abs(points[:, 2]) > HIGH_M)),
+        "below": float(np.mean(points[:, 2] < -BELOW_M)),
         "flat": float(np.ptp(np.quantile(points[:, 2], [0.02, 0.98]))),
     }
     if lidar is None or lidar.form == "scan":

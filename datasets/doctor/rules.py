@@ -261,6 +261,12 @@ RULES: Mapping[str, Rule] = {
         above=Limit(doubt=2.0, fault=15.0, cause=f"not x, y, z in metres? {CLOUD}"),
         source="real KITTI scans 0 %, other layouts 3 to 25 %",
     ),
+    "below": Rule(
+        title="the share of points more than 6 m below the LiDAR",
+        unit=" %",
+        above=Limit(doubt=5.0, cause=f"a vehicle stands on the ground: upside down? {CLOUD}"),
+        source="real KITTI scans 0 %, submaps of the town upside down 15 %; said of submaps too, which have no ground",
+    ),
     "flat": Rule(
         title="the height from the lowest to the highest points (2 % to 98 %)",
         unit=" m",

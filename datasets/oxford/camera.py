@@ -19,6 +19,8 @@ from datasets.transforms import check_rigid
 MODEL = "stereo_narrow_left.txt"
 TABLE = "stereo_narrow_left_distortion_lut.bin"
 SDK = "https://github.com/ori-mrg/robotcar-dataset-sdk (its folder models)"
+MOST_BENT = 0.5
+"""A lens makes a step between neighbouring pixels longer or shorter by less than this, nearly everywhere."""
 PATTERN: BayerPattern = "gbrg"
 """Colours of the sensor's first pixels, as published in python/image.py of the SDK."""
 
@@ -55,6 +57,21 @@ class Camera:
                 f"{path}: {size[0]}×{size[1]} pixels, but {self.table} is for {self.table_px.shape[1]}; expected the "
                 "raw images of stereo/centre (1280×960) with the table of the same camera"
             )
+        self._check_steps(size)
+
+    def _check_steps(self, size: tuple[int, int]) -> None:
+        """Raise :class:`CrossplaceError` if neighbouring pixels are not taken from neighbouring pixels."""
+        table = self.table_px.reshape(2, size[1], size[0])
+        for name, along, expected in (("on the right", 2, (1, 0)), ("below", 1, (0, 1))):
+            if table.shape[along] < 2:
+                continue
+            found = np.median(np.diff(table, axis=along), axis=(1, 2))
+            if np.abs(found - expected).max() > MOST_BENT:
+                raise CrossplaceError(
+                    f"{self.table}: from a pixel to the one {name}, it goes {found[0]:.1f} columns and "
+                    f"{found[1]:.1f} rows (median), expected about {expected[0]} and {expected[1]}: this is the table "
+                    f"of another size or layout; copy it from {SDK}"
+                )
 
     def intrinsics(self, raw_size: tuple[int, int], size: tuple[int, int]) -> Intrinsics:
         """Intrinsics of an undistorted image of ``raw_size`` (width, height) that was resized to ``size``."""

@@ -47,21 +47,28 @@ class RawKitti:
     n_frames: int = 8
     lidar_points: int | None = None
     """Write so many points of a scan at most, evenly; none writes all."""
+    late_s: float = 0.0
+    """Where the drive is at its first frame: another lap has frames at other places of the same streets."""
+    image_size: tuple[int, int] = (160, 120)
+    spacing_m: float = 10.0
 
     @cached_property
     def drive(self) -> Drive:
         plan = DistrictPlan(name="test", columns=3, rows=2, centre_m=(0.0, 800.0), pitch_m=(45.0, 55.0))
-        return Drive(plan=plan, light="day", spacing_m=10.0, seed=0)
+        return Drive(plan=plan, light="day", spacing_m=self.spacing_m, seed=0, image_size=self.image_size)
+
+    @cached_property
+    def drive_times_s(self) -> ndarray:
+        return self.drive.frame_times_s()[: self.n_frames] + self.late_s
 
     @cached_property
     def times_s(self) -> ndarray:
-        times = self.drive.frame_times_s()[: self.n_frames]
-        return times - times[0]
+        return self.drive_times_s - self.drive_times_s[0]
 
     @cached_property
     def world_from_lidar(self) -> ndarray:
         """In UTM."""
-        poses = self.drive.pose_at(self.drive.frame_times_s()[: self.n_frames])
+        poses = self.drive.pose_at(self.drive_times_s)
         poses[:, :3, 3] += ORIGIN_M
         return poses
 
@@ -72,6 +79,11 @@ class RawKitti:
     @cached_property
     def camera0_from_lidar(self) -> ndarray:
         return np.linalg.inv(self.camera_from_camera0) @ self.drive.camera.camera_from_lidar
+
+    @cached_property
+    def world_from_camera(self) -> ndarray:
+        """Of camera 0, in UTM."""
+        return self.world_from_lidar @ np.linalg.inv(self.camera0_from_lidar)
 
     @cached_property
     def latitude_longitude(self) -> ndarray:
@@ -89,8 +101,7 @@ class RawKitti:
         rows = {f"P{i}": self._projection(i)[:3] for i in range(4)} | {"Tr": self.camera0_from_lidar[:3]}
         (folder / "calib.txt").write_text("".join(f"{key}: {words(row)}\n" for key, row in rows.items()))
         (folder / "times.txt").write_text("".join(f"{time:.9e}\n" for time in self.times_s))
-        world_from_camera = self.world_from_lidar @ np.linalg.inv(self.camera0_from_lidar)
-        relative = np.linalg.inv(world_from_camera[0]) @ world_from_camera
+        relative = np.linalg.inv(self.world_from_camera[0]) @ self.world_from_camera
         (source / "poses").mkdir(exist_ok=True)
         (source / "poses" / f"{name}.txt").write_text("".join(f"{words(pose[:3])}\n" for pose in relative))
         return folder
@@ -139,7 +150,7 @@ class RawKitti:
     def _write_sensors(self, images: Path, clouds: Path, digits: int) -> None:
         images.mkdir(parents=True)
         clouds.mkdir(parents=True)
-        times = self.drive.frame_times_s()[: self.n_frames]
+        times = self.drive_times_s
         for i, (time, pose) in enumerate(zip(times, self.drive.pose_at(times), strict=True)):
             random = np.random.default_rng(i)
             pixels = self.drive.camera.image(self.drive.scene_at(time), pose, LIGHTS[self.drive.light], random)

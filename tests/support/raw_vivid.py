@@ -51,7 +51,7 @@ OUSTER = np.dtype(
     }
 )
 """ouster_ros' point: x, y, z, one unused float, the rest, padded to 48 bytes."""
-NUMBERS = {"<f4": 7, "<u4": 6, "<u2": 4, "|u1": 2}
+NUMBERS = {"<f4": 7, "<f8": 8, "<u4": 6, "<u2": 4, "|u1": 2}
 
 # --- single messages -----------------------------------------------------------------------------
 
