@@ -211,7 +211,7 @@ RULES: Mapping[str, Rule] = {
     ),
     "missing-files": Rule(
         title="the number of files that frames.csv names and that are not there",
-        above=Limit(doubt=0.0, cause="copy them, or empty their cells: what a protocol needs is looked for again"),
+        above=Limit(doubt=0.0, cause="copy them, or empty their cells: work stops where a protocol needs one"),
         source="a table names what there is",
     ),
     # --- sampled clouds ------------------------------------------------------------------------------

@@ -279,7 +279,11 @@ def test_data_check_shows_every_finding_at_once(own: Path, capsys: pytest.Captur
     describe(own, lambda t: t.update(lidar={**t["lidar"], "max_range_m": 80000.0}))  # type: ignore[dict-item]
     assert main(["data", "check", "own"]) == 1
     shown = capsys.readouterr().out
-    for sentence in ("FAULT: the angle between yaw_rad", "FAULT: max_range_m", "doubt: the angle, seen from above"):
+    for sentence in (
+        "FAULT: the angle between yaw_rad",
+        "FAULT: max_range_m",
+        "doubt (camera-ahead): the angle, seen from above",
+    ):
         assert sentence in " ".join(shown.split())
     assert "--accept camera-ahead" in " ".join(shown.split())
 
@@ -316,3 +320,87 @@ def test_replaced_rows(small_world: PreparedDataset) -> None:
     """A dataset whose frames were all taken away at one place is no dataset."""
     still = replace(small_world, frames=replace(small_world.frames, position_m=small_world.frames.position_m * 0))
     assert any("path divided by its time" in sentence for sentence in examining.examine(still).faults())
+
+
+# --- as people read it -----------------------------------------------------------------------------
+
+
+def checked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["data", "check", *arguments])
+    out, err = capsys.readouterr()
+    return code, " ".join(out.split()), err
+
+
+def test_one_fault_of_many_files_is_one_sentence(
+    own: Path, tiny_town: PreparedDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied(own, tiny_town)
+    paths = sorted((own / "clouds").rglob("*.npy"))
+    whole = [np.load(path) for path in paths]
+    for path, points in zip(paths, whole, strict=True):
+        np.save(path, points.T)
+    code, out, err = checked(capsys, "own")
+    assert code == 1
+    assert out.count("this looks transposed: save points.T") == 1
+    assert " more sampled files are so)" in out
+    assert "0 of them read" not in out, "images are there"
+    assert "transposed" not in err, "a fault is said once"
+    assert "faults: 1" in err
+    for path in paths:
+        np.save(path, np.load(path).T)
+    assert checked(capsys, "own")[0] == 0
+
+
+def test_a_bin_of_another_layout_names_the_layout_and_the_cure_works(
+    own: Path, tiny_town: PreparedDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied(own, tiny_town)
+    for path in sorted((own / "clouds").rglob("*.npy")):
+        points = np.random.default_rng(0).random((len(np.load(path)), 4))
+        points[:, :3] = np.load(path)[:, :3]
+        points.astype("<f8").tofile(path.with_suffix(".bin"))
+    cells(own, "cloud", lambda cell: cell.replace(".npy", ".bin"))
+    code, out, _ = checked(capsys, "own")
+    assert code == 1
+    assert "state bin_layout in dataset.json if they are stored otherwise" in out
+    describe(own, lambda t: t.update(bin_layout={"columns": 4, "dtype": "float64"}))
+    assert checked(capsys, "own")[0] == 0
+
+
+def test_a_stated_image_size_that_is_wrong_is_mended_as_said(
+    own: Path, tiny_town: PreparedDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied(own, tiny_town)
+
+    def scaled(traversal: dict[str, object], factor: float) -> None:
+        k = traversal["intrinsics"]
+        assert isinstance(k, dict)
+        whole = {name: int(k[name] * factor) for name in ("width", "height")}
+        traversal["intrinsics"] = {name: value * factor for name, value in k.items()} | whole
+
+    describe(own, lambda t: scaled(t, 2))
+    code, out, _ = checked(capsys, "own")
+    assert code == 1
+    assert "state there the size of the stored images, with fx, fy, cx, cy for it" in out
+    describe(own, lambda t: scaled(t, 0.5))
+    assert checked(capsys, "own")[0] == 0
+
+
+def test_a_root_that_is_not_there_is_named(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    described = json.loads((own / "dataset.json").read_text())
+    (own / "dataset.json").write_text(json.dumps(described | {"root": "nowhere"}))
+    code, _, err = checked(capsys, "own")
+    assert code == 1
+    assert "root: own/nowhere: no such folder; state where images and clouds are" in err
+    (own / "dataset.json").write_text(json.dumps(described))
+    assert checked(capsys, "own")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("own/frames.csv", "a file"), ("nowhere/own", "no such folder"), ("own/images2/", "no such")]
+)
+def test_what_is_no_folder_is_said_so(name: str, found: str, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = checked(capsys, name)
+    assert code == 1
+    assert f"{name}: {found}" in err
+    assert "unknown dataset" not in err
