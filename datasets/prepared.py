@@ -118,6 +118,11 @@ class PreparedDataset:
             lidar=traversal.lidar,
         )
 
+    def has_file(self, path: str) -> bool:
+        """Whether the image or cloud at ``path``, as the table names it, is there and not empty."""
+        found = self.root / path
+        return found.is_file() and found.stat().st_size > 0
+
     def load_image(self, frame: Frame) -> UInt8[ndarray, "h w 3"]:
         """The image of ``frame`` as RGB; its size must be that of the frame's intrinsics."""
         path = self.root / frame.image

@@ -76,7 +76,7 @@ def _of_description(traversal: Traversal) -> Facts:
 def _count_missing(dataset: PreparedDataset, rows: Int[ndarray, " n"]) -> int:
     frames = dataset.frames.take(rows)
     paths = {path for path in (*frames.image.tolist(), *frames.cloud.tolist()) if path}
-    return sum(not (dataset.root / path).is_file() for path in paths)
+    return sum(not dataset.has_file(path) for path in paths)
 
 
 class _Look(NamedTuple):
@@ -156,7 +156,7 @@ class _Sample:
         return self._read(self.dataset.load_cloud, frame) if self._is_there(frame.cloud) else None
 
     def _is_there(self, path: str) -> bool:
-        return bool(path) and (self.dataset.root / path).is_file()
+        return bool(path) and self.dataset.has_file(path)
 
     def _read(self, load: Callable[[Frame], ndarray], frame: Frame) -> ndarray | None:
         try:

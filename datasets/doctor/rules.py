@@ -210,7 +210,7 @@ RULES: Mapping[str, Rule] = {
         source="real vehicles here: at most 2 m",
     ),
     "missing-files": Rule(
-        title="the number of files that frames.csv names and that are not there",
+        title="the number of files that frames.csv names and that are not there or empty",
         above=Limit(doubt=0.0, cause="copy them, or empty their cells: work stops where a protocol needs one"),
         source="a table names what there is",
     ),

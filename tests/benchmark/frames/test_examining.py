@@ -168,8 +168,23 @@ def test_a_missing_file_is_found_before_training(
     for path in prepare(locate("own", None)).frames.cloud[[3, 60]].tolist():
         (own / path).unlink()
     assert main(["bench", "--method", "range_plain", "--device", "cpu", "--dataset", "own"]) == 1
-    assert "no such file; 2 of the 160 files that the protocol needs are missing" in capsys.readouterr().err
+    assert "no such file, or an empty one; 2 of the 160 files that the protocol needs are" in capsys.readouterr().err
     assert not Path("runs/stages").exists()
+
+
+def test_an_empty_file_is_as_good_as_missing(
+    own: Path, tiny_town: PreparedDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied(own, tiny_town)
+    path = own / str(prepare(locate("own", None)).frames.cloud[3])
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    assert "missing-files" in look_at(prepare(locate("own", None))).doubts()
+    assert main(BENCH) == 1
+    assert "0003.npy: no such file, or an empty one; 1 of the 160 files" in capsys.readouterr().err
+    assert not Path("runs/descriptors").exists()
+    path.write_bytes(content)
+    assert main(BENCH) == 0
 
 
 def test_the_advice_about_a_missing_file_works(own: Path, tiny_town: PreparedDataset) -> None:
@@ -186,7 +201,7 @@ def test_only_files_of_the_protocol_are_needed(small_world: PreparedDataset, tmp
     dataset = PreparedDataset.read(tmp_path / "copy")
     (dataset.root / dataset.frames.image[0]).unlink()
     check_files(dataset, np.arange(1, len(dataset.frames)))
-    with pytest.raises(CrossplaceError, match=r"morning-0.png: no such file; 1 of the 72 files"):
+    with pytest.raises(CrossplaceError, match=r"morning-0.png: no such file, or an empty one; 1 of the 72 files"):
         check_files(dataset, np.arange(len(dataset.frames)))
 
 
@@ -285,7 +300,7 @@ def test_data_check_shows_every_finding_at_once(own: Path, capsys: pytest.Captur
         "doubt (camera-ahead): the angle, seen from above",
     ):
         assert sentence in " ".join(shown.split())
-    assert "--accept camera-ahead" in " ".join(shown.split())
+    assert "bench --accept heading-and-track heading-offset camera-ahead" in " ".join(shown.split())
 
 
 def test_data_check_of_a_registered_dataset_shows_its_facts_once_it_is_prepared(
