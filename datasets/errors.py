@@ -18,7 +18,7 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> str:
 
 def made_anew(folder: Path) -> str:
     """The cure for a wrong file of the prepared ``folder``, right for a person's own folder and for the suite's."""
-    return f"write it again if it is yours, or delete {folder} and prepare the dataset again"
+    return f"correct it if you made it; if the suite did, delete {folder} and prepare the dataset again"
 
 
 def leave_out(option: str, faults: Mapping[str, Sequence[str]]) -> str:

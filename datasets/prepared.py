@@ -74,14 +74,19 @@ class PreparedDataset:
     def read(cls, folder: Path) -> "PreparedDataset":
         """Open ``folder``; raises :class:`CrossplaceError` naming the file and the fault."""
         described = _read_description(folder / "dataset.json")
-        root = Path(described.root)
+        root = folder / described.root
+        if not root.is_dir():
+            raise CrossplaceError(
+                f"{folder / 'dataset.json'}: root: {root}: no such folder; state where images and clouds are, relative "
+                "to this file or absolute"
+            )
         frames, lines = read_frames(folder / "frames.csv")
         dataset = cls(
             name=described.name,
             version=described.version,
             options=described.options,
             folder=folder,
-            root=root if root.is_absolute() else folder / root,
+            root=root,
             fingerprint=described.fingerprint,
             traversals=described.traversals,
             counts=described.counts,
@@ -113,6 +118,11 @@ class PreparedDataset:
             lidar=traversal.lidar,
         )
 
+    def has_file(self, path: str) -> bool:
+        """Whether the image or cloud at ``path``, as the table names it, is there and not empty."""
+        found = self.root / path
+        return found.is_file() and found.stat().st_size > 0
+
     def load_image(self, frame: Frame) -> UInt8[ndarray, "h w 3"]:
         """The image of ``frame`` as RGB; its size must be that of the frame's intrinsics."""
         path = self.root / frame.image
@@ -120,7 +130,8 @@ class PreparedDataset:
         if k is not None and pixels.shape[:2] != (k.height, k.width):
             raise CrossplaceError(
                 f"{path}: expected {k.width}×{k.height} pixels as in dataset.json for traversal "
-                f"{frame.traversal!r}, found {pixels.shape[1]}×{pixels.shape[0]}; {made_anew(self.folder)}"
+                f"{frame.traversal!r}, found {pixels.shape[1]}×{pixels.shape[0]}; state there the size of the stored "
+                f"images, with fx, fy, cx, cy for it; if the file is wrong, {made_anew(self.folder)}"
             )
         return pixels
 
@@ -137,9 +148,10 @@ class PreparedDataset:
         path = self.root / frame.cloud
         points = read_points(path, self.traversals[frame.traversal].bin_layout)[:, :3]
         if not np.isfinite(points).all():
+            layout = "state bin_layout in dataset.json if they are stored otherwise; " if path.suffix == ".bin" else ""
             raise CrossplaceError(
-                f"{path}: {int((~np.isfinite(points)).any(1).sum())} of {len(points)} points are not finite, "
-                f"and prepared clouds must be clean; {made_anew(self.folder)}"
+                f"{path}: {int((~np.isfinite(points)).any(1).sum())} of {len(points)} points are not finite; {layout}"
+                f"if they are no returns, leave them out: {made_anew(self.folder)}"
             )
         return points
 

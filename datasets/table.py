@@ -167,5 +167,7 @@ def _check_header(path: Path, names: Iterable[str]) -> None:
             )
     named = [name for name in names if name]
     twice = [name for place, name in enumerate(named) if name in named[:place]]
+    if names and not set(COLUMNS) & set(names):
+        raise CrossplaceError(f"{path}: line 1: no name of a column; expected {', '.join(COLUMNS)}: write them first")
     if twice:
         raise CrossplaceError(f"{path}: line 1: column {twice[0]!r} appears twice; remove or rename one")

@@ -72,16 +72,18 @@ class Check:
             say(f"next: {prepare_it}")
 
     def _show(self, dataset: "PreparedDataset") -> None:
-        from benchmark.frames.preparing import doubts_about, look_at
+        from benchmark.frames.preparing import look_at
         from benchmark.report.data import facts_table
         from benchmark.report.formats import screen
+        from datasets.errors import CrossplaceError
         from datasets.files import write_atomically
 
         found = look_at(dataset)
         if self.json:
             write_atomically(self.json, found.as_json())
         say(screen(facts_table(found, dataset)).rstrip("\n"))
-        doubts_about(dataset)
+        if faults := found.faults():
+            raise CrossplaceError(f"{dataset.folder}: this data does not mean what it says; faults: {len(faults)}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,9 +70,9 @@ def check_files(dataset: PreparedDataset, rows: Int[ndarray, " n"]) -> None:
     """Raise :class:`CrossplaceError` if a file of the frames at ``rows`` is not there, before hours are spent."""
     frames = dataset.frames.take(np.unique(rows))
     paths = [path for path in (*frames.image.tolist(), *frames.cloud.tolist()) if path]
-    missing = [path for path in paths if not (dataset.root / path).is_file()]
+    missing = [path for path in paths if not dataset.has_file(path)]
     if missing:
         raise CrossplaceError(
-            f"{dataset.root / missing[0]}: no such file; {len(missing):,} of the {len(paths):,} files that the "
-            "protocol needs are missing: copy them there, or empty their cells in frames.csv"
+            f"{dataset.root / missing[0]}: no such file, or an empty one; {len(missing):,} of the {len(paths):,} files "
+            "that the protocol needs are missing: copy them there, or empty their cells in frames.csv"
         )

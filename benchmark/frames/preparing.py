@@ -83,6 +83,11 @@ def _own(name: str, source: Path | None, options: Sequence[str]) -> Location | N
             f"{name}: no dataset.json here, so this is no (completely) prepared dataset; docs/prepared-form.md says "
             "what it holds, and crossplace data from-trajectory writes one"
         )
+    if Path(name).is_file() or ("/" in name and name not in DATASETS.names()):
+        found = "a file" if Path(name).is_file() else "no such folder"
+        raise CrossplaceError(
+            f"{name}: {found}; expected a folder in the prepared form, or a dataset: {', '.join(DATASETS.names())}"
+        )
     return None
 
 

@@ -56,7 +56,8 @@ def facts_table(found: Examination, dataset: PreparedDataset) -> Table:
         f"{len(dataset.frames):,} frames, {found.n_sampled} of them read; georeferenced: {on_map} of "
         f"{len(dataset.traversals)} traversals. All about a rule: crossplace list rules NAME.",
         *(f"FAULT: {sentence}" for sentence in found.faults()),
-        *(f"doubt: {sentence}. If it is right: --accept {rule}" for rule, sentence in found.doubts().items()),
+        *(f"doubt ({rule}): {sentence}" for rule, sentence in found.doubts().items()),
+        *([f"Doubts that you have looked into: bench --accept {' '.join(found.doubts())}"] if found.doubts() else []),
     ]
     columns = [Column(name=name) for name in ("fact", "measured", "expected", "verdict")]
     return Table(title=f"What the data in {dataset.folder} says", columns=columns, rows=rows, notes=notes)

@@ -9,8 +9,10 @@ from numpy import ndarray
 from datasets.base import Intrinsics
 from datasets.doctor.tables import Facts
 
-BLANK_LEVELS = 3.0
+BLANK_LEVELS = 0.5
 """Pixels of a picture that shows anything spread by more grey levels than this (standard deviation)."""
+AHEAD, DOWNWARDS = 0.5, -0.7
+"""A camera whose view goes along the LiDAR's x axis by more, or along its z axis by less, looks ahead or down."""
 NEAREST_M = 0.1
 STRIPS = 16
 """The image is divided into so many upright strips, to see which of them have points."""
@@ -32,6 +34,8 @@ def of_calibration(intrinsics: Intrinsics | None, camera_from_lidar: Float[ndarr
     if camera_from_lidar is not None:
         _, down, ahead = camera_from_lidar[:3, :3]
         facts["camera-upright"] = _angle_deg(-down[2])
+        is_usual = ahead[0] > AHEAD or ahead[2] < DOWNWARDS
+        facts["camera-axes"] = None if is_usual else facts["camera-upright"]
         facts["camera-ahead"] = _angle_deg(ahead[0] / max(float(np.hypot(*ahead[:2])), 1e-9))
         facts["camera-away"] = float(np.linalg.norm(camera_from_lidar[:3, :3].T @ camera_from_lidar[:3, 3]))
     return facts

@@ -40,9 +40,8 @@ def of_cloud(points: Float[ndarray, "n 3"], lidar: Lidar | None) -> Facts:
     }
     if lidar is None or lidar.form == "scan":
         facts["ground"] = ground_m(points)
-    if lidar is not None:
-        facts["beyond-range"] = float(np.mean(range_m > lidar.max_range_m * SLACK))
     if lidar is not None and lidar.form == "scan":
+        facts["beyond-range"] = float(np.mean(range_m > lidar.max_range_m * SLACK))
         facts |= _of_view(points[range_m > NEAR_M], lidar)
     return facts
 

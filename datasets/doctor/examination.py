@@ -39,7 +39,8 @@ class Examination(BaseModel):
         return {v.rule: self._sentence(v) for v in self.verdicts() if v.severity == "doubt"}
 
     def _sentence(self, verdict: Verdict) -> str:
-        better = f" (they overlap best {self.reading})" if verdict.rule == "clouds-and-poses" else ""
+        is_sure = verdict.rule == "clouds-and-poses" and verdict.severity == "fault"
+        better = f" (they overlap best {self.reading})" if is_sure else ""
         return f"{verdict}{better}"
 
     def as_json(self) -> bytes:

@@ -1,6 +1,7 @@
 """A look at a prepared dataset: facts of its table and of a seeded sample of its frames, to be judged by the rules."""
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -55,7 +56,7 @@ def examine(dataset: PreparedDataset) -> Examination:
         fingerprint=dataset.fingerprint,
         n_sampled=sample.n_read,
         facts=dict(facts),
-        unreadable=sample.unreadable[:MOST_SENTENCES],
+        unreadable=sample.sentences()[:MOST_SENTENCES],
         reading=sample.best_reading(),
     )
 
@@ -75,7 +76,7 @@ def _of_description(traversal: Traversal) -> Facts:
 def _count_missing(dataset: PreparedDataset, rows: Int[ndarray, " n"]) -> int:
     frames = dataset.frames.take(rows)
     paths = {path for path in (*frames.image.tolist(), *frames.cloud.tolist()) if path}
-    return sum(not (dataset.root / path).is_file() for path in paths)
+    return sum(not dataset.has_file(path) for path in paths)
 
 
 class _Look(NamedTuple):
@@ -94,7 +95,8 @@ class _Sample:
 
     dataset: PreparedDataset
     n_read: int = 0
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """Sentences about files, by what they say without names and numbers."""
     overlaps: list[dict[str, float]] = field(default_factory=list)
     less_alike: list[float] = field(default_factory=list)
 
@@ -103,7 +105,7 @@ class _Sample:
         rng = generator(0, "doctor", str(self.dataset.frames.traversal[rows[0]]))
         chosen = [int(rng.choice(part)) for part in np.array_split(rows, each) if len(part)]
         looks = [self._look(row) for row in chosen]
-        self.n_read += len(looks)
+        self.n_read += sum(look.picture is not None or bool(look.cloud_hash) for look in looks)
         found: Facts = {}
         for name in {name for look in looks for name in look.facts}:
             values = [value for look in looks if (value := look.facts.get(name)) is not None]
@@ -154,15 +156,24 @@ class _Sample:
         return self._read(self.dataset.load_cloud, frame) if self._is_there(frame.cloud) else None
 
     def _is_there(self, path: str) -> bool:
-        return bool(path) and (self.dataset.root / path).is_file()
+        return bool(path) and self.dataset.has_file(path)
 
     def _read(self, load: Callable[[Frame], ndarray], frame: Frame) -> ndarray | None:
         try:
             return load(frame)
         except CrossplaceError as error:
-            if str(error) not in self.unreadable:
-                self.unreadable.append(str(error))
+            named = {str(self.dataset.root / path) for path in (frame.image, frame.cloud) if path}
+            kind = re.sub("|".join([*map(re.escape, named), r"\d+"]), "", str(error))
+            if str(error) not in self.unreadable[kind]:
+                self.unreadable[kind].append(str(error))
             return None
+
+    def sentences(self) -> list[str]:
+        """A sentence for each kind of unreadable files: about the first, and how many more are so."""
+        return [
+            first + (f" ({len(more)} more sampled files are so)" if more else "")
+            for first, *more in self.unreadable.values()
+        ]
 
     def _motion(self, rows: Int[ndarray, " n"], chosen: Sequence[int]) -> Facts:
         """How much better the clouds of neighbouring frames overlap if they are read in another way."""

@@ -9,7 +9,7 @@ import pytest
 
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
-from datasets.table import read_frames
+from datasets.table import COLUMNS, read_frames
 
 Change = Callable[[str], str]
 TIME, EAST = "1403772868000000002", "620084.4"
@@ -115,6 +115,11 @@ FAULTS: dict[str, tuple[Change, str, Change]] = {
         lambda text: text.replace("north_m", "east_m"),
         r"line 1: column 'east_m' appears twice; remove or rename one",
         lambda text: text.replace("east_m,east_m", "east_m,north_m"),
+    ),
+    "no names of columns": (
+        lambda text: text.split("\n", 1)[1],
+        r"line 1: no name of a column; expected frame_id, .*: write them first",
+        lambda text: ",".join(COLUMNS) + "\n" + text,
     ),
     "quotation marks that do not pair": (
         lambda text: text.replace("b.png", '"b.png'),

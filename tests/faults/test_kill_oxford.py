@@ -44,7 +44,7 @@ def test_a_prepare_of_a_thousand_frames_killed_at_a_random_moment_goes_on_to_the
     write_street(source, n_images=1001)
     said = finished(source, tmp_path / "undisturbed")
     assert "1,000 frames kept" in said
-    expected = contents(tmp_path / "undisturbed")
+    expected = contents(tmp_path / "undisturbed" / "prepared")
     assert len(expected) == 2 * 1000 + 2
 
     data, rng = tmp_path / "killed", random.Random(0)
@@ -57,9 +57,9 @@ def test_a_prepare_of_a_thousand_frames_killed_at_a_random_moment_goes_on_to_the
         process.kill()
     assert process.returncode == -signal.SIGKILL
     time.sleep(1)  # the workers notice that nobody waits for them
-    left = contents(data)
+    left = contents(data / "prepared")
     assert not any(name.endswith("dataset.json") for name in left)
     assert finished(source, data) == said.replace("undisturbed", "killed")
-    assert differences(contents(data), expected) == []
+    assert differences(contents(data / "prepared"), expected) == []
     unchanged = [name for name in expected if name in left]
     assert len(unchanged) > 2 * enough, "what was done is there"

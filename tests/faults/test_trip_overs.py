@@ -140,10 +140,6 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
     "range in millimetres": (lidar(max_range_m=80000.0), "max_range_m of the LiDAR is 80,000 m"),
     "range in kilometres": (lidar(max_range_m=0.08), "max_range_m of the LiDAR is 0.08 m"),
     # positions and times
-    "positions in kilometres": (
-        lambda own: [cells(own, name, lambda cell: str(float(cell) / 1000)) for name in ("east_m", "north_m", "up_m")],
-        "nearly every answer is right|path divided by its time",
-    ),
     "times in microseconds": (
         lambda own: cells(own, "timestamp_ns", lambda cell: cell[:-3]),
         "no road vehicle is that fast",
@@ -152,6 +148,10 @@ FAULTS: dict[str, tuple[Spoil, str]] = {
 """How to spoil the folder, and words of a sentence that says so."""
 
 DOUBTS: dict[str, tuple[Spoil, str]] = {
+    "positions in kilometres": (
+        lambda own: [cells(own, name, lambda cell: str(float(cell) / 1000)) for name in ("east_m", "north_m", "up_m")],
+        "pace",
+    ),
     "east and north exchanged": (
         lambda own: columns(own, {"east_m": "north_m", "north_m": "east_m"}),
         "heading-and-track",

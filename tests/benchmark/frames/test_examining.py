@@ -145,8 +145,20 @@ def test_a_missing_file_is_found_before_training(copied: Path, capsys: pytest.Ca
     for path in prepare(locate("own", None)).frames.cloud[[3, 60]].tolist():
         (copied / path).unlink()
     assert main(["bench", "--method", "range_plain", "--device", "cpu", "--dataset", "own"]) == 1
-    assert "no such file; 2 of the 160 files that the protocol needs are missing" in capsys.readouterr().err
+    assert "no such file, or an empty one; 2 of the 160 files that the protocol needs are" in capsys.readouterr().err
     assert not Path("runs/stages").exists()
+
+
+def test_an_empty_file_is_as_good_as_missing(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = copied / str(prepare(locate("own", None)).frames.cloud[3])
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    assert "missing-files" in look_at(prepare(locate("own", None))).doubts()
+    assert main(BENCH) == 1
+    assert "0003.npy: no such file, or an empty one; 1 of the 160 files" in capsys.readouterr().err
+    assert not Path("runs/descriptors").exists()
+    path.write_bytes(content)
+    assert main(BENCH) == 0
 
 
 def test_the_advice_about_a_missing_file_works(copied: Path) -> None:
@@ -162,7 +174,7 @@ def test_only_files_of_the_protocol_are_needed(small_world: PreparedDataset, tmp
     dataset = PreparedDataset.read(tmp_path / "copy")
     (dataset.root / dataset.frames.image[0]).unlink()
     check_files(dataset, np.arange(1, len(dataset.frames)))
-    with pytest.raises(CrossplaceError, match=r"morning-0.png: no such file; 1 of the 72 files"):
+    with pytest.raises(CrossplaceError, match=r"morning-0.png: no such file, or an empty one; 1 of the 72 files"):
         check_files(dataset, np.arange(len(dataset.frames)))
 
 
@@ -254,9 +266,13 @@ def test_data_check_shows_every_finding_at_once(own: Path, capsys: pytest.Captur
     describe(own, lambda t: t.update(lidar={**t["lidar"], "max_range_m": 80000.0}))  # type: ignore[dict-item]
     assert main(["data", "check", "own"]) == 1
     shown = capsys.readouterr().out
-    for sentence in ("FAULT: the angle between yaw_rad", "FAULT: max_range_m", "doubt: the angle, seen from above"):
+    for sentence in (
+        "FAULT: the angle between yaw_rad",
+        "FAULT: max_range_m",
+        "doubt (camera-ahead): the angle, seen from above",
+    ):
         assert sentence in " ".join(shown.split())
-    assert "--accept camera-ahead" in " ".join(shown.split())
+    assert "bench --accept heading-and-track heading-offset camera-ahead" in " ".join(shown.split())
 
 
 def test_data_check_of_a_registered_dataset_shows_its_facts_once_it_is_prepared(
@@ -291,3 +307,80 @@ def test_replaced_rows(small_world: PreparedDataset) -> None:
     """A dataset whose frames were all taken away at one place is no dataset."""
     still = replace(small_world, frames=replace(small_world.frames, position_m=small_world.frames.position_m * 0))
     assert any("path divided by its time" in sentence for sentence in examining.examine(still).faults())
+
+
+# --- as people read it -----------------------------------------------------------------------------
+
+
+def checked(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(["data", "check", *arguments])
+    out, err = capsys.readouterr()
+    return code, " ".join(out.split()), err
+
+
+def test_one_fault_of_many_files_is_one_sentence(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = sorted((copied / "clouds").rglob("*.npy"))
+    whole = [np.load(path) for path in paths]
+    for path, points in zip(paths, whole, strict=True):
+        np.save(path, points.T)
+    code, out, err = checked(capsys, "own")
+    assert code == 1
+    assert out.count("this looks transposed: save points.T") == 1
+    assert " more sampled files are so)" in out
+    assert "0 of them read" not in out, "images are there"
+    assert "transposed" not in err, "a fault is said once"
+    assert "faults: 1" in err
+    for path in paths:
+        np.save(path, np.load(path).T)
+    assert checked(capsys, "own")[0] == 0
+
+
+def test_a_bin_of_another_layout_names_the_layout_and_the_cure_works(
+    copied: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in sorted((copied / "clouds").rglob("*.npy")):
+        points = np.random.default_rng(0).random((len(np.load(path)), 4))
+        points[:, :3] = np.load(path)[:, :3]
+        points.astype("<f8").tofile(path.with_suffix(".bin"))
+    cells(copied, "cloud", lambda cell: cell.replace(".npy", ".bin"))
+    code, out, _ = checked(capsys, "own")
+    assert code == 1
+    assert "state bin_layout in dataset.json if they are stored otherwise" in out
+    describe(copied, lambda t: t.update(bin_layout={"columns": 4, "dtype": "float64"}))
+    assert checked(capsys, "own")[0] == 0
+
+
+def test_a_stated_image_size_that_is_wrong_is_mended_as_said(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+
+    def scaled(traversal: dict[str, object], factor: float) -> None:
+        k = traversal["intrinsics"]
+        assert isinstance(k, dict)
+        whole = {name: int(k[name] * factor) for name in ("width", "height")}
+        traversal["intrinsics"] = {name: value * factor for name, value in k.items()} | whole
+
+    describe(copied, lambda t: scaled(t, 2))
+    code, out, _ = checked(capsys, "own")
+    assert code == 1
+    assert "state there the size of the stored images, with fx, fy, cx, cy for it" in out
+    describe(copied, lambda t: scaled(t, 0.5))
+    assert checked(capsys, "own")[0] == 0
+
+
+def test_a_root_that_is_not_there_is_named(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    described = json.loads((own / "dataset.json").read_text())
+    (own / "dataset.json").write_text(json.dumps(described | {"root": "nowhere"}))
+    code, _, err = checked(capsys, "own")
+    assert code == 1
+    assert "root: own/nowhere: no such folder; state where images and clouds are" in err
+    (own / "dataset.json").write_text(json.dumps(described))
+    assert checked(capsys, "own")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "found"), [("own/frames.csv", "a file"), ("nowhere/own", "no such folder"), ("own/images2/", "no such")]
+)
+def test_what_is_no_folder_is_said_so(name: str, found: str, own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = checked(capsys, name)
+    assert code == 1
+    assert f"{name}: {found}" in err
+    assert "unknown dataset" not in err

@@ -182,7 +182,10 @@ def test_real_trajectories_of_kitti(real_data: Callable[[str], Path]) -> None:
 
 
 def test_every_rule_is_measured_and_every_fact_has_a_rule(tiny_town: PreparedDataset) -> None:
-    assert set(examine(tiny_town).facts) == set(RULES)
+    found = set(examine(tiny_town).facts)
+    aside = {name: replace(t, camera_from_lidar=np.eye(4)) for name, t in tiny_town.traversals.items()}
+    found |= set(examine(replace(tiny_town, traversals=aside)).facts)  # a fact of cameras that do not look ahead
+    assert found == set(RULES)
 
 
 def test_the_same_data_gives_the_same_facts(small_world: PreparedDataset) -> None:

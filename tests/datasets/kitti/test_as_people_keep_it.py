@@ -203,7 +203,7 @@ def test_a_file_of_a_prepared_folder_that_was_damaged_is_made_anew_as_said(tmp_p
     prepared = prepare(raw, out)
     expected = prepared.load_cloud(prepared.frame(0))
     np.save(out / prepared.frames.cloud[0], np.full((4, 3), np.nan, dtype=np.float32))
-    with pytest.raises(CrossplaceError, match=f"write it again if it is yours, or delete {out} and"):
+    with pytest.raises(CrossplaceError, match=f"if the suite did, delete {out} and"):
         prepared.load_cloud(prepared.frame(0))
     shutil.rmtree(out)
     again = prepare(raw, out)
@@ -215,7 +215,7 @@ def test_a_file_of_a_folder_of_ones_own_is_written_again_as_said(small_world: Pr
     own = PreparedDataset.read(folder)
     right = own.load_image(own.frame(0))
     Image.new("RGB", (8, 8)).save(folder / own.frames.image[0])
-    with pytest.raises(CrossplaceError, match=r"expected 32×24 pixels .*; write it again if it is yours, or delete"):
+    with pytest.raises(CrossplaceError, match=r"expected 32×24 pixels .*; if the file is wrong, correct it if"):
         own.load_image(own.frame(0))
     Image.fromarray(right).save(folder / own.frames.image[0])
     np.testing.assert_array_equal(own.load_image(own.frame(0)), right)
