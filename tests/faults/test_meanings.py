@@ -74,6 +74,9 @@ def test_the_unchanged_data_has_no_doubt_and_the_same_result(unchanged: Meant, e
     assert [*examination.faults(), *examination.doubts().values()] == []
     assert is_same(row_of(replace(unchanged)), expected)
     assert expected["cloud->cloud"].pooled.values["R@1"] > 0.5, "results that mean something can be lost"
+    assert all(record.intervals["R@1"] is not None for record in expected.values()), (
+        "and every direction has an interval"
+    )
 
 
 def test_every_change_of_meaning_is_found_or_harmless_or_known(outcomes: dict[tuple[str, int], str]) -> None:

@@ -140,7 +140,6 @@ ALL_PIXELS: dict[str, OfArray] = {
 
 ORDERS: dict[str, OfArray] = {
     "of other frames": shuffled,
-    "of other frames, again": shuffled,
     "in reversed order": reversed_order,
     "late by a frame": delayed(1, 1),
     "late by many frames": delayed(4, 9),

@@ -147,7 +147,7 @@ def write_official(source: Path, run: RawRun, *, rtk: bool = False) -> None:
     sweeps = run.stamps_us(run.sweeps_per_s)
     for stamp, time in zip(sweeps, run.seconds(sweeps), strict=True):
         points = run.drive.scan(run.lms, float(time))
-        np.column_stack([points[:, :2], points[:, 3]]).astype("<f8").tofile(folder / "lms_front" / f"{stamp}.bin")
+        np.column_stack([points[:, :2], 255 * points[:, 3]]).astype("<f8").tofile(folder / "lms_front" / f"{stamp}.bin")
     for name, stamps in (("stereo", run.image_stamps_us), ("lms_front", sweeps)):
         (folder / f"{name}.timestamps").write_text("".join(f"{stamp} 1\n" for stamp in stamps))
     (folder / "tags.csv").write_text("sun,clouds\n")

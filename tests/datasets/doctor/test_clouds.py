@@ -49,6 +49,12 @@ def test_a_cloud_without_points_and_points_as_large_as_numbers_get() -> None:
     assert facts["high"] == facts["beyond-range"] == 1
 
 
+def test_points_far_below() -> None:
+    points = np.column_stack([np.full((4, 2), 5.0), [-1.7, 8.0, 7.0, 9.0]])
+    assert of_cloud(points, None)["below"] == 0
+    assert of_cloud(points * [1, -1, -1], None)["below"] == 0.75, "upside down"
+
+
 def test_height_of_the_ground() -> None:
     assert ground_m(scene()) == pytest.approx(-1.8, abs=0.05)
     assert ground_m(scene() * np.float32([1, 1, -1])) > 0

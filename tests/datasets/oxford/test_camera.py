@@ -1,5 +1,6 @@
 """The camera: its files, undistortion against a loop over pixels, and the pinhole of the stored image."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,28 @@ def test_a_broken_table_is_a_sentence(models: Path, content: bytes) -> None:
     (models / TABLE).write_bytes(content)
     with pytest.raises(CrossplaceError, match=TABLE):
         read_camera(models)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    {
+        "columns and rows exchanged": lambda table: table[::-1],
+        "in pairs": lambda table: table.T,
+        "column by column": lambda table: table.reshape(2, H, W).swapaxes(1, 2),
+        "of double the size": lambda table: table * 2,
+        "all zero": lambda table: table * 0,
+    }.items(),
+)
+def test_a_table_that_does_not_lead_from_pixel_to_pixel_is_refused(
+    models: Path, colours: np.ndarray, name: str, change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    good, path = (models / TABLE).read_bytes(), save(colours, models)
+    np.ascontiguousarray(change(np.frombuffer(good).reshape(2, -1))).tofile(models / TABLE)
+    with pytest.raises(CrossplaceError, match=f"{TABLE}: from a pixel to the one .* copy it from https://"):
+        read_camera(models).undistorted(path)
+    (models / TABLE).write_bytes(good)
+    read_camera.cache_clear()
+    read_camera(models).undistorted(path)
 
 
 @pytest.mark.parametrize(
