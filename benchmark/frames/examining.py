@@ -72,7 +72,11 @@ def check_files(dataset: PreparedDataset, rows: Int[ndarray, " n"]) -> None:
     paths = [path for path in (*frames.image.tolist(), *frames.cloud.tolist()) if path]
     missing = [path for path in paths if not dataset.has_file(path)]
     if missing:
+        has_other = dataset.has_file(missing[0].replace("\\", "/"))
+        cure = (
+            "write paths with / instead of \\" if has_other else "copy them there, or empty their cells in frames.csv"
+        )
         raise CrossplaceError(
             f"{dataset.root / missing[0]}: no such file, or an empty one; {len(missing):,} of the {len(paths):,} files "
-            "that the protocol needs are missing: copy them there, or empty their cells in frames.csv"
+            f"that the protocol needs are missing: {cure}"
         )

@@ -110,6 +110,11 @@ class Plan:
     def rows(self) -> ndarray:
         """Frames that ask or are searched."""
         rows = self.selected.needed
+        if len(rows) and not any((self.dataset.frames.paths(m)[rows] != "").any() for m in ("image", "cloud")):
+            raise CrossplaceError(
+                f"{self.dataset.folder}: no frame that protocol {self.protocol.name} selects has an image or a cloud; "
+                "fill the columns image and cloud of frames.csv"
+            )
         if not len(rows):
             raise CrossplaceError(f"{self.dataset.folder}: protocol {self.protocol.name} selects none of its frames")
         modality = self.perturber.kind.modality if self.perturber else None

@@ -14,6 +14,8 @@ SLACK = 1.02
 """Ranges beyond the stated maximum by this factor are no rounding."""
 FOV_SLACK_DEG = 2.0
 """Beams of real sensors lie up to this far outside of the stated field of view."""
+CHOSEN_POINTS = 2000
+"""About so many points are looked at for repetitions."""
 NEAR_M = 3.0
 """Directions of nearer points depend on where exactly the sensor's centre is."""
 
@@ -40,6 +42,7 @@ def of_cloud(points: Float[ndarray, "n 3"], lidar: Lidar | None) -> Facts:
     }
     if lidar is None or lidar.form == "scan":
         facts["ground"] = ground_m(points)
+    facts["repeated-points"] = _most_frequent(points)
     if lidar is not None and lidar.form == "scan":
         facts["beyond-range"] = float(np.mean(range_m > lidar.max_range_m * SLACK))
         facts |= _of_view(points[range_m > NEAR_M], lidar)
@@ -54,6 +57,12 @@ def _of_view(points: Float[ndarray, "n 3"], lidar: Lidar) -> Facts:
     outside = (elevation_deg < low - FOV_SLACK_DEG) | (elevation_deg > high + FOV_SLACK_DEG)
     used_deg = float(np.ptp(np.quantile(elevation_deg, [0.01, 0.99])))
     return {"outside-view": float(outside.mean()), "view-used": used_deg / max(high - low, 1e-9)}
+
+
+def _most_frequent(points: Float[ndarray, "n 3"]) -> float:
+    """The share of the most frequent point among evenly chosen ones."""
+    chosen = points[:: max(len(points) // CHOSEN_POINTS, 1)]
+    return float(np.unique(chosen, axis=0, return_counts=True)[1].max() / len(chosen)) if len(chosen) > 99 else 0.0
 
 
 def ground_m(points: Float[ndarray, "n 3"]) -> float | None:

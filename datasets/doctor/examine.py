@@ -135,8 +135,9 @@ class _Sample:
         """Note how much more an image resembles that of the next frame than those of far frames."""
         pictures, nexts, places = [], [], []
         for look in looks:
-            is_alike = look.row < rows[-1] and self._are_alike(look.row, look.row + 1)
-            following = self._image(self.dataset.frame(look.row + 1)) if is_alike else None
+            after = rows[rows > look.row][:1]
+            is_alike = len(after) > 0 and self._are_alike(look.row, int(after[0]))
+            following = self._image(self.dataset.frame(int(after[0]))) if is_alike else None
             if look.picture is not None and following is not None:
                 pictures.append(look.picture)
                 nexts.append(thumbnail(following))

@@ -233,6 +233,12 @@ RULES: Mapping[str, Rule] = {
         above=Limit(doubt=60.0, cause="most returns are missing: look at how clouds are written"),
         source="sensors that write missing returns lose up to 40 % to the sky",
     ),
+    "repeated-points": Rule(
+        title="the share of the most frequent point of a cloud",
+        unit=" %",
+        above=Limit(doubt=2.0, cause="a mark of missing returns? Leave these points out, or write them as 0, 0, 0"),
+        source="real clouds here: at most 0.2 %; drivers mark missing returns by one value",
+    ),
     "points": Rule(
         title="the number of points of a cloud (median)",
         over="median",

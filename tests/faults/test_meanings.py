@@ -1,8 +1,8 @@
 """Data that is whole and means something else, in a folder in the prepared form: found, harmless, or known as unseen.
 
-Every change of :data:`meanings.OWN` is made with several seeds. It is *found* if the doctor or a reader has a sentence
-about it; *the same* if every recall stays within the interval that it has without the change; else it must stand in
-``UNSEEN``, with the reason why nothing can tell it.
+Every change of :data:`meanings.OWN` is made, with several seeds if it draws numbers. It is *found* if the doctor or a
+reader has a sentence about it; *the same* if every recall stays within the interval that it has without the change; else
+it must stand in ``UNSEEN``, with the reason why nothing can tell it.
 """
 
 import warnings
@@ -20,7 +20,7 @@ from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
 pytestmark = pytest.mark.slow
-SEEDS = 2
+SEEDS = 3
 MOST_UNSEEN = 0.1
 UNSEEN = {
     "clouds thinned": "an honest sensor with fewer beams gives fewer points; the number is a fact, and no fault",
@@ -53,10 +53,24 @@ def outcomes(unchanged: Meant, expected: dict[str, Any]) -> dict[tuple[str, int]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # numbers of another layout overflow where tests read them
         for number, (name, change) in enumerate(OWN.items()):
-            for seed in range(SEEDS):
-                changed = change(unchanged, np.random.default_rng([number, seed]))
-                found[name, seed] = outcome(changed, expected)
+            several = [change(unchanged, np.random.default_rng([number, seed])) for seed in range(SEEDS)]
+            for seed, changed in enumerate(several):
+                if seed == 0 or not is_equal(changed, several[0]):
+                    found[name, seed] = outcome(changed, expected)
     return found
+
+
+def is_equal(a: Meant, b: Meant) -> bool:
+    """Whether two changes are one: in the table, the descriptions, and the files of a frame."""
+    columns = ("cloud", "image", "position_m", "quaternion_wxyz", "yaw_rad", "timestamp_ns")
+    if not all(np.array_equal(getattr(a.frames, name), getattr(b.frames, name)) for name in columns):
+        return False
+    if repr(a.traversals) != repr(b.traversals):
+        return False
+    frame = a.frame(3)
+    return np.array_equal(a.load_cloud(frame), b.load_cloud(frame)) and np.array_equal(
+        a.load_image(frame), b.load_image(frame)
+    )
 
 
 def outcome(changed: Meant, expected: dict[str, Any]) -> str:

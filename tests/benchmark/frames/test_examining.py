@@ -169,6 +169,21 @@ def test_the_advice_about_a_missing_file_works(copied: Path) -> None:
     assert main(BENCH) == 0
 
 
+def test_paths_of_another_system_are_told(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cells(copied, "cloud", lambda cell: cell.replace("/", "\\"))
+    assert main(BENCH) == 1
+    assert "write paths with / instead of \\" in capsys.readouterr().err
+    cells(copied, "cloud", lambda cell: cell.replace("\\", "/"))
+    assert main(BENCH) == 0
+
+
+def test_a_folder_without_images_and_clouds_is_a_sentence(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for column in ("image", "cloud"):
+        cells(own, column, lambda _: "")
+    assert main(BENCH) == 1
+    assert "has an image or a cloud; fill the columns image and cloud" in capsys.readouterr().err
+
+
 def test_only_files_of_the_protocol_are_needed(small_world: PreparedDataset, tmp_path: Path) -> None:
     shutil.copytree(small_world.folder, tmp_path / "copy")
     dataset = PreparedDataset.read(tmp_path / "copy")

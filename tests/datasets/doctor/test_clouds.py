@@ -55,6 +55,13 @@ def test_points_far_below() -> None:
     assert of_cloud(points * [1, -1, -1], None)["below"] == 0.75, "upside down"
 
 
+def test_a_mark_of_missing_returns_is_the_most_frequent_point() -> None:
+    points = scene()
+    assert of_cloud(points, LIDAR)["repeated-points"] < 0.01
+    points[::3] = -1
+    assert of_cloud(points, LIDAR)["repeated-points"] == pytest.approx(1 / 3, abs=0.05)
+
+
 def test_height_of_the_ground() -> None:
     assert ground_m(scene()) == pytest.approx(-1.8, abs=0.05)
     assert ground_m(scene() * np.float32([1, 1, -1])) > 0
