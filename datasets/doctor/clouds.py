@@ -15,7 +15,7 @@ SLACK = 1.02
 FOV_SLACK_DEG = 2.0
 """Beams of real sensors lie up to this far outside of the stated field of view."""
 CHOSEN_POINTS = 2000
-"""About so many points are looked at for repetitions."""
+"""At most so many points are looked at for repetitions, drawn with a fixed seed."""
 NEAR_M = 3.0
 """Directions of nearer points depend on where exactly the sensor's centre is."""
 
@@ -60,8 +60,8 @@ def _of_view(points: Float[ndarray, "n 3"], lidar: Lidar) -> Facts:
 
 
 def _most_frequent(points: Float[ndarray, "n 3"]) -> float:
-    """The share of the most frequent point among evenly chosen ones."""
-    chosen = points[:: max(len(points) // CHOSEN_POINTS, 1)]
+    """The share of the most frequent point among chosen ones; 0 of clouds so small that one point is a share."""
+    chosen = np.random.default_rng(0).permutation(points)[:CHOSEN_POINTS] if len(points) > CHOSEN_POINTS else points
     return float(np.unique(chosen, axis=0, return_counts=True)[1].max() / len(chosen)) if len(chosen) > 99 else 0.0
 
 

@@ -1,8 +1,8 @@
 """Data that is whole and means something else, in a folder in the prepared form: found, harmless, or known as unseen.
 
 Every change of :data:`meanings.OWN` is made, with several seeds if it draws numbers. It is *found* if the doctor or a
-reader has a sentence about it; *the same* if every recall stays within the interval that it has without the change; else
-it must stand in ``UNSEEN``, with the reason why nothing can tell it.
+reader has a sentence about it. It is *the same* if every recall stays within the interval that it has without the
+change. Else it must stand in ``UNSEEN``, with the reason why nothing can tell it.
 """
 
 import warnings
