@@ -176,6 +176,8 @@ def _rule(name: str) -> str:
         if limit is not None:
             fault = "" if limit.fault is None else f"; a fault beyond {limit.fault:g}{rule.unit}"
             lines.append(f"if it is {word}: {limit.cause}{fault}")
+    ends = [limit for limit in (rule.below, rule.above) if limit is not None]
+    lines += dict.fromkeys(convention for limit in ends for convention in limit.conventions)
     return "\n".join(lines)
 
 

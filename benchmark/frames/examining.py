@@ -58,6 +58,7 @@ def doubts_of(dataset: PreparedDataset, found: Examination, accepted: Sequence[s
         no_way = [f"{', '.join(inert)} cannot be accepted: it is no doubt but a fault"] if inert else []
         raise CrossplaceError(
             f"{dataset.folder}: this data does not mean what it says: {'; '.join([*faults, *no_way])}. "
+            f"{''.join(f'{convention} ' for convention in found.conventions('fault'))}"
             f"All facts: crossplace data check {dataset.folder}"
         )
     return [

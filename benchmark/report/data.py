@@ -57,6 +57,7 @@ def facts_table(found: Examination, dataset: PreparedDataset) -> Table:
         f"{len(dataset.traversals)} traversals. All about a rule: crossplace list rules NAME.",
         *(f"FAULT: {sentence}" for sentence in found.faults()),
         *(f"doubt ({rule}): {sentence}" for rule, sentence in found.doubts().items()),
+        *found.conventions("fault", "doubt"),
         *([f"Doubts that you have looked into: bench --accept {' '.join(found.doubts())}"] if found.doubts() else []),
     ]
     columns = [Column(name=name) for name in ("fact", "measured", "expected", "verdict")]

@@ -4,6 +4,7 @@ import json
 
 from pydantic import BaseModel
 
+from datasets.doctor.rule import Severity
 from datasets.doctor.rules import RULES
 from datasets.doctor.verdicts import Verdict, judge
 from datasets.files import STRICT, sealed
@@ -37,6 +38,11 @@ class Examination(BaseModel):
     def doubts(self) -> dict[str, str]:
         """Sentences about what is rare for good data, by rule."""
         return {v.rule: self._sentence(v) for v in self.verdicts() if v.severity == "doubt"}
+
+    def conventions(self, *severities: Severity) -> list[str]:
+        """What the data must keep to, as far as verdicts of these severities speak of it, each once."""
+        found = [v.beyond.conventions for v in self.verdicts() if v.severity in severities]
+        return list(dict.fromkeys(convention for conventions in found for convention in conventions))
 
     def _sentence(self, verdict: Verdict) -> str:
         is_sure = verdict.rule == "clouds-and-poses" and verdict.severity == "fault"

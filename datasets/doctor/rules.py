@@ -5,86 +5,40 @@ and stands in every result. docs/doctor.md shows the values of real data beside 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
-Severity = Literal["fault", "doubt"]
+from datasets.doctor.rule import Limit, Rule
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """An end of the values that a fact may have."""
-
-    cause: str
-    """What a value beyond the limit means, and its cure."""
-    doubt: float | None = None
-    """Values beyond it are a doubt."""
-    fault: float | None = None
-    """Values beyond it are a fault."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """One fact and its limits."""
-
-    title: str
-    """What is measured, as the subject of a sentence."""
-    unit: str = ""
-    per: Literal["traversal", "dataset"] = "traversal"
-    over: Literal["mean", "median"] = "mean"
-    """What becomes of the values of sampled frames."""
-    below: Limit | None = None
-    above: Limit | None = None
-    source: str
-    """Where the limits come from."""
-
-    @property
-    def expected(self) -> str:
-        """Values without any verdict, in words."""
-        low, high = _least(self.below), _least(self.above)
-        if low is not None and high is not None:
-            return f"{low:g} to {high:g}{self.unit}"
-        return f"≥ {low:g}{self.unit}" if low is not None else f"≤ {high:g}{self.unit}"
-
-
-def _least(limit: Limit | None) -> float | None:
-    """Where verdicts begin."""
-    if limit is None:
-        return None
-    return limit.doubt if limit.doubt is not None else limit.fault
-
-
-HEADING = "yaw_rad counts counter-clockwise from east, in radians, and qw, qx, qy, qz is world_from_lidar, scalar first"
-UNITS = "positions are metres (east, north, up) and timestamp_ns are nanoseconds"
-CLOUD = "clouds are x, y, z in metres (x forward, y left, z up), and another layout of .bin files needs bin_layout"
-MOUNT = "camera_from_lidar brings LiDAR points (x forward, y left, z up) into the camera (x right, y down, z ahead)"
-PINHOLE = "fx, fy, cx, cy are pixels of the stored images; scale them with the images"
-SENSOR = "vertical_fov_deg is [lowest, highest] in degrees, max_range_m is metres"
+HEADING = "yaw_rad counts counter-clockwise from east, in radians; qw, qx, qy, qz is world_from_lidar, scalar first."
+UNITS = "Positions are metres (east, north, up), and timestamp_ns are nanoseconds."
+CLOUD = "Clouds are x, y, z in metres (x forward, y left, z up), and another layout of .bin files needs bin_layout."
+MOUNT = "camera_from_lidar brings LiDAR points (x forward, y left, z up) into the camera (x right, y down, z ahead)."
+PINHOLE = "fx, fy, cx, cy are pixels of the stored images: scale them with the images."
+SENSOR = "vertical_fov_deg is [lowest, highest] in degrees, and max_range_m is metres."
 
 RULES: Mapping[str, Rule] = {
     # --- the table of frames -------------------------------------------------------------------------
     "yaw-and-quaternion": Rule(
         title="the angle between yaw_rad and the quaternion of the same line",
         unit="°",
-        above=Limit(doubt=1.0, fault=5.0, cause=f"they must name one heading: {HEADING}"),
+        above=Limit(doubt=1.0, fault=5.0, cause="they must name one heading", conventions=(HEADING,)),
         source="both are written from one rotation, so that only rounding parts them",
     ),
     "heading-and-track": Rule(
         title="how far headings stray from their usual angle to the direction of travel (median)",
         unit="°",
-        above=Limit(doubt=25.0, cause=f"{HEADING}; or east and north are exchanged"),
+        above=Limit(doubt=25.0, cause="headings of other axes, or east and north exchanged?", conventions=(HEADING,)),
         source="RobotCar, KITTI and Boreas: at most 1°",
     ),
     "heading-offset": Rule(
         title="the usual angle between headings and the direction of travel",
         unit="°",
-        above=Limit(doubt=100.0, cause=f"the LiDAR looks back, or headings are of other axes: {HEADING}"),
+        above=Limit(doubt=100.0, cause="the LiDAR looks back, or headings are of other axes", conventions=(HEADING,)),
         source="RobotCar and KITTI 0°; the LiDAR of Boreas stands turned by 46°",
     ),
     "speed": Rule(
         title="the speed that nine tenths of the frames keep to",
         unit=" m/s",
-        above=Limit(doubt=50.0, fault=120.0, cause=f"no road vehicle is that fast: {UNITS}"),
+        above=Limit(doubt=50.0, fault=120.0, cause="no road vehicle is that fast", conventions=(UNITS,)),
         source="30 m/s is a motorway; the real drives stay below 20 m/s",
     ),
     "jump": Rule(
@@ -96,7 +50,12 @@ RULES: Mapping[str, Rule] = {
     "pace": Rule(
         title="the length of the path divided by its time",
         unit=" m/s",
-        below=Limit(doubt=0.1, fault=1e-4, cause=f"the vehicle hardly moves: {UNITS}, not degrees or kilometres"),
+        below=Limit(
+            doubt=0.1,
+            fault=1e-4,
+            cause="the vehicle hardly moves: positions in degrees or kilometres?",
+            conventions=(UNITS,),
+        ),
         source="a slow robot does 0.3 m/s",
     ),
     "climb": Rule(
@@ -141,8 +100,8 @@ RULES: Mapping[str, Rule] = {
         per="dataset",
         above=Limit(
             doubt=75.0,
-            cause=f"nearly every answer within 20 m is right: a small place needs a protocol of its own; {UNITS}, not "
-            "degrees or kilometres",
+            cause="nearly every answer is right: degrees or kilometres? A small place needs its own protocol",
+            conventions=(UNITS,),
         ),
         source="drives of 60 m have 48 %, of 5 km 2 %; a robot in a hall has 100 %",
     ),
@@ -156,63 +115,65 @@ RULES: Mapping[str, Rule] = {
     "field-of-view": Rule(
         title="the vertical field of view of the LiDAR",
         unit="°",
-        below=Limit(doubt=5.0, fault=0.001, cause=f"radians or reversed? {SENSOR}"),
-        above=Limit(doubt=180.0, fault=360.0, cause=SENSOR),
+        below=Limit(doubt=5.0, fault=0.001, cause="radians, or reversed?", conventions=(SENSOR,)),
+        above=Limit(doubt=180.0, fault=360.0, cause="no sensor is like that", conventions=(SENSOR,)),
         source="sensors on the market: 20° to 180°",
     ),
     "max-range": Rule(
         title="max_range_m of the LiDAR",
         unit=" m",
-        below=Limit(doubt=5.0, fault=0.5, cause=SENSOR),
-        above=Limit(doubt=500.0, fault=5000.0, cause=SENSOR),
+        below=Limit(doubt=5.0, fault=0.5, cause="no sensor is like that", conventions=(SENSOR,)),
+        above=Limit(doubt=500.0, fault=5000.0, cause="no sensor is like that", conventions=(SENSOR,)),
         source="sensors on the market: 20 to 300 m",
     ),
     "principal-point": Rule(
         title="the distance of cx from the image's middle, as a share of its width",
         unit=" %",
-        above=Limit(doubt=12.0, fault=22.0, cause=f"this is the camera matrix of another image: {PINHOLE}"),
+        above=Limit(doubt=12.0, fault=22.0, cause="this is the camera matrix of another image", conventions=(PINHOLE,)),
         source="KITTI, RobotCar, ViViD++ and Boreas: at most 2 %; of an image of half the size 25 %",
     ),
     "principal-height": Rule(
         title="the distance of cy from the image's middle, as a share of its height",
         unit=" %",
-        above=Limit(doubt=25.0, fault=60.0, cause=f"this is the camera matrix of another image: {PINHOLE}"),
+        above=Limit(doubt=25.0, fault=60.0, cause="this is the camera matrix of another image", conventions=(PINHOLE,)),
         source="KITTI, RobotCar, ViViD++ and Boreas: at most 4 %; images may be cropped at the top or at the bottom",
     ),
     "focal-length": Rule(
         title="the focal length in units of the image's width",
-        below=Limit(doubt=0.25, fault=0.05, cause=f"no lens sees that wide: {PINHOLE}"),
-        above=Limit(doubt=4.0, fault=20.0, cause=f"no camera for driving sees that narrow: {PINHOLE}"),
+        below=Limit(doubt=0.25, fault=0.05, cause="no lens sees that wide", conventions=(PINHOLE,)),
+        above=Limit(doubt=4.0, fault=20.0, cause="no camera for driving sees that narrow", conventions=(PINHOLE,)),
         source="0.25 is a view of 127°, 4 one of 14°; real cameras here have 0.5 to 0.8",
     ),
     "pixel-aspect": Rule(
         title="fx divided by fy",
-        below=Limit(doubt=0.8, fault=0.3, cause=f"pixels are nearly square: {PINHOLE}"),
-        above=Limit(doubt=1.25, fault=3.0, cause=f"pixels are nearly square: {PINHOLE}"),
+        below=Limit(doubt=0.8, fault=0.3, cause="pixels are nearly square", conventions=(PINHOLE,)),
+        above=Limit(doubt=1.25, fault=3.0, cause="pixels are nearly square", conventions=(PINHOLE,)),
         source="real cameras here: 0.99 to 1.01; resized images differ a little more",
     ),
     "camera-upright": Rule(
         title="the angle between the camera's up and the LiDAR's up",
         unit="°",
-        above=Limit(doubt=35.0, cause=f"the camera is rolled or looks down; or inverted, or in other axes? {MOUNT}"),
+        above=Limit(doubt=35.0, cause="rolled, looking down, inverted, or in other axes?", conventions=(MOUNT,)),
         source="real cameras here: at most 4°; cameras held upright 90°, and those that look down",
     ),
     "camera-axes": Rule(
         title="the angle between the camera's up and the LiDAR's up, if the camera looks neither ahead nor down",
         unit="°",
-        above=Limit(fault=75.0, cause=f"inverted, or in other axes? {MOUNT}"),
+        above=Limit(fault=75.0, cause="inverted, or in other axes?", conventions=(MOUNT,)),
         source="an inverted transform gives 90°, and so does one of equal axes",
     ),
     "camera-ahead": Rule(
         title="the angle, seen from above, between the camera's view and the LiDAR's x axis",
         unit="°",
-        above=Limit(doubt=60.0, cause=f"the camera looks sideways or back: {MOUNT}"),
+        above=Limit(doubt=60.0, cause="the camera looks sideways or back", conventions=(MOUNT,)),
         source="real cameras here: at most 2°; side cameras are honest, and rare",
     ),
     "camera-away": Rule(
         title="the distance between camera and LiDAR",
         unit=" m",
-        above=Limit(doubt=5.0, fault=30.0, cause=f"they are on one vehicle: the last column is metres, and {MOUNT}"),
+        above=Limit(
+            doubt=5.0, fault=30.0, cause="they are on one vehicle, and the last column is metres", conventions=(MOUNT,)
+        ),
         source="real vehicles here: at most 2 m",
     ),
     "missing-files": Rule(
@@ -249,59 +210,92 @@ RULES: Mapping[str, Rule] = {
         title="the distance that holds 95 % of the points (median)",
         unit=" m",
         over="median",
-        below=Limit(doubt=4.0, fault=1.0, cause=f"kilometres, or normalised? {CLOUD}"),
-        above=Limit(doubt=200.0, fault=1000.0, cause=f"millimetres, or another layout? {CLOUD}"),
+        below=Limit(doubt=4.0, fault=1.0, cause="kilometres, or normalised?", conventions=(CLOUD,)),
+        above=Limit(doubt=200.0, fault=1000.0, cause="millimetres, or another layout?", conventions=(CLOUD,)),
         source="real clouds here: 20 to 80 m",
     ),
     "beyond-range": Rule(
         title="the share of points beyond max_range_m",
         unit=" %",
-        above=Limit(doubt=10.0, fault=25.0, cause=f"{CLOUD}; {SENSOR}"),
+        above=Limit(
+            doubt=10.0,
+            fault=25.0,
+            cause="other units or layout?",
+            conventions=(
+                CLOUD,
+                SENSOR,
+            ),
+        ),
         source="real scans 0 %, float64 read as float32 41 %; only of single sweeps, since submaps reach further",
     ),
     "outside-view": Rule(
         title="the share of points outside the LiDAR's vertical field of view",
         unit=" %",
-        above=Limit(doubt=5.0, fault=25.0, cause=f"other axes, units or layout? {CLOUD}; {SENSOR}"),
+        above=Limit(
+            doubt=5.0,
+            fault=25.0,
+            cause="other axes, units or layout?",
+            conventions=(
+                CLOUD,
+                SENSOR,
+            ),
+        ),
         source="real KITTI scans: at most 0.3 %, with 2° of slack",
     ),
     "view-used": Rule(
         title="the share of the LiDAR's vertical field of view that points fill",
         unit=" %",
-        below=Limit(doubt=30.0, cause=f"the cloud is flat, or another sensor's: {SENSOR}; {CLOUD}"),
+        below=Limit(
+            doubt=30.0,
+            cause="the cloud is flat, or of another sensor",
+            conventions=(
+                SENSOR,
+                CLOUD,
+            ),
+        ),
         source="real KITTI scans: 95 to 100 %",
     ),
     "high": Rule(
         title="the share of points more than 30 m above or below the LiDAR",
         unit=" %",
-        above=Limit(doubt=2.0, cause=f"not x, y, z in metres? {CLOUD}"),
+        above=Limit(doubt=2.0, cause="not x, y, z in metres?", conventions=(CLOUD,)),
         source="real KITTI scans 0 %, other layouts 3 to 25 %; of a drone at 40 m nearly all",
     ),
     "below": Rule(
         title="the share of points more than 6 m below the LiDAR",
         unit=" %",
-        above=Limit(doubt=5.0, cause=f"a vehicle stands on the ground: upside down? {CLOUD}"),
+        above=Limit(doubt=5.0, cause="a vehicle stands on the ground: upside down?", conventions=(CLOUD,)),
         source="real KITTI scans 0 %, submaps of the town upside down 15 %; said of submaps too, which have no ground",
     ),
     "flat": Rule(
         title="the height from the lowest to the highest points (2 % to 98 %)",
         unit=" m",
         over="median",
-        below=Limit(doubt=0.5, cause=f"the cloud is a plane, as of a LiDAR of one beam: {CLOUD}"),
+        below=Limit(doubt=0.5, cause="the cloud is a plane, as of a LiDAR of one beam", conventions=(CLOUD,)),
         source="real KITTI scans: 2.7 to 3.9 m",
     ),
     "ground": Rule(
         title="the height of the ground in the axes of the LiDAR",
         unit=" m",
         over="median",
-        below=Limit(doubt=-4.5, cause=f"no car is that high; a drone, feet, other axes? {CLOUD}"),
-        above=Limit(doubt=-0.15, fault=1.5, cause=f"the ground is below a LiDAR: removed, or z downwards? {CLOUD}"),
+        below=Limit(doubt=-4.5, cause="no car is that high: a drone, feet, other axes?", conventions=(CLOUD,)),
+        above=Limit(
+            doubt=-0.15, fault=1.5, cause="the ground is below a LiDAR: removed, or z downwards?", conventions=(CLOUD,)
+        ),
         source="cars 1.7 to 2.1 m, robots 0.3 to 1 m; only of single sweeps, since submaps have no ground",
     ),
     "clouds-and-poses": Rule(
         title="how much better neighbouring clouds overlap if they are read in another way",
         unit=" %",
-        above=Limit(doubt=12.0, fault=30.0, cause=f"clouds do not move as their poses do: {CLOUD}; {HEADING}"),
+        above=Limit(
+            doubt=12.0,
+            fault=30.0,
+            cause="clouds do not move as their poses do",
+            conventions=(
+                CLOUD,
+                HEADING,
+            ),
+        ),
         source="real KITTI scans: at most 0.5 %; turned or mirrored ones 40 to 75 %",
     ),
     "overlap": Rule(
@@ -309,20 +303,39 @@ RULES: Mapping[str, Rule] = {
         unit=" %",
         below=Limit(
             doubt=12.0,
-            cause=f"sparse clouds, or not those of these poses? Look at their order; {HEADING}; {CLOUD}",
+            cause="sparse clouds, or those of other poses? Look at their order",
+            conventions=(
+                HEADING,
+                CLOUD,
+            ),
         ),
         source="real KITTI scans 73 to 75 %, sweeps of 64 beams and 512 columns 25 %, clouds of other frames 5 %",
     ),
     "in-view": Rule(
         title="the share of points in view of the camera (mean over sampled clouds)",
         unit=" %",
-        below=Limit(doubt=2.0, fault=0.2, cause=f"image and cloud see nothing in common: {MOUNT}; {PINHOLE}"),
+        below=Limit(
+            doubt=2.0,
+            fault=0.2,
+            cause="image and cloud see nothing in common",
+            conventions=(
+                MOUNT,
+                PINHOLE,
+            ),
+        ),
         source="real KITTI scans: 14 to 17 %",
     ),
     "view-covered": Rule(
         title="the share of the image's width in which there are points",
         unit=" %",
-        below=Limit(doubt=60.0, cause=f"the cloud sees little of what the camera sees: {MOUNT}; {PINHOLE}"),
+        below=Limit(
+            doubt=60.0,
+            cause="the cloud sees little of what the camera sees",
+            conventions=(
+                MOUNT,
+                PINHOLE,
+            ),
+        ),
         source="real KITTI scans: all of it",
     ),
     "frozen-clouds": Rule(

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from datasets.doctor.rules import RULES, Severity
+from datasets.doctor.rule import Limit, Severity
+from datasets.doctor.rules import RULES
 
 
 def words(value: float) -> str:
@@ -23,15 +24,19 @@ class Verdict:
     """The value that is furthest beyond."""
     limit: float
 
+    @property
+    def beyond(self) -> Limit:
+        """The limit that the value lies beyond."""
+        rule = RULES[self.rule]
+        end = rule.above if rule.above is not None and self.value > self.limit else rule.below
+        assert end is not None
+        return end
+
     def __str__(self) -> str:
         rule = RULES[self.rule]
         more = f" and {len(self.traversals) - 1} more" if len(self.traversals) > 1 else ""
         where = f" ({self.traversals[0]}{more})" if self.traversals else ""
-        above = rule.above is not None and self.value > self.limit
-        end, cause = ("most", rule.above) if above else ("least", rule.below)
-        assert cause is not None
-        found, expected = f"{words(self.value)}{rule.unit}", f"{words(self.limit)}{rule.unit}"
-        return f"{rule.title} is {found}{where}, expected at {end} {expected}: {cause.cause}"
+        return f"{rule.title} is {words(self.value)}{rule.unit}{where}, expected {rule.expected}: {self.beyond.cause}"
 
 
 def judge(name: str, values: Mapping[str, float]) -> Verdict | None:

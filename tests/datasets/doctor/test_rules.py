@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from datasets.doctor.rules import RULES, Limit, Rule
+from datasets.doctor.rule import Limit, Rule
+from datasets.doctor.rules import RULES, UNITS
 from datasets.doctor.verdicts import judge, words
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "doctor.md").read_text()
@@ -57,7 +58,8 @@ def test_the_worst_value_is_named_first_and_the_others_are_counted() -> None:
     verdict = judge("speed", {"slow": 10.0, "a": 60.0, "b": 90.0, "c": 70.0})
     assert verdict is not None
     assert (verdict.severity, verdict.value, verdict.traversals) == ("doubt", 90.0, ("b", "a", "c"))
-    assert "is 90 m/s (b and 2 more), expected at most 50 m/s: no road vehicle is that fast" in str(verdict)
+    assert "is 90 m/s (b and 2 more), expected ≤ 50 m/s: no road vehicle is that fast" in str(verdict)
+    assert verdict.beyond.conventions == (UNITS,)
     fault = judge("speed", {"a": 60.0, "b": 500.0})
     assert fault is not None
     assert (fault.severity, fault.traversals, fault.limit) == ("fault", ("b",), 120.0)
@@ -67,14 +69,14 @@ def test_a_value_of_the_whole_dataset_names_no_traversal() -> None:
     verdict = judge("same-place", {"": 80.0})
     assert verdict is not None
     assert verdict.traversals == ()
-    assert "is 80 %, expected at most 75 %" in str(verdict)
+    assert "is 80 %, expected ≤ 75 %" in str(verdict)
 
 
 def test_a_value_below_says_at_least() -> None:
     verdict = judge("in-view", {"a": 0.1})
     assert verdict is not None
     assert verdict.severity == "fault"
-    assert "expected at least 0.2 %: image and cloud see nothing in common" in str(verdict)
+    assert "expected ≥ 2 %: image and cloud see nothing in common" in str(verdict)
 
 
 def test_expected_values_in_words() -> None:
