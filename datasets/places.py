@@ -44,9 +44,14 @@ class Poses(NamedTuple):
         )
 
 
+def wrapped_rad(angle: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
+    """Angles brought into ``[−π, π)``."""
+    return (angle + np.pi) % (2 * np.pi) - np.pi
+
+
 def heading_difference_rad(a: Float[ndarray, "..."], b: Float[ndarray, "..."]) -> Float[ndarray, "..."]:
     """Absolute difference of two headings, wrapped into ``[0, π]``; the arrays are broadcast."""
-    return np.abs((a - b + np.pi) % (2 * np.pi) - np.pi)
+    return np.abs(wrapped_rad(a - b))
 
 
 def milestones(steps_m: Float[ndarray, " n"], spacing_m: float) -> Int[ndarray, " k"]:

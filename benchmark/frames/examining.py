@@ -10,7 +10,7 @@ from numpy import ndarray
 
 from benchmark.keys import key_of
 from datasets.doctor.examination import Examination
-from datasets.doctor.examine import VERSION, examine
+from datasets.doctor.examine import FRAMES_IN_ALL, VERSION, examine
 from datasets.doctor.rules import RULES
 from datasets.errors import CrossplaceError, unknown
 from datasets.files import read_as, write_atomically
@@ -30,7 +30,7 @@ def examined(dataset: PreparedDataset, store: Path) -> Examination:
             return read_as(path, Examination, "delete it")
         except CrossplaceError as error:
             log.warning("%s; looking at the data again", error)
-    log.info("looking at %s: about %d frames", dataset.folder, min(96, len(dataset.frames)))
+    log.info("looking at %s: about %d frames", dataset.folder, min(FRAMES_IN_ALL, len(dataset.frames)))
     found = examine(dataset)
     if not found.unreadable and not any(found.facts.get("missing-files", {}).values()):
         try:

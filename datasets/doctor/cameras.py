@@ -8,12 +8,12 @@ from numpy import ndarray
 
 from datasets.base import Intrinsics
 from datasets.doctor.tables import Facts
+from datasets.projection import project
 
 BLANK_LEVELS = 0.5
 """Pixels of a picture that shows anything spread by more grey levels than this (standard deviation)."""
 AHEAD, DOWNWARDS = 0.5, -0.7
 """A camera whose view goes along the LiDAR's x axis by more, or along its z axis by less, looks ahead or down."""
-NEAREST_M = 0.1
 STRIPS = 16
 """The image is divided into so many upright strips, to see which of them have points."""
 THUMBNAIL = (24, 32)
@@ -45,13 +45,9 @@ def of_view(points: Float[ndarray, "n 3"], intrinsics: Intrinsics, camera_from_l
     """Facts of a cloud in the camera's view: the share of its points there, and the width that they fill."""
     if len(points) == 0:
         return {}
-    x, y, z = np.einsum("ij,nj->in", camera_from_lidar[:3, :3], points.astype(np.float64)) + camera_from_lidar[:3, 3:]
-    ahead = z > NEAREST_M
-    u = intrinsics.fx * x[ahead] / z[ahead] + intrinsics.cx
-    v = intrinsics.fy * y[ahead] / z[ahead] + intrinsics.cy
-    inside = (u > 0) & (u < intrinsics.width) & (v > 0) & (v < intrinsics.height)
-    strips = np.unique((u[inside] / intrinsics.width * STRIPS).astype(np.int64))
-    return {"in-view": float(inside.sum() / len(points)), "view-covered": len(strips) / STRIPS}
+    pixels, _ = project(points.astype(np.float64), intrinsics, camera_from_lidar)
+    strips = np.unique((pixels[:, 0] / intrinsics.width * STRIPS).astype(np.int64))
+    return {"in-view": len(pixels) / len(points), "view-covered": len(strips) / STRIPS}
 
 
 def of_image(pixels: UInt8[ndarray, "h w 3"]) -> Facts:

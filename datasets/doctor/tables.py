@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from datasets.base import Frames
-from datasets.places import heading_difference_rad
+from datasets.places import heading_difference_rad, wrapped_rad
 from datasets.transforms import angle_rad
 
 Facts = dict[str, float | None]
@@ -69,18 +69,13 @@ def _of_headings(frames: Frames) -> Facts:
     chords_m = np.diff(frames.position_m[rows, :2], axis=0)
     # The chord over a bend has the heading of its middle.
     before, after = frames.yaw_rad[rows[:-1]], frames.yaw_rad[rows[1:]]
-    offset = before + _wrapped(after - before) / 2 - angle_rad(chords_m[:, 1], chords_m[:, 0])
+    offset = before + wrapped_rad(after - before) / 2 - angle_rad(chords_m[:, 1], chords_m[:, 0])
     offset = offset[np.linalg.norm(chords_m, axis=1) < CHORD_M]
     if len(offset) < FEWEST_CHORDS:
         return {"heading-offset": None, "heading-and-track": None}
     usual = np.arctan2(np.sin(offset).mean(), np.cos(offset).mean())
-    strayed = np.abs(_wrapped(offset - usual))
+    strayed = np.abs(wrapped_rad(offset - usual))
     return {"heading-offset": abs(float(np.degrees(usual))), "heading-and-track": float(np.degrees(np.median(strayed)))}
-
-
-def _wrapped(angle: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
-    """Angles in radians, brought into [−π, π)."""
-    return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
 def apart(position_m: Float[ndarray, "n d"], spacing_m: float) -> Int[ndarray, " k"]:
