@@ -49,8 +49,8 @@ def examine(dataset: PreparedDataset) -> Examination:
         found["missing-files"] = float(_count_missing(dataset, rows))
         if name in looked_at:
             found |= sample.facts(rows, each, pairs)
-        _enter(facts, name, found)
-    _enter(facts, "", of_places(dataset.frames) | {"image-order": sample.image_order()})
+        enter(facts, name, found)
+    enter(facts, "", of_places(dataset.frames) | {"image-order": sample.image_order()})
     return Examination(
         version=VERSION,
         fingerprint=dataset.fingerprint,
@@ -61,7 +61,7 @@ def examine(dataset: PreparedDataset) -> Examination:
     )
 
 
-def _enter(facts: dict[str, dict[str, float]], where: str, found: Facts) -> None:
+def enter(facts: dict[str, dict[str, float]], where: str, found: Facts) -> None:
     """Enter values under their rules; shares become percent where the rule says so."""
     for name, value in found.items():
         if value is not None:

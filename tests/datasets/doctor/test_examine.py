@@ -16,9 +16,9 @@ from raw_vivid import Car, SmallVivid, write_bag
 
 from datasets.base import Frames
 from datasets.doctor.examination import Examination
-from datasets.doctor.examine import examine
+from datasets.doctor.examine import enter, examine
 from datasets.doctor.rules import RULES
-from datasets.doctor.tables import Facts, of_places, of_table
+from datasets.doctor.tables import of_places, of_table
 from datasets.errors import CrossplaceError
 from datasets.files import read_as
 from datasets.kitti import Kitti
@@ -112,13 +112,8 @@ def facts_of(frames: Frames) -> Examination:
     """What the table says."""
     facts: dict[str, dict[str, float]] = defaultdict(dict)
     for name in frames.traversal_names():
-        found: Facts = of_table(frames.take(frames.traversal == name))
-        for rule, value in found.items():
-            if value is not None:
-                facts[rule][name] = value * (100 if RULES[rule].unit == " %" else 1)
-    for rule, value in of_places(frames).items():
-        if value is not None:
-            facts[rule][""] = value * (100 if RULES[rule].unit == " %" else 1)
+        enter(facts, name, of_table(frames.take(frames.traversal == name)))
+    enter(facts, "", of_places(frames))
     return Examination(version=1, fingerprint="", n_sampled=0, facts=facts, unreadable=[], reading="")
 
 
