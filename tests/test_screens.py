@@ -24,7 +24,7 @@ def test_no_number_and_no_name_is_cut_on_a_terminal(columns: int, tmp_path: Path
     """Each command is drawn by a process of its own for the width that the terminal has."""
     code = (
         "from pathlib import Path; from benchmark.cli.repository import screens; "
-        "from benchmark.report.formats import terminal_width; from benchmark.report.tables import grouped; "
+        "from benchmark.report.screen import terminal_width; from benchmark.report.tables import grouped; "
         f"results = Path({str(RESULTS)!r}); width = terminal_width(); "
         "[print('#', command, draw(width), sep='\\n') for command, draw in screens(results, grouped(results)).items()]"
     )

@@ -74,7 +74,7 @@ class Check:
     def _show(self, dataset: "PreparedDataset") -> None:
         from benchmark.frames.preparing import look_at
         from benchmark.report.data import facts_table
-        from benchmark.report.formats import screen
+        from benchmark.report.screen import screen
         from datasets.errors import CrossplaceError
         from datasets.files import write_atomically
 
@@ -100,7 +100,7 @@ class Stats(_OfDataset):
         from benchmark.frames.preparing import locate, prepare
         from benchmark.report.data import summary_table
         from benchmark.report.figures import check_figure, draw_figure
-        from benchmark.report.formats import screen
+        from benchmark.report.screen import screen
         from datasets.files import writing
 
         check_figure(self.figure)

@@ -9,7 +9,7 @@ from benchmark.frames.examining import check_accepted
 from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.registry import DATASETS, METHODS
 from benchmark.report.figures import FIGURES
-from benchmark.report.formats import paragraphs, screen
+from benchmark.report.screen import paragraphs, screen
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.doctor.rules import RULES
 from datasets.errors import CrossplaceError, unknown

@@ -45,7 +45,7 @@ class Leaks(_OnData):
         """Print the table."""
         from benchmark.protocol.leaks import find_leaks
         from benchmark.report.data import leak_table
-        from benchmark.report.formats import screen
+        from benchmark.report.screen import screen
 
         dataset, protocol, heading = self._open()
         say(f"{heading}\n{screen(leak_table(find_leaks(dataset.frames, protocol), protocol))}".rstrip("\n"))

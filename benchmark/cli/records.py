@@ -25,7 +25,7 @@ class Compare:
     def __call__(self) -> None:
         """Print one line a direction."""
         from benchmark.records.comparison import differences
-        from benchmark.report.formats import screen
+        from benchmark.report.screen import screen
         from benchmark.report.tables import difference_table
         from datasets.errors import CrossplaceError
 
@@ -60,7 +60,7 @@ class Publish:
 
 @dataclass(frozen=True, kw_only=True)
 class Tables:
-    """Write RESULTS/tables/recall.md and studies.md from all committed results, and print them.
+    """Write every table to RESULTS/tables, as Markdown, LaTeX and CSV, and print recall and cost.
 
     Example: crossplace tables
     """
@@ -71,13 +71,18 @@ class Tables:
     def __call__(self) -> None:
         """Write and print; in the suite's own repository also the leaderboard that travels with it."""
         from benchmark.cli.repository import update_repository
-        from benchmark.report.studies import study_text, write_study_tables
-        from benchmark.report.tables import Comparison, as_text, means_over_seeds, write_tables
+        from benchmark.records.collection import collect
+        from benchmark.report.comparison import Comparison, means_over_seeds
+        from benchmark.report.documents import write_tables
+        from benchmark.report.screen import screen_section
+        from benchmark.report.studies import study_sections
+        from benchmark.report.tables import as_text
 
-        path, groups = write_tables(self.results)
-        for group in groups:
-            say(as_text(means_over_seeds(Comparison.of(group, alone=True))))
-        for record in write_study_tables(self.results):
-            say(study_text(record, "screen"))
-        written = [path, path.with_name("studies.md"), *update_repository(self.results, groups)]
+        collection = collect(self.results)
+        for group in collection.groups:
+            say(as_text(means_over_seeds(Comparison.of(group.results, alone=True))))
+        for section in study_sections(collection.studies):
+            say(screen_section(section))
+        written = write_tables(collection, self.results / "tables")
+        written += update_repository(self.results, collection)
         say(f"written: {', '.join(map(str, written))}")

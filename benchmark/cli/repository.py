@@ -1,25 +1,19 @@
 """What this repository shows of its own results: leaderboard, catalogue, the table of the README, and screens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmark.catalogue import CATALOGUE, write_catalogue
 from benchmark.cli.listing import listing
+from benchmark.records.collection import Collection, Group
 from benchmark.records.comparison import differences
 from benchmark.records.environment import REPOSITORY
 from benchmark.records.leaderboard import LEADERBOARD, write_leaderboard
-from benchmark.records.schema import Result
-from benchmark.report.formats import markdown, screen
+from benchmark.report.comparison import BOUNDS, FIRST, Comparison, means_over_seeds
+from benchmark.report.formats import markdown
+from benchmark.report.screen import screen
 from benchmark.report.table import Cell, Column, Table, number, text
-from benchmark.report.tables import (
-    BOUNDS,
-    FIRST,
-    Comparison,
-    as_text,
-    difference_table,
-    means_over_seeds,
-    recall_cell,
-)
+from benchmark.report.tables import as_text, difference_table, recall_cell
 from benchmark.request import DEFAULT_DATASET, DEFAULT_METHOD
 from datasets.files import write_atomically
 
@@ -30,33 +24,33 @@ WIDTHS = (80, 100)
 """Columns of the terminals that docs/screens.md shows."""
 
 
-def update_repository(results_folder: Path, groups: Sequence[Sequence[Result]]) -> list[Path]:
+def update_repository(results_folder: Path, collection: Collection) -> list[Path]:
     """Write all that follows from the results, if ``results_folder`` is this repository's; returns what was written."""
     if results_folder.resolve() != REPOSITORY / "results":
         return []
     package, readme, screens = REPOSITORY / "benchmark", REPOSITORY / "README.md", REPOSITORY / "docs" / "screens.md"
     leaderboard, catalogue = package / "records" / LEADERBOARD, package / CATALOGUE
-    write_leaderboard(groups, leaderboard)
+    write_leaderboard([group.results for group in collection.groups], leaderboard)
     write_catalogue(catalogue)
-    write_atomically(readme, with_leaderboard(readme.read_text(), groups).encode())
-    write_atomically(screens, screens_document(results_folder, groups).encode())
+    write_atomically(readme, with_leaderboard(readme.read_text(), collection).encode())
+    write_atomically(screens, screens_document(collection).encode())
     return [leaderboard, catalogue, readme, screens]
 
 
 # --- README --------------------------------------------------------------------------------------
 
 
-def with_leaderboard(document: str, groups: Sequence[Sequence[Result]]) -> str:
+def with_leaderboard(document: str, collection: Collection) -> str:
     """``document`` with the table between its two markers written anew; unchanged where it has no markers."""
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
-    return f"{before}{begin}\n{markdown(leaderboard_table(groups))}{end}{after}" if begin and end else document
+    return f"{before}{begin}\n{markdown(leaderboard_table(collection))}{end}{after}" if begin and end else document
 
 
-def leaderboard_table(groups: Sequence[Sequence[Result]]) -> Table:
+def leaderboard_table(collection: Collection) -> Table:
     """Methods on the town in one direction, means over seeds, best first, and chance as the last row."""
     direction = SHOWN[1]
-    found = means_over_seeds(Comparison.of(_shown(groups), alone=True))
+    found = means_over_seeds(Comparison.of(_shown(collection).results, alone=True))
     rows = [
         [
             text(f"`{entry.method}`"),
@@ -80,21 +74,21 @@ def leaderboard_table(groups: Sequence[Sequence[Result]]) -> Table:
     return Table(columns=columns, rows=rows)
 
 
-def _shown(groups: Sequence[Sequence[Result]]) -> Sequence[Result]:
-    return next(group for group in groups if group[0].protocol["name"] == SHOWN[0])
+def _shown(collection: Collection) -> Group:
+    return next(group for group in collection.groups if group.board.protocol["name"] == SHOWN[0])
 
 
 # --- screens -------------------------------------------------------------------------------------
 
 
-def screens_document(results_folder: Path, groups: Sequence[Sequence[Result]]) -> str:
+def screens_document(collection: Collection) -> str:
     """``docs/screens.md``: what commands print in terminals of several widths."""
     parts = [
         "# Screens\n",
         "What four commands print in terminals of 80 and of 100 columns, from the committed results. Written by",
         "`crossplace tables`; do not edit.\n",
     ]
-    for command, draw in screens(results_folder, groups).items():
+    for command, draw in screens(collection).items():
         parts.append(f"## `{command}`\n")
         for width in WIDTHS:
             ruler = f"{'-' * (width - len(str(width)) - 1)} {width}"
@@ -102,24 +96,21 @@ def screens_document(results_folder: Path, groups: Sequence[Sequence[Result]]) -
     return "\n".join(parts)
 
 
-def screens(results_folder: Path, groups: Sequence[Sequence[Result]]) -> dict[str, Callable[[int], str]]:
+def screens(collection: Collection) -> dict[str, Callable[[int], str]]:
     """Command → what it prints at a width."""
-    group = _shown(groups)
-    bounds = [result for result in group if result.method.origin == "ranker"]
-    first = [r for r in group if r.seed == 0 and r.method.origin in ("shipped", "trained", "nothing to train")]
+    group = _shown(collection)
+    bounds = [result for result in group.results if result.method.origin == "ranker"]
+    first = [r for r in group.results if r.seed == 0 and r.method.origin in ("shipped", "trained", "nothing to train")]
     own = [r for r in first if r.method.name == DEFAULT_METHOD and r.method.origin == "shipped"]
     every = [r for r in first if r.method.name != DEFAULT_METHOD] + own
-    best = Comparison.of([*every, *bounds], alone=True).entries[0].method
-    runs = {
-        name: [results_folder / r.dataset.name / r.run_id for r in first if r.method.name == name]
-        for name in (best, DEFAULT_METHOD)
-    }
-    compared = differences(runs[best], [results_folder / r.dataset.name / r.run_id for r in own])
+    best = Comparison.of([*every, *bounds], alone=True).entries[0].runs[0]
+    runs = [group.folders[best], group.folders[own[0].run_id]]
+    compared = differences(runs[:1], runs[1:])
     return {
         "crossplace bench": lambda width: as_text(Comparison.of([*own, *bounds]), width),
         "crossplace sweep": lambda width: as_text(Comparison.of([*every, *bounds], alone=True), width),
         "crossplace list methods": lambda width: listing("methods", width=width),
-        f"crossplace compare {runs[best][0].name} --against {runs[DEFAULT_METHOD][-1].name}": lambda width: screen(
+        f"crossplace compare {runs[0].name} --against {runs[1].name}": lambda width: screen(
             difference_table(compared, 1), width
         ),
     }

@@ -120,14 +120,15 @@ class Study:
 
     def __call__(self) -> None:
         """Run the study."""
-        from benchmark.report.studies import study_text
+        from benchmark.report.screen import screen_section
+        from benchmark.report.studies import study_section
         from benchmark.runs.study import lines_of, plan_of, run_study
 
         request = Request(data=self.data, method=self.method, machine=self.machine)
         seeds = self.seeds or (self.method.seed,)
         if not self.dry_run:
             record, path = run_study(self.name, request, seeds, self.lines)
-            say(f"{study_text(record, 'screen')}{path}")
+            say(f"{screen_section(study_section(record))}{path}")
             return
         for line in lines_of(self.name, request, self.lines):
             for seed in seeds:
@@ -216,6 +217,7 @@ def _request(command: Bench | Evaluate) -> Request:
 
 
 def _print(results: "Sequence[Result]", *, alone: bool, holes: dict[str, str] | None = None) -> None:
-    from benchmark.report.tables import Comparison, as_text
+    from benchmark.report.comparison import Comparison
+    from benchmark.report.tables import as_text
 
     say(as_text(Comparison.of(results, alone=alone, holes=holes)).rstrip("\n"))

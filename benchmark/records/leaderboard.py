@@ -7,6 +7,7 @@ suite is installed. ``crossplace tables`` writes it from results/.
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
@@ -26,11 +27,12 @@ class _Model(BaseModel):
 
 
 class Value(_Model):
-    """A number with the ends of its interval, or with the least and the greatest of several seeds."""
+    """A number with the ends of its interval over places and, for several seeds, their standard deviation."""
 
     value: float
     low: float | None = None
     high: float | None = None
+    deviation: float | None = None
 
 
 class Board(_Model):
@@ -71,6 +73,10 @@ class Entry(_Model):
     recall: dict[str, dict[str, Value | None]]
     """Values in percent by direction and metric; none where no query counts."""
     cost: dict[str, CostNumber]
+    runs: tuple[str, ...] = ()
+    """Folders of the results, one a seed."""
+    is_dirty: bool = False
+    """Whether files of the suite differed from its revision when a number was measured."""
     is_published: bool = False
 
     @classmethod
@@ -95,6 +101,8 @@ class Entry(_Model):
             n_queries=first.n_queries,
             recall={name: _values(result, name, record) for name, record in result.directions.items()},
             cost={name: CostNumber(value=n.value, unit=n.unit) for name, n in cost.numbers.items()} if cost else {},
+            runs=(result.run_id,),
+            is_dirty=bool(result.harness.get("dirty")),
         )
 
     def percent(self, direction: str, metric: str) -> float:
@@ -126,6 +134,8 @@ def _mean(entries: Sequence[Entry]) -> Entry:
     return first.model_copy(
         update={
             "seeds": tuple(sorted(entry.seeds[0] for entry in entries)),
+            "runs": tuple(run for entry in sorted(entries, key=lambda entry: entry.seeds[0]) for run in entry.runs),
+            "is_dirty": any(entry.is_dirty for entry in entries),
             "learnt": learnt,
             "shares": (min(shares), max(shares)) if shares else (),
             "recall": {
@@ -141,11 +151,18 @@ def _mean(entries: Sequence[Entry]) -> Entry:
 
 
 def _spread(values: Sequence[Value | None]) -> Value | None:
-    """Mean, least and greatest; none if a seed lacks the value."""
-    found = [value.value for value in values if value is not None]
+    """Mean of seeds with their standard deviation; none if a seed lacks the value.
+
+    The ends are the means of the seeds' ends. An interval over places of the mean is never wider than that: a
+    standard error of a mean is at most the mean of the standard errors, whatever the seeds have in common.
+    """
+    found = [value for value in values if value is not None]
     if len(found) < len(values):
         return None
-    return Value(value=sum(found) / len(found), low=min(found), high=max(found))
+    ends = {name: [end for value in found if (end := getattr(value, name)) is not None] for name in ("low", "high")}
+    means = {name: fmean(of) if len(of) == len(found) else None for name, of in ends.items()}
+    numbers = [value.value for value in found]
+    return Value(value=fmean(numbers), deviation=stdev(numbers), **means)
 
 
 def _middle(values: Sequence[float]) -> float:

@@ -1,161 +1,84 @@
-"""How a table looks: on the screen, as Markdown, as CSV. A new format is a function and a line in ``FORMATS``."""
+"""How a table looks in a file. A new format is a function and a line in ``FORMATS``."""
 
 import csv
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from html import escape
 
-from rich import box
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
 from tabulate import tabulate
 
-from benchmark.report.table import Table, parts
+from benchmark.report.html import html
+from benchmark.report.latex import latex
+from benchmark.report.screen import one_line, screen
+from benchmark.report.table import Cell, Column, Table, explained, parts, printable
 
-UNBOUNDED = 120
-"""Columns that are assumed where the output is no terminal."""
-GAP = 2
-"""Columns between two columns of a table: one of padding and one that rich draws a divider into."""
-
-
-def screen(table: Table, width: int | None = None) -> str:
-    """The table for a terminal of ``width`` columns (default: this one's): no number and no name is ever cut.
-
-    Where a row does not fit, intervals go below their numbers and words are wrapped. Where that does not suffice
-    either, the columns are divided into several tables below each other.
-    """
-    width = width or terminal_width()
-    in_one_line = [_Drawn.of(table, number, _one_line) for number in range(len(table.columns))]
-    in_two_lines = [_Drawn.of(table, number, _two_lines) for number in range(len(table.columns))]
-    if sum(column.most + GAP for column in in_one_line) <= width + GAP:
-        blocks = [in_one_line]
-    else:
-        blocks = _blocks(in_two_lines, width + GAP)
-    title = paragraphs([table.title], width) if table.title else ""
-    return title + "\n".join(_drawn(block, width) for block in blocks) + paragraphs(table.notes, width)
+FORMULA = ("=", "+", "-", "@")
+"""Words that begin so would be computed by a spreadsheet."""
+ENDS = ("low", "high", "deviation", "letters")
+"""Further columns of a column of numbers, where any cell has them."""
+MARKS = {"": "{}", "best": "**{}**", "second": "<ins>{}</ins>"}
 
 
 def markdown(table: Table) -> str:
     """The table as GitHub writes tables, with its title as a bold line and its notes as a list."""
-    rows = [
-        [_one_line(parts(cell, column)).replace("|", "¦") for cell, column in zip(row, table.columns, strict=True)]
-        for row in table.rows
-    ]
-    headings = [column.heading for column in table.columns]
-    align = ["left" if _is_words(table, number) else "right" for number in range(len(headings))]
+    table = explained(table)
+    rows = [[_marked(cell, column) for cell, column in zip(row, table.columns, strict=True)] for row in table.rows]
+    headings = [plain(column.heading) for column in table.columns]
+    align = ["left" if table.is_words(number) else "right" for number in range(len(headings))]
     body = tabulate(rows, headers=headings, tablefmt="github", disable_numparse=True, colalign=align) if rows else ""
-    title = [f"**{table.title}**"] if table.title else []
-    notes = ["\n".join(f"- {note}" for note in table.notes)] if table.notes else []
+    title = [f"**{plain(table.title)}**"] if table.title else []
+    notes = ["\n".join(f"- {plain(note)}" for note in table.notes)] if table.notes else []
     return "\n\n".join([*title, body, *notes]) + "\n"
 
 
+def _marked(cell: Cell, column: Column) -> str:
+    says, under = parts(cell, column)
+    return one_line((MARKS[cell.mark].format(plain(says)), plain(under)))
+
+
+def plain(words: str) -> str:
+    """``words`` that Markdown shows as they are: no tag, no end of a cell, no link."""
+    return escape(printable(words), quote=False).replace("|", "¦").replace("](", "] (")
+
+
 def comma_separated(table: Table) -> str:
-    """The numbers in full: a column for each value, and columns for the ends of its interval or spread."""
-    rows = list(table.rows)
-    has_ends = [any(row[i].low is not None for row in rows) for i in range(len(table.columns))]
+    """The numbers in full: a column for each value, and further columns for interval, deviation and letters."""
+    headings: list[object] = []
+    rows: list[list[object]] = [[] for _ in table.rows]
+    for number, column in enumerate(table.columns):
+        cells = [row[number] for row in table.rows]
+        further = [end for end in ENDS if any(getattr(cell, end) not in (None, "") for cell in cells)]
+        headings += [column.heading, *(f"{column.heading} {end}" for end in further)]
+        for row, cell in zip(rows, cells, strict=True):
+            row += [_value(cell), *(getattr(cell, end) for end in further)]
+    return as_csv([headings, *rows])
+
+
+def as_csv(rows: Sequence[Sequence[object]]) -> str:
+    """Rows as CSV; words that a spreadsheet would take for a formula begin with an apostrophe."""
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    headings: list[str] = []
-    for column, ends in zip(table.columns, has_ends, strict=True):
-        headings += [column.heading, *([f"{column.heading} low", f"{column.heading} high"] if ends else [])]
-    writer.writerow(headings)
-    for row in rows:
-        values: list[object] = []
-        for cell, ends in zip(row, has_ends, strict=True):
-            values.append(" ".join(filter(None, [cell.words, cell.under])) if cell.words else cell.value)
-            values += [cell.low, cell.high] if ends else []
-        writer.writerow(["" if value is None else value for value in values])
+    csv.writer(buffer, lineterminator="\n").writerows([[_inert(value) for value in row] for row in rows])
     return buffer.getvalue()
 
 
-FORMATS: dict[str, Callable[[Table], str]] = {"screen": screen, "md": markdown, "csv": comma_separated}
+FORMATS: dict[str, Callable[[Table], str]] = {
+    "screen": screen,
+    "md": markdown,
+    "csv": comma_separated,
+    "tex": latex,
+    "html": html,
+}
 """Name (and ending of files) → function from a table to its text."""
 
 
-def _one_line(texts: tuple[str, str]) -> str:
-    return " ".join(filter(None, texts))
+def _value(cell: Cell) -> object:
+    if cell.words:
+        return " ".join(filter(None, [cell.words, cell.under]))
+    return cell.value
 
 
-def _two_lines(texts: tuple[str, str]) -> str:
-    return "\n".join(filter(None, texts))
-
-
-def paragraphs(lines: Sequence[str], width: int | None = None) -> str:
-    """Lines of text, wrapped between words at ``width`` columns (default: this terminal's)."""
-    width = width or terminal_width()
-    return "".join(_printed(Text(line), width) if _longest_line(line) > width else f"{line}\n" for line in lines)
-
-
-def terminal_width() -> int:
-    """Columns of this terminal; 120 where the output is none."""
-    console = Console()
-    return console.width if console.is_terminal else UNBOUNDED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Drawn:
-    """A column as text, with the room that it needs."""
-
-    heading: str
-    cells: list[str]
-    is_words: bool
-    least: int
-    """Width at which no number, no name and no word is broken."""
-    most: int
-    """Width at which nothing is wrapped."""
-
-    @classmethod
-    def of(cls, table: Table, number: int, lines: Callable[[tuple[str, str]], str]) -> "_Drawn":
-        column = table.columns[number]
-        texts = [parts(row[number], column) for row in table.rows]
-        cells, is_words = [lines(pair) for pair in texts], _is_words(table, number)
-        most = max(map(_longest_line, [column.heading, *cells]))
-        names = [_longest_line(words) for words, _ in texts] if number == 0 else []
-        words = [_longest_word(text) for text in [column.heading, *cells]]
-        least = max([*names, *words]) if is_words else max([most, *words])
-        return cls(heading=column.heading, cells=cells, is_words=is_words, least=least, most=most)
-
-
-def _longest_line(text: str) -> int:
-    return max((len(line) for line in text.split("\n")), default=0)
-
-
-def _longest_word(text: str) -> int:
-    return max((len(word) for word in text.split()), default=0)
-
-
-def _is_words(table: Table, number: int) -> bool:
-    return number == 0 or any(row[number].words for row in table.rows)
-
-
-def _blocks(columns: Sequence[_Drawn], width: int) -> list[list[_Drawn]]:
-    """Tables that fit into ``width``: each begins with the first column, which names the rows."""
-    blocks = [[columns[0]]]
-    for column in columns[1:]:
-        if len(blocks[-1]) > 1 and sum(c.least + GAP for c in [*blocks[-1], column]) > width:
-            blocks.append([columns[0]])
-        blocks[-1].append(column)
-    return blocks
-
-
-def _drawn(columns: Sequence[_Drawn], width: int) -> str:
-    """One table; columns of words share what is left of ``width`` by how much they could use."""
-    left = width - sum(column.least + GAP for column in columns) + GAP
-    usable = sum(column.most - column.least for column in columns if column.is_words)
-    share = min(max(left, 0) / usable, 1) if usable else 0
-    drawn = RichTable(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, show_edge=False)
-    for column in columns:
-        more = int(share * (column.most - column.least)) if column.is_words else 0
-        justify: Literal["left", "right"] = "left" if column.is_words else "right"
-        drawn.add_column(column.heading, justify=justify, overflow="fold", width=column.least + more)
-    for row in zip(*(column.cells for column in columns), strict=True):
-        drawn.add_row(*map(Text, row))
-    return _printed(drawn, max(width, sum(column.least + GAP for column in columns)))
-
-
-def _printed(what: RichTable | Text, width: int) -> str:
-    file = io.StringIO()
-    Console(width=width, file=file, color_system=None).print(what)
-    return "\n".join(line.rstrip() for line in file.getvalue().rstrip("\n").split("\n")) + "\n"
+def _inert(value: object) -> object:
+    if not isinstance(value, str):
+        return "" if value is None else value
+    words = printable(value)
+    return f"'{words}" if words.lstrip().startswith(FORMULA) else words

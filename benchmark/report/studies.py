@@ -1,13 +1,10 @@
 """Tables of studies: what each change is worth, question by question."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from benchmark.records.study import BASE, STUDY, LineRecord, StudyRecord
-from benchmark.report.formats import FORMATS
-from benchmark.report.table import Cell, Column, Table, number, text
-from benchmark.report.tables import stand_in_note
-from datasets.files import write_atomically
+from benchmark.records.study import BASE, LineRecord, StudyRecord
+from benchmark.report.comparison import stand_in_note
+from benchmark.report.table import Cell, Column, Section, Table, number, text
 
 
 def study_tables(record: StudyRecord) -> list[Table]:
@@ -31,26 +28,23 @@ def study_tables(record: StudyRecord) -> list[Table]:
     ]
 
 
-def study_text(record: StudyRecord, form: str = "md") -> str:
-    """The study as a section: title, tables and how to read them."""
+def study_section(record: StudyRecord) -> Section:
+    """A study with its title and how to read it."""
     share = "" if record.share_of_schedule >= 1 else f", {100 * record.share_of_schedule:.0f} % of the schedule"
     what = f"{record.study}: {record.method} ({record.preset}{share})"
-    title = f"## {what} · {record.dataset} · {record.protocol}{stand_in_note(record.is_real)}"
-    notes = (
-        f"Recall@1 in %, mean over seeds {', '.join(map(str, record.seeds))} ± standard deviation between seeds. "
-        "Δ: percentage points against the unchanged method, with the paired 95 % interval over map blocks of 50 m, "
-        f"which does not hold the spread between seeds. {record.machine}."
-    )
-    return "\n".join([f"{title}\n", *map(FORMATS[form], study_tables(record)), notes]) + "\n"
+    title = f"{what} · {record.dataset} · {record.protocol}{stand_in_note(record.is_real)}"
+    notes = [
+        f"Recall@1 in %, mean over seeds {', '.join(map(str, record.seeds))} ± standard deviation between seeds.",
+        "Δ: percentage points against the unchanged method, with the paired 95 % interval over places, which does not "
+        "hold the spread between seeds.",
+        f"{record.machine}.",
+    ]
+    return Section(title=title, tables=study_tables(record), notes=notes)
 
 
-def write_study_tables(results_folder: Path) -> list[StudyRecord]:
-    """Write ``tables/studies.md`` from every published study; returns the studies."""
-    records = [StudyRecord.read(path) for path in sorted(results_folder.rglob(STUDY))]
-    header = "# Studies\n\nWritten by `crossplace tables` from the studies beside it; do not edit.\n\n"
-    content = header + ("\n".join(map(study_text, records)) or "No studies yet.\n")
-    write_atomically(results_folder / "tables" / "studies.md", content.encode())
-    return records
+def study_sections(records: Sequence[StudyRecord]) -> list[Section]:
+    """A section for each study."""
+    return [study_section(record) for record in records]
 
 
 def _plain(name: str) -> Column:
@@ -72,4 +66,4 @@ def _mean(values: Sequence[float]) -> Cell:
     """Mean of the seeds in percent, with the standard deviation between them."""
     mean = sum(values) / len(values)
     deviation = (sum((v - mean) ** 2 for v in values) / max(len(values) - 1, 1)) ** 0.5
-    return Cell(value=100 * mean, under=f"± {100 * deviation:.1f}" if len(values) > 1 else "")
+    return Cell(value=100 * mean, deviation=100 * deviation if len(values) > 1 else None)

@@ -12,7 +12,7 @@ from benchmark.records.comparison import differences
 from benchmark.records.schema import Result
 from benchmark.records.study import BASE, STUDY, LineRecord, StudyRecord
 from benchmark.registry import METHODS
-from benchmark.report.tables import marks
+from benchmark.report.comparison import marks
 from benchmark.request import Request
 from benchmark.runs.plan import Plan
 from datasets.errors import CrossplaceError, unknown

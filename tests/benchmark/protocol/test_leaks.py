@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from benchmark.frames.preparing import find_protocol
 from benchmark.protocol.leaks import QUANTILES, Leak, find_leaks, leak_warnings, nearest_distances_m
 from benchmark.report.data import leak_table
-from benchmark.report.formats import screen
+from benchmark.report.screen import screen
 from benchmark.report.table import NONE
 from datasets.base import Frames, Protocol, Selection, Split
 from datasets.prepared import PreparedDataset

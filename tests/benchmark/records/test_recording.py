@@ -13,7 +13,7 @@ from benchmark.evaluation.metrics import METRICS, Metric, mean_over_pairs
 from benchmark.protocol.directions import Direction
 from benchmark.protocol.ground_truth import Asked
 from benchmark.records.schema import RANKS, MethodRecord, Result
-from benchmark.report.formats import screen
+from benchmark.report.screen import screen
 from benchmark.report.tables import Comparison, recall_table
 from datasets.base import Protocol, Selection
 from datasets.prepared import PreparedDataset

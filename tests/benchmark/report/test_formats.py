@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.report.formats import FORMATS, comma_separated, markdown, paragraphs, screen
+from benchmark.report.formats import FORMATS, comma_separated, markdown
+from benchmark.report.screen import paragraphs, screen
 from benchmark.report.table import NONE, Cell, Column, Table, number, parts, text
 
 COLUMNS = [Column(name="method"), Column(name="first", unit="%"), Column(name="second", digits=3)]

@@ -12,7 +12,8 @@ from benchmark.keys import plain
 from benchmark.records.leaderboard import Entry
 from benchmark.records.schema import RESULT, CostRecord, MethodRecord, PerturbationRecord, Result, TimingRecord
 from benchmark.report.data import summary_table
-from benchmark.report.formats import markdown, screen
+from benchmark.report.formats import markdown
+from benchmark.report.screen import screen
 from benchmark.report.table import NONE, Table, parts
 from benchmark.report.tables import (
     FIRST,

@@ -1,0 +1,146 @@
+"""Rows under one protocol on one dataset, and how to read them: title, notes, and what all rows share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from benchmark.records.leaderboard import Board, Entry, merged, published
+from benchmark.records.schema import Result
+
+FIRST = "R@1"
+"""The metric that rows are sorted by, and that the first table shows."""
+BOUNDS = {"random": "by chance (exact expectation)", "constant": "constant descriptors", "oracle": "oracle"}
+"""Rankers of the harness, as the line below a table calls them."""
+FOUND = {"image": "the place of {value} % of the images", "cloud": "the place of {value} % of the clouds"}
+SCRATCH = "scratch"
+"""Word for training without a pretrained backbone."""
+Shared = Mapping[str, str]
+"""Words that all rows have in common, and the notes that say them once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Rows under one protocol on one dataset, with what bounds them."""
+
+    board: Board
+    entries: Sequence[Entry]
+    """Rows of methods, best first."""
+    bounds: Sequence[Entry]
+    warnings: Sequence[str] = ()
+    holes: Mapping[str, str] = field(default_factory=dict)
+    """Methods without a result, with the reason."""
+
+    @classmethod
+    def of(
+        cls, results: Sequence[Result], *, alone: bool = False, holes: Mapping[str, str] | None = None
+    ) -> "Comparison":
+        """The rows of ``results`` and, unless ``alone``, the published rows of other methods on the same board."""
+        board = Board.of(results[0])
+        entries = [Entry.of(result) for result in results]
+        own = [entry for entry in entries if entry.origin != "ranker"]
+        names = {(entry.method, entry.preset, entry.variant) for entry in own}
+        others = [] if alone or any(entry.perturbation for entry in own) else published(board)
+        own += [entry for entry in others if (entry.method, entry.preset, entry.variant) not in names]
+        first = next(iter(entries[0].recall))
+        return cls(
+            board=board,
+            entries=sorted(own, key=lambda entry: -entry.percent(first, FIRST)),
+            bounds=[entry for entry in entries if entry.origin == "ranker"],
+            warnings=list(dict.fromkeys(warning for result in results for warning in result.warnings)),
+            holes=holes or {},
+        )
+
+    @property
+    def directions(self) -> list[str]:
+        """Directions of any row, in the order of the first."""
+        return list(dict.fromkeys(direction for entry in self.entries for direction in entry.recall))
+
+    def sentence(self) -> str:
+        """What the first row of this machine found, in words."""
+        own = next((entry for entry in self.entries if not entry.is_published), None)
+        if own is None:
+            return ""
+        direction = self.directions[0]
+        value = own.percent(direction, FIRST)
+        if value < 0:
+            return ""
+        what = FOUND[direction.split("->")[0]].format(value=f"{value:.1f}")
+        chance = next((entry for entry in self.bounds if entry.method == "random"), None)
+        beside = f"; by chance {chance.percent(direction, FIRST):.1f} %" if chance else ""
+        return f"{own.method} finds {what} at first try{beside}."
+
+
+def means_over_seeds(comparison: Comparison) -> Comparison:
+    """The same comparison with a row for each configuration: means over seeds, best first."""
+    first = comparison.directions[0]
+    entries = sorted(merged(comparison.entries), key=lambda entry: -entry.percent(first, FIRST))
+    return replace(comparison, entries=entries)
+
+
+def stand_in_note(is_real: bool) -> str:
+    """What the title of a table on generated data must say."""
+    return "" if is_real else " · procedural stand-in, never to be compared with real data"
+
+
+def marks(protocol: Mapping[str, object]) -> str:
+    """What keeps numbers under ``protocol`` from being what its name promises."""
+    absent = protocol["absent"]
+    assert isinstance(absent, list | tuple)
+    found = []
+    if protocol["smoke"]:
+        found.append("SMOKE RUN: recall means nothing")
+    if absent:
+        found.append(f"PARTIAL: {len(absent)} test traversals are absent")
+    if not protocol["is_ranked"]:
+        found.append("NOT RANKED: too few queries")
+    return "".join(f" · {mark}" for mark in found)
+
+
+def title(board: Board) -> str:
+    """What every number of a comparison shares."""
+    protocol = board.protocol
+    named = f"{board.dataset} · {protocol['name']} v{protocol['version']}"
+    return named + stand_in_note(board.is_real) + marks(protocol)
+
+
+def footnotes(comparison: Comparison) -> list[str]:
+    """How to read the numbers, and every warning of the results."""
+    protocol, entries = comparison.board.protocol, comparison.entries
+    headline = "mean over ordered traversal pairs" if protocol["averaging"] == "pairs" else "all queries pooled"
+    counted = "; ".join(dict.fromkeys(f"{e.n_counted} of {e.n_queries}" for e in entries))
+    left_out = "count as misses" if protocol["no_positive"] == "miss" else "are left out"
+    notes = [
+        f"Recall in %: {headline}, [95 % interval over places]; of several seeds: mean ± standard deviation.",
+        f"Queries: {counted} counted; queries without a right answer in the database {left_out}.",
+    ]
+    if any(entry.perturbation for entry in entries):
+        notes.append(
+            "Perturbation: frames of its modality are changed, on whichever side they are. Among frames of one "
+            "modality the queries alone are changed (docs/robustness.md)."
+        )
+    if not protocol["is_ranked"]:
+        n = max((entry.n_counted for entry in entries), default=0)
+        notes.append(
+            f"One query of the {n} is {100 / max(n, 1):.1f} percentage points: this table must not rank methods."
+        )
+    if shared := shared_words(entries):
+        notes.append(f"{'; '.join(shared.values())}.")
+    notes += [f"No result of {name}: {reason}" for name, reason in comparison.holes.items()]
+    return [*notes, *comparison.warnings]
+
+
+def shared_words(entries: Sequence[Entry]) -> Shared:
+    """What stands in a note instead of in every row: the preset, and that no training began with other weights."""
+    found = {}
+    presets = {preset_of(entry) for entry in entries if entry.preset}
+    if len(presets) == 1:
+        (preset,) = presets
+        found[preset] = f"All methods with the preset {preset}"
+    trained = [entry.learnt for entry in entries if entry.shares]
+    if trained and all(SCRATCH in learnt for learnt in trained):
+        found[SCRATCH] = "trained from scratch: no pretrained backbone"
+    return found
+
+
+def preset_of(entry: Entry) -> str:
+    """Preset and variant of a row, as tables write them."""
+    return "+".join(filter(None, [entry.preset, entry.variant]))

@@ -1,0 +1,122 @@
+"""Which tables are written of a collection of results: each kind one document, in every format of files."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.evaluation.metrics import METRICS
+from benchmark.records.collection import Collection, Group
+from benchmark.report.comparison import FIRST, Comparison, footnotes, means_over_seeds, title
+from benchmark.report.formats import FORMATS, as_csv
+from benchmark.report.latex import written
+from benchmark.report.studies import study_sections
+from benchmark.report.table import Cell, Section, Table
+from benchmark.report.tables import cost_table, recall_table
+from datasets.files import write_atomically
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One document: its title, and its sections from a collection."""
+
+    title: str
+    sections: Callable[[Collection], list[Section]]
+
+
+def by_board(tables: Callable[[Group], list[Table]]) -> Callable[[Collection], list[Section]]:
+    """Sections of a kind that has one for each board: its tables, and how to read them."""
+
+    def sections(collection: Collection) -> list[Section]:
+        found = []
+        for group in collection.groups:
+            if made := tables(group):
+                every = Comparison.of(group.results, alone=True)
+                found.append(Section(title=title(every.board), tables=made, notes=footnotes(every)))
+        return found
+
+    return sections
+
+
+def _recall(group: Group) -> list[Table]:
+    every = Comparison.of(group.results, alone=True)
+    means = means_over_seeds(every)
+    tables = [recall_table(means, FIRST)] if len(means.entries) < len(every.entries) else []
+    return [*tables, *(recall_table(every, metric) for metric in METRICS)]
+
+
+def _cost(group: Group) -> list[Table]:
+    cost = cost_table(Comparison.of(group.results, alone=True))
+    return [cost] if cost else []
+
+
+TABLES: dict[str, Kind] = {
+    "recall": Kind(title="Recall", sections=by_board(_recall)),
+    "cost": Kind(title="Cost", sections=by_board(_cost)),
+    "studies": Kind(title="Studies", sections=lambda collection: study_sections(collection.studies)),
+}
+"""Name (and file) → what is written. A new table is a function and a line here."""
+
+
+def document(kind: Kind, sections: Sequence[Section]) -> str:
+    """A kind as Markdown."""
+    body = [
+        "\n".join([f"## {section.title}\n", *map(FORMATS["md"], section.tables), *_list(section.notes)])
+        for section in sections
+    ]
+    header = f"# {kind.title}\n\nWritten by `crossplace tables` from the results beside it; do not edit.\n\n"
+    return header + ("\n".join(body) or "No results yet.\n")
+
+
+def _list(notes: Sequence[str]) -> list[str]:
+    return ["\n".join(f"- {note}" for note in notes) + "\n"] if notes else []
+
+
+def latex_document(kind: Kind, sections: Sequence[Section]) -> str:
+    """A kind as LaTeX to paste from; it needs the packages booktabs and nothing else."""
+    lines = [f"% {kind.title}. Written by crossplace tables; needs \\usepackage{{booktabs}}."]
+    for section in sections:
+        lines += [f"% {written(section.title)}", *map(FORMATS["tex"], section.tables)]
+    return "\n".join(lines) + "\n"
+
+
+TIDY = ("section", "table", "row", "column", "value", "low", "high", "deviation", "letters", "words")
+
+
+def tidy(kind: Kind, sections: Sequence[Section]) -> str:
+    """A kind as CSV with a line for each cell, as data frames read it."""
+    rows: list[Sequence[object]] = [TIDY]
+    for section in sections:
+        for table in section.tables:
+            for row in table.rows:
+                for column, cell in zip(table.columns[1:], row[1:], strict=True):
+                    rows.append([section.title, table.title, _words(row[0]), column.heading, *_values(cell)])
+    return as_csv(rows)
+
+
+def _words(cell: Cell) -> str:
+    return ", ".join(filter(None, [cell.words, cell.under]))
+
+
+def _values(cell: Cell) -> list[object]:
+    words = _words(cell) or cell.reason
+    return [cell.value, cell.low, cell.high, cell.deviation, cell.letters, words]
+
+
+DOCUMENTS: dict[str, Callable[[Kind, Sequence[Section]], str]] = {
+    "md": document,
+    "tex": latex_document,
+    "csv": tidy,
+}
+"""Ending of a file → function from a kind and its sections to its text."""
+
+
+def write_tables(collection: Collection, folder: Path) -> list[Path]:
+    """Write every kind of ``TABLES`` in every form of ``DOCUMENTS`` to ``folder``; returns the files."""
+    written_files = []
+    for name, kind in TABLES.items():
+        sections = kind.sections(collection)
+        for ending, form in DOCUMENTS.items():
+            path = folder / f"{name}.{ending}"
+            write_atomically(path, form(kind, sections).encode())
+            written_files.append(path)
+    return written_files
