@@ -11,9 +11,8 @@ from benchmark.report.html import html
 from benchmark.report.latex import latex
 from benchmark.report.screen import one_line, screen
 from benchmark.report.table import Cell, Column, Table, explained, parts, printable
+from datasets.files import FORMULA
 
-FORMULA = ("=", "+", "-", "@")
-"""Words that begin so would be computed by a spreadsheet."""
 ENDS = ("low", "high", "deviation", "letters")
 """Further columns of a column of numbers, where any cell has them."""
 MARKS = {"": "{}", "best": "**{}**", "second": "<ins>{}</ins>"}
