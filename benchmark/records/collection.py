@@ -1,13 +1,14 @@
 """All results and studies below a folder, checked against each other: no duplicate and no contradiction."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from benchmark.evaluation.metrics import METRICS
 from benchmark.records.leaderboard import Board
+from benchmark.records.published import PUBLISHED, PublishedRow, published_in
 from benchmark.records.schema import RESULT, Result
 from benchmark.records.study import STUDY, StudyRecord
 from datasets.errors import CrossplaceError
@@ -48,17 +49,30 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Results by data and protocol, and studies."""
+    """Results by data and protocol, studies, and what papers print."""
 
     groups: Sequence[Group]
     studies: Sequence[StudyRecord] = ()
+    published: Mapping[str, Sequence[PublishedRow]] = field(default_factory=dict)
+    """What papers print, by the name of its file."""
 
 
-def collect(folder: Path) -> Collection:
-    """Everything below ``folder``; raises :class:`CrossplaceError` where two results are one or contradict."""
-    runs = [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
-    studies = [StudyRecord.read(path) for path in sorted(folder.rglob(STUDY))]
-    return Collection(groups=grouped(runs), studies=studies)
+def collect(folder: Path, further: Path | None = None) -> Collection:
+    """Everything below ``folder``; raises :class:`CrossplaceError` where two results are one or contradict.
+
+    Results and studies below ``further`` come with it, but for those that ``folder`` holds a copy of.
+    """
+    folders = [folder, *([further] if further else [])]
+    runs, studies = {}, {}
+    for path in [path for root in folders for path in sorted(root.rglob(RESULT))]:
+        result = Result.read(path.parent)
+        same = path.parent if path.is_relative_to(folder) else (result.run_id, result.key)
+        if further is None or (result.run_id, result.key) not in runs:
+            runs.setdefault(same, Run(folder=path.parent, result=result))
+    for path in [path for root in folders for path in sorted(root.rglob(STUDY))]:
+        studies.setdefault(path.parent.name, StudyRecord.read(path))
+    published = published_in(folder / PUBLISHED)
+    return Collection(groups=grouped(runs.values()), studies=[*studies.values()], published=published)
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:
