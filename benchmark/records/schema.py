@@ -168,6 +168,8 @@ class DatasetRecord(_Model):
     fingerprint: str
     counts: dict[str, int]
     is_real: bool
+    conditions: dict[str, str] = {}
+    """Light, weather or season of each traversal that takes part. Since schema 1.3; older results do not say."""
 
 
 class PerturbationRecord(_Model):

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from benchmark.evaluation.metrics import METRICS
 from benchmark.records.collection import Collection, Group
+from benchmark.report.breakdowns import condition_tables, pair_tables, robustness_sections, seed_tables
 from benchmark.report.comparison import FIRST, Comparison, footnotes, means_over_seeds, title
 from benchmark.report.formats import FORMATS, as_csv
 from benchmark.report.latex import written
 from benchmark.report.studies import study_sections
 from benchmark.report.table import Cell, Section, Table
-from benchmark.report.tables import cost_table, recall_table
+from benchmark.report.tables import cost_tables, recall_table
 from datasets.files import write_atomically
 
 
@@ -45,13 +46,16 @@ def _recall(group: Group) -> list[Table]:
 
 
 def _cost(group: Group) -> list[Table]:
-    cost = cost_table(Comparison.of(group.results, alone=True))
-    return [cost] if cost else []
+    return cost_tables(means_over_seeds(Comparison.of(group.results, alone=True)))
 
 
 TABLES: dict[str, Kind] = {
     "recall": Kind(title="Recall", sections=by_board(_recall)),
     "cost": Kind(title="Cost", sections=by_board(_cost)),
+    "seeds": Kind(title="Seeds", sections=by_board(seed_tables)),
+    "pairs": Kind(title="Pairs of traversals", sections=by_board(pair_tables)),
+    "conditions": Kind(title="Conditions", sections=by_board(condition_tables)),
+    "robustness": Kind(title="Robustness", sections=lambda collection: robustness_sections(collection.studies)),
     "studies": Kind(title="Studies", sections=lambda collection: study_sections(collection.studies)),
 }
 """Name (and file) → what is written. A new table is a function and a line here."""

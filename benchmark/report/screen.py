@@ -1,6 +1,7 @@
 """A table for a terminal of any width: no number and no name is ever cut."""
 
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -55,7 +56,8 @@ def _two_lines(texts: tuple[str, str]) -> str:
 def paragraphs(lines: Sequence[str], width: int | None = None) -> str:
     """Lines of text, wrapped between words at ``width`` columns (default: this terminal's)."""
     width = width or terminal_width()
-    return "".join(_printed(Text(line), width) if _longest_line(line) > width else f"{line}\n" for line in lines)
+    shown = ["\n".join(map(printable, line.split("\n"))) for line in lines]
+    return "".join(_printed(Text(line), width) if _longest_line(line) > width else f"{line}\n" for line in shown)
 
 
 def terminal_width() -> int:
@@ -126,6 +128,6 @@ def _drawn(columns: Sequence[_Drawn], width: int) -> str:
 
 def _printed(what: RichTable | Text, width: int) -> str:
     file = io.StringIO()
-    is_styled = Console().is_terminal
+    is_styled = Console().is_terminal and not os.environ.get("NO_COLOR")
     Console(width=width, file=file, color_system="standard" if is_styled else None).print(what)
     return "\n".join(line.rstrip() for line in file.getvalue().rstrip("\n").split("\n")) + "\n"

@@ -1,6 +1,6 @@
 """Tables of a comparison: recall by direction, and cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from benchmark.evaluation.metrics import METRICS
 from benchmark.records.comparison import Difference
@@ -9,10 +9,15 @@ from benchmark.report.comparison import BOUNDS, FIRST, Comparison, Shared, footn
 from benchmark.report.screen import paragraphs, screen
 from benchmark.report.table import Cell, Column, Table, number, parts, text
 
+DIRTY = "files of the suite were changed"
+"""What a row says whose numbers were measured with files that differ from the suite's revision."""
+USUAL = "quick"
+"""The preset that tables leave out where methods need a name of one word."""
+
 
 def recall_table(comparison: Comparison, metric: str) -> Table:
     """One metric: a row a method, a column a direction."""
-    columns = [Column(name="method"), *(Column(name=_arrow(d)) for d in comparison.directions)]
+    columns = [Column(name="method"), *(Column(name=arrow(d)) for d in comparison.directions)]
     shared = shared_words(comparison.entries)
     rows = [[_name(e, shared), *(recall_cell(e, d, metric) for d in comparison.directions)] for e in comparison.entries]
     rows += [[text(name), text("no result"), *[Cell()] * (len(columns) - 2)] for name in comparison.holes]
@@ -23,7 +28,7 @@ def recall_table(comparison: Comparison, metric: str) -> Table:
 def further_table(comparison: Comparison) -> Table:
     """All further metrics: a row a method, a column a direction, the values in one cell."""
     names = [name for name in METRICS if name != FIRST]
-    columns = [Column(name="method"), *(Column(name=_arrow(d)) for d in comparison.directions)]
+    columns = [Column(name="method"), *(Column(name=arrow(d)) for d in comparison.directions)]
     rows = []
     for entry in comparison.entries:
         values = [[_one(entry, d, name) for name in names] for d in comparison.directions]
@@ -35,24 +40,28 @@ def _one(entry: Entry, direction: str, metric: str) -> str:
     return parts(recall_cell(entry, direction, metric, ends=False), Column(name=metric))[0]
 
 
-def cost_table(comparison: Comparison) -> Table | None:
-    """What each method costs; none if nothing was measured."""
-    measured = [entry for entry in comparison.entries if entry.cost]
-    if not measured:
-        return None
-    units = {name: n.unit for entry in measured for name, n in entry.cost.items()}
+def cost_tables(comparison: Comparison) -> list[Table]:
+    """What each method costs: a table for each machine, because times of two machines cannot be compared."""
+    machines: dict[str, list[Entry]] = {}
+    for entry in comparison.entries:
+        if entry.cost:
+            machines.setdefault(entry.machine, []).append(entry)
+    return [_cost_table(machine, measured) for machine, measured in machines.items()]
+
+
+def _cost_table(machine: str, entries: Sequence[Entry]) -> Table:
+    units = {name: n.unit for entry in entries for name, n in entry.cost.items()}
     columns = [Column(name="method"), *(Column(name=name, unit=unit) for name, unit in units.items())]
-    rows = [[text(e.method), *(number(e.cost[n].value if n in e.cost else None) for n in units)] for e in measured]
-    machines = "; ".join(dict.fromkeys(entry.machine for entry in measured))
-    note = f"Cost: median time at batch 1, preprocessing and network, loading not counted. Measured on {machines}."
-    return Table(title="Cost", columns=columns, rows=rows, notes=[note])
+    rows = [[text(e.method), *(number(e.cost[n].value if n in e.cost else None) for n in units)] for e in entries]
+    note = "Median time at batch 1, preprocessing and network, loading not counted."
+    return Table(title=f"Cost on {machine}", columns=columns, rows=rows, notes=[note])
 
 
 def difference_table(differences: Mapping[str, Difference], depth: int) -> Table:
     """Recall of some runs minus that of others, a row a direction."""
     columns = [Column(name="direction"), Column(name=f"R@{depth} difference, percentage points", is_signed=True)]
     rows = [
-        [text(_arrow(direction)), Cell(value=100 * d.value, low=100 * d.interval.low, high=100 * d.interval.high)]
+        [text(arrow(direction)), Cell(value=100 * d.value, low=100 * d.interval.low, high=100 * d.interval.high)]
         for direction, d in differences.items()
     ]
     note = (
@@ -63,12 +72,19 @@ def difference_table(differences: Mapping[str, Difference], depth: int) -> Table
 
 def tables_of(comparison: Comparison) -> list[Table]:
     """Everything that is shown of a comparison, in order."""
-    cost = cost_table(comparison)
-    return [recall_table(comparison, FIRST), further_table(comparison), *([cost] if cost else [])]
+    return [recall_table(comparison, FIRST), further_table(comparison), *cost_tables(comparison)]
 
 
-def _arrow(direction: str) -> str:
+def arrow(direction: str) -> str:
+    """A direction as tables write it."""
     return direction.replace("->", "→")
+
+
+def named(entry: Entry) -> str:
+    """Method, and its preset unless it is the usual one, in one line."""
+    preset = preset_of(entry)
+    origin = entry.origin if entry.origin in ("untrained", "given") else ""
+    return " ".join(filter(None, [entry.method, "" if preset == USUAL else preset, origin]))
 
 
 def _name(entry: Entry, shared: Shared) -> Cell:
@@ -80,7 +96,8 @@ def _name(entry: Entry, shared: Shared) -> Cell:
     published_here = "published here" if entry.is_published else ""
     done = " to ".join(dict.fromkeys(map(str, entry.shares)))
     share = f"{done} % of schedule" if done not in ("", "100") else ""
-    configured = [preset_of(entry), entry.perturbation, seeds, origin, *entry.learnt, share, published_here]
+    dirty = DIRTY if entry.is_dirty else ""
+    configured = [preset_of(entry), entry.perturbation, seeds, origin, *entry.learnt, share, dirty, published_here]
     return text(entry.method, ", ".join(words for words in configured if words and words not in shared))
 
 

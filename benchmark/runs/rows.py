@@ -1,6 +1,6 @@
 """Rows of a table: who is ranked under one protocol, evaluated together and written as results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from benchmark.records.schema import (
     SCHEMA,
     CostRecord,
     DatasetRecord,
+    DirectionRecord,
     MethodRecord,
     PerturbationRecord,
     Result,
@@ -81,7 +82,7 @@ class Arena:
             rows.append(Row(folder=folder, key=key, method=method, scorer=scorer, seed=seed))
         return rows
 
-    def _result(self, row: Row, directions: dict[str, Any]) -> Result:
+    def _result(self, row: Row, directions: dict[str, DirectionRecord]) -> Result:
         dataset = self.dataset
         return Result(
             schema_version=SCHEMA,
@@ -98,6 +99,7 @@ class Arena:
                 fingerprint=dataset.fingerprint,
                 counts=dataset.counts,
                 is_real=is_real(dataset),
+                conditions=self._conditions(directions),
             ),
             protocol=plain(self.protocol),
             seed=row.seed,
@@ -106,6 +108,12 @@ class Arena:
             warnings=[*self.warnings, *row.warnings],
             perturbation=row.perturbation,
         )
+
+    def _conditions(self, directions: Mapping[str, DirectionRecord]) -> dict[str, str]:
+        """Conditions of the traversals that take part."""
+        pairs = [pair for record in directions.values() for pair in record.pairs]
+        names = dict.fromkeys(name for pair in pairs for name in (pair.query, pair.database))
+        return {name: self.dataset.traversals[name].condition for name in names}
 
 
 def score(folder: Path, data: DataOptions, runs: Path) -> list[Result]:

@@ -82,6 +82,7 @@ def test_the_json_holds_everything_that_a_number_depends_on(
         "fingerprint": small_world.fingerprint,
         "counts": {"kept": 36},
         "is_real": True,
+        "conditions": {"morning": "day", "evening": "dusk", "midnight": "night"},
     }
     assert result.cost == COST
     assert list(raw["directions"]) == ["image->cloud", "cloud->image", "image->image", "cloud->cloud"]
