@@ -113,17 +113,9 @@ def block_units(
     values: Float[ndarray, "n m"],
     weights: Float[ndarray, " n"],
 ) -> Units:
-    """Blocks of the map as units, as long as the correlation of ``values`` (a column a metric) asks for.
-
-    They are at least ``SHORTEST_M`` long, and shorter only where they would count for fewer than ``FEWEST_BLOCKS``.
-    """
-    fades = fades_m(world, position_m, values, weights)
-    side_m = max(5 * math.ceil(BLOCK_FADES * fades / 5), SHORTEST_M)
-    while True:
-        block, _ = map_blocks(world, position_m, side_m)
-        if side_m <= PLACE_M or _effective_number(np.bincount(block, weights)) >= FEWEST_BLOCKS:
-            break
-        side_m = max(math.floor(0.9 * side_m), PLACE_M)
+    """Blocks of the map as units, as long as the correlation of ``values`` (a column a metric) asks for."""
+    side_m, fades = block_side_m(world, position_m, values, weights)
+    block, _ = map_blocks(world, position_m, side_m)
     n_blocks = int(block.max(initial=-1)) + 1
     return Units(
         words=f"{n_blocks} block{'s' * (n_blocks != 1)} of {side_m:g} m",
@@ -132,6 +124,26 @@ def block_units(
         group=np.zeros(n_blocks, dtype=np.int64),
         unseen=(1 - math.exp(-side_m / fades)) * fades / side_m if fades else 0.0,
     )
+
+
+def block_side_m(
+    world: ndarray,
+    position_m: Float[ndarray, "n _"],
+    values: Float[ndarray, "n m"],
+    weights: Float[ndarray, " n"],
+) -> tuple[float, float]:
+    """The side of blocks, and the distance over which success fades (:func:`fades_m`), both in metres.
+
+    Sides are at least ``SHORTEST_M``, and shorter only where blocks would count for fewer than ``FEWEST_BLOCKS``.
+    """
+    fades = fades_m(world, position_m, values, weights)
+    side_m = max(5.0 * math.ceil(BLOCK_FADES * fades / 5), SHORTEST_M)
+    while side_m > PLACE_M:
+        block, _ = map_blocks(world, position_m, side_m)
+        if _effective_number(np.bincount(block, weights)) >= FEWEST_BLOCKS:
+            break
+        side_m = max(float(math.floor(0.9 * side_m)), PLACE_M)
+    return side_m, fades
 
 
 def map_blocks(

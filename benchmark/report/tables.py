@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmark.evaluation.metrics import METRICS
-from benchmark.records.comparison import Difference
+from benchmark.evaluation.significance import Difference
 from benchmark.records.leaderboard import Board, Entry, merged, published
 from benchmark.records.schema import RESULT, Result
 from benchmark.report.formats import markdown, paragraphs, screen
