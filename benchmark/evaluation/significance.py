@@ -1,5 +1,6 @@
 """Between methods: paired sign flips over traversals or blocks, Holm's correction, and letters for a table."""
 
+import math
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ class Difference:
     """What was resampled, in words."""
 
 
-def contrast(
+def difference(
     values: Float[ndarray, " n"],
     other_values: Float[ndarray, " n"],
     units: Units,
@@ -41,26 +42,29 @@ def contrast(
 
     With traversals as units, ``values`` may hold one mean a pair, and ``weights`` one weight a pair.
     """
-    difference = values - other_values
+    gain = values - other_values
     return Difference(
-        value=float(np.average(difference, weights=weights)),
+        value=float(np.average(gain, weights=weights)),
         interval=difference_interval(values, other_values, units, weights),
-        p_value=sign_flip_p(contributions(difference, units, weights)),
+        p_value=sign_flip_p(contributions(gain, units, weights), unseen=units.unseen),
         unit=units.words,
     )
 
 
-def sign_flip_p(parts: Float[ndarray, " u"], *, seed: int = 0) -> float:
+def sign_flip_p(parts: Float[ndarray, " u"], *, unseen: float = 0.0, seed: int = 0) -> float:
     """Two-sided p-value of the sum of ``parts`` (one a unit) if each might as well have the other sign.
 
     If neither method were better, exchanging both in a unit would be as likely as not. Up to ``MOST_EXACT`` units
-    all flips are counted, so that the p-value is exact and at least 2 / 2^n. With more, ``FLIPS`` are drawn by ``seed``,
-    and the p-value is at least 1 / (``FLIPS`` + 1).
+    all flips are counted, so that the p-value is exact and at least 2 / 2^n. With more, ``FLIPS`` are drawn, and the
+    p-value is at least 1 / (``FLIPS`` + 1).
+
+    Flips spread too little where units are not independent. The sum is therefore made smaller by the ``unseen`` share
+    of the variance (:class:`Units`) before it is compared.
     """
     parts = parts[np.abs(parts) > 0]
     if not len(parts):
         return 1.0
-    least = abs(float(parts.sum())) - 1e-9 * float(np.abs(parts).sum())
+    least = math.sqrt(1 - unseen) * abs(float(parts.sum())) - 1e-9 * float(np.abs(parts).sum())
     if len(parts) <= MOST_EXACT:
         signs = 1 - 2 * ((np.arange(2 ** (len(parts) - 1))[:, None] >> np.arange(len(parts))) & 1)
         return float(np.mean(np.abs(signs @ parts) >= least))  # the other half has the same absolute sums

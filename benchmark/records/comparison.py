@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from benchmark.evaluation.intervals import Units, traversal_units
 from benchmark.evaluation.metrics import METRICS, Metric, recall_metric
 from benchmark.evaluation.rankers import CHANCE
-from benchmark.evaluation.significance import Difference, contrast, holm, letters
+from benchmark.evaluation.significance import Difference, difference, holm, letters
 from benchmark.records.queries import Queries
 from benchmark.records.schema import RANKS, PairRecall, Result
 from datasets.base import Protocol
@@ -125,11 +125,11 @@ def differences(runs: Sequence[Path], others: Sequence[Path], depth: int = 1) ->
     for direction in shared_directions(groups):
         asked = _Asked.of(groups[1][0], direction)
         one, other = (asked.values(group, direction, f"R@{depth}") for group in groups)
-        found[direction] = asked.contrast(one, other)
+        found[direction] = asked.difference(one, other)
     return found
 
 
-def contrast_of_pairs(
+def difference_of_pairs(
     runs: Sequence[Sequence[PairRecall]], others: Sequence[Sequence[PairRecall]], averaging: str, metric: str = "R@1"
 ) -> Difference | None:
     """Compare the pairs of a direction (a list a seed) with those of another method, without ranks.
@@ -140,7 +140,7 @@ def contrast_of_pairs(
     if asked is None:
         return None
     one, other = (np.mean([_pair_values(pairs, metric, asked.pairs) for pairs in group], 0) for group in (runs, others))
-    return asked.contrast(one, other)
+    return asked.difference(one, other)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,12 +180,12 @@ class _Asked:
         mean: Float[ndarray, " n"] = np.mean(values, axis=0)
         return mean
 
-    def contrast(self, values: Float[ndarray, " n"], other_values: Float[ndarray, " n"]) -> Difference:
+    def difference(self, values: Float[ndarray, " n"], other_values: Float[ndarray, " n"]) -> Difference:
         units = self.units
         if units is None:
             assert self.queries is not None
             units = self.queries.units((values - other_values)[:, None], self.weights)
-        return contrast(values, other_values, units, self.weights)
+        return difference(values, other_values, units, self.weights)
 
 
 def _pair_values(pairs: Sequence[PairRecall], metric: str, order: Sequence[tuple[str, str]]) -> Float[ndarray, " n"]:
@@ -281,14 +281,14 @@ def _standing(groups: Sequence[Sequence[StoredRun]], direction: str, metric: str
     means = {n: float(np.average(values[n], weights=asked.weights)) for n in present}
     rows = sorted(present, key=lambda n: -means[n])
     pairs = list(combinations(range(len(rows)), 2))
-    contrasts = [asked.contrast(values[rows[i]], values[rows[j]]) for i, j in pairs]
+    found = [asked.difference(values[rows[i]], values[rows[j]]) for i, j in pairs]
     p_values = np.ones((len(rows), len(rows)))
-    for (i, j), p in zip(pairs, holm([c.p_value for c in contrasts]), strict=True):
+    for (i, j), p in zip(pairs, holm([c.p_value for c in found]), strict=True):
         p_values[i, j] = p_values[j, i] = p
     return Standing(
         rows=tuple(rows),
         values=tuple(means[n] for n in rows),
         p_values=tuple(tuple(map(float, row)) for row in p_values),
         letters=tuple(letters([str(n) for n in rows], p_values).values()),
-        unit=contrasts[0].unit if contrasts else "",
+        unit=found[0].unit if found else "",
     )

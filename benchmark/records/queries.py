@@ -51,7 +51,7 @@ class Queries:
 
     @property
     def pair(self) -> Int[ndarray, " n"]:
-        """The row of ``pairs`` of each query, without rows that nobody asks: 0, 1, …"""
+        """The row of ``pairs`` of each query, numbered without the rows that nobody asks."""
         return np.unique(self.column("pair"), return_inverse=True)[1].reshape(-1)
 
     def weights(self, averaging: str) -> Float[ndarray, " n"]:
@@ -88,7 +88,9 @@ class Queries:
         value = metric.by_chance if by_chance else metric.value
         sizes = {(p.query, p.database): p.n_database for p in pairs}
         pair, found = self.column("pair"), np.full(int(self.is_asked.sum()), np.nan)
-        for number in np.unique(pair) if value else ():
+        if value is None:
+            return found
+        for number in np.unique(pair):
             query, database = (str(name) for name in self.ranks["pairs"][number])
             if (query, database) not in sizes:
                 raise CrossplaceError(

@@ -1,6 +1,6 @@
 """Where a difference between results lies: between which traversals, under which conditions, at which places."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def whereabouts(runs: Sequence[Path], others: Sequence[Path], metric: str = "R@1
     return found
 
 
-def _conditions(ranks: dict[str, ndarray], traversal: ndarray) -> ndarray:
+def _conditions(ranks: Mapping[str, ndarray], traversal: ndarray) -> ndarray:
     """The condition of each traversal."""
     known = dict(zip(ranks["frame_traversal"].tolist(), ranks["frame_condition"].tolist(), strict=True))
     return np.array([known[name] for name in traversal.tolist()])
