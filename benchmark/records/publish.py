@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from benchmark.records.schema import RANKS, RESULT, SCHEMA, Result
+from benchmark.records.schema import RANKS, RESULT, SCHEMA, Result, version_of
 from benchmark.records.study import STUDY, StudyRecord
 from benchmark.records.upgrade import upgraded
 from datasets.errors import CrossplaceError
@@ -39,7 +39,7 @@ def publish(run: Path, results_folder: Path) -> Path:
     result, content = Result.read(run), _content(run / RESULT)
     target = results_folder / result.dataset.name / result.run_id
     ranks = _ranks(run) if not result.dataset.is_real or (run / RANKS).is_file() else None
-    if result.schema_version != SCHEMA and ranks is not None:
+    if version_of(result.schema_version) < version_of(SCHEMA) and ranks is not None:
         content = upgraded(result, ranks).content()
     if not result.dataset.is_real and ranks is not None:
         write_atomically(target / RANKS, zipped(compact(ranks, is_ranker=result.method.origin == "ranker")))

@@ -12,11 +12,11 @@ from benchmark.evaluation.intervals import Interval, Units, headline_weights, me
 from benchmark.evaluation.metrics import METRICS, Metric, is_counted
 from benchmark.evaluation.rankers import CHANCE
 from benchmark.evaluation.ranks import Ranking
-from benchmark.records.schema import MethodRecord, PairRecall
+from benchmark.records.schema import MethodRecord, PairRecall, version_of
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 
-FIRST_WITH_EXPECTATIONS = (1, 2)
+FIRST_WITH_EXPECTATIONS = "1.2"
 """Since this schema, the random row is an expectation."""
 
 
@@ -121,8 +121,8 @@ class Queries:
 
 def is_expected(method: MethodRecord, schema_version: str) -> bool:
     """Whether the numbers of a result are expectations over all orders; before schema 1.2 they were drawn."""
-    version = tuple(int(part) for part in schema_version.split(".")[:2])
-    return method.origin == "ranker" and method.name == CHANCE and version >= FIRST_WITH_EXPECTATIONS
+    is_drawn = version_of(schema_version) < version_of(FIRST_WITH_EXPECTATIONS)
+    return method.origin == "ranker" and method.name == CHANCE and not is_drawn
 
 
 def _ends(interval: Interval) -> tuple[float, float] | None:

@@ -242,6 +242,15 @@ class Result(_Model):
         return (content + "\n").encode()
 
 
+def version_of(schema_version: str) -> tuple[int, ...]:
+    """Numbers of a schema version, which are ordered as versions are.
+
+    >>> version_of("1.10") > version_of("1.9")
+    True
+    """
+    return tuple(int(part) for part in schema_version.split(".") if part.isdecimal())
+
+
 def _newer_schema(raw: Any) -> str:
     """What keeps content from being a result that this version reads; empty if nothing does."""
     if not isinstance(raw, dict) or "schema_version" not in raw:
