@@ -1,9 +1,10 @@
 """Tables of a comparison: recall by direction, and cost."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from benchmark.evaluation.metrics import METRICS
-from benchmark.records.comparison import Difference
+from benchmark.evaluation.significance import Difference
 from benchmark.records.leaderboard import Entry
 from benchmark.report.comparison import BOUNDS, FIRST, Comparison, Shared, footnotes, preset_of, shared_words, title
 from benchmark.report.screen import paragraphs, screen
@@ -19,7 +20,11 @@ def recall_table(comparison: Comparison, metric: str) -> Table:
     """One metric: a row a method, a column a direction."""
     columns = [Column(name="method"), *(Column(name=arrow(d)) for d in comparison.directions)]
     shared = shared_words(comparison.entries)
-    rows = [[_name(e, shared), *(recall_cell(e, d, metric) for d in comparison.directions)] for e in comparison.entries]
+    directions = comparison.directions
+    rows = [
+        [_name(entry, shared), *(_judged_cell(comparison, entry, direction, metric) for direction in directions)]
+        for entry in comparison.entries
+    ]
     rows += [[text(name), text("no result"), *[Cell()] * (len(columns) - 2)] for name in comparison.holes]
     notes = [_bounds(comparison, metric)] if comparison.bounds else []
     return Table(title=METRICS[metric].title, columns=columns, rows=rows, notes=notes)
@@ -57,17 +62,25 @@ def _cost_table(machine: str, entries: Sequence[Entry]) -> Table:
     return Table(title=f"Cost on {machine}", columns=columns, rows=rows, notes=[note])
 
 
-def difference_table(differences: Mapping[str, Difference], depth: int) -> Table:
+def difference_table(differences: Mapping[str, Difference], depth: int, title: str = "") -> Table:
     """Recall of some runs minus that of others, a row a direction."""
-    columns = [Column(name="direction"), Column(name=f"R@{depth} difference, percentage points", is_signed=True)]
+    columns = [
+        Column(name="direction"),
+        Column(name=f"R@{depth} difference, percentage points", is_signed=True),
+        Column(name="p", digits=4),
+        Column(name="over"),
+    ]
     rows = [
-        [text(arrow(direction)), Cell(value=100 * d.value, low=100 * d.interval.low, high=100 * d.interval.high)]
+        [
+            text(arrow(direction)),
+            Cell(value=100 * d.value, low=100 * d.interval.low, high=100 * d.interval.high),
+            number(d.p_value),
+            text(d.unit),
+        ]
         for direction, d in differences.items()
     ]
-    note = (
-        "[Paired 95 % interval over map blocks of 50 m]; an interval without 0 says that one is better than the other."
-    )
-    return Table(columns=columns, rows=rows, notes=[note])
+    note = "[Paired 95 % interval over places]; p: chance of such a difference, or a larger one, between equal methods."
+    return Table(title=title, columns=columns, rows=rows, notes=[note])
 
 
 def tables_of(comparison: Comparison) -> list[Table]:
@@ -108,6 +121,14 @@ def recall_cell(entry: Entry, direction: str, metric: str, *, ends: bool = True)
         return Cell()
     low, high = (found.low, found.high) if ends else (None, None)
     return Cell(value=found.value, low=low, high=high, deviation=found.deviation if ends else None)
+
+
+def _judged_cell(comparison: Comparison, entry: Entry, direction: str, metric: str) -> Cell:
+    """A value with its letters and its mark, which the first metric alone has."""
+    cell, verdicts = recall_cell(entry, direction, metric), comparison.verdicts.get(direction)
+    if metric != FIRST or verdicts is None or cell.value is None:
+        return cell
+    return replace(cell, letters=verdicts.letters.get(entry.runs, ""), mark=verdicts.marks.get(entry.runs, ""))
 
 
 def _bounds(comparison: Comparison, metric: str) -> str:

@@ -67,8 +67,9 @@ class Arena:
         if missing:
             scorers = {key: row.scorer for key, row in missing.items()}
             for key, evaluations in evaluate(self.dataset.frames, self.protocol, scorers).items():
-                result = self._result(missing[key], direction_records(evaluations, self.dataset, self.protocol))
-                result.write(missing[key].folder, rank_arrays(evaluations, self.dataset))
+                ranks = rank_arrays(evaluations, self.dataset)
+                result = self._result(missing[key], direction_records(evaluations, ranks, self.protocol))
+                result.write(missing[key].folder, ranks)
                 found[key] = result
         return [found[row.key] for row in rows]
 

@@ -145,7 +145,7 @@ def test_only_directions_that_all_have_are_compared(
 def test_faults_are_sentences(write: Write) -> None:
     one = write("oracle")
     with pytest.raises(CrossplaceError, match=r"no direction 'sound->cloud'; found image->cloud"):
-        StoredRun.read(one).counted("sound->cloud")
+        StoredRun.read(one).queries("sound->cloud")
     (one / RANKS).write_bytes(b"PK")
     with pytest.raises(CrossplaceError, match=r"ranks\.npz: not readable ranks .* run bench again"):
         differences([one], [one])
