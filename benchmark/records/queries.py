@@ -32,12 +32,12 @@ class Queries:
     def of(cls, ranks: Mapping[str, ndarray], direction: str, no_positive: str) -> "Queries":
         """The counted queries of ``direction``, whose label must be in ``ranks``."""
         is_direction = ranks["query_direction"] == ranks["directions"].tolist().index(direction)
-        return cls(ranks=ranks, is_asked=is_direction & is_counted(ranks["query_first_positive_rank"], no_positive))
+        is_asked = is_direction & is_counted(_widened(ranks["query_first_positive_rank"]), no_positive)
+        return cls(ranks=ranks, is_asked=is_asked)
 
     def column(self, name: str) -> ndarray:
-        """One of the ``query_*`` arrays; integers as signed 64 bits, however narrow they were stored."""
-        found = self.ranks[f"query_{name}"][self.is_asked]
-        return found.astype(np.int64) if found.dtype.kind in "iu" else found
+        """One of the ``query_*`` arrays, as wide numbers."""
+        return _widened(self.ranks[f"query_{name}"][self.is_asked])
 
     def of_frame(self, name: str) -> ndarray:
         """One of the ``frame_*`` arrays, at the frame of each query."""
@@ -75,7 +75,7 @@ class Queries:
             first_positive_rank=self.column("first_positive_rank")[rows],
             n_positives=self.column("n_positives")[rows],
             n_candidates=self.column("n_candidates")[rows],
-            top_index=optional("top_frame", (0,), -1).astype(np.int64),
+            top_index=optional("top_frame", (0,), -1.0).astype(np.int64),
             top_distance=optional("top_distance", (0,), math.nan),
             best_positive_distance=optional("best_positive_distance", (), math.nan),
             best_negative_distance=optional("best_negative_distance", (), math.nan),
@@ -117,6 +117,11 @@ class Queries:
             for name, column in known.items()
         }
         return {name: ends.get(name) for name in values}, units.words
+
+
+def _widened(column: ndarray) -> ndarray:
+    """Numbers in 64 bits, integers signed, however narrow they were stored."""
+    return column.astype({"u": np.int64, "i": np.int64, "f": np.float64}.get(column.dtype.kind, column.dtype))
 
 
 def is_expected(method: MethodRecord, schema_version: str) -> bool:

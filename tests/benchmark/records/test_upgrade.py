@@ -34,7 +34,7 @@ def aged(folder: Path, version: str = "1.2", **changes: object) -> Result:
     raw.update(schema_version=version, **changes)
     for record in raw["directions"].values():
         del record["interval_unit"]
-        record["intervals"] = dict.fromkeys(record["intervals"], [0.0, 1.0])
+        record["intervals"] = {name: [0.0, 1.0] for name in record["intervals"]}
     (folder / RESULT).write_text(json.dumps(raw))
     return Result.read(folder)
 
@@ -73,9 +73,7 @@ def test_committed_results_can_be_brought_up_to_date(folder: Path) -> None:
     assert (after.run_id, after.key) == (before.run_id, before.key)
 
 
-def test_publishing_again_brings_up_to_date_and_then_changes_nothing(
-    tiny_town: PreparedDataset, tmp_path: Path
-) -> None:
+def test_publishing_brings_up_to_date_and_then_changes_nothing(tiny_town: PreparedDataset, tmp_path: Path) -> None:
     method = MethodRecord.unregistered("ours", "foreign")
     new = stored_result(tmp_path / "run", tiny_town, PROTOCOLS["town"], method=method)
     aged(tmp_path / "run", "1.1")
