@@ -1,6 +1,5 @@
 """Letters and marks: only what a test separates is bold or underlined, and only rows that may be ranked are tested."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,7 +38,7 @@ def test_a_mark_needs_a_difference_to_the_next_row(
     standing = Standing(
         rows=tuple(range(len(rows))),
         values=tuple(0.9 - n / 10 for n in range(len(rows))),
-        p_values=tuple(map(tuple, p_values)),
+        p_values=tuple(tuple(map(float, row)) for row in p_values),
         letters=tuple("abc"[: len(rows)]),
         unit="9 blocks",
     )
