@@ -27,8 +27,8 @@ def descriptors_of(frames: Frames, seed: int) -> np.ndarray:
     waves = random.normal(scale=1 / 60, size=(2, SIZE))  # they change over some 60 m
     position_m = frames.position_m[:, :2] - frames.position_m[:, :2].mean(axis=0)
     looks = np.cos(position_m @ waves + random.uniform(0, 2 * np.pi, SIZE))
-    of_run = {name: random.normal(scale=0.4, size=SIZE) for name in frames.traversal_names()}
-    noise = random.normal(scale=0.8, size=looks.shape)
+    of_run = {name: random.normal(scale=0.3, size=SIZE) for name in frames.traversal_names()}
+    noise = random.normal(scale=0.4, size=looks.shape)
     return looks + noise + np.array([of_run[name] for name in frames.traversal])
 
 
