@@ -81,7 +81,13 @@ def clouds_in_view(town: PreparedDataset) -> Descriptors:
 
 
 def examinations(town: PreparedDataset) -> dict[str, Examination]:
-    return {title: examine(with_calibration(town, change)) for title, change in CALIBRATIONS.items()}
+    """What the doctor sees of the test drives with each calibration."""
+    part = replace(
+        town,
+        frames=town.frames.take(select(town.frames, TOWN.query)),
+        traversals={name: town.traversals[name] for name in TEST_DRIVES},
+    )
+    return {title: examine(with_calibration(part, change)) for title, change in CALIBRATIONS.items()}
 
 
 def calibration(town: PreparedDataset, found: dict[str, Examination]) -> Rows:
@@ -325,24 +331,23 @@ def averages(kitti: RealKitti) -> Rows:
 
 
 def ties(town: Encoded) -> Rows:
-    """Recall@1 where equal distances count for the query, against it, and by the order of the database."""
+    """Recall@1 where equal distances count for the query, against it, and as the order of the database has it."""
     n = len(town.frames)
     given_by = {
         "constant: a collapsed encoder": given(town.frames, np.zeros((n, 4))),
-        "VXP quick, one bit a number": _rounded(town.descriptors["VXP quick"], 0),
-        "VXP quick, 8 numbers of one bit": _rounded(town.descriptors["VXP quick"], 8),
+        "VXP quick, one bit a number": _one_bit(town.descriptors["VXP quick"]),
         "VXP quick": town.descriptors["VXP quick"],
     }
     rows: Rows = []
     for title, descriptors in given_by.items():
-        found = recalls(town.frames, TOWN, IMAGE_TO_CLOUD, {"": descriptors, "random": "random"})
+        (found,) = recalls(town.frames, TOWN, IMAGE_TO_CLOUD, {"": descriptors}).values()
         for_it, against = _tied(town.frames, descriptors)
-        rows.append([title, *(percent(share, 150) for share in (for_it, found[""].recall_at[0], against))])
+        rows.append([title, *(percent(share, found.n_counted) for share in (for_it, against, found.recall_at[0]))])
     return rows
 
 
-def _rounded(descriptors: Descriptors, size: int) -> Descriptors:
-    arrays = {m: (a[..., : size or None] > 0).astype(np.float32) for m, a in descriptors.arrays.items()}
+def _one_bit(descriptors: Descriptors) -> Descriptors:
+    arrays = {modality: (array > 0).astype(np.float32) for modality, array in descriptors.arrays.items()}
     return replace(descriptors, arrays=arrays)
 
 
@@ -391,6 +396,10 @@ def of_single_queries(hits: Float[ndarray, " n"], draws: int = 2000) -> tuple[fl
     return float(low), float(high)
 
 
+QUANTILE_OF_20_PERCENT = -0.8416212335729143
+"""The value that a normal variable lies below in 20 % of draws."""
+
+
 def coverage(length_m: float, n_drives: int = 200) -> Number:
     """How often that interval holds the true recall of 80 %, on drives of 300 places whose successes fade over metres.
 
@@ -406,12 +415,10 @@ def coverage(length_m: float, n_drives: int = 200) -> Number:
     return percent(float(np.mean(covered)))
 
 
-QUANTILE_OF_20_PERCENT = -0.8416212335729143
-
-
 def coverages() -> Rows:
     """The coverage of the usual bootstrap."""
-    return [[f"{length_m:g} m", "95", coverage(length_m)] for length_m in (0.001, 25.0, 50.0)]
+    lengths_m = {"each place by itself": 0.001, "25 m": 25.0, "50 m": 50.0}
+    return [[title, "95", coverage(length_m)] for title, length_m in lengths_m.items()]
 
 
 # --- batches ---------------------------------------------------------------------------------------
