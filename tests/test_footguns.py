@@ -19,8 +19,9 @@ from real_poses import kitti_frames, of_every_place, pointnetvlad_places
 from benchmark.cli.main import Command
 from benchmark.cli.spellings import of_today
 from benchmark.evaluation.evaluate import PairEvaluation
+from benchmark.evaluation.metrics import one_percent_depth
 from benchmark.protocol.leaks import leak_warnings
-from datasets.base import Frames, Protocol
+from datasets.base import Frames, OnePercent, Protocol
 from datasets.doctor.examination import Examination
 from datasets.doctor.rules import RULES
 from datasets.kitti import Kitti
@@ -191,12 +192,25 @@ def test_queries_that_find_themselves(town: Encoded, kitti_09: Frames) -> None:
 @pytest.mark.slow
 def test_readings_of_one_percent(runs: list[PairEvaluation], kitti_00: list[PairEvaluation]) -> None:
     require_same("One percent of what, and rounded how", footguns.one_percent(runs, kitti_00))
+    sizes = {len(pair.database_rows) for pair in runs}
+    assert (min(sizes), max(sizes), len(kitti_00[0].database_rows)) == (347, 445, 4_541)
+    assert [one_percent_depth(n, OnePercent()) for n in (149, 250, 350, 2_549, 2_550)] == [1, 2, 4, 25, 26]
+    for words in (
+        "347 to 445 places",
+        "4,541 frames",
+        "Up to 149 places",
+        "250 places make 2, 350 make 4",
+        "below 2,550",
+    ):
+        assert words in PAGE.replace("\n", " ")
 
 
 @pytest.mark.data
 @pytest.mark.slow
 def test_queries_without_an_answer(runs: list[PairEvaluation]) -> None:
     require_same("Queries without an answer", footguns.unanswerable(runs))
+    n_without, n_asked = (sum(getattr(p.recall, n) for p in runs) for n in ("n_without_positives", "n_queries"))
+    assert f"{n_without:,} of {n_asked:,} questions" in PAGE
 
 
 # --- the page --------------------------------------------------------------------------------------

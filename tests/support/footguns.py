@@ -99,7 +99,8 @@ def calibration(town: PreparedDataset, found: dict[str, Examination]) -> Rows:
         said = dict.fromkeys(f"{v.severity} `{v.rule}`" for v in examination.verdicts())
         shares = [percent(recall.recall_at[n - 1], recall.n_counted) for n in (1, 5)]
         rows.append([title, *shares, ", ".join(said) or "nothing"])
-    return rows
+    (chance,) = recalls(town.frames, TOWN, IMAGE_TO_CLOUD, {"": "random"}).values()
+    return [*rows, ["chance", *(percent(chance.recall_at[n - 1]) for n in (1, 5)), "–"]]
 
 
 def axes(kitti_09: Frames) -> Rows:
