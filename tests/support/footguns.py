@@ -37,7 +37,7 @@ from benchmark.evaluation.metrics import mean_over_pairs, one_percent_depth, poo
 from benchmark.protocol.ground_truth import relations
 from benchmark.protocol.leaks import find_leaks
 from benchmark.protocol.selection import select
-from benchmark.records.recording import direction_records
+from benchmark.records.recording import direction_records, rank_arrays
 from datasets.base import Frames, OnePercent, Protocol, Selection
 from datasets.doctor.examination import Examination
 from datasets.doctor.examine import examine
@@ -390,7 +390,7 @@ def bars(town: Encoded) -> Rows:
     rows: Rows = []
     for direction in (IMAGE_TO_CLOUD, CLOUD_TO_CLOUD):
         pairs = evaluated(town.frames, TOWN, direction, {"": town.descriptors["VXP quick"]})[""]
-        record = direction_records(pairs, town.dataset, TOWN)[direction.label]
+        record = direction_records(pairs, rank_arrays(pairs, town.dataset), TOWN)[direction.label]
         hits = np.concatenate([pair.values["R@1"] for pair in pairs])
         ends = record.intervals["R@1"]
         assert ends is not None
