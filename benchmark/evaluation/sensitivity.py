@@ -183,8 +183,8 @@ def evaluate_settings(
     """
     scorer = from_descriptors(descriptors, frames, directions=Direction.among(descriptors.arrays))
     blocks: dict[Setting, list[Block]] = {setting: [] for setting in settings}
-    for spacing_m in dict.fromkeys(setting.spacing_m for setting in settings):
-        here = [setting for setting in settings if setting.spacing_m == spacing_m]
+    for spacing_m in dict.fromkeys(setting.spacing_m for setting in blocks):
+        here = [setting for setting in blocks if setting.spacing_m == spacing_m]
         chosen = Selected(frames=frames, protocol=protocol, spacing_m=spacing_m)
         for part in scored(frames, protocol, {"": scorer}, chosen):
             for setting, block in _ranked(part, frames, descriptors, here, foreign):
