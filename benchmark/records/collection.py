@@ -9,6 +9,7 @@ from typing import Any
 from benchmark.evaluation.metrics import METRICS
 from benchmark.records.leaderboard import Board
 from benchmark.records.schema import RESULT, Result
+from benchmark.records.sensitivity import SENSITIVITY, SensitivityRecord
 from benchmark.records.study import STUDY, StudyRecord
 from datasets.errors import CrossplaceError
 
@@ -48,17 +49,19 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Results by data and protocol, and studies."""
+    """Results by data and protocol, studies, and curves against rules and maps."""
 
     groups: Sequence[Group]
     studies: Sequence[StudyRecord] = ()
+    sensitivities: Sequence[SensitivityRecord] = ()
 
 
 def collect(folder: Path) -> Collection:
     """Everything below ``folder``; raises :class:`CrossplaceError` where two results are one or contradict."""
     runs = [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
     studies = [StudyRecord.read(path) for path in sorted(folder.rglob(STUDY))]
-    return Collection(groups=grouped(runs), studies=studies)
+    sensitivities = [SensitivityRecord.read(path) for path in sorted(folder.rglob(SENSITIVITY))]
+    return Collection(groups=grouped(runs), studies=studies, sensitivities=sensitivities)
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:

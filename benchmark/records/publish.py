@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from benchmark.records.schema import RANKS, RESULT, SCHEMA, Result, version_of
+from benchmark.records.sensitivity import SENSITIVITY, SensitivityRecord
 from benchmark.records.study import STUDY, StudyRecord
 from benchmark.records.upgrade import upgraded
 from datasets.errors import CrossplaceError
@@ -21,21 +23,29 @@ KEPT_BITS = 5
 DRAWN = ("query_top_frame", "query_top_distance", "query_best_positive_distance", "query_best_negative_distance")
 """Columns that say nothing for a ranker without descriptors."""
 
+AGGREGATES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    STUDY: ("studies", StudyRecord.read),
+    SENSITIVITY: ("sensitivity", SensitivityRecord.read),
+}
+"""Records that are published whole: name of the file → folder in the committed results, and who reads it."""
+
 
 def publish(run: Path, results_folder: Path) -> Path:
-    """Copy the result in ``run`` to ``results_folder/<dataset>/<run id>``, a study to ``…/studies/<name>``.
+    """Copy the result in ``run`` to ``results_folder/<dataset>/<run id>``, other records to ``…/<kind>/<name>``.
 
     Returns the new folder. Results of real data hold aggregates only: per-query positions are under the data's own
-    licence and stay behind. Results of an older schema get the intervals of today, if their ranks are there.
+    licence and stay behind. Results of an older schema get the intervals of today, if their ranks are there. Studies
+    and curves hold nothing but aggregates.
 
     Raises:
         CrossplaceError: files that are missing or damaged, or ranks that do not give the recorded numbers.
     """
-    if (run / STUDY).is_file():
-        StudyRecord.read(run / STUDY)
-        target = results_folder / "studies" / run.resolve().name
-        write_atomically(target / STUDY, _content(run / STUDY))
-        return target
+    for file, (kind, read) in AGGREGATES.items():
+        if (run / file).is_file():
+            read(run / file)
+            target = results_folder / kind / run.resolve().name
+            write_atomically(target / file, _content(run / file))
+            return target
     result, content = Result.read(run), _content(run / RESULT)
     target = results_folder / result.dataset.name / result.run_id
     ranks = _ranks(run) if not result.dataset.is_real or (run / RANKS).is_file() else None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy import ndarray
 from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator, model_validator
 
+from benchmark.evaluation.confidence import Confidence
 from benchmark.evaluation.metrics import Recall
 from datasets.base import Modality, Protocol
 from datasets.files import FolderName, RunName, read_as, sealed, write_atomically
@@ -50,6 +51,11 @@ class DirectionRecord(_Model):
     """Ends of the interval of the headline value, by metric; none where no interval can be given."""
     interval_unit: str = ""
     """What was resampled, in words, as in "23 traversals" or "37 blocks of 90 m". Since schema 1.3; else empty."""
+    confidence: Confidence | None = None
+    """What the distance to the nearest frame says about whether it is right. Since schema 1.3.
+
+    None for rankers of the harness, for older results, and where all nearest frames are equally far.
+    """
 
     @model_validator(mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from numpy import ndarray
 from pydantic import TypeAdapter
 
 from benchmark.evaluation.metrics import METRICS
+from benchmark.records.confidence import confidence_records
 from benchmark.records.queries import Queries, is_expected
 from benchmark.records.schema import SCHEMA, DirectionRecord, Result
 from datasets.base import Protocol
@@ -16,7 +17,9 @@ _PROTOCOL = TypeAdapter(Protocol)
 
 
 def upgraded(result: Result, ranks: Mapping[str, ndarray]) -> Result:
-    """The same run, with the intervals of today and the conditions of traversals; its id, its key and every value stay.
+    """The same run, with the intervals, the confidence and the conditions that this version would have recorded.
+
+    Its id, its key and every value stay.
 
     ``ranks`` are the arrays of its ``ranks.npz``, whole or as published.
 
@@ -28,7 +31,8 @@ def upgraded(result: Result, ranks: Mapping[str, ndarray]) -> Result:
         for name, record in result.directions.items()
     }
     dataset = result.dataset.model_copy(update={"conditions": result.dataset.conditions or conditions_in(ranks)})
-    return result.model_copy(update={"directions": directions, "dataset": dataset, "schema_version": SCHEMA})
+    changed = result.model_copy(update={"directions": directions, "dataset": dataset, "schema_version": SCHEMA})
+    return confidence_records(changed, ranks)
 
 
 def conditions_in(ranks: Mapping[str, ndarray]) -> dict[str, str]:

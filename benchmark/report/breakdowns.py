@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 
+from benchmark.evaluation.confidence import Confidence
 from benchmark.evaluation.metrics import Recall
 from benchmark.records.collection import Group
 from benchmark.records.leaderboard import Entry
@@ -10,11 +11,28 @@ from benchmark.records.schema import PairRecall, Result
 from benchmark.records.study import LineRecord, StudyRecord
 from benchmark.report.comparison import FIRST, Comparison, means_over_seeds
 from benchmark.report.studies import study_section
-from benchmark.report.table import Cell, Column, Section, Table, text
+from benchmark.report.table import Cell, Column, Section, Table, number, text
 from benchmark.report.tables import arrow, named
 
 Kind = tuple[str, str]
 """What asks and what is searched: two traversals, or their conditions."""
+CONFIDENCE: dict[str, Callable[[Confidence], float | None]] = {
+    "average precision": lambda found: found.average_precision,
+    "recall at 100 %, own threshold": lambda found: found.at[0].recall,
+    "from others": lambda found: found.at[0].transferred_recall,
+    "precision reached": lambda found: found.at[0].transferred_precision,
+    "recall at 99 %, from others": lambda found: found.at[1].transferred_recall,
+    "99 %: precision reached": lambda found: found.at[1].transferred_precision,
+    "calibration error": lambda found: found.calibration_error,
+}
+"""Columns of the table of confidence, and where their values stand."""
+CONFIDENCE_NOTES = (
+    "Answers are given where the nearest frame is nearer than a threshold. Own threshold: chosen on the same queries, "
+    "which is optimistic. From others: chosen on the other query traversals, as on a new drive.",
+    "Precision reached: what that threshold then gave.",
+)
+SILENT = "nothing was answered, or only one traversal asks"
+UNKNOWN = "not recorded: results before schema 1.3, and methods whose distances are places, such as those that re-rank"
 ABSENT = "no query of these traversals counts"
 
 
@@ -77,6 +95,24 @@ def condition_tables(group: Group) -> list[Table]:
         note = "A column a condition of the queries → the condition of the database; mean over its traversal pairs."
         tables.append(Table(title=f"{FIRST}, {arrow(direction)}", columns=columns, rows=body, notes=[note]))
     return tables
+
+
+def confidence_tables(group: Group) -> list[Table]:
+    """A table for each direction across modalities: what is left if only sure answers are given, means over seeds."""
+    by_run = {result.run_id: result for result in group.results}
+    rows: dict[str, list[Sequence[Cell]]] = {}
+    for entry in _rows(group):
+        for direction in _across(entry.recall):
+            runs = _runs(entry, by_run, direction)
+            found = [known for run in runs if (known := run.directions[direction].confidence)]
+            silent = SILENT if found else UNKNOWN
+            values = [_mean([number(_hundred(of(known))) for known in found], silent) for of in CONFIDENCE.values()]
+            rows.setdefault(direction, []).append([text(named(entry)), *values])
+    columns = [Column(name="method"), *(Column(name=name) for name in CONFIDENCE)]
+    return [
+        Table(title=f"Answers by distance, {arrow(direction)}, %", columns=columns, rows=body, notes=CONFIDENCE_NOTES)
+        for direction, body in rows.items()
+    ]
 
 
 def robustness_sections(studies: Sequence[StudyRecord]) -> list[Section]:
@@ -166,14 +202,18 @@ def _conditions(group: Group) -> dict[str, str]:
     return {name: condition for result in group.results for name, condition in result.dataset.conditions.items()}
 
 
+def _hundred(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
 def _percent(recall: Recall | PairRecall) -> Cell:
     value = recall.values.get(FIRST)
     return Cell(value=None if value is None else 100 * value)
 
 
-def _mean(cells: Sequence[Cell]) -> Cell:
+def _mean(cells: Sequence[Cell], reason: str = ABSENT) -> Cell:
     """Mean of the seeds with the standard deviation between them."""
     values = [cell.value for cell in cells if cell.value is not None]
     if not values:
-        return Cell(reason=ABSENT)
+        return Cell(reason=reason)
     return Cell(value=fmean(values), deviation=stdev(values) if len(values) > 1 else None)

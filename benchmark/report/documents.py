@@ -6,10 +6,17 @@ from pathlib import Path
 
 from benchmark.evaluation.metrics import METRICS
 from benchmark.records.collection import Collection, Group
-from benchmark.report.breakdowns import condition_tables, pair_tables, robustness_sections, seed_tables
+from benchmark.report.breakdowns import (
+    condition_tables,
+    confidence_tables,
+    pair_tables,
+    robustness_sections,
+    seed_tables,
+)
 from benchmark.report.comparison import Comparison, footnotes, judged, means_over_seeds, title
 from benchmark.report.formats import FORMATS, as_csv
 from benchmark.report.latex import written
+from benchmark.report.sensitivity import sensitivity_section
 from benchmark.report.studies import study_sections
 from benchmark.report.table import Cell, Section, Table
 from benchmark.report.tables import cost_tables, recall_table
@@ -67,6 +74,11 @@ TABLES: dict[str, Kind] = {
     "pairs": Kind(title="Pairs of traversals", sections=by_board(pair_tables)),
     "conditions": Kind(title="Conditions", sections=by_board(condition_tables)),
     "robustness": Kind(title="Robustness", sections=lambda collection: robustness_sections(collection.studies)),
+    "confidence": Kind(title="Knowing when not to answer", sections=by_board(confidence_tables)),
+    "sensitivity": Kind(
+        title="Sensitivity",
+        sections=lambda collection: [sensitivity_section(record) for record in collection.sensitivities],
+    ),
     "studies": Kind(title="Studies", sections=lambda collection: study_sections(collection.studies)),
 }
 """Name (and file) → what is written. A new table is a function and a line here."""
