@@ -10,29 +10,28 @@ from benchmark.console import say
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
-    """Recall of one run, or the mean of several seeds, minus that of others, with a paired 95 % interval.
+    """What differs between results: settings, recall with its paired interval, and where the difference lies.
 
-    Example: crossplace compare runs/results/lc2-* --against runs/results/vxp-*
+    Folders of one configuration are seeds and are averaged. Example:
+    crossplace compare runs/results/lc2-* runs/results/vxp-*
     """
 
     runs: Positional[tuple[Path, ...]]
-    """Folders with result.json and ranks.npz: one, or one a seed."""
-    against: tuple[Path, ...]
-    """The folder to compare with, or one a seed, of the same dataset and protocol."""
+    """Folders with result.json and ranks.npz, of the same dataset and protocol."""
+    against: tuple[Path, ...] = ()
+    """Folders that all others are compared with; default: the configuration that is named last."""
     depth: int = 1
     """The N of recall@N."""
+    direction: str | None = None
+    """Direction that is taken apart, such as "cloud->image"; default: the first that all results have."""
 
     def __call__(self) -> None:
-        """Print one line a direction."""
-        from benchmark.records.comparison import differences
+        """Print settings, differences, and where they lie."""
+        from benchmark.report.compare import compared
         from benchmark.report.screen import screen
-        from benchmark.report.tables import difference_table
-        from datasets.errors import CrossplaceError
 
-        if not self.runs:
-            raise CrossplaceError("nothing to compare: name folders with result.json, such as runs/results/*")
-        found = differences(self.runs, self.against, self.depth)
-        say(screen(difference_table(found, self.depth)).rstrip("\n"))
+        for table in compared(self.runs, self.against, self.depth, self.direction):
+            say(screen(table))
 
 
 @dataclass(frozen=True, kw_only=True)

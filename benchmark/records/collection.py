@@ -10,6 +10,7 @@ from benchmark.evaluation.metrics import METRICS
 from benchmark.records.leaderboard import Board
 from benchmark.records.published import PUBLISHED, PublishedRow, published_in
 from benchmark.records.schema import RESULT, Result
+from benchmark.records.sensitivity import SENSITIVITY, SensitivityRecord
 from benchmark.records.study import STUDY, StudyRecord
 from datasets.errors import CrossplaceError
 
@@ -49,30 +50,22 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Results by data and protocol, studies, and what papers print."""
+    """Results by data and protocol, studies, curves against rules and maps, and what papers print."""
 
     groups: Sequence[Group]
     studies: Sequence[StudyRecord] = ()
+    sensitivities: Sequence[SensitivityRecord] = ()
     published: Mapping[str, Sequence[PublishedRow]] = field(default_factory=dict)
     """What papers print, by the name of its file."""
 
 
-def collect(folder: Path, further: Path | None = None) -> Collection:
-    """Everything below ``folder``; raises :class:`CrossplaceError` where two results are one or contradict.
-
-    Results and studies below ``further`` come with it, but for those that ``folder`` holds a copy of.
-    """
-    folders = [folder, *([further] if further else [])]
-    runs, studies = {}, {}
-    for path in [path for root in folders for path in sorted(root.rglob(RESULT))]:
-        result = Result.read(path.parent)
-        same = path.parent if path.is_relative_to(folder) else (result.run_id, result.key)
-        if further is None or (result.run_id, result.key) not in runs:
-            runs.setdefault(same, Run(folder=path.parent, result=result))
-    for path in [path for root in folders for path in sorted(root.rglob(STUDY))]:
-        studies.setdefault(path.parent.name, StudyRecord.read(path))
+def collect(folder: Path) -> Collection:
+    """Everything below ``folder``; raises :class:`CrossplaceError` where two results are one or contradict."""
+    runs = [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
+    studies = [StudyRecord.read(path) for path in sorted(folder.rglob(STUDY))]
+    sensitivities = [SensitivityRecord.read(path) for path in sorted(folder.rglob(SENSITIVITY))]
     published = published_in(folder / PUBLISHED)
-    return Collection(groups=grouped(runs.values()), studies=[*studies.values()], published=published)
+    return Collection(groups=grouped(runs), studies=studies, sensitivities=sensitivities, published=published)
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:
