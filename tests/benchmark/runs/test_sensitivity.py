@@ -202,9 +202,8 @@ def test_a_protocol_that_searches_a_part_of_the_map_has_none(
     with_protocol(monkeypatch, replace(whole, search_depth=5))
     record = run_sensitivity(request_, ["distractors"], str(elsewhere))[0]
     assert [point.value for point in record.axes["distractors"].points] == [0.0]
-    assert "the nearest 5 frames alone; choose one that searches the whole map" in as_markdown(
-        sensitivity_section(record)
-    )
+    shown = as_markdown(sensitivity_section(record))
+    assert "the nearest 5 frames alone; choose one that searches the whole map" in shown
     with_protocol(monkeypatch, whole)
     assert len(run_sensitivity(request_, ["distractors"], str(elsewhere))[0].axes["distractors"].points) == 3
 
