@@ -54,11 +54,11 @@ class Collection:
     studies: Sequence[StudyRecord] = ()
 
 
-def collect(folder: Path) -> Collection:
-    """Everything below ``folder``; raises :class:`CrossplaceError` where two results are one or contradict."""
-    runs = [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
-    studies = [StudyRecord.read(path) for path in sorted(folder.rglob(STUDY))]
-    return Collection(groups=grouped(runs), studies=studies)
+def collect(*folders: Path) -> Collection:
+    """Everything below ``folders``; raises :class:`CrossplaceError` where two results are one or contradict."""
+    results, studies = (sorted({p for f in folders for p in f.rglob(name)}) for name in (RESULT, STUDY))
+    runs = [Run(folder=path.parent, result=Result.read(path.parent)) for path in results]
+    return Collection(groups=grouped(runs), studies=[*map(StudyRecord.read, studies)])
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:

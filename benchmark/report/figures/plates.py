@@ -1,0 +1,191 @@
+"""Figures of a collection of results: their numbers as tables, their drawings as SVG and PNG.
+
+A drawing shows its table and nothing else, so the CSV beside a picture is the data behind it. What cannot be drawn is a
+hole: a sentence with cause and cure.
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from benchmark.records.collection import Collection
+from benchmark.records.environment import REPOSITORY
+from benchmark.report.figures import FIGURES, check_figure
+from benchmark.report.figures.style import styled
+from benchmark.report.figures.subjects import EACH, Sources, Subject, file_name
+from benchmark.report.formats import comma_separated
+from benchmark.report.table import Table, printable
+from datasets.errors import CrossplaceError
+from datasets.files import write_atomically
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PNG_DPI = 200
+RASTER_DPI = 150
+"""Resolution of pictures inside an SVG."""
+SVG_NAMESPACE, LINK_NAMESPACE = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plate:
+    """One drawing that can be made, with its numbers."""
+
+    name: str
+    """Name of its files, without ending; the same for the same results."""
+    figure: str
+    """Its name in ``FIGURES``."""
+    subject: Subject
+    table: Table
+    sources: Sources
+
+    @property
+    def title(self) -> str:
+        """One line that says what is shown and of what."""
+        return self.table.title
+
+    @property
+    def holds_real_data(self) -> bool:
+        """Whether it shows frames or positions that are under the licence of real data."""
+        return FIGURES[self.figure].shows_data and self.subject.is_real
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hole:
+    """A drawing that cannot be made."""
+
+    figure: str
+    subject: str
+    reason: str
+    """Cause and cure."""
+
+
+def plates(name: str, collection: Collection, sources: Sources | None = None) -> tuple[list[Plate], list[Hole]]:
+    """Every drawing of the figure ``name``, and what cannot be drawn. A name that does not exist is refused."""
+    check_figure(name)
+    figure, given = FIGURES[name], sources or Sources()
+    found: list[Plate] = []
+    holes: list[Hole] = []
+    for subject in _subjects(name, collection, holes):
+        try:
+            table: Table = figure.function("numbers")(subject, given)
+        except CrossplaceError as error:
+            holes.append(Hole(figure=name, subject=subject.words, reason=str(error)))
+            continue
+        stem = _distinct(file_name([name, *subject.parts]), found)
+        found.append(Plate(name=stem, figure=name, subject=subject, table=table, sources=given))
+    if not found and not holes:
+        reason = f"there is no {figure.each} among the results"
+        cure = "crossplace study makes studies" if figure.each == "study" else "crossplace bench makes results"
+        holes.append(Hole(figure=name, subject="", reason=f"{reason}; {cure}"))
+    return found, holes
+
+
+def _subjects(name: str, collection: Collection, holes: list[Hole]) -> Sequence[Subject]:
+    found = []
+    try:
+        for subject in EACH[FIGURES[name].each](collection):
+            found.append(subject)  # noqa: PERF402
+    except CrossplaceError as error:
+        holes.append(Hole(figure=name, subject="", reason=str(error)))
+    return found
+
+
+def _distinct(stem: str, others: Sequence[Plate]) -> str:
+    """``stem``, with a number behind it where another plate has the same."""
+    taken, name, number = {plate.name for plate in others}, stem, 1
+    while name in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    return name
+
+
+def _drawn(plate: Plate) -> "Figure":
+    drawing: Figure = FIGURES[plate.figure].function("draw")(plate.table, plate.sources)
+    return drawing
+
+
+def as_svg(plate: Plate) -> str:
+    """The drawing as SVG that can stand in a page: with title and description, its ids its own, equal at every call."""
+    buffer = io.StringIO()
+    with styled(plate.name):
+        _drawn(plate).savefig(buffer, format="svg", dpi=RASTER_DPI, metadata={"Date": None})
+    return _finished(buffer.getvalue(), plate)
+
+
+def as_png(plate: Plate) -> bytes:
+    """The drawing as PNG."""
+    buffer = io.BytesIO()
+    with styled(plate.name):
+        _drawn(plate).savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _finished(svg: str, plate: Plate) -> str:
+    """With words for who cannot see it, without metadata, and with ids that no other drawing of a page has."""
+    ElementTree.register_namespace("", SVG_NAMESPACE)
+    ElementTree.register_namespace("xlink", LINK_NAMESPACE)
+    root = ElementTree.fromstring(svg)
+    for child in root.findall(f"{{{SVG_NAMESPACE}}}metadata"):
+        root.remove(child)
+    for element in root.iter():
+        for key, value in element.attrib.items():
+            if key == "id":
+                element.set(key, f"{plate.name}-{value}")
+            elif key == f"{{{LINK_NAMESPACE}}}href" and value.startswith("#"):
+                element.set(key, f"#{plate.name}-{value[1:]}")
+            elif value.startswith("url(#"):
+                element.set(key, f"url(#{plate.name}-{value[5:]}")
+    told = {"title": plate.title, "desc": " ".join(plate.table.notes)}
+    for tag, words in reversed(told.items()):
+        element = ElementTree.Element(f"{{{SVG_NAMESPACE}}}{tag}", {"id": f"{plate.name}-{tag}"})
+        element.text = printable(words)
+        root.insert(0, element)
+    root.set("role", "img")
+    root.set("aria-labelledby", f"{plate.name}-title")
+    root.set("aria-describedby", f"{plate.name}-desc")
+    return ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def write_figures(
+    collection: Collection, folder: Path, only: Sequence[str] = (), sources: Sources | None = None
+) -> tuple[list[Path], list[Hole]]:
+    """Write every figure (or those named in ``only``) to ``folder``: SVG, PNG, and the data as CSV.
+
+    Raises:
+        CrossplaceError: no such figure.
+    """
+    for name in only:
+        check_figure(name)
+    files: list[Path] = []
+    holes: list[Hole] = []
+    for name in only or FIGURES:
+        found, missing = plates(name, collection, sources)
+        holes += missing
+        for plate in found:
+            if plate.holds_real_data and _is_committed(folder):
+                reason = "frames and positions of real data are never written to results/; choose another --output"
+                holes.append(Hole(figure=name, subject=plate.subject.words, reason=reason))
+                continue
+            for ending, content in _contents(plate).items():
+                path = folder / f"{plate.name}.{ending}"
+                write_atomically(path, content)
+                files.append(path)
+    return files, holes
+
+
+def _contents(plate: Plate) -> dict[str, bytes]:
+    return {
+        "svg": as_svg(plate).encode(),
+        "png": as_png(plate),
+        "csv": comma_separated(plate.table).encode(),
+    }
+
+
+def _is_committed(folder: Path) -> bool:
+    """Whether a folder is where results are committed: the suite's own, or ``results`` of the working directory."""
+    homes = (REPOSITORY / "results", Path("results").resolve())
+    return any(folder.resolve().is_relative_to(home) for home in homes)
