@@ -129,8 +129,11 @@ def _finished(svg: str, plate: Plate) -> str:
     ElementTree.register_namespace("", SVG_NAMESPACE)
     ElementTree.register_namespace("xlink", LINK_NAMESPACE)
     root = ElementTree.fromstring(svg)
-    for child in root.findall(f"{{{SVG_NAMESPACE}}}metadata"):
-        root.remove(child)
+    metadata, style = (f"{{{SVG_NAMESPACE}}}{tag}" for tag in ("metadata", "style"))
+    for parent in [*root.iter()]:
+        for child in [child for child in parent if child.tag in (metadata, style)]:
+            parent.remove(child)
+    root.set("stroke-linejoin", "round")  # what the style said, without reaching other drawings of a page
     for element in root.iter():
         for key, value in element.attrib.items():
             if key == "id":

@@ -108,7 +108,7 @@ def short(words: str, longest: int = LONGEST) -> str:
 class Margins:
     """Inches around each panel for what is written there."""
 
-    left: float = 0.55
+    left: float = 0.6
     right: float = 0.12
     top: float = 0.3
     bottom: float = 0.42
@@ -149,15 +149,17 @@ def sheet(
     n_columns = max(min(n_columns, n_panels), 1)
     n_lines = -(-n_panels // n_columns)
     n_letters = int(WIDTH_IN / LETTER_IN)
-    heading = textwrap.wrap(printable(title), int(n_letters * POINTS / (POINTS + 2))) or [""]
+    what, _, of_what = printable(title).partition(" · ")
+    subject = textwrap.wrap(of_what, n_letters)
     below = [line for note in caption for line in textwrap.wrap(printable(note), n_letters)]
-    header_in, footer_in = 0.12 + 0.18 * len(heading), 0.1 + 0.145 * len(below)
+    header_in, footer_in = 0.3 + 0.15 * len(subject), 0.1 + 0.145 * len(below)
     column_in, line_in = WIDTH_IN / n_columns, around.top + height_in + around.bottom
     total_in = header_in + n_lines * line_in + footer_in
     figure = Figure(figsize=(WIDTH_IN, total_in))
-    top, size = 1 - 0.08 / total_in, POINTS + 2
-    figure.text(0.08 / WIDTH_IN, top, "\n".join(heading), va="top", fontsize=size, weight="bold", color=INK)
-    figure.text(0.08 / WIDTH_IN, 0.06 / total_in, "\n".join(below), va="bottom", color=FAINT, linespacing=1.25)
+    left, top, second = 0.08 / WIDTH_IN, 1 - 0.07 / total_in, 1 - 0.27 / total_in
+    figure.text(left, top, short(what, 80), va="top", fontsize=POINTS + 2, weight="bold", color=INK)
+    figure.text(left, second, "\n".join(subject), va="top", color=FAINT, linespacing=1.25)
+    figure.text(left, 0.06 / total_in, "\n".join(below), va="bottom", color=FAINT, linespacing=1.25)
     width_in = column_in - around.left - around.right
     panels = []
     for number in range(n_panels):
@@ -191,21 +193,26 @@ def label_ends(axes: "Axes", ends: Mapping[str, float], of: Mapping[str, Look], 
         axes.annotate(
             short(name),
             xy=(1.0, end),
-            xytext=(1.06, place),
+            xytext=(1.09, place),
             xycoords="axes fraction",
             textcoords="axes fraction",
             va="center",
             color=INK,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": colour, "linewidth": 0.8, "shrinkA": 0, "shrinkB": 1},
+            arrowprops={
+                **{"arrowstyle": "-", "color": colour, "linewidth": 0.8},
+                **{"shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)},
+            },
         )
 
 
 def spread_out(wanted: Sequence[float], apart: float) -> list[float]:
-    """Places as near as possible to those that are ``wanted``, at least ``apart``, in the same order.
+    """Places near those that are ``wanted``, in the same order, at least ``apart``, and between 0 and 1 if they fit.
 
     >>> spread_out([0.5, 0.5, 0.9], 0.2)
     [0.4, 0.6, 0.9]
+    >>> spread_out([1.0, 1.0, 0.0], 0.5)
+    [0.5, 1.0, 0.0]
     """
     order = sorted(range(len(wanted)), key=lambda number: wanted[number])
     blocks: list[list[float]] = []  # middle and number of names that touch each other
@@ -215,12 +222,14 @@ def spread_out(wanted: Sequence[float], apart: float) -> list[float]:
             middle, n = blocks.pop()
             other, m = blocks.pop()
             blocks.append([(middle * n + other * m) / (n + m), n + m])
-    places = [
-        round(middle + apart * (place - (n - 1) / 2), 9) for middle, n in blocks for place in range(int(n))
-    ]
+    places = [middle + apart * (place - (n - 1) / 2) for middle, n in blocks for place in range(int(n))]
+    for number in range(len(places)):  # upwards from 0, then downwards from 1
+        places[number] = max(places[number], number * apart)
+    for number in range(len(places)):
+        places[-1 - number] = min(places[-1 - number], 1 - number * apart)
     found = [0.0] * len(wanted)
     for number, place in zip(order, places, strict=True):
-        found[number] = place
+        found[number] = round(place, 9)
     return found
 
 

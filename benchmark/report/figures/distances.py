@@ -1,0 +1,120 @@
+"""Descriptor distances of right and wrong frames: whether a threshold could tell them apart."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy import ndarray
+
+from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, RIGHT, WRONG, Margins, say, sheet, short
+from benchmark.report.figures.subjects import Queries, Row, Sources, Subject, cells, chosen, names_in, queries_of, ranks_of
+from benchmark.report.table import Cell, Column, Table, number, text
+from datasets.errors import CrossplaceError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHARES = {"5 %": 5, "25 %": 25, "median": 50, "75 %": 75, "95 %": 95}
+KINDS = {
+    "nearest right frame": True,
+    "nearest wrong frame": False,
+    "first frame, if right": True,
+    "first frame, if wrong": False,
+}
+"""Kinds of distances, and whether they are of right frames."""
+
+
+def numbers(subject: Subject, sources: Sources) -> Table:
+    """A line for each method and kind of distance: how many there are, and their quantiles. One seed a method.
+
+    Raises:
+        CrossplaceError: no method has distances.
+    """
+    rows: list[list[Cell]] = []
+    missing: dict[str, list[str]] = {}
+    for row in subject.rows:
+        try:
+            rows += _lines(row, subject.direction)
+        except CrossplaceError as error:
+            missing.setdefault(str(error).replace(str(row.runs[0].folder), "its folder"), []).append(row.label)
+    if not rows:
+        raise CrossplaceError(next(iter(missing)))
+    notes = [
+        "Boxes: 25 to 75 %, with the median; lines: 5 to 95 % of the queries. One seed a method; each method has its "
+        "own scale. Where boxes of right and wrong overlap, no threshold tells them apart.",
+        *(f"Without {', '.join(names)}: {reason}." for reason, names in missing.items()),
+    ]
+    columns = [Column(name="method"), Column(name="distance to"), Column(name="queries", digits=0)]
+    return Table(
+        title=f"Descriptor distances · {subject.words}",
+        columns=[*columns, *(Column(name=name, digits=4) for name in SHARES)],
+        rows=rows,
+        notes=notes,
+    )
+
+
+def _lines(row: Row, direction: str) -> list[list[Cell]]:
+    run = row.runs[0]
+    found = queries_of(run, ranks_of(run), direction)
+    return [
+        [text(row.label), text(kind), number(len(values)), *map(number, _quantiles(values))]
+        for kind, values in _distances(found).items()
+    ]
+
+
+def _distances(found: Queries) -> dict[str, ndarray]:
+    """Finite distances of each kind, in full precision."""
+    first, is_hit = found["top_distance"][:, 0], found.is_hit
+    values = [found["best_positive_distance"], found["best_negative_distance"], first[is_hit], first[~is_hit]]
+    widened = [column.astype(np.float64) for column in values]
+    return {kind: column[np.isfinite(column)] for kind, column in zip(KINDS, widened, strict=True)}
+
+
+def _quantiles(values: ndarray) -> list[float | None]:
+    return [float(np.percentile(values, share)) if len(values) else None for share in SHARES.values()]
+
+
+def draw(table: Table, sources: Sources) -> "Figure":
+    """A panel a method with a box for each kind of distance: filled where the frame is right, hatched where wrong."""
+    methods = names_in(table)[:MOST_SERIES]
+    drawn = sheet(
+        len(methods),
+        title=table.title,
+        caption=table.notes,
+        n_columns=3,
+        height_in=0.95,
+        margins=Margins(left=0.1, right=0.1, top=0.3, bottom=0.35),
+    )
+    for number_of, (axes, name) in enumerate(zip(drawn.panels, methods, strict=True)):
+        axes.set_title(short(name), loc="left")
+        _boxes(axes, chosen(table, "method", name))
+        axes.set_xlabel("distance" if drawn.is_lowest(number_of) else "")
+    return drawn.figure
+
+
+def _boxes(axes: "Axes", part: Table) -> None:
+    found = cells(part, "distance to", *SHARES)
+    known = [value for _, *values in found for value in values if value is not None]
+    if not known:
+        say(axes, "no finite distance")
+        return
+    low, high = min(known), max(known)
+    room = (high - low) or 1.0
+    axes.set(xlim=(low - 0.95 * room, high + 0.05 * room), ylim=(len(found) - 0.5, -0.5), yticks=[])
+    axes.spines["left"].set_visible(False)
+    axes.set_xticks([tick for tick in axes.get_xticks() if low - 1e-9 <= tick <= high + 1e-9])
+    axes.grid(axis="x", color=GRID, linewidth=0.5)
+    for place, (kind, *values) in enumerate(found):
+        axes.text(low - 0.93 * room, place, kind, va="center", color=FAINT if values[0] is None else "black")
+        if values[0] is None:
+            axes.text(low, place, "none", va="center", color=FAINT)
+            continue
+        first, left, middle, right, last = values
+        colour, hatch = (RIGHT, "") if KINDS[kind] else (WRONG, "/////")
+        axes.plot([first, last], [place, place], color=colour, linewidth=1)
+        inside = colour if KINDS[kind] else "white"
+        axes.barh(
+            place, max(right - left, room / 200), 0.55, left, facecolor=inside, edgecolor=colour, hatch=hatch,
+            linewidth=0.8, zorder=2,
+        )  # fmt: skip
+        axes.plot([middle, middle], [place - 0.4, place + 0.4], color="black", linewidth=1.6, zorder=3)

@@ -1,0 +1,155 @@
+"""Recall between each two traversals, as a matrix: which drives find each other."""
+
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy import ndarray
+
+from benchmark.report.comparison import FIRST
+from benchmark.report.figures.style import FAINT, MOST_SERIES, Margins, Sheet, sheet, short
+from benchmark.report.figures.subjects import Row, Sources, Subject, cells, chosen, names_in, ranks_of
+from benchmark.report.table import Column, Table, number, text
+from datasets.errors import CrossplaceError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+FEW = 8
+"""Most traversals whose values are written into the cells, and whose names stand beside them."""
+COLOURS = "cividis"
+BAR_IN = 0.6
+
+
+def numbers(subject: Subject, sources: Sources) -> Table:
+    """A line for each method and ordered pair of traversals: mean over seeds.
+
+    Raises:
+        CrossplaceError: one pair makes no matrix.
+    """
+    rows, conditions = [], _conditions(subject)
+    for row in subject.rows:
+        for (query, database), value in _values(row, subject.direction).items():
+            told = [text(query), text(conditions.get(query, "")), text(database), text(conditions.get(database, ""))]
+            rows.append([text(row.label), *told, number(value, reason="no query counts")])
+    if len({(content[1].words, content[3].words) for content in rows}) < 2:
+        raise CrossplaceError("one pair of traversals makes no matrix; its recall stands in the table of recall")
+    notes = [f"Recall@1 of the pairs of traversals: a line asks, a column is searched. {_named(conditions)}"]
+    if len(subject.rows) > MOST_SERIES:
+        notes.append(f"Drawn are the best {MOST_SERIES} of {len(subject.rows)} methods; the data beside it holds all.")
+    names = ("method", "query", "query condition", "database", "database condition")
+    return Table(
+        title=f"Traversal pairs · {subject.words}",
+        columns=[*(Column(name=name) for name in names), Column(name=FIRST, unit="%")],
+        rows=rows,
+        notes=notes,
+    )
+
+
+def _named(conditions: dict[str, str]) -> str:
+    if conditions:
+        return "Conditions stand in brackets."
+    return "Conditions are not known here, because no result has its ranks beside it."
+
+
+def _values(row: Row, direction: str) -> dict[tuple[str, str], float | None]:
+    """Mean over seeds in percent by pair; none where no query of the pair counts."""
+    found: dict[tuple[str, str], list[float | None]] = {}
+    for result in row.results:
+        for pair in result.directions[direction].pairs if direction in result.directions else ():
+            found.setdefault((pair.query, pair.database), []).append(pair.values.get(FIRST))
+    means = {}
+    for pair_names, values in found.items():
+        known = [100 * value for value in values if value is not None]
+        means[pair_names] = fmean(known) if known else None
+    return means
+
+
+def _conditions(subject: Subject) -> dict[str, str]:
+    """The condition of each traversal, from the first run that has its ranks."""
+    for row in subject.rows:
+        for run in row.runs:
+            try:
+                ranks = ranks_of(run)
+            except CrossplaceError:
+                continue
+            if {"frame_traversal", "frame_condition"} <= ranks.keys():
+                pairs = zip(ranks["frame_traversal"].tolist(), ranks["frame_condition"].tolist(), strict=True)
+                return dict(dict.fromkeys(pairs))
+    return {}
+
+
+def draw(table: Table, sources: Sources) -> "Figure":
+    """A panel a method, all with the same colours; values are written where they are few."""
+    methods = names_in(table)[:MOST_SERIES]
+    names = {
+        side: dict.fromkeys(cells(table, side, f"{side} condition")) for side in ("query", "database")
+    }
+    is_few = max(map(len, names.values())) <= FEW
+    drawn = sheet(
+        len(methods),
+        title=table.title,
+        caption=table.notes,
+        n_columns=3 if is_few and len(names["database"]) > 4 else 4,
+        height_in=max(0.22 * len(names["query"]), 0.9) if is_few else 1.3,
+        margins=Margins(left=0.95 if is_few else 0.25, right=0.08, top=0.3, bottom=0.85 if is_few else 0.3),
+    )
+    known = [value for (value,) in cells(table, FIRST) if value is not None]
+    top = max([1.0, *known])
+    for panel, name in enumerate(methods):
+        axes = drawn.panels[panel]
+        axes.set_title(short(name, 20), loc="left")
+        found = {(q, d): v for q, d, v in cells(chosen(table, "method", name), "query", "database", FIRST)}
+        values = np.array([[_number(found.get((q, d))) for d, _ in names["database"]] for q, _ in names["query"]])
+        _matrix(axes, values, top, is_written=is_few)
+        _name(axes, [*names["query"]], [*names["database"]], drawn, panel, is_few=is_few)
+    return drawn.figure
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+def _matrix(axes: "Axes", values: ndarray, top: float, *, is_written: bool) -> "AxesImage":
+    """One matrix; a pair that was not asked stays empty."""
+    axes.spines[:].set_visible(False)
+    axes.set_facecolor("#f2f2f2")
+    image = axes.pcolormesh(values, cmap=COLOURS, vmin=0, vmax=top, edgecolors="white", linewidth=0.4)
+    axes.set_ylim(len(values), 0)
+    if is_written:
+        for (line, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                ink = "white" if value < 0.55 * top else "black"
+                axes.text(column + 0.5, line + 0.5, f"{value:.0f}", ha="center", va="center", color=ink)
+    return image
+
+
+def _name(
+    axes: "Axes",
+    queries: list[tuple[str, str | None]],
+    databases: list[tuple[str, str | None]],
+    drawn: Sheet,
+    panel: int,
+    *,
+    is_few: bool,
+) -> None:
+    """Names of traversals at the outer panels, or only how many there are."""
+    axes.set(xticks=[], yticks=[])
+    if not is_few:
+        axes.set_ylabel(f"{len(queries)} ask" if drawn.is_left(panel) else "", color=FAINT)
+        axes.set_xlabel(f"{len(databases)} are searched" if drawn.is_lowest(panel) else "", color=FAINT)
+        return
+    if drawn.is_left(panel):
+        axes.set_yticks(np.arange(len(queries)) + 0.5, labels=[_words(*name) for name in queries])
+    if drawn.is_lowest(panel):
+        axes.set_xticks(np.arange(len(databases)) + 0.5, labels=[_words(*name) for name in databases], rotation=90)
+    axes.tick_params(length=0)
+
+
+def _words(name: str, condition: str | None) -> str:
+    """A name with its condition, unless it says it itself."""
+    if not condition or condition in name:
+        return short(name, 15)
+    return f"{short(name, 15)}\n({short(condition, 13)})"
