@@ -75,6 +75,8 @@ def _told(holes: "list[Hole]") -> list[str]:
     told = []
     for (figure, reason), subjects in same.items():
         named = [subject for subject in subjects if subject]
-        where = "" if not named else f" of {named[0]}" if len(named) == 1 else f" of {named[0]} and {len(named) - 1} more"
+        where = (
+            "" if not named else f" of {named[0]}" if len(named) == 1 else f" of {named[0]} and {len(named) - 1} more"
+        )
         told.append(f"not drawn: {figure}{where}: {reason}")
     return told

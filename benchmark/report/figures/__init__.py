@@ -119,7 +119,7 @@ PICTURES = {
         module="contact_sheet",
     ),
     "strip": Picture(
-        title="one place in a row: image, LiDAR points, cloud from above, the same place under other light (PNG or JPEG)",
+        title="one place in a row: image, LiDAR points, cloud from above, the place in other light (PNG or JPEG)",
         module="strip",
     ),
 }
@@ -139,9 +139,7 @@ def check_figure(name: str) -> None:
 def check_picture(name: str) -> None:
     """Refuse the name of a picture of a dataset that does not exist, with near names."""
     if name in FIGURES:
-        raise CrossplaceError(
-            f"{name} shows results and not a dataset; draw it with: crossplace figures --only {name}"
-        )
+        raise CrossplaceError(f"{name} shows results and not a dataset; draw it with: crossplace figures --only {name}")
     if name not in PICTURES:
         raise CrossplaceError(unknown("figure", name, list(PICTURES)))
 

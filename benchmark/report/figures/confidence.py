@@ -65,9 +65,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
     """Two panels: precision against recall, and the share that is right against the predicted probability."""
     methods = names_in(table)[:MOST_SERIES]
     of, height_in = looks(methods), max(2.3, 0.15 * len(methods) + 0.3)
-    drawn = sheet(
-        2, title=table.title, caption=table.notes, height_in=height_in, margins=Margins(left=0.5, right=1.25)
-    )
+    drawn = sheet(2, title=table.title, caption=table.notes, height_in=height_in, margins=Margins(left=0.5, right=1.25))
     for axes, part, words in zip(
         drawn.panels,
         (CURVE, CALIBRATION),

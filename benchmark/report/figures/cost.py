@@ -56,7 +56,7 @@ def numbers(subject: Subject, sources: Sources) -> Table:
 
 def _notes(rows: Sequence[Row], measured: Sequence[Row]) -> list[str]:
     notes = [
-        "Line: the Pareto front, to which no method is better in both. Latency: median of one query at batch 1, "
+        "Line: the Pareto front: no method is better than these in both. Latency: median of one query at batch 1, "
         "preprocessing and network. Bytes: what a map keeps of a place.",
     ]
     if without := [row.label for row in rows if row not in measured]:
@@ -111,6 +111,11 @@ def draw(table: Table, sources: Sources) -> "Figure":
     return drawn.figure
 
 
+def _plain(value: float, place: int | None) -> str:
+    """A number of a logarithmic scale without powers of ten."""
+    return f"{value:,.12g}"
+
+
 def _panel(
     axes: "Axes",
     table: Table,
@@ -127,8 +132,10 @@ def _panel(
     axes.set_title(f"{arrow(direction)}{where}", loc="left")
     axes.set_xlabel(f"{'a place of the map' if cost == PLACE else f'one {cost}'}, {unit}")
     if min(amounts) > 0 and max(amounts) > WIDE * min(amounts):
-        axes.set_xscale("log")
-        axes.set_xlim(min(amounts) / 1.6, max(amounts) * 1.6)
+        axes.set_xscale("log", subs=(2, 5))
+        axes.set_xlim(min(amounts) / 1.6, max(amounts) * 2.2)
+        axes.xaxis.set_major_formatter(_plain)
+        axes.xaxis.set_minor_formatter(_plain)
     else:
         axes.set_xlim(0, max(amounts) * 1.15 or 1)
     top = max(recall for *_, recall, _ in found)

@@ -6,7 +6,17 @@ import numpy as np
 from numpy import ndarray
 
 from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, RIGHT, WRONG, Margins, say, sheet, short
-from benchmark.report.figures.subjects import Queries, Row, Sources, Subject, cells, chosen, names_in, queries_of, ranks_of
+from benchmark.report.figures.subjects import (
+    Queries,
+    Row,
+    Sources,
+    Subject,
+    cells,
+    chosen,
+    names_in,
+    queries_of,
+    ranks_of,
+)
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.errors import CrossplaceError
 
@@ -41,7 +51,7 @@ def numbers(subject: Subject, sources: Sources) -> Table:
         raise CrossplaceError(next(iter(missing)))
     notes = [
         "Boxes: 25 to 75 %, with the median; lines: 5 to 95 % of the queries. One seed a method; each method has its "
-        "own scale. Where boxes of right and wrong overlap, no threshold tells them apart.",
+        "own scale. The more boxes of right and wrong overlap, the less can a threshold tell them apart.",
         *(f"Without {', '.join(names)}: {reason}." for reason, names in missing.items()),
     ]
     columns = [Column(name="method"), Column(name="distance to"), Column(name="queries", digits=0)]
@@ -81,13 +91,15 @@ def draw(table: Table, sources: Sources) -> "Figure":
         len(methods),
         title=table.title,
         caption=table.notes,
-        n_columns=3,
-        height_in=0.95,
-        margins=Margins(left=0.1, right=0.1, top=0.3, bottom=0.35),
+        height_in=0.8,
+        margins=Margins(left=0.15, right=0.15, top=0.28, bottom=0.3),
+        names_in=(1.2, 0.15),
     )
     for number_of, (axes, name) in enumerate(zip(drawn.panels, methods, strict=True)):
         axes.set_title(short(name), loc="left")
         _boxes(axes, chosen(table, "method", name))
+        axes.set_yticks(range(len(KINDS)), labels=KINDS if drawn.is_left(number_of) else [""] * len(KINDS))
+        axes.tick_params(axis="y", length=0)
         axes.set_xlabel("distance" if drawn.is_lowest(number_of) else "")
     return drawn.figure
 
@@ -100,12 +112,11 @@ def _boxes(axes: "Axes", part: Table) -> None:
         return
     low, high = min(known), max(known)
     room = (high - low) or 1.0
-    axes.set(xlim=(low - 0.95 * room, high + 0.05 * room), ylim=(len(found) - 0.5, -0.5), yticks=[])
+    axes.set(xlim=(low - 0.05 * room, high + 0.05 * room), ylim=(len(found) - 0.5, -0.5))
     axes.spines["left"].set_visible(False)
-    axes.set_xticks([tick for tick in axes.get_xticks() if low - 1e-9 <= tick <= high + 1e-9])
+    axes.locator_params(axis="x", nbins=6)
     axes.grid(axis="x", color=GRID, linewidth=0.5)
     for place, (kind, *values) in enumerate(found):
-        axes.text(low - 0.93 * room, place, kind, va="center", color=FAINT if values[0] is None else "black")
         if values[0] is None:
             axes.text(low, place, "none", va="center", color=FAINT)
             continue

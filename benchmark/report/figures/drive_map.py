@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_PANELS = 12
-MANY = 1500
+MANY = 400
 """Marks of a panel above which an SVG holds them as a picture."""
 HIT, PARTLY, MISSED = "hit in every pair", "hit in some pairs", "missed in every pair"
-LOOKS = {MISSED: ("X", WRONG, WRONG, 20), PARTLY: ("D", "white", FAINT, 11), HIT: ("o", RIGHT, RIGHT, 9)}
+LOOKS = {MISSED: ("X", WRONG, WRONG, 12), PARTLY: ("D", "white", FAINT, 9), HIT: ("o", RIGHT, RIGHT, 8)}
 """Marker, inside, edge and area of each kind of query, in the order in which they are drawn."""
 
 

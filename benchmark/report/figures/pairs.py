@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 FEW = 8
 """Most traversals whose values are written into the cells, and whose names stand beside them."""
 COLOURS = "cividis"
-BAR_IN = 0.6
 
 
 def numbers(subject: Subject, sources: Sources) -> Table:
@@ -84,27 +83,31 @@ def _conditions(subject: Subject) -> dict[str, str]:
 def draw(table: Table, sources: Sources) -> "Figure":
     """A panel a method, all with the same colours; values are written where they are few."""
     methods = names_in(table)[:MOST_SERIES]
-    names = {
-        side: dict.fromkeys(cells(table, side, f"{side} condition")) for side in ("query", "database")
-    }
-    is_few = max(map(len, names.values())) <= FEW
+    asking, found = (list(dict.fromkeys(cells(table, side, f"{side} condition"))) for side in ("query", "database"))
+    searched = [*(name for name in asking if name in found), *(name for name in found if name not in asking)]
+    is_few = max(len(asking), len(searched)) <= FEW
     drawn = sheet(
         len(methods),
         title=table.title,
         caption=table.notes,
-        n_columns=3 if is_few and len(names["database"]) > 4 else 4,
-        height_in=max(0.22 * len(names["query"]), 0.9) if is_few else 1.3,
-        margins=Margins(left=0.95 if is_few else 0.25, right=0.08, top=0.3, bottom=0.85 if is_few else 0.3),
+        n_columns=5 if len(searched) <= 4 or not is_few else 3,
+        height_in=max(0.2 * len(asking), 0.6) if is_few else 1.1,
+        margins=Margins(left=0.06, right=0.06, top=0.3, bottom=0.08),
+        names_in=(1.0, 0.95) if is_few else (0.2, 0.2),
     )
     known = [value for (value,) in cells(table, FIRST) if value is not None]
     top = max([1.0, *known])
     for panel, name in enumerate(methods):
         axes = drawn.panels[panel]
-        axes.set_title(short(name, 20), loc="left")
-        found = {(q, d): v for q, d, v in cells(chosen(table, "method", name), "query", "database", FIRST)}
-        values = np.array([[_number(found.get((q, d))) for d, _ in names["database"]] for q, _ in names["query"]])
-        _matrix(axes, values, top, is_written=is_few)
-        _name(axes, [*names["query"]], [*names["database"]], drawn, panel, is_few=is_few)
+        axes.set_title(short(name, int(drawn.panel_in[0] / 0.078)), loc="left")
+        recall = {(q, d): v for q, d, v in cells(chosen(table, "method", name), "query", "database", FIRST)}
+        values = np.array([[_number(recall.get((q, d))) for d, _ in searched] for q, _ in asking])
+        image = _matrix(axes, values, top, is_written=is_few)
+        _name(axes, asking, searched, drawn, panel, is_few=is_few)
+    height_in = drawn.figure.get_size_inches()[1]
+    bar = drawn.figure.add_axes((0.78, 1 - 0.17 / height_in, 0.2, 0.08 / height_in))
+    drawn.figure.colorbar(image, cax=bar, orientation="horizontal", ticks=[0, top], format=lambda v, _: f"{v:.0f} %")
+    bar.tick_params(length=0, pad=1)
     return drawn.figure
 
 

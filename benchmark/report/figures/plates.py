@@ -7,6 +7,7 @@ hole: a sentence with cause and cure.
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PNG_DPI = 200
-RASTER_DPI = 150
+RASTER_DPI = 200
 """Resolution of pictures inside an SVG."""
 SVG_NAMESPACE, LINK_NAMESPACE = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
@@ -88,7 +89,7 @@ def _subjects(name: str, collection: Collection, holes: list[Hole]) -> Sequence[
     found = []
     try:
         for subject in EACH[FIGURES[name].each](collection):
-            found.append(subject)  # noqa: PERF402
+            found.append(subject)
     except CrossplaceError as error:
         holes.append(Hole(figure=name, subject="", reason=str(error)))
     return found
@@ -134,22 +135,23 @@ def _finished(svg: str, plate: Plate) -> str:
         for child in [child for child in parent if child.tag in (metadata, style)]:
             parent.remove(child)
     root.set("stroke-linejoin", "round")  # what the style said, without reaching other drawings of a page
+    own = f"f{sha256(plate.name.encode()).hexdigest()[:8]}"
     for element in root.iter():
         for key, value in element.attrib.items():
             if key == "id":
-                element.set(key, f"{plate.name}-{value}")
+                element.set(key, f"{own}-{value}")
             elif key == f"{{{LINK_NAMESPACE}}}href" and value.startswith("#"):
-                element.set(key, f"#{plate.name}-{value[1:]}")
+                element.set(key, f"#{own}-{value[1:]}")
             elif value.startswith("url(#"):
-                element.set(key, f"url(#{plate.name}-{value[5:]}")
+                element.set(key, f"url(#{own}-{value[5:]}")
     told = {"title": plate.title, "desc": " ".join(plate.table.notes)}
     for tag, words in reversed(told.items()):
-        element = ElementTree.Element(f"{{{SVG_NAMESPACE}}}{tag}", {"id": f"{plate.name}-{tag}"})
+        element = ElementTree.Element(f"{{{SVG_NAMESPACE}}}{tag}", {"id": f"{own}-{tag}"})
         element.text = printable(words)
         root.insert(0, element)
     root.set("role", "img")
-    root.set("aria-labelledby", f"{plate.name}-title")
-    root.set("aria-describedby", f"{plate.name}-desc")
+    root.set("aria-labelledby", f"{own}-title")
+    root.set("aria-describedby", f"{own}-desc")
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 

@@ -90,13 +90,13 @@ def draw(table: Table, sources: Sources) -> "Figure":
         height_in=height_in,
         margins=Margins(left=0.55, right=1.25),
     )
-    for number, (axes, direction) in enumerate(zip(drawn.panels, directions, strict=True)):
+    for panel, (axes, direction) in enumerate(zip(drawn.panels, directions, strict=True)):
         part = chosen(table, "direction", direction)
         axes.set_title(arrow(direction), loc="left")
         axes.set(xlim=(0.3, DEPTHS[-1] + 0.3), ylim=(0, 100), xticks=(1, 5, 10, 15, 20, 25))
         axes.grid(axis="y", color=GRID, linewidth=0.5)
-        axes.set_xlabel("N" if drawn.is_lowest(number) else "")
-        axes.set_ylabel("recall@N, %" if drawn.is_left(number) else "")
+        axes.set_xlabel("N" if drawn.is_lowest(panel) else "")
+        axes.set_ylabel("recall@N, %" if drawn.is_left(panel) else "")
         ends = {}
         for place, name in enumerate([*methods, BY_CHANCE]):
             if (end := _curve(axes, chosen(part, "method", name), of[name], place / max(len(methods), 1))) is not None:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from benchmark.report.comparison import FIRST
-from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, Margins, looks, sheet, short
+from benchmark.report.figures.style import FAINT, GRID, LETTER_IN, MOST_SERIES, Margins, looks, sheet, short
 from benchmark.report.figures.subjects import Sources, Subject, arrow, chosen, content, names_in
 from benchmark.report.table import Cell, Column, Table, text
 from benchmark.report.tables import recall_cell
@@ -46,10 +46,13 @@ def draw(table: Table, sources: Sources) -> "Figure":
         title=table.title,
         caption=table.notes,
         height_in=max(FEWEST_IN * len(methods), 0.8),
-        margins=Margins(left=0.25 + 0.075 * longest, right=0.15),
+        margins=Margins(left=0.15, right=0.2),
+        names_in=(0.1 + LETTER_IN * longest, 0.0),
     )
     for number, (axes, direction) in enumerate(zip(drawn.panels, directions, strict=True)):
         _panel(axes, chosen(table, "direction", direction), methods)
+        if not drawn.is_left(number):
+            axes.set_yticklabels([])
         axes.set_title(arrow(direction), loc="left")
         axes.set_xlabel(f"{FIRST}, %" if drawn.is_lowest(number) else "")
     return drawn.figure
@@ -68,7 +71,9 @@ def _panel(axes: "Axes", part: Table, methods: list[str]) -> None:
             axes.plot(cell.value, place, color=of[name].colour, marker=of[name].marker, markersize=4.5, zorder=3)
             if cell.deviation is not None:
                 ends = [cell.value - cell.deviation, cell.value + cell.deviation]
-                axes.plot(ends, [place - 0.16] * 2, color=of[name].colour, linewidth=4, alpha=0.45, solid_capstyle="butt")
+                axes.plot(
+                    ends, [place - 0.16] * 2, color=of[name].colour, linewidth=4, alpha=0.45, solid_capstyle="butt"
+                )
                 highest = max(highest, ends[1])
             if cell.low is not None and cell.high is not None:
                 axes.plot([cell.low, cell.high], [place + 0.16] * 2, color=FAINT, marker="|", markersize=5, linewidth=1)

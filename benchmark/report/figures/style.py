@@ -31,7 +31,7 @@ LONGEST = 26
 """Most letters of a name in a drawing; the data beside it has the whole name."""
 MOST_SERIES = 12
 """Most methods in one drawing: those with the highest recall; the data beside it has all."""
-LETTER_IN = 0.072
+LETTER_IN = 0.062
 """Width of a letter of the smallest text, on average."""
 
 
@@ -141,8 +141,12 @@ def sheet(
     n_columns: int = 2,
     height_in: float = 2.0,
     margins: Margins | None = None,
+    names_in: tuple[float, float] = (0.0, 0.0),
 ) -> Sheet:
-    """An empty sheet of ``n_panels`` panels, ``WIDTH_IN`` wide."""
+    """An empty sheet of ``n_panels`` panels, ``WIDTH_IN`` wide.
+
+    ``names_in`` is room in inches that is there once: left of the first and below the last panels, for names.
+    """
     from matplotlib.figure import Figure
 
     around = margins or Margins()
@@ -151,9 +155,10 @@ def sheet(
     n_letters = int(WIDTH_IN / LETTER_IN)
     what, _, of_what = printable(title).partition(" · ")
     subject = textwrap.wrap(of_what, n_letters)
-    below = [line for note in caption for line in textwrap.wrap(printable(note), n_letters)]
-    header_in, footer_in = 0.3 + 0.15 * len(subject), 0.1 + 0.145 * len(below)
-    column_in, line_in = WIDTH_IN / n_columns, around.top + height_in + around.bottom
+    together = [printable(note).replace(" %", "\u00a0%") for note in caption]
+    below = [line for note in together for line in textwrap.wrap(note, n_letters)]
+    header_in, footer_in = 0.3 + 0.15 * len(subject), 0.1 + 0.145 * len(below) + names_in[1]
+    column_in, line_in = (WIDTH_IN - names_in[0]) / n_columns, around.top + height_in + around.bottom
     total_in = header_in + n_lines * line_in + footer_in
     figure = Figure(figsize=(WIDTH_IN, total_in))
     left, top, second = 0.08 / WIDTH_IN, 1 - 0.07 / total_in, 1 - 0.27 / total_in
@@ -164,7 +169,7 @@ def sheet(
     panels = []
     for number in range(n_panels):
         line, column = divmod(number, n_columns)
-        left_in = column * column_in + around.left
+        left_in = names_in[0] + column * column_in + around.left
         bottom_in = total_in - header_in - (line + 1) * line_in + around.bottom
         box = (left_in / WIDTH_IN, bottom_in / total_in, width_in / WIDTH_IN, height_in / total_in)
         axes = figure.add_axes(box)
@@ -234,7 +239,7 @@ def spread_out(wanted: Sequence[float], apart: float) -> list[float]:
 
 
 def label_points(axes: "Axes", points: Mapping[str, tuple[float, float]], panel_in: tuple[float, float]) -> None:
-    """Names beside points, each at the first of eight places that meets no other name and no point."""
+    """Names beside points, each at the first place near it that meets no other name and no point."""
     low, high = (axes.transData.transform((axes.get_xlim()[end], axes.get_ylim()[end])) for end in (0, 1))
     scale = [(high[k] - low[k]) / (panel_in[k] * 72) for k in (0, 1)]
     at = {}
@@ -248,7 +253,7 @@ def label_points(axes: "Axes", points: Mapping[str, tuple[float, float]], panel_
         taken.append(box)
         axes.annotate(
             words, xy=points[name], xytext=offset, textcoords="offset points", ha=side, va="center", color=INK,
-            annotation_clip=False,
+            annotation_clip=False, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3},
         )  # fmt: skip
 
 
@@ -259,13 +264,14 @@ def _free_place(
     x: float, y: float, width: float, taken: Sequence[Box], panel: tuple[float, float]
 ) -> tuple[Box, tuple[float, float], str]:
     """The box, its offset from the point, and its side, all in points of print; the least crowded if none is free."""
+    steps = [(9.0 * step, side) for step in (0, 1, -1, 2, -2, 3, -3) for side in ("left", "right")]
     found = []
-    for step in (0.0, 9.0, -9.0, 18.0, -18.0, 27.0, -27.0):
-        for side, left in (("left", x + 7), ("right", x - 7 - width)):
-            box = (left, y + step - POINTS * 0.6, left + width, y + step + POINTS * 0.6)
-            outside = max(0.0, -box[0]) + max(0.0, box[2] - panel[0]) + max(0.0, -box[1]) + max(0.0, box[3] - panel[1])
-            crowding = sum(_overlap(box, other) for other in taken) + outside * POINTS
-            found.append((crowding, len(found), box, ((7.0 if side == "left" else -7.0), step), side))
+    for step, side in [*steps[:2], (11.0, "center"), (-11.0, "center"), *steps[2:]]:
+        left, shift = {"left": (x + 6, 6.0), "right": (x - 6 - width, -6.0), "center": (x - width / 2, 0.0)}[side]
+        box = (left, y + step - POINTS * 0.6, left + width, y + step + POINTS * 0.6)
+        outside = max(0.0, -box[0]) + max(0.0, box[2] - panel[0]) + max(0.0, -box[1]) + max(0.0, box[3] - panel[1])
+        crowding = sum(_overlap(box, other) for other in taken) + outside * POINTS
+        found.append((crowding, len(found), box, (shift, step), side))
     _, _, box, offset, side = min(found, key=lambda place: place[:2])
     return box, offset, side
 
@@ -274,4 +280,3 @@ def _overlap(one: Box, other: Box) -> float:
     wide = min(one[2], other[2]) - max(one[0], other[0])
     high = min(one[3], other[3]) - max(one[1], other[1])
     return max(wide, 0.0) * max(high, 0.0)
-

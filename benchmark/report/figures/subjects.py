@@ -1,4 +1,4 @@
-"""What one drawing is about: a board, a direction of it, a row of it, or a study. Reads records; needs no matplotlib."""
+"""What one drawing is about: a board, a direction of it, a row of it, or a study. Needs no matplotlib."""
 
 import re
 import unicodedata
@@ -13,7 +13,7 @@ from numpy import ndarray
 
 from benchmark.records.collection import Collection, Group, Run
 from benchmark.records.comparison import StoredRun
-from benchmark.records.leaderboard import Entry, merged
+from benchmark.records.leaderboard import TRAINED, Entry, merged
 from benchmark.records.schema import RANKS, Result
 from benchmark.report.comparison import FIRST, preset_of, shared_words, stand_in_note, title
 from benchmark.report.table import Cell, Table
@@ -89,8 +89,7 @@ def rows_of(group: Group) -> list[Row]:
     entries = sorted(merged(map(Entry.of, own)), key=lambda entry: -entry.percent(first, FIRST))
     found = [[runs[name] for name in entry.runs] for entry in entries]
     return [
-        Row(label=label, entry=entry, runs=of)
-        for label, entry, of in zip(labels(entries), entries, found, strict=True)
+        Row(label=label, entry=entry, runs=of) for label, entry, of in zip(labels(entries), entries, found, strict=True)
     ]
 
 
@@ -99,7 +98,7 @@ def labels(entries: Sequence[Entry]) -> list[str]:
     shared = shared_words(entries)
     further: Sequence[Callable[[Entry], str]] = (
         lambda entry: preset_of(entry) if preset_of(entry) not in shared else "",
-        lambda entry: entry.origin if entry.origin != "trained" else "",
+        lambda entry: entry.origin if entry.origin not in TRAINED else "",
         lambda entry: f"seed {entry.seeds[0]}" if len(entry.seeds) == 1 else "",
         lambda entry: entry.config_key[:6],
         lambda entry: entry.runs[0] if entry.runs else "",
@@ -125,10 +124,10 @@ def _written(name: str, words: Sequence[str]) -> str:
 
 def _boards(collection: Collection) -> Iterator[Subject]:
     for group in collection.groups:
-        board = group.board
+        board, protocol = group.board, str(group.board.protocol["name"])
         yield Subject(
             words=title(board),
-            parts=(board.dataset, str(board.protocol["name"]), board.fingerprint[:6]),
+            parts=(board.dataset, *([protocol] if protocol != board.dataset else [])),
             is_real=board.is_real,
             group=group,
         )
