@@ -20,7 +20,7 @@ from benchmark.cli.figures import Figures
 from benchmark.cli.methods import CheckMethod, Convert, List
 from benchmark.cli.protocol import OfProtocol
 from benchmark.cli.records import Compare, Publish, Tables
-from benchmark.cli.runs import Bench, Evaluate, Score, Study, Sweep, Train
+from benchmark.cli.runs import Bench, Evaluate, Score, Sensitivity, Study, Sweep, Train
 from benchmark.cli.spellings import of_today
 from benchmark.console import configure_logging, say
 
@@ -28,6 +28,7 @@ Command = FlagCreatePairsOff[
     Annotated[Bench, subcommand("bench")]
     | Annotated[Sweep, subcommand("sweep")]
     | Annotated[Study, subcommand("study")]
+    | Annotated[Sensitivity, subcommand("sensitivity")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Score, subcommand("score")]

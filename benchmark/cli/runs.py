@@ -1,4 +1,4 @@
-"""Commands that run methods: ``bench``, ``sweep``, ``study``, ``train``, ``evaluate`` and ``score``.
+"""Commands that run methods: ``bench``, ``sweep``, ``study``, ``sensitivity``, ``train``, ``evaluate`` and ``score``.
 
 A command holds the groups of options that it uses, so that any other option is refused and never ignored.
 """
@@ -134,6 +134,31 @@ class Study:
             for seed in seeds:
                 say(f"{' · '.join(filter(None, [line.question, line.name]))} · seed {seed}")
                 print_plan(plan_of(line, seed))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """Recall against place radius, map spacing, heading limit and foreign places, from descriptors that are cached.
+
+    Example: crossplace sensitivity --method vxp --axes radius distractors
+    """
+
+    axes: tuple[str, ...] = ()
+    """What recall is counted against: radius, spacing, heading, distractors; default: all of them."""
+    distractors: str | None = None
+    """Prepared dataset (name or folder) whose frames are put into the map too, encoded by the same weights."""
+    data: OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
+    method: OmitArgPrefixes[MethodOptions] = field(default_factory=MethodOptions)
+    machine: OmitArgPrefixes[MachineOptions] = field(default_factory=MachineOptions)
+
+    def __call__(self) -> None:
+        """Print a table for each axis."""
+        from benchmark.report.sensitivity import sensitivity_text
+        from benchmark.runs.sensitivity import run_sensitivity
+
+        request = Request(data=self.data, method=self.method, machine=self.machine)
+        record, path = run_sensitivity(request, self.axes, self.distractors)
+        say(f"{sensitivity_text(record, 'screen')}{path}")
 
 
 @dataclass(frozen=True, kw_only=True)

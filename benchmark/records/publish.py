@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy import ndarray
 
 from benchmark.evaluation.intervals import CELL_M
 from benchmark.records.schema import RANKS, RESULT, Result
+from benchmark.records.sensitivity import SENSITIVITY, SensitivityRecord
 from benchmark.records.study import STUDY, StudyRecord
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
@@ -21,18 +23,25 @@ KEPT_BITS = 5
 DRAWN = ("query_top_frame", "query_top_distance", "query_best_positive_distance", "query_best_negative_distance")
 """Columns that say nothing for a ranker without descriptors."""
 
+AGGREGATES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    STUDY: ("studies", StudyRecord.read),
+    SENSITIVITY: ("sensitivity", SensitivityRecord.read),
+}
+"""Records that are published whole: name of the file → folder in the committed results, and who reads it."""
+
 
 def publish(run: Path, results_folder: Path) -> Path:
-    """Copy the result in ``run`` to ``results_folder/<dataset>/<run id>``, a study to ``…/studies/<name>``.
+    """Copy the result in ``run`` to ``results_folder/<dataset>/<run id>``, other records to ``…/<kind>/<name>``.
 
     Returns the new folder. Results of real data hold aggregates only: per-query positions are under the data's own
-    licence and stay behind.
+    licence and stay behind. Studies and curves hold nothing but aggregates.
     """
-    if (run / STUDY).is_file():
-        StudyRecord.read(run / STUDY)
-        target = results_folder / "studies" / run.resolve().name
-        write_atomically(target / STUDY, _content(run / STUDY))
-        return target
+    for file, (kind, read) in AGGREGATES.items():
+        if (run / file).is_file():
+            read(run / file)
+            target = results_folder / kind / run.resolve().name
+            write_atomically(target / file, _content(run / file))
+            return target
     result = Result.read(run)
     target = results_folder / result.dataset.name / result.run_id
     if not result.dataset.is_real:

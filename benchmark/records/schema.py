@@ -14,11 +14,12 @@ import numpy as np
 from numpy import ndarray
 from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator, model_validator
 
+from benchmark.evaluation.confidence import Confidence
 from benchmark.evaluation.metrics import Recall
 from datasets.base import Modality, Protocol
 from datasets.files import FolderName, RunName, read_as, sealed, write_atomically
 
-SCHEMA = "1.2"
+SCHEMA = "1.3"
 RESULT, RANKS = "result.json", "ranks.npz"
 _PROTOCOL = TypeAdapter(Protocol)
 OLD_NAMES = {"1": "R@1", "5": "R@5", "1%": "R@1%"}
@@ -48,6 +49,11 @@ class DirectionRecord(_Model):
     pairs: list[PairRecall]
     intervals: dict[str, tuple[float, float] | None]
     """Ends of the interval of the headline value, by metric; none where no interval can be given."""
+    confidence: Confidence | None = None
+    """What the distance to the nearest frame says about whether it is right. Since schema 1.3.
+
+    None for rankers of the harness, for older results, and where all nearest frames are equally far.
+    """
 
     @model_validator(mode="before")
     @classmethod

@@ -15,6 +15,7 @@ from benchmark.frames.preparing import check_protocol_name, doubts_about, find_p
 from benchmark.keys import key_of, plain
 from benchmark.protocol.directions import Direction
 from benchmark.protocol.leaks import leak_warnings
+from benchmark.records.confidence import confidence_records
 from benchmark.records.environment import environment, harness
 from benchmark.records.recording import direction_records, rank_arrays
 from benchmark.records.schema import (
@@ -66,8 +67,10 @@ class Arena:
         if missing:
             scorers = {key: row.scorer for key, row in missing.items()}
             for key, evaluations in evaluate(self.dataset.frames, self.protocol, scorers).items():
+                ranks = rank_arrays(evaluations, self.dataset)
                 result = self._result(missing[key], direction_records(evaluations, self.dataset, self.protocol))
-                result.write(missing[key].folder, rank_arrays(evaluations, self.dataset))
+                result = confidence_records(result, ranks)
+                result.write(missing[key].folder, ranks)
                 found[key] = result
         return [found[row.key] for row in rows]
 

@@ -32,6 +32,7 @@ COMMANDS = [
     "bench",
     "sweep",
     "study",
+    "sensitivity",
     "score",
     "check-method",
     "list",

@@ -69,7 +69,7 @@ def test_the_json_holds_everything_that_a_number_depends_on(
 ) -> None:
     result, _ = write(small_world, protocol)
     raw = json.loads((tmp_path / "run" / RESULT).read_text())
-    assert raw["schema_version"] == "1.2"
+    assert raw["schema_version"] == "1.3"
     assert (raw["run_id"], raw["key"], raw["seed"], raw["warnings"]) == ("run", "key", 3, ["one", "two"])
     assert raw["harness"].keys() == {"version", "git_revision", "dirty"}
     assert raw["environment"] == {"device": "a test", "threads": 2}
@@ -333,7 +333,7 @@ def test_a_result_of_the_first_schema_still_loads() -> None:
 @pytest.mark.parametrize("version", ["2.0", "0.9", "10.0", 2, None])
 def test_another_major_version_is_refused(folder: Path, version: object) -> None:
     edit(folder, lambda raw: raw.update(schema_version=version))
-    with pytest.raises(CrossplaceError, match=rf"result\.json: result schema {version}, but this version reads 1\.2"):
+    with pytest.raises(CrossplaceError, match=rf"result\.json: result schema {version}, but this version reads 1\.3"):
         Result.read(folder)
 
 
