@@ -9,6 +9,7 @@ from typing import Any
 from benchmark.evaluation.metrics import METRICS
 from benchmark.records.leaderboard import Board
 from benchmark.records.schema import RESULT, Result
+from benchmark.records.sensitivity import SENSITIVITY, SensitivityRecord
 from benchmark.records.study import STUDY, StudyRecord
 from datasets.errors import CrossplaceError
 
@@ -48,17 +49,23 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Results by data and protocol, and studies."""
+    """Results by data and protocol, studies, and curves of sensitivity."""
 
     groups: Sequence[Group]
     studies: Sequence[StudyRecord] = ()
+    sensitivities: Sequence[SensitivityRecord] = ()
 
 
 def collect(*folders: Path) -> Collection:
     """Everything below ``folders``; raises :class:`CrossplaceError` where two results are one or contradict."""
-    results, studies = (sorted({p for f in folders for p in f.rglob(name)}) for name in (RESULT, STUDY))
-    runs = [Run(folder=path.parent, result=Result.read(path.parent)) for path in results]
-    return Collection(groups=grouped(runs), studies=[*map(StudyRecord.read, studies)])
+    results, studies, curves = (
+        sorted({path for folder in folders for path in folder.rglob(name)}) for name in (RESULT, STUDY, SENSITIVITY)
+    )
+    return Collection(
+        groups=grouped(Run(folder=path.parent, result=Result.read(path.parent)) for path in results),
+        studies=[*map(StudyRecord.read, studies)],
+        sensitivities=[*map(SensitivityRecord.read, curves)],
+    )
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:

@@ -82,6 +82,11 @@ FIGURES = {
         each="study",
         module="severity",
     ),
+    "sensitivity": Figure(
+        title="recall against place radius, map spacing, heading limit and foreign places",
+        each="sensitivity",
+        module="sensitivity",
+    ),
     "gallery": Figure(
         title="queries of a method with the five frames that it found, right and wrong",
         each="row",

@@ -111,7 +111,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
     return drawn.figure
 
 
-def _plain(value: float, place: int | None) -> str:
+def _plain(value: float, place: float) -> str:
     """A number of a logarithmic scale without powers of ten."""
     return f"{value:,.12g}"
 
@@ -133,7 +133,7 @@ def _panel(
     axes.set_xlabel(f"{'a place of the map' if cost == PLACE else f'one {cost}'}, {unit}")
     if min(amounts) > 0 and max(amounts) > WIDE * min(amounts):
         axes.set_xscale("log", subs=(2, 5))
-        axes.set_xlim(min(amounts) / 1.6, max(amounts) * 2.2)
+        axes.set_xlim(min(amounts) / 1.6, max(amounts) * (max(amounts) / min(amounts)) ** 0.3)
         axes.xaxis.set_major_formatter(_plain)
         axes.xaxis.set_minor_formatter(_plain)
     else:

@@ -14,8 +14,8 @@ from datasets.errors import CrossplaceError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
-    from matplotlib.image import AxesImage
 
 FEW = 8
 """Most traversals whose values are written into the cells, and whose names stand beside them."""
@@ -90,7 +90,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
         len(methods),
         title=table.title,
         caption=table.notes,
-        n_columns=5 if len(searched) <= 4 or not is_few else 3,
+        n_columns=4 if len(searched) <= 4 or not is_few else 3,
         height_in=max(0.2 * len(asking), 0.6) if is_few else 1.1,
         margins=Margins(left=0.06, right=0.06, top=0.3, bottom=0.08),
         names_in=(1.0, 0.95) if is_few else (0.2, 0.2),
@@ -105,7 +105,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
         image = _matrix(axes, values, top, is_written=is_few)
         _name(axes, asking, searched, drawn, panel, is_few=is_few)
     height_in = drawn.figure.get_size_inches()[1]
-    bar = drawn.figure.add_axes((0.78, 1 - 0.17 / height_in, 0.2, 0.08 / height_in))
+    bar = drawn.figure.add_axes((0.74, 1 - 0.17 / height_in, 0.2, 0.08 / height_in))
     drawn.figure.colorbar(image, cax=bar, orientation="horizontal", ticks=[0, top], format=lambda v, _: f"{v:.0f} %")
     bar.tick_params(length=0, pad=1)
     return drawn.figure
@@ -115,7 +115,7 @@ def _number(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def _matrix(axes: "Axes", values: ndarray, top: float, *, is_written: bool) -> "AxesImage":
+def _matrix(axes: "Axes", values: ndarray, top: float, *, is_written: bool) -> "QuadMesh":
     """One matrix; a pair that was not asked stays empty."""
     axes.spines[:].set_visible(False)
     axes.set_facecolor("#f2f2f2")

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PNG_DPI = 200
 RASTER_DPI = 200
 """Resolution of pictures inside an SVG."""
+MADE_BY = {"study": "crossplace study makes one", "sensitivity": "crossplace sensitivity makes one"}
+"""What makes the subject of a figure, where it is no result."""
 SVG_NAMESPACE, LINK_NAMESPACE = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 
@@ -80,7 +82,7 @@ def plates(name: str, collection: Collection, sources: Sources | None = None) ->
         found.append(Plate(name=stem, figure=name, subject=subject, table=table, sources=given))
     if not found and not holes:
         reason = f"there is no {figure.each} among the results"
-        cure = "crossplace study makes studies" if figure.each == "study" else "crossplace bench makes results"
+        cure = MADE_BY.get(figure.each, "crossplace bench makes results")
         holes.append(Hole(figure=name, subject="", reason=f"{reason}; {cure}"))
     return found, holes
 
@@ -123,6 +125,11 @@ def as_png(plate: Plate) -> bytes:
     with styled(plate.name):
         _drawn(plate).savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
     return buffer.getvalue()
+
+
+def as_csv(plate: Plate) -> str:
+    """The numbers behind the drawing."""
+    return comma_separated(plate.table)
 
 
 def _finished(svg: str, plate: Plate) -> str:
@@ -186,7 +193,7 @@ def _contents(plate: Plate) -> dict[str, bytes]:
     return {
         "svg": as_svg(plate).encode(),
         "png": as_png(plate),
-        "csv": comma_separated(plate.table).encode(),
+        "csv": as_csv(plate).encode(),
     }
 
 

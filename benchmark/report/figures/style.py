@@ -41,7 +41,7 @@ def parameters(salt: str) -> dict[str, Any]:
         "text.parse_math": False,
         "text.usetex": False,
         "axes.formatter.use_mathtext": False,
-        "axes.unicode_minus": False,
+        "axes.unicode_minus": True,
         "font.family": ["sans-serif"],
         "font.sans-serif": ["DejaVu Sans"],
         "font.size": POINTS,
@@ -68,7 +68,7 @@ def styled(salt: str) -> Iterator[None]:
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(parameters(salt))
+        matplotlib.rcParams.update(parameters(salt))  # type: ignore[arg-type]
         yield
 
 
@@ -194,21 +194,24 @@ def label_ends(axes: "Axes", ends: Mapping[str, float], of: Mapping[str, Look], 
     apart = 1.35 * POINTS / 72 / height_in
     places = spread_out(list(at.values()), apart)
     for (name, end), place in zip(at.items(), places, strict=True):
-        colour = of[name].colour
+        look = of[name]
         axes.annotate(
             short(name),
             xy=(1.0, end),
-            xytext=(1.09, place),
+            xytext=(1.1, place),
             xycoords="axes fraction",
             textcoords="axes fraction",
             va="center",
             color=INK,
             annotation_clip=False,
             arrowprops={
-                **{"arrowstyle": "-", "color": colour, "linewidth": 0.8},
-                **{"shrinkA": 1, "shrinkB": 1, "relpos": (0, 0.5)},
+                **{"arrowstyle": "-", "color": look.colour, "linewidth": 0.8},
+                **{"shrinkA": 5, "shrinkB": 1, "relpos": (0, 0.5)},
             },
         )
+        axes.plot(
+            1.075, place, marker=look.marker, color=look.colour, markersize=4, transform=axes.transAxes, clip_on=False,
+        )  # fmt: skip
 
 
 def spread_out(wanted: Sequence[float], apart: float) -> list[float]:
@@ -265,7 +268,7 @@ def _free_place(
 ) -> tuple[Box, tuple[float, float], str]:
     """The box, its offset from the point, and its side, all in points of print; the least crowded if none is free."""
     steps = [(9.0 * step, side) for step in (0, 1, -1, 2, -2, 3, -3) for side in ("left", "right")]
-    found = []
+    found: list[tuple[float, int, Box, tuple[float, float], str]] = []
     for step, side in [*steps[:2], (11.0, "center"), (-11.0, "center"), *steps[2:]]:
         left, shift = {"left": (x + 6, 6.0), "right": (x - 6 - width, -6.0), "center": (x - width / 2, 0.0)}[side]
         box = (left, y + step - POINTS * 0.6, left + width, y + step + POINTS * 0.6)

@@ -169,11 +169,25 @@ def _studies(collection: Collection) -> Iterator[Subject]:
         )
 
 
+def _sensitivities(collection: Collection) -> Iterator[Subject]:
+    for record in collection.sensitivities:
+        method, data, protocol = record.method, record.dataset, record.protocol
+        preset = "+".join(filter(None, [method.preset, method.variant]))
+        named = f"{method.name} ({preset})" if preset else method.name
+        yield Subject(
+            words=f"{named} · {data.name} · {protocol['name']} v{protocol['version']}" + stand_in_note(data.is_real),
+            parts=(data.name, str(protocol["name"]), method.name, preset, f"s{record.seed}"),
+            is_real=data.is_real,
+            record=record,
+        )
+
+
 EACH: Mapping[str, Callable[[Collection], Iterator[Subject]]] = {
     "board": _boards,
     "direction": _directions,
     "row": _rows,
     "study": _studies,
+    "sensitivity": _sensitivities,
 }
 """What one drawing is about → all of them in a collection."""
 
