@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from benchmark.protocol.ground_truth import relate
 from benchmark.report.figures.cost import crossing
-from benchmark.report.figures.style import FAINT, RIGHT, WRONG, Margins, say, sheet
+from benchmark.report.figures.style import FAINT, RIGHT, WRONG, Margins, say, sheet, short
 from benchmark.report.figures.subjects import Sources, Subject, arrow, cells, chosen, names_in, queries_of, ranks_of
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.base import Modality, Protocol
@@ -30,7 +30,7 @@ N_FOUND = 5
 """Frames of each query that are shown."""
 QUERY = "query"
 SIDE_IN = 0.9
-LONGEST_FRAME_ID = 16
+LONGEST_FRAME_ID = 18
 
 
 def numbers(subject: Subject, sources: Sources) -> Table:
@@ -131,7 +131,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
             _frame(axes, right)
             away = "" if not rank else "another world" if away_m is None else f"{away_m:.0f} m away"
             words = f"{QUERY} {query:.0f}, {kind}" if not rank else f"{rank:.0f}: {away}"
-            axes.set_xlabel(f"{words}\n{frame[-LONGEST_FRAME_ID:]}", labelpad=3)
+            axes.set_xlabel(f"{words}\n{short(frame, LONGEST_FRAME_ID)}", labelpad=3)
     return drawn.figure
 
 

@@ -62,6 +62,8 @@ def numbers(subject: Subject, sources: Sources) -> Table:
         raise CrossplaceError(f"no query of {dataset.name} has an image and a cloud; prepare the dataset with both")
     chosen_rows = spread(usable, N_FRAMES)
     local = [_local(method, dataset, int(row)) for row in chosen_rows]
+    if not any(len(each.voxels) for each in local):
+        raise CrossplaceError(f"no voxel of {dataset.name} is in view of its camera; check with crossplace data check")
     rows = []
     for row, found_there, colours in zip(chosen_rows, local, in_colours(local), strict=True):
         rows += _lines(str(frames.frame_id[row]), found_there, colours)
@@ -75,7 +77,7 @@ def numbers(subject: Subject, sources: Sources) -> Table:
         notes=[
             "Three principal components of pixel and voxel features together, as red, green and blue: alike colours "
             f"are alike features. Mean cosine of a voxel and its pixel: {own:.2f}; and the pixel of another voxel: "
-            f"{other:.2f}. Cosines are taken around the mean of all features."
+            f"{other:.2f}. Components and cosines are around the mean of all voxels and their pixels."
         ],
     )
 
@@ -98,6 +100,8 @@ def _method(result: "Result", weights: Path | None) -> "Method":
         raise CrossplaceError("the method has no features of voxels that project to pixels; there is nothing to show")
     shipped = {each.sha256: each.file for each in kind.shipped}
     file = weights or shipped.get(made.weights_sha256)
+    if made.origin == "untrained":
+        raise CrossplaceError("the network is as initialised, so that nothing is aligned; draw a trained result")
     if file is None:
         raise CrossplaceError("its weights are not here; name their file with --weights")
     if sha256_of(file) != made.weights_sha256:
@@ -126,8 +130,11 @@ def _local(method: Any, dataset: PreparedDataset, row: int) -> Local:
 
 
 def in_colours(local: Sequence[Local]) -> list[tuple[Float[ndarray, "h w 3"], Float[ndarray, "n 3"]]]:
-    """Colours between 0 and 1 of pixels and voxels of each frame, by one analysis of the features of all frames."""
-    everything = np.concatenate([part for each in local for part in (_flat(each.pixels), each.voxels)])
+    """Colours between 0 and 1 of pixels and voxels of each frame, by one analysis of the voxels and their pixels.
+
+    Pixels that no voxel falls into, such as those of the sky, take no part in it.
+    """
+    everything = np.concatenate([part for each in local for part in (each.voxels, _own_pixels(each))])
     mean = everything.mean(axis=0)
     _, _, components = np.linalg.svd(everything - mean, full_matrices=False)
     axes = np.zeros((3, everything.shape[1]))
@@ -144,20 +151,24 @@ def in_colours(local: Sequence[Local]) -> list[tuple[Float[ndarray, "h w 3"], Fl
 
 def alignment(local: Sequence[Local]) -> tuple[float, float]:
     """Mean cosine of voxels with their pixels, and with the pixels of the voxels half of a frame further on."""
-    everything = np.concatenate([part for each in local for part in (_flat(each.pixels), each.voxels)])
-    mean = everything.mean(axis=0)
+    mean = np.concatenate([part for each in local for part in (each.voxels, _own_pixels(each))]).mean(axis=0)
     own, other = [], []
     for each in local:
-        at_pixels = _unit(each.pixels[each.cells[:, 0], each.cells[:, 1]] - mean)
+        at_pixels = _unit(_own_pixels(each) - mean)
         voxels = _unit(each.voxels - mean)
         own.append((voxels * at_pixels).sum(axis=1))
         other.append((voxels * np.roll(at_pixels, len(voxels) // 2, axis=0)).sum(axis=1))
     both = np.concatenate(own), np.concatenate(other)
-    return (float(both[0].mean()), float(both[1].mean())) if len(both[0]) else (float("nan"), float("nan"))
+    return float(both[0].mean()), float(both[1].mean())
 
 
 def _unit(rows: Float[ndarray, "n c"]) -> Float[ndarray, "n c"]:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def _own_pixels(local: Local) -> Float[ndarray, "n c"]:
+    """The pixel that each voxel falls into."""
+    return local.pixels[local.cells[:, 0], local.cells[:, 1]]
 
 
 def _flat(pixels: Float[ndarray, "h w c"]) -> Float[ndarray, "n c"]:
@@ -217,4 +228,4 @@ def _features(axes: Any, values: Float[ndarray, "n 5"], kind: str, size: tuple[i
         axes.imshow(grid, extent=(0, width, height, 0), interpolation="nearest")
         return
     axes.set_facecolor("#f2f2f2")
-    axes.scatter(values[:, 0] * width, values[:, 1] * height, c=values[:, 2:], s=7, linewidths=0, rasterized=True)
+    axes.scatter(values[:, 0] * width, values[:, 1] * height, c=values[:, 2:], s=10, linewidths=0, rasterized=True)

@@ -49,7 +49,8 @@ def numbers(subject: Subject, sources: Sources) -> Table:
 
 def _named(conditions: dict[str, str]) -> str:
     if conditions:
-        return "Conditions stand in brackets."
+        is_told = all(condition in name for name, condition in conditions.items())
+        return "Names tell the condition." if is_told else "Conditions stand in brackets."
     return "Conditions are not known here, because no result has its ranks beside it."
 
 

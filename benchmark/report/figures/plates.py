@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PNG_DPI = 200
-RASTER_DPI = 200
+RASTER_DPI = 150
 """Resolution of pictures inside an SVG."""
 MADE_BY = {"study": "crossplace study makes one", "sensitivity": "crossplace sensitivity makes one"}
 """What makes the subject of a figure, where it is no result."""
