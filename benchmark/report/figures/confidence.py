@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, Margins, label_ends, looks, say, sheet
+from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, Look, Margins, legend, looks, say, sheet
 from benchmark.report.figures.subjects import Row, Sources, Subject, cells, chosen, names_in
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.errors import CrossplaceError
@@ -64,36 +64,37 @@ def _lines(label: str, record: Any) -> list[list[Cell]]:
 def draw(table: Table, sources: Sources) -> "Figure":
     """Two panels: precision against recall, and the share that is right against the predicted probability."""
     methods = names_in(table)[:MOST_SERIES]
-    of, height_in = looks(methods), max(2.3, 0.15 * len(methods) + 0.3)
-    drawn = sheet(2, title=table.title, caption=table.notes, height_in=height_in, margins=Margins(left=0.5, right=1.25))
-    for axes, part, words in zip(
-        drawn.panels,
-        (CURVE, CALIBRATION),
-        (("recall, %", "precision, %"), ("predicted, %", "right, %")),
-        strict=True,
-    ):
-        axes.set(xlim=(0, 100), ylim=(0, 102), xlabel=words[0], ylabel=words[1])
+    of = looks(methods)
+    drawn = sheet(
+        2,
+        title=table.title,
+        caption=table.notes,
+        height_in=max(2.2, 0.2 * len(methods)),
+        margins=Margins(left=0.5, right=0.15),
+        names_in=(0.0, 0.0, 1.7),
+    )
+    words = {CURVE: ("recall, %", "precision, %"), CALIBRATION: ("predicted, %", "right, %")}
+    for axes, (part, (along, up)) in zip(drawn.panels, words.items(), strict=True):
         axes.set_title(part, loc="left")
-        axes.grid(color=GRID, linewidth=0.5)
         found = chosen(table, "part", part)
         if not found.rows:
             say(axes, "one traversal asks, so that no other can predict")
             continue
-        ends = {}
-        for name in methods:
-            points = cells(chosen(found, "method", name), "recall or predicted", "precision or right")
-            if points:
-                look, mark = of[name], max(len(points) // 6, 1)
-                axes.plot(
-                    *zip(*points, strict=True), color=look.colour, linestyle=look.line, marker=look.marker,
-                    markersize=3.5, markevery=mark, linewidth=1.2,
-                )  # fmt: skip
-                ends[name] = points[-1][1]
+        axes.set(xlim=(0, 102), ylim=(0, 102), xlabel=along, ylabel=up)
+        axes.grid(color=GRID, linewidth=0.5)
         if part == CALIBRATION:
             axes.plot([0, 100], [0, 100], color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
-        _label(axes, ends, methods, height_in)
+        for name in methods:
+            _curve(axes, cells(chosen(found, "method", name), "recall or predicted", "precision or right"), of[name])
+    legend(drawn, of)
     return drawn.figure
 
 
-def _label(axes: "Axes", ends: dict[str, float], methods: list[str], height_in: float) -> None:
-    label_ends(axes, ends, looks(methods), height_in)
+def _curve(axes: "Axes", points: list[tuple[float, float]], look: Look) -> None:
+    if not points:
+        return
+    x, y = zip(*points, strict=True)
+    axes.plot(
+        x, y, color=look.colour, linestyle=look.line, marker=look.marker, markersize=3.5,
+        markevery=max(len(points) // 6, 1), linewidth=1.2,
+    )  # fmt: skip

@@ -111,7 +111,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
     return drawn.figure
 
 
-def _plain(value: float, place: float) -> str:
+def _plain(value: float, place: int | float | None) -> str:
     """A number of a logarithmic scale without powers of ten."""
     return f"{value:,.12g}"
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+COLUMNS = ("query_top_distance", "query_best_positive_distance", "query_best_negative_distance")
 SHARES = {"5 %": 5, "25 %": 25, "median": 50, "75 %": 75, "95 %": 95}
 KINDS = {
     "nearest right frame": True,
@@ -65,7 +66,7 @@ def numbers(subject: Subject, sources: Sources) -> Table:
 
 def _lines(row: Row, direction: str) -> list[list[Cell]]:
     run = row.runs[0]
-    found = queries_of(run, ranks_of(run), direction)
+    found = queries_of(run, ranks_of(run, *COLUMNS), direction)
     return [
         [text(row.label), text(kind), number(len(values)), *map(number, _quantiles(values))]
         for kind, values in _distances(found).items()
@@ -93,7 +94,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
         caption=table.notes,
         height_in=0.8,
         margins=Margins(left=0.15, right=0.15, top=0.28, bottom=0.3),
-        names_in=(1.2, 0.15),
+        names_in=(1.2, 0.15, 0.0),
     )
     for number_of, (axes, name) in enumerate(zip(drawn.panels, methods, strict=True)):
         axes.set_title(short(name), loc="left")

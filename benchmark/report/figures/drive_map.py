@@ -1,5 +1,6 @@
 """Map of the drive: where the queries of one method were hit, and where they were missed."""
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+COLUMNS = ("id", "traversal", "world", "east_m", "north_m")
+"""What is shown of a frame."""
 MOST_PANELS = 12
 MANY = 400
 """Marks of a panel above which an SVG holds them as a picture."""
@@ -25,17 +28,18 @@ def numbers(subject: Subject, sources: Sources) -> Table:
     """A line for each direction and frame that asked a counted query, with its position and how often it was hit."""
     assert subject.row is not None
     run = subject.row.runs[0]
-    ranks = ranks_of(run)
+    ranks = ranks_of(run, "query_frame", *(f"frame_{name}" for name in COLUMNS))
     rows: list[list[Cell]] = []
+    word, value_of = cache(text), cache(number)  # words and places come again in each direction
     for direction in run.result.directions:
         found = queries_of(run, ranks, direction)
         frames, place = np.unique(found["frame"], return_inverse=True)
         asked, hit = np.bincount(place), np.bincount(place, weights=found.is_hit)
-        columns = [found.of_frame(name, frames) for name in ("id", "traversal", "world", "east_m", "north_m")]
+        columns = [found.of_frame(name, frames) for name in COLUMNS]
         for *words, east_m, north_m, n_asked, n_hit in zip(*columns, asked, hit, strict=True):
-            told = [text(str(word)) for word in words]
-            values = [number(_finite(value)) for value in (east_m, north_m, n_asked, n_hit)]
-            rows.append([text(direction), *told, *values])
+            told = [word(str(each)) for each in words]
+            values = [value_of(_finite(float(each))) for each in (east_m, north_m, n_asked, n_hit)]
+            rows.append([word(direction), *told, *values])
     if not any(row[4].value is not None and row[5].value is not None for row in rows):
         raise CrossplaceError("its frames have no positions in the plane; prepare the dataset with poses")
     names = ("direction", "frame", "traversal", "world")
@@ -53,7 +57,7 @@ def numbers(subject: Subject, sources: Sources) -> Table:
 
 
 def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    return value if np.isfinite(value) else None
 
 
 def draw(table: Table, sources: Sources) -> "Figure":

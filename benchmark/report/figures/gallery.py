@@ -42,7 +42,7 @@ def numbers(subject: Subject, sources: Sources) -> Table:
     assert subject.row is not None
     run, dataset = subject.row.runs[0], dataset_of(subject, sources)
     direction = crossing(list(run.result.directions))[0]
-    ranks = ranks_of(run)
+    ranks = ranks_of(run, "query_frame", "query_top_frame", "frame_id")
     found = queries_of(run, ranks, direction)
     tops, is_hit = found["top_frame"][:, :N_FOUND], found.is_hit
     rows_of = {frame: row for row, frame in enumerate(dataset.frames.frame_id.tolist())}

@@ -54,7 +54,7 @@ def numbers(subject: Subject, sources: Sources) -> Table:
     assert subject.row is not None
     dataset, run = dataset_of(subject, sources), subject.row.runs[0]
     method = _method(run.result, sources.weights)
-    found = queries_of(run, ranks_of(run), next(iter(run.result.directions)))
+    found = queries_of(run, ranks_of(run, "query_frame", "frame_id"), next(iter(run.result.directions)))
     ids = found.of_frame("id", np.unique(found["frame"])).tolist()
     frames = dataset.frames
     usable = np.flatnonzero(np.isin(frames.frame_id, ids) & (frames.image != "") & (frames.cloud != ""))

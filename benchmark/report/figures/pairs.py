@@ -72,12 +72,12 @@ def _conditions(subject: Subject) -> dict[str, str]:
     for row in subject.rows:
         for run in row.runs:
             try:
-                ranks = ranks_of(run)
+                ranks = ranks_of(run, "frame_traversal", "frame_condition")
             except CrossplaceError:
                 continue
             if {"frame_traversal", "frame_condition"} <= ranks.keys():
                 pairs = zip(ranks["frame_traversal"].tolist(), ranks["frame_condition"].tolist(), strict=True)
-                return dict(dict.fromkeys(pairs))
+                return dict(pairs)
     return {}
 
 
@@ -94,7 +94,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
         n_columns=4 if len(searched) <= 4 or not is_few else 3,
         height_in=max(0.2 * len(asking), 0.6) if is_few else 1.1,
         margins=Margins(left=0.06, right=0.06, top=0.3, bottom=0.08),
-        names_in=(1.0, 0.95) if is_few else (0.2, 0.2),
+        names_in=(1.0, 0.95, 0.0) if is_few else (0.2, 0.2, 0.0),
     )
     known = [value for (value,) in cells(table, FIRST) if value is not None]
     top = max([1.0, *known])

@@ -149,8 +149,8 @@ def _finished(svg: str, plate: Plate) -> str:
                 element.set(key, f"{own}-{value}")
             elif key == f"{{{LINK_NAMESPACE}}}href" and value.startswith("#"):
                 element.set(key, f"#{own}-{value[1:]}")
-            elif value.startswith("url(#"):
-                element.set(key, f"url(#{own}-{value[5:]}")
+            elif "url(#" in value:
+                element.set(key, value.replace("url(#", f"url(#{own}-"))
     told = {"title": plate.title, "desc": " ".join(plate.table.notes)}
     for tag, words in reversed(told.items()):
         element = ElementTree.Element(f"{{{SVG_NAMESPACE}}}{tag}", {"id": f"{own}-{tag}"})

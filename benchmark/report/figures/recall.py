@@ -81,7 +81,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
     """A panel a direction, a curve a method, its name at the end of its curve."""
     directions = names_in(table, "direction")
     methods = [name for name in names_in(table) if name != BY_CHANCE][:MOST_SERIES]
-    of = {**looks(methods), BY_CHANCE: Look(colour=FAINT, marker="", line=(0, (1, 2)))}
+    of = {**looks(methods), BY_CHANCE: Look(colour=FAINT, marker=".", line=(0, (1, 2)))}
     height_in = max(1.9, 0.15 * len(methods) + 0.3)
     drawn = sheet(
         len(directions),

@@ -47,7 +47,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
         caption=table.notes,
         height_in=max(FEWEST_IN * len(methods), 0.8),
         margins=Margins(left=0.15, right=0.2),
-        names_in=(0.1 + LETTER_IN * longest, 0.0),
+        names_in=(0.1 + LETTER_IN * longest, 0.0, 0.0),
     )
     for number, (axes, direction) in enumerate(zip(drawn.panels, directions, strict=True)):
         _panel(axes, chosen(table, "direction", direction), methods)

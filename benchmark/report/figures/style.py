@@ -21,16 +21,18 @@ COLOURS = ("#0072B2", "#E69F00", "#882255", "#56B4E9", "#000000", "#D55E00", "#3
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("solid", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (2, 2)))
 INK, FAINT, GRID = "#1a1a1a", "#595959", "#d9d9d9"
-RIGHT, WRONG = "#0072B2", "#D55E00"
+RIGHT, WRONG = "#0072B2", "#E69F00"
 """Colours of right and wrong; shape, line or fill differ as well."""
 POINTS = 8.0
 """Size of the smallest text, where a figure is printed at its own size."""
 WIDTH_IN = 7.0
 """Width of a text column in print."""
-LONGEST = 26
-"""Most letters of a name in a drawing; the data beside it has the whole name."""
+LONGEST, LONGEST_BESIDE = 26, 17
+"""Most letters of a name in a drawing, and beside a point or a curve; the data beside it has the whole name."""
 MOST_SERIES = 12
 """Most methods in one drawing: those with the highest recall; the data beside it has all."""
+NEAR_POINTS = 11.0
+"""How far above or below its point a name may stand without a line to it."""
 LETTER_IN = 0.062
 """Width of a letter of the smallest text, on average."""
 
@@ -141,11 +143,11 @@ def sheet(
     n_columns: int = 2,
     height_in: float = 2.0,
     margins: Margins | None = None,
-    names_in: tuple[float, float] = (0.0, 0.0),
+    names_in: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> Sheet:
     """An empty sheet of ``n_panels`` panels, ``WIDTH_IN`` wide.
 
-    ``names_in`` is room in inches that is there once: left of the first and below the last panels, for names.
+    ``names_in`` is room for names in inches that is there once: left of the panels, below them, and to their right.
     """
     from matplotlib.figure import Figure
 
@@ -158,7 +160,7 @@ def sheet(
     together = [printable(note).replace(" %", "\u00a0%") for note in caption]
     below = [line for note in together for line in textwrap.wrap(note, n_letters)]
     header_in, footer_in = 0.3 + 0.15 * len(subject), 0.1 + 0.145 * len(below) + names_in[1]
-    column_in, line_in = (WIDTH_IN - names_in[0]) / n_columns, around.top + height_in + around.bottom
+    column_in, line_in = (WIDTH_IN - names_in[0] - names_in[2]) / n_columns, around.top + height_in + around.bottom
     total_in = header_in + n_lines * line_in + footer_in
     figure = Figure(figsize=(WIDTH_IN, total_in))
     left, top, second = 0.08 / WIDTH_IN, 1 - 0.07 / total_in, 1 - 0.27 / total_in
@@ -189,29 +191,43 @@ def say(axes: "Axes", words: str) -> None:
 
 def label_ends(axes: "Axes", ends: Mapping[str, float], of: Mapping[str, Look], height_in: float) -> None:
     """Names to the right of a panel at the heights (in data) where their curves end, moved apart if they would meet."""
+    from matplotlib.transforms import ScaledTranslation
+
     low, high = axes.get_ylim()
     at = {name: (min(max(value, low), high) - low) / (high - low) for name, value in ends.items()}
-    apart = 1.35 * POINTS / 72 / height_in
-    places = spread_out(list(at.values()), apart)
+    places = spread_out(list(at.values()), 1.35 * POINTS / 72 / height_in)
+    beside = axes.transAxes + ScaledTranslation(11 / 72, 0, axes.figure.dpi_scale_trans)
     for (name, end), place in zip(at.items(), places, strict=True):
         look = of[name]
         axes.annotate(
-            short(name),
+            short(name, LONGEST_BESIDE),
             xy=(1.0, end),
-            xytext=(1.1, place),
+            xytext=(17, (place - end) * height_in * 72),
             xycoords="axes fraction",
-            textcoords="axes fraction",
+            textcoords="offset points",
             va="center",
             color=INK,
             annotation_clip=False,
             arrowprops={
                 **{"arrowstyle": "-", "color": look.colour, "linewidth": 0.8},
-                **{"shrinkA": 5, "shrinkB": 1, "relpos": (0, 0.5)},
+                **{"shrinkA": 9, "shrinkB": 1, "relpos": (0, 0.5)},
             },
         )
         axes.plot(
-            1.075, place, marker=look.marker, color=look.colour, markersize=4, transform=axes.transAxes, clip_on=False,
+            1.0, place, marker=look.marker, color=look.colour, markersize=4, transform=beside, clip_on=False,
         )  # fmt: skip
+
+
+def legend(drawn: Sheet, of: Mapping[str, Look]) -> None:
+    """Names in the room to the right of all panels, for curves that do not end there."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=look.colour, linestyle=look.line, marker=look.marker, markersize=4, label=short(name))
+        for name, look in of.items()
+    ]
+    box = drawn.panels[0].get_position()
+    drawn.figure.legend(handles=handles, loc="upper right", bbox_to_anchor=(0.995, box.y1), frameon=False)
 
 
 def spread_out(wanted: Sequence[float], apart: float) -> list[float]:
@@ -251,13 +267,22 @@ def label_points(axes: "Axes", points: Mapping[str, tuple[float, float]], panel_
         at[name] = ((x - low[0]) / scale[0], (y - low[1]) / scale[1])
     taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in at.values()]
     for name, (x, y) in at.items():
-        words = short(name, 18)
+        words = short(name, LONGEST_BESIDE)
         box, offset, side = _free_place(x, y, LETTER_IN * 72 * len(words), taken, (panel_in[0] * 72, panel_in[1] * 72))
         taken.append(box)
+        is_far = abs(offset[1]) > NEAR_POINTS
         axes.annotate(
-            words, xy=points[name], xytext=offset, textcoords="offset points", ha=side, va="center", color=INK,
-            annotation_clip=False, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3},
-        )  # fmt: skip
+            words,
+            xy=points[name],
+            xytext=offset,
+            textcoords="offset points",
+            ha=side,
+            va="center",
+            color=INK,
+            annotation_clip=False,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.3},
+            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": FAINT} if is_far else None,
+        )
 
 
 Box = tuple[float, float, float, float]
@@ -269,7 +294,7 @@ def _free_place(
     """The box, its offset from the point, and its side, all in points of print; the least crowded if none is free."""
     steps = [(9.0 * step, side) for step in (0, 1, -1, 2, -2, 3, -3) for side in ("left", "right")]
     found: list[tuple[float, int, Box, tuple[float, float], str]] = []
-    for step, side in [*steps[:2], (11.0, "center"), (-11.0, "center"), *steps[2:]]:
+    for step, side in [*steps[:2], (NEAR_POINTS, "center"), (-NEAR_POINTS, "center"), *steps[2:]]:
         left, shift = {"left": (x + 6, 6.0), "right": (x - 6 - width, -6.0), "center": (x - width / 2, 0.0)}[side]
         box = (left, y + step - POINTS * 0.6, left + width, y + step + POINTS * 0.6)
         outside = max(0.0, -box[0]) + max(0.0, box[2] - panel[0]) + max(0.0, -box[1]) + max(0.0, box[3] - panel[1])

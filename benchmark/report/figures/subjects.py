@@ -220,9 +220,7 @@ class Queries:
         Raises:
             CrossplaceError: ranks without this column.
         """
-        if f"query_{name}" not in self.ranks:
-            raise CrossplaceError("its ranks hold neither nearest frames nor distances; run crossplace bench again")
-        return self.ranks[f"query_{name}"][self.rows]
+        return _column(self.ranks, f"query_{name}")[self.rows]
 
     @property
     def is_hit(self) -> ndarray:
@@ -231,11 +229,21 @@ class Queries:
 
     def of_frame(self, name: str, rows: ndarray) -> ndarray:
         """Column ``frame_<name>`` of the frames at ``rows``."""
-        return self.ranks[f"frame_{name}"][rows]
+        return _column(self.ranks, f"frame_{name}")[rows]
 
 
-def ranks_of(run: Run) -> dict[str, ndarray]:
-    """All arrays of ``ranks.npz`` of a run, integers as signed 64 bits.
+def _column(ranks: Mapping[str, ndarray], name: str) -> ndarray:
+    if name not in ranks:
+        raise CrossplaceError(f"its ranks have no {name}; run crossplace bench again")
+    return ranks[name]
+
+
+ALWAYS = ("directions", "query_direction", "query_first_positive_rank")
+"""Arrays that tell which queries count."""
+
+
+def ranks_of(run: Run, *names: str) -> dict[str, ndarray]:
+    """Those of the named arrays that ``ranks.npz`` of a run has, and those of ``ALWAYS``; integers in 64 bits.
 
     Raises:
         CrossplaceError: the file is missing, as for published results of real data, or broken.
@@ -247,7 +255,7 @@ def ranks_of(run: Run) -> dict[str, ndarray]:
         )
     try:
         with (run.folder / RANKS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            found = {name: stored[name] for name in stored.files}
+            found = {name: stored[name] for name in (*ALWAYS, *names) if name in stored.files}
     except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
         raise CrossplaceError(f"{run.folder / RANKS}: not readable; delete the folder and run bench again") from error
     return {name: array.astype(np.int64) if array.dtype.kind in "iu" else array for name, array in found.items()}
