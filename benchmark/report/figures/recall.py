@@ -88,7 +88,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
         title=table.title,
         caption=table.notes,
         height_in=height_in,
-        margins=Margins(left=0.55, right=1.25),
+        margins=Margins(left=0.55, right=1.32),
     )
     for panel, (axes, direction) in enumerate(zip(drawn.panels, directions, strict=True)):
         part = chosen(table, "direction", direction)
