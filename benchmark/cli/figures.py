@@ -11,7 +11,7 @@ from benchmark.request import RawOptions
 
 if TYPE_CHECKING:
     from benchmark.report.figures.plates import Hole
-    from benchmark.report.figures.subjects import Sources
+    from benchmark.report.figures.topics import Sources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Figures:
 
     def _sources(self) -> "Sources":
         from benchmark.frames.preparing import locate, prepare
-        from benchmark.report.figures.subjects import Sources
+        from benchmark.report.figures.topics import Sources
         from datasets.errors import CrossplaceError
 
         if self.weights is not None and not self.weights.is_file():
@@ -71,10 +71,10 @@ def _told(holes: "list[Hole]") -> list[str]:
     """A line for each figure and reason, with what it is the reason for."""
     same: dict[tuple[str, str], list[str]] = {}
     for hole in holes:
-        same.setdefault((hole.figure, hole.reason), []).append(hole.subject)
+        same.setdefault((hole.figure, hole.reason), []).append(hole.topic)
     told = []
-    for (figure, reason), subjects in same.items():
-        named = [subject for subject in subjects if subject]
+    for (figure, reason), topics in same.items():
+        named = [topic for topic in topics if topic]
         where = (
             "" if not named else f" of {named[0]}" if len(named) == 1 else f" of {named[0]} and {len(named) - 1} more"
         )

@@ -29,7 +29,7 @@ class Figure:
     module: str
     """Module of this package.
 
-    Its ``numbers(subject, sources)`` returns a table, and its ``draw(table, sources)`` draws nothing but this table.
+    Its ``numbers(topic, sources)`` returns a table, and its ``draw(table, sources)`` draws nothing but this table.
     """
     shows_data: bool = False
     """Whether it shows frames or positions, which for real data are under the data's own licence."""

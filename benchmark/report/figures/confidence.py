@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, Look, Margins, legend, looks, say, sheet
-from benchmark.report.figures.subjects import Row, Sources, Subject, cells, chosen, names_in
+from benchmark.report.figures.topics import MethodRow, Sources, Topic, cells, chosen, names_in
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.errors import CrossplaceError
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 CURVE, CALIBRATION = "precision and recall", "calibration"
 
 
-def numbers(subject: Subject, sources: Sources) -> Table:
+def numbers(topic: Topic, sources: Sources) -> Table:
     """A line for each point of the curve of precision and recall, and for each bin of the calibration. One seed.
 
     Raises:
         CrossplaceError: no result holds confidence.
     """
-    found = {row.label: _record(row, subject.direction) for row in subject.rows}
+    found = {row.label: _record(row, topic.direction) for row in topic.rows}
     rows = [line for label, record in found.items() if record is not None for line in _lines(label, record)]
     if not rows:
         raise CrossplaceError(
@@ -35,14 +35,14 @@ def numbers(subject: Subject, sources: Sources) -> Table:
     columns = [Column(name="method"), Column(name="part"), Column(name="recall or predicted", unit="%")]
     columns += [Column(name="precision or right", unit="%"), Column(name="threshold", digits=4)]
     return Table(
-        title=f"Knowing when not to answer · {subject.words}",
+        title=f"Knowing when not to answer · {topic.words}",
         columns=[*columns, Column(name="queries", digits=0)],
         rows=rows,
         notes=notes,
     )
 
 
-def _record(row: Row, direction: str) -> Any:
+def _record(row: MethodRow, direction: str) -> Any:
     """The confidence of the first seed; none for results that were made before it was recorded."""
     return getattr(row.results[0].directions.get(direction), "confidence", None)
 

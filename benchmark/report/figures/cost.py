@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.report.comparison import FIRST
 from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, Look, Margins, Sheet, label_points, looks, sheet
-from benchmark.report.figures.subjects import Row, Sources, Subject, arrow, cells, chosen, names_in
+from benchmark.report.figures.topics import MethodRow, Sources, Topic, arrow, cells, chosen, names_in
 from benchmark.report.table import Column, Table, number, text
 from datasets.errors import CrossplaceError
 
@@ -20,18 +20,18 @@ WIDE = 8.0
 """Costs whose largest is this many times the smallest are drawn on a logarithmic scale."""
 
 
-def numbers(subject: Subject, sources: Sources) -> Table:
+def numbers(topic: Topic, sources: Sources) -> Table:
     """A line for each method, direction and cost, with whether it is on the Pareto front of its panel.
 
     Raises:
         CrossplaceError: no cost was measured.
     """
-    measured = [row for row in subject.rows if row.entry.cost]
+    measured = [row for row in topic.rows if row.entry.cost]
     if not measured:
         raise CrossplaceError("no cost was measured; crossplace bench measures it, crossplace evaluate does not")
     found = [
         (row.label, direction, name, machine, cost, row.entry.percent(direction, FIRST))
-        for direction in crossing(subject.directions)
+        for direction in crossing(topic.directions)
         for row in measured
         for name, machine in ((direction.split("->")[0], row.entry.machine), (PLACE, ANY_MACHINE))
         if (cost := row.entry.cost.get(name)) is not None and row.entry.recall.get(direction, {}).get(FIRST)
@@ -47,14 +47,14 @@ def numbers(subject: Subject, sources: Sources) -> Table:
     names = ("method", "direction", "cost", "machine", "unit")
     columns = [*(Column(name=name) for name in names), Column(name="amount"), Column(name=FIRST, unit="%")]
     return Table(
-        title=f"Recall and cost · {subject.words}",
+        title=f"Recall and cost · {topic.words}",
         columns=[*columns, Column(name="on the front")],
         rows=rows,
-        notes=_notes(subject.rows, measured),
+        notes=_notes(topic.rows, measured),
     )
 
 
-def _notes(rows: Sequence[Row], measured: Sequence[Row]) -> list[str]:
+def _notes(rows: Sequence[MethodRow], measured: Sequence[MethodRow]) -> list[str]:
     notes = [
         "Line: the Pareto front: no method is better than these in both. Latency: median of one query at batch 1, "
         "preprocessing and network. Bytes: what a map keeps of a place.",

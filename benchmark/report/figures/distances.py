@@ -6,11 +6,11 @@ import numpy as np
 from numpy import ndarray
 
 from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, RIGHT, WRONG, Margins, say, sheet, short
-from benchmark.report.figures.subjects import (
-    Queries,
-    Row,
+from benchmark.report.figures.topics import (
+    CountedQueries,
+    MethodRow,
     Sources,
-    Subject,
+    Topic,
     cells,
     chosen,
     names_in,
@@ -35,7 +35,7 @@ KINDS = {
 """Kinds of distances, and whether they are of right frames."""
 
 
-def numbers(subject: Subject, sources: Sources) -> Table:
+def numbers(topic: Topic, sources: Sources) -> Table:
     """A line for each method and kind of distance: how many there are, and their quantiles. One seed a method.
 
     Raises:
@@ -43,9 +43,9 @@ def numbers(subject: Subject, sources: Sources) -> Table:
     """
     rows: list[list[Cell]] = []
     missing: dict[str, list[str]] = {}
-    for row in subject.rows:
+    for row in topic.rows:
         try:
-            rows += _lines(row, subject.direction)
+            rows += _lines(row, topic.direction)
         except CrossplaceError as error:
             missing.setdefault(str(error).replace(str(row.runs[0].folder), "its folder"), []).append(row.label)
     if not rows:
@@ -57,14 +57,14 @@ def numbers(subject: Subject, sources: Sources) -> Table:
     ]
     columns = [Column(name="method"), Column(name="distance to"), Column(name="queries", digits=0)]
     return Table(
-        title=f"Descriptor distances · {subject.words}",
+        title=f"Descriptor distances · {topic.words}",
         columns=[*columns, *(Column(name=name, digits=4) for name in SHARES)],
         rows=rows,
         notes=notes,
     )
 
 
-def _lines(row: Row, direction: str) -> list[list[Cell]]:
+def _lines(row: MethodRow, direction: str) -> list[list[Cell]]:
     run = row.runs[0]
     found = queries_of(run, ranks_of(run, *COLUMNS), direction)
     return [
@@ -73,7 +73,7 @@ def _lines(row: Row, direction: str) -> list[list[Cell]]:
     ]
 
 
-def _distances(found: Queries) -> dict[str, ndarray]:
+def _distances(found: CountedQueries) -> dict[str, ndarray]:
     """Finite distances of each kind, in full precision."""
     first, is_hit = found["top_distance"][:, 0], found.is_hit
     values = [found["best_positive_distance"], found["best_negative_distance"], first[is_hit], first[~is_hit]]

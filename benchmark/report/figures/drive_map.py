@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.report.figures.style import FAINT, GRID, RIGHT, WRONG, Margins, sheet
-from benchmark.report.figures.subjects import Sources, Subject, arrow, cells, chosen, names_in, queries_of, ranks_of
+from benchmark.report.figures.topics import Sources, Topic, arrow, cells, chosen, names_in, queries_of, ranks_of
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.errors import CrossplaceError
 
@@ -24,10 +24,10 @@ LOOKS = {MISSED: ("X", WRONG, WRONG, 12), PARTLY: ("D", "white", FAINT, 9), HIT:
 """Marker, inside, edge and area of each kind of query, in the order in which they are drawn."""
 
 
-def numbers(subject: Subject, sources: Sources) -> Table:
+def numbers(topic: Topic, sources: Sources) -> Table:
     """A line for each direction and frame that asked a counted query, with its position and how often it was hit."""
-    assert subject.row is not None
-    run = subject.row.runs[0]
+    assert topic.row is not None
+    run = topic.row.runs[0]
     ranks = ranks_of(run, "query_frame", *(f"frame_{name}" for name in COLUMNS))
     rows: list[list[Cell]] = []
     word, value_of = cache(text), cache(number)  # words and places come again in each direction
@@ -44,9 +44,9 @@ def numbers(subject: Subject, sources: Sources) -> Table:
         raise CrossplaceError("its frames have no positions in the plane; prepare the dataset with poses")
     names = ("direction", "frame", "traversal", "world")
     columns_of = [*(Column(name=name) for name in names), Column(name="east", unit="m"), Column(name="north", unit="m")]
-    several = f" Seed {run.result.seed} of {len(subject.row.runs)}." if len(subject.row.runs) > 1 else ""
+    several = f" Seed {run.result.seed} of {len(topic.row.runs)}." if len(topic.row.runs) > 1 else ""
     return Table(
-        title=f"Hits and misses on the map · {subject.words}",
+        title=f"Hits and misses on the map · {topic.words}",
         columns=[*columns_of, Column(name="asked", digits=0), Column(name="hit", digits=0)],
         rows=rows,
         notes=[

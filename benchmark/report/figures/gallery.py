@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from benchmark.protocol.ground_truth import relate
 from benchmark.report.figures.cost import crossing
 from benchmark.report.figures.style import FAINT, RIGHT, WRONG, Margins, say, sheet, short
-from benchmark.report.figures.subjects import Sources, Subject, arrow, cells, chosen, names_in, queries_of, ranks_of
+from benchmark.report.figures.topics import Sources, Topic, arrow, cells, chosen, names_in, queries_of, ranks_of
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.base import Modality, Protocol
 from datasets.errors import CrossplaceError
@@ -33,14 +33,14 @@ SIDE_IN = 0.9
 LONGEST_FRAME_ID = 18
 
 
-def numbers(subject: Subject, sources: Sources) -> Table:
+def numbers(topic: Topic, sources: Sources) -> Table:
     """A line for each query and each frame that it found, with whether it shows the place.
 
     Raises:
         CrossplaceError: no dataset was given, or it is not the one of the results.
     """
-    assert subject.row is not None
-    run, dataset = subject.row.runs[0], dataset_of(subject, sources)
+    assert topic.row is not None
+    run, dataset = topic.row.runs[0], dataset_of(topic, sources)
     direction = crossing(list(run.result.directions))[0]
     ranks = ranks_of(run, "query_frame", "query_top_frame", "frame_id")
     found = queries_of(run, ranks, direction)
@@ -53,10 +53,10 @@ def numbers(subject: Subject, sources: Sources) -> Table:
             raise CrossplaceError(f"the dataset {dataset.name} has no frame {missing[0]}; {_CURE}")
         at = np.array([rows_of[name] for name in ids])
         rows += _lines(dataset, at, TypeAdapter(Protocol).validate_python(run.result.protocol), shown, direction)
-    several = f" Seed {run.result.seed} of {len(subject.row.runs)}." if len(subject.row.runs) > 1 else ""
+    several = f" Seed {run.result.seed} of {len(topic.row.runs)}." if len(topic.row.runs) > 1 else ""
     names = ("query number", "rank", "shown as", "frame", "traversal", "condition", "right")
     return Table(
-        title=f"What was found, {arrow(direction)} · {subject.words}",
+        title=f"What was found, {arrow(direction)} · {topic.words}",
         columns=[*(Column(name=name, digits=0) for name in names), Column(name="away", unit="m")],
         rows=rows,
         notes=[
@@ -69,12 +69,12 @@ def numbers(subject: Subject, sources: Sources) -> Table:
 _CURE = "name the dataset of these results with --dataset (and --source or --dataset-options)"
 
 
-def dataset_of(subject: Subject, sources: Sources) -> PreparedDataset:
+def dataset_of(topic: Topic, sources: Sources) -> PreparedDataset:
     """The dataset of the results, if it was given; refused where it is missing or another one."""
     if sources.dataset is None:
         raise CrossplaceError(f"it shows frames, so it needs the data; {_CURE}")
-    assert subject.group is not None
-    if sources.dataset.fingerprint != subject.group.board.fingerprint:
+    assert topic.group is not None
+    if sources.dataset.fingerprint != topic.group.board.fingerprint:
         raise CrossplaceError(f"the given dataset {sources.dataset.name} is not the one of the results; {_CURE}")
     return sources.dataset
 

@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from benchmark.report.figures.gallery import dataset_of
 from benchmark.report.figures.style import FAINT, Margins, sheet, short
-from benchmark.report.figures.subjects import Sources, Subject, cells, chosen, names_in, queries_of, ranks_of
+from benchmark.report.figures.topics import Sources, Topic, cells, chosen, names_in, queries_of, ranks_of
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
@@ -45,14 +45,14 @@ class Local:
     """Row and column of the pixel that each voxel falls into."""
 
 
-def numbers(subject: Subject, sources: Sources) -> Table:
+def numbers(topic: Topic, sources: Sources) -> Table:
     """A line for each pixel of the feature map and each voxel in view: its place and its colour.
 
     Raises:
         CrossplaceError: no dataset, no weights, or a method without local features.
     """
-    assert subject.row is not None
-    dataset, run = dataset_of(subject, sources), subject.row.runs[0]
+    assert topic.row is not None
+    dataset, run = dataset_of(topic, sources), topic.row.runs[0]
     method = _method(run.result, sources.weights)
     found = queries_of(run, ranks_of(run, "query_frame", "frame_id"), next(iter(run.result.directions)))
     ids = found.of_frame("id", np.unique(found["frame"])).tolist()
@@ -71,7 +71,7 @@ def numbers(subject: Subject, sources: Sources) -> Table:
     names = [Column(name="frame"), Column(name="of")]
     places = [Column(name=name, digits=3) for name in ("u", "v", "red", "green", "blue")]
     return Table(
-        title=f"Local features · {subject.words}",
+        title=f"Local features · {topic.words}",
         columns=[*names, *places],
         rows=rows,
         notes=[

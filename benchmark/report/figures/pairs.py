@@ -8,7 +8,7 @@ from numpy import ndarray
 
 from benchmark.report.comparison import FIRST
 from benchmark.report.figures.style import FAINT, MOST_SERIES, Margins, Sheet, sheet, short
-from benchmark.report.figures.subjects import Row, Sources, Subject, cells, chosen, names_in, ranks_of
+from benchmark.report.figures.topics import MethodRow, Sources, Topic, cells, chosen, names_in, ranks_of
 from benchmark.report.table import Column, Table, number, text
 from datasets.errors import CrossplaceError
 
@@ -22,25 +22,25 @@ FEW = 8
 COLOURS = "cividis"
 
 
-def numbers(subject: Subject, sources: Sources) -> Table:
+def numbers(topic: Topic, sources: Sources) -> Table:
     """A line for each method and ordered pair of traversals: mean over seeds.
 
     Raises:
         CrossplaceError: one pair makes no matrix.
     """
-    rows, conditions = [], _conditions(subject)
-    for row in subject.rows:
-        for (query, database), value in _values(row, subject.direction).items():
+    rows, conditions = [], _conditions(topic)
+    for row in topic.rows:
+        for (query, database), value in _values(row, topic.direction).items():
             told = [text(query), text(conditions.get(query, "")), text(database), text(conditions.get(database, ""))]
             rows.append([text(row.label), *told, number(value, reason="no query counts")])
     if len({(content[1].words, content[3].words) for content in rows}) < 2:
         raise CrossplaceError("one pair of traversals makes no matrix; its recall stands in the table of recall")
     notes = [f"Recall@1 of the pairs of traversals: a line asks, a column is searched. {_named(conditions)}"]
-    if len(subject.rows) > MOST_SERIES:
-        notes.append(f"Drawn are the best {MOST_SERIES} of {len(subject.rows)} methods; the data beside it holds all.")
+    if len(topic.rows) > MOST_SERIES:
+        notes.append(f"Drawn are the best {MOST_SERIES} of {len(topic.rows)} methods; the data beside it holds all.")
     names = ("method", "query", "query condition", "database", "database condition")
     return Table(
-        title=f"Traversal pairs · {subject.words}",
+        title=f"Traversal pairs · {topic.words}",
         columns=[*(Column(name=name) for name in names), Column(name=FIRST, unit="%")],
         rows=rows,
         notes=notes,
@@ -54,7 +54,7 @@ def _named(conditions: dict[str, str]) -> str:
     return "Conditions are not known here, because no result has its ranks beside it."
 
 
-def _values(row: Row, direction: str) -> dict[tuple[str, str], float | None]:
+def _values(row: MethodRow, direction: str) -> dict[tuple[str, str], float | None]:
     """Mean over seeds in percent by pair; none where no query of the pair counts."""
     found: dict[tuple[str, str], list[float | None]] = {}
     for result in row.results:
@@ -67,9 +67,9 @@ def _values(row: Row, direction: str) -> dict[tuple[str, str], float | None]:
     return means
 
 
-def _conditions(subject: Subject) -> dict[str, str]:
+def _conditions(topic: Topic) -> dict[str, str]:
     """The condition of each traversal, from the first run that has its ranks."""
-    for row in subject.rows:
+    for row in topic.rows:
         for run in row.runs:
             try:
                 ranks = ranks_of(run, "frame_traversal", "frame_condition")

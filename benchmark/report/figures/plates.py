@@ -16,7 +16,7 @@ from benchmark.records.collection import Collection
 from benchmark.records.environment import REPOSITORY
 from benchmark.report.figures import FIGURES, check_figure
 from benchmark.report.figures.style import styled
-from benchmark.report.figures.subjects import EACH, Sources, Subject, file_name
+from benchmark.report.figures.topics import EACH, Sources, Topic, file_name
 from benchmark.report.formats import comma_separated
 from benchmark.report.table import Table, printable
 from datasets.errors import CrossplaceError
@@ -29,7 +29,7 @@ PNG_DPI = 200
 RASTER_DPI = 150
 """Resolution of pictures inside an SVG."""
 MADE_BY = {"study": "crossplace study makes one", "sensitivity": "crossplace sensitivity makes one"}
-"""What makes the subject of a figure, where it is no result."""
+"""What makes the topic of a figure, where it is no result."""
 SVG_NAMESPACE, LINK_NAMESPACE = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 
 
@@ -41,7 +41,7 @@ class Plate:
     """Name of its files, without ending; the same for the same results."""
     figure: str
     """Its name in ``FIGURES``."""
-    subject: Subject
+    topic: Topic
     table: Table
     sources: Sources
 
@@ -53,7 +53,7 @@ class Plate:
     @property
     def holds_real_data(self) -> bool:
         """Whether it shows frames or positions that are under the licence of real data."""
-        return FIGURES[self.figure].shows_data and self.subject.is_real
+        return FIGURES[self.figure].shows_data and self.topic.is_real
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class Hole:
     """A drawing that cannot be made."""
 
     figure: str
-    subject: str
+    topic: str
     reason: str
     """Cause and cure."""
 
@@ -72,28 +72,28 @@ def plates(name: str, collection: Collection, sources: Sources | None = None) ->
     figure, given = FIGURES[name], sources or Sources()
     found: list[Plate] = []
     holes: list[Hole] = []
-    for subject in _subjects(name, collection, holes):
+    for topic in _topics(name, collection, holes):
         try:
-            table: Table = figure.function("numbers")(subject, given)
+            table: Table = figure.function("numbers")(topic, given)
         except CrossplaceError as error:
-            holes.append(Hole(figure=name, subject=subject.words, reason=str(error)))
+            holes.append(Hole(figure=name, topic=topic.words, reason=str(error)))
             continue
-        stem = _distinct(file_name([name, *subject.parts]), found)
-        found.append(Plate(name=stem, figure=name, subject=subject, table=table, sources=given))
+        stem = _distinct(file_name([name, *topic.parts]), found)
+        found.append(Plate(name=stem, figure=name, topic=topic, table=table, sources=given))
     if not found and not holes:
         reason = f"there is no {figure.each} among the results"
         cure = MADE_BY.get(figure.each, "crossplace bench makes results")
-        holes.append(Hole(figure=name, subject="", reason=f"{reason}; {cure}"))
+        holes.append(Hole(figure=name, topic="", reason=f"{reason}; {cure}"))
     return found, holes
 
 
-def _subjects(name: str, collection: Collection, holes: list[Hole]) -> Sequence[Subject]:
+def _topics(name: str, collection: Collection, holes: list[Hole]) -> Sequence[Topic]:
     found = []
     try:
-        for subject in EACH[FIGURES[name].each](collection):
-            found.append(subject)
+        for topic in EACH[FIGURES[name].each](collection):
+            found.append(topic)
     except CrossplaceError as error:
-        holes.append(Hole(figure=name, subject="", reason=str(error)))
+        holes.append(Hole(figure=name, topic="", reason=str(error)))
     return found
 
 
@@ -180,7 +180,7 @@ def write_figures(
         for plate in found:
             if plate.holds_real_data and _is_committed(folder):
                 reason = "frames and positions of real data are never written to results/; choose another --output"
-                holes.append(Hole(figure=name, subject=plate.subject.words, reason=reason))
+                holes.append(Hole(figure=name, topic=plate.topic.words, reason=reason))
                 continue
             for ending, content in _contents(plate).items():
                 path = folder / f"{plate.name}.{ending}"

@@ -8,7 +8,7 @@ from benchmark.evaluation.metrics import DEPTHS
 from benchmark.evaluation.rankers import CHANCE
 from benchmark.records.schema import Result
 from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, Look, Margins, label_ends, looks, sheet
-from benchmark.report.figures.subjects import Row, Sources, Subject, arrow, cells, chosen, content, names_in
+from benchmark.report.figures.topics import MethodRow, Sources, Topic, arrow, cells, chosen, content, names_in
 from benchmark.report.table import Cell, Column, Table, number, text
 
 if TYPE_CHECKING:
@@ -20,34 +20,34 @@ METRIC_AT = {1: "R@1", 5: "R@5"}
 BY_CHANCE = "by chance"
 
 
-def numbers(subject: Subject, sources: Sources) -> Table:
+def numbers(topic: Topic, sources: Sources) -> Table:
     """A line for each method, direction and N."""
-    assert subject.group is not None
+    assert topic.group is not None
     rows = [
         [text(row.label), text(direction), number(depth), _value(row, direction, depth)]
-        for direction in subject.directions
-        for row in subject.rows
+        for direction in topic.directions
+        for row in topic.rows
         if direction in row.entry.recall
         for depth in DEPTHS
     ]
-    for result in subject.group.results:
+    for result in topic.group.results:
         if result.method.origin == "ranker" and result.method.name == CHANCE:
             rows += [
                 [text(BY_CHANCE), text(direction), number(depth), _mean([value])]
-                for direction in subject.directions
+                for direction in topic.directions
                 if direction in result.directions
                 for depth, value in zip(DEPTHS, result.headline(direction).recall_at, strict=False)
             ]
     columns = [Column(name="method"), Column(name="direction"), Column(name="N", digits=0)]
     return Table(
-        title=f"Recall@N · {subject.words}",
+        title=f"Recall@N · {topic.words}",
         columns=[*columns, Column(name="recall", unit="%")],
         rows=rows,
-        notes=_notes(subject.rows),
+        notes=_notes(topic.rows),
     )
 
 
-def _notes(rows: Sequence[Row]) -> list[str]:
+def _notes(rows: Sequence[MethodRow]) -> list[str]:
     several = any(len(row.runs) > 1 for row in rows)
     bands = "Bands: ± one standard deviation between seeds. " if several else ""
     notes = [f"{bands}Bars at N = 1 and 5: 95 % interval over places. Grey dots: by chance (exact expectation)."]
@@ -56,7 +56,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     return notes
 
 
-def _value(row: Row, direction: str, depth: int) -> Cell:
+def _value(row: MethodRow, direction: str, depth: int) -> Cell:
     """Mean over seeds in percent; the interval where the depth is a metric."""
     found = _mean([_at(result, direction, depth) for result in row.results])
     metric = row.entry.recall[direction].get(METRIC_AT.get(depth, ""))

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.report.comparison import FIRST
 from benchmark.report.figures.style import FAINT, GRID, LETTER_IN, MOST_SERIES, Margins, looks, sheet, short
-from benchmark.report.figures.subjects import Sources, Subject, arrow, chosen, content, names_in
+from benchmark.report.figures.topics import Sources, Topic, arrow, chosen, content, names_in
 from benchmark.report.table import Cell, Column, Table, text
 from benchmark.report.tables import recall_cell
 
@@ -16,10 +16,10 @@ MEAN = "mean"
 FEWEST_IN = 0.3
 
 
-def numbers(subject: Subject, sources: Sources) -> Table:
+def numbers(topic: Topic, sources: Sources) -> Table:
     """A line for the mean of each method and direction, and one for each seed."""
     rows = []
-    for row in subject.rows:
+    for row in topic.rows:
         for direction in row.entry.recall:
             rows.append([text(row.label), text(direction), text(MEAN), recall_cell(row.entry, direction, FIRST)])
             for result in row.results:
@@ -30,10 +30,10 @@ def numbers(subject: Subject, sources: Sources) -> Table:
         "Thick bar: mean ± one standard deviation between seeds; marks: each seed. Thin line with ends: 95 % interval "
         "over places. A row without a thick bar has one seed.",
     ]
-    if len(subject.rows) > MOST_SERIES:
-        notes.append(f"Drawn are the best {MOST_SERIES} of {len(subject.rows)} methods; the data beside it holds all.")
+    if len(topic.rows) > MOST_SERIES:
+        notes.append(f"Drawn are the best {MOST_SERIES} of {len(topic.rows)} methods; the data beside it holds all.")
     columns = [Column(name=name) for name in ("method", "direction", "of")]
-    title = f"Seeds and places · {subject.words}"
+    title = f"Seeds and places · {topic.words}"
     return Table(title=title, columns=[*columns, Column(name=FIRST, unit="%")], rows=rows, notes=notes)
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.report.comparison import FIRST
 from benchmark.report.figures.style import GRID, Look, Margins, label_ends, looks, sheet, short
-from benchmark.report.figures.subjects import Sources, Subject, arrow, cells, chosen, content, names_in
+from benchmark.report.figures.topics import Sources, Topic, arrow, cells, chosen, content, names_in
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.errors import CrossplaceError
 
@@ -20,7 +20,7 @@ FEWEST = 2
 HEIGHT_IN = 1.7
 
 
-def numbers(subject: Subject, sources: Sources) -> Table:
+def numbers(topic: Topic, sources: Sources) -> Table:
     """A line for each axis, value and direction.
 
     Raises:
@@ -28,7 +28,7 @@ def numbers(subject: Subject, sources: Sources) -> Table:
     """
     rows: list[list[Cell]] = []
     notes = ["Bars: 95 % interval over places. Rings: the protocol's own value, whose recall is that of the result."]
-    for name, axis in subject.record.axes.items():
+    for name, axis in topic.record.axes.items():
         notes += [f"{name} {_words(left.value)} {axis.unit} is left out: {left.reason}." for left in axis.left_out]
         if len(axis.points) < FEWEST:
             notes.append(f"{name} has fewer than {FEWEST} values and makes no curve.")
@@ -43,7 +43,7 @@ def numbers(subject: Subject, sources: Sources) -> Table:
     names = ("axis", "title", "unit")
     columns = [*(Column(name=name) for name in names), Column(name="value", digits=3), Column(name="own")]
     columns += [Column(name="direction"), Column(name=FIRST, unit="%"), Column(name="counted", digits=0)]
-    title = f"Recall@1 against rules and maps · {subject.words}"
+    title = f"Recall@1 against rules and maps · {topic.words}"
     return Table(title=title, columns=columns, rows=rows, notes=notes)
 
 

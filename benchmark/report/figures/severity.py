@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.records.study import LineRecord
 from benchmark.report.figures.style import FAINT, GRID, Margins, label_ends, looks, sheet, short
-from benchmark.report.figures.subjects import Sources, Subject, arrow, chosen, content, names_in
+from benchmark.report.figures.topics import Sources, Topic, arrow, chosen, content, names_in
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.errors import CrossplaceError
 
@@ -18,13 +18,13 @@ FEWEST = 2
 """Fewest severities of a curve."""
 
 
-def numbers(subject: Subject, sources: Sources) -> Table:
+def numbers(topic: Topic, sources: Sources) -> Table:
     """A line for each perturbation, its strength and direction; first the frames as recorded.
 
     Raises:
         CrossplaceError: a study whose lines have no strength, such as an ablation.
     """
-    record = subject.record
+    record = topic.record
     by_question: dict[str, list[tuple[float, LineRecord]]] = {}
     for line in record.lines:
         if line.question and (strength := _strength(line.name)) is not None:
@@ -49,7 +49,7 @@ def numbers(subject: Subject, sources: Sources) -> Table:
     bands = "Bands: ± one standard deviation between seeds. " if len(record.seeds) > 1 else ""
     notes = [f"{bands}Dotted: frames as recorded. Each panel has the strength in the unit of its title.", *failed]
     return Table(
-        title=f"Recall@1 against severity · {subject.words}",
+        title=f"Recall@1 against severity · {topic.words}",
         columns=[*columns, Column(name="R@1", unit="%")],
         rows=rows,
         notes=notes,

@@ -156,16 +156,16 @@ def sheet(
     n_lines = -(-n_panels // n_columns)
     n_letters = int(WIDTH_IN / LETTER_IN)
     what, _, of_what = printable(title).partition(" · ")
-    subject = textwrap.wrap(of_what, n_letters)
+    topic = textwrap.wrap(of_what, n_letters)
     together = [printable(note).replace(" %", "\u00a0%") for note in caption]
     below = [line for note in together for line in textwrap.wrap(note, n_letters)]
-    header_in, footer_in = 0.3 + 0.15 * len(subject), 0.1 + 0.145 * len(below) + names_in[1]
+    header_in, footer_in = 0.3 + 0.15 * len(topic), 0.1 + 0.145 * len(below) + names_in[1]
     column_in, line_in = (WIDTH_IN - names_in[0] - names_in[2]) / n_columns, around.top + height_in + around.bottom
     total_in = header_in + n_lines * line_in + footer_in
     figure = Figure(figsize=(WIDTH_IN, total_in))
     left, top, second = 0.08 / WIDTH_IN, 1 - 0.07 / total_in, 1 - 0.27 / total_in
     figure.text(left, top, short(what, 80), va="top", fontsize=POINTS + 2, weight="bold", color=INK)
-    figure.text(left, second, "\n".join(subject), va="top", color=FAINT, linespacing=1.25)
+    figure.text(left, second, "\n".join(topic), va="top", color=FAINT, linespacing=1.25)
     figure.text(left, 0.06 / total_in, "\n".join(below), va="bottom", color=FAINT, linespacing=1.25)
     width_in = column_in - around.left - around.right
     panels = []

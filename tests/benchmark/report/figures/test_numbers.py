@@ -23,7 +23,7 @@ from benchmark.report.figures import style
 from benchmark.report.figures.cost import is_on_front
 from benchmark.report.figures.local_features import Local, alignment, in_colours
 from benchmark.report.figures.plates import Plate, as_csv, as_svg, plates
-from benchmark.report.figures.subjects import Sources, cells, chosen, content
+from benchmark.report.figures.topics import Sources, cells, chosen, content
 from benchmark.report.table import Table
 from datasets.prepared import PreparedDataset
 
@@ -137,7 +137,7 @@ def test_cost_names_its_machine_and_never_mixes_two(base: Result) -> None:
 def test_a_matrix_holds_means_over_seeds_and_conditions(base: Result) -> None:
     found = plates_of("pairs", base, of_method(base, base.method.name, 0, 1))
     table = found[0].table
-    assert found[0].subject.direction == "image->cloud"
+    assert found[0].topic.direction == "image->cloud"
     assert len(table.rows) == 6
     expected = {(p.query, p.database): 100 * p.values["R@1"] for p in base.directions["image->cloud"].pairs}  # type: ignore[operator]
     assert {(q, d): v for q, d, v in cells(table, "query", "database", "R@1")} == pytest.approx(expected)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy import ndarray
 
+from benchmark.evaluation.metrics import is_counted
 from benchmark.records.collection import Collection, Group, Run
-from benchmark.records.comparison import StoredRun
 from benchmark.records.leaderboard import TRAINED, Entry, merged
 from benchmark.records.schema import RANKS, Result
 from benchmark.report.comparison import FIRST, preset_of, shared_words, stand_in_note, title
@@ -34,7 +34,7 @@ class Sources:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class MethodRow:
     """A method of a board with the runs of its seeds."""
 
     label: str
@@ -50,7 +50,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class Topic:
     """What one drawing is about, with its name in titles and in the names of files."""
 
     words: str
@@ -59,12 +59,12 @@ class Subject:
     is_real: bool
     group: Group | None = None
     direction: str = ""
-    row: Row | None = None
+    row: MethodRow | None = None
     record: Any = field(default=None)
     """A study, or curves of sensitivity."""
 
     @cached_property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[MethodRow]:
         """The methods of the board, best first; refused where there is none."""
         assert self.group is not None
         return rows_of(self.group)
@@ -75,7 +75,7 @@ class Subject:
         return list(dict.fromkeys(name for row in self.rows for name in row.entry.recall))
 
 
-def rows_of(group: Group) -> list[Row]:
+def rows_of(group: Group) -> list[MethodRow]:
     """Methods of a board on frames as recorded, best first, each with its seeds. Rankers of the harness are left out.
 
     Raises:
@@ -89,7 +89,8 @@ def rows_of(group: Group) -> list[Row]:
     entries = sorted(merged(map(Entry.of, own)), key=lambda entry: -entry.percent(first, FIRST))
     found = [[runs[name] for name in entry.runs] for entry in entries]
     return [
-        Row(label=label, entry=entry, runs=of) for label, entry, of in zip(labels(entries), entries, found, strict=True)
+        MethodRow(label=label, entry=entry, runs=of)
+        for label, entry, of in zip(labels(entries), entries, found, strict=True)
     ]
 
 
@@ -122,10 +123,10 @@ def _written(name: str, words: Sequence[str]) -> str:
 # --- one drawing each ----------------------------------------------------------------------------
 
 
-def _boards(collection: Collection) -> Iterator[Subject]:
+def _boards(collection: Collection) -> Iterator[Topic]:
     for group in collection.groups:
         board, protocol = group.board, str(group.board.protocol["name"])
-        yield Subject(
+        yield Topic(
             words=title(board),
             parts=(board.dataset, *([protocol] if protocol != board.dataset else [])),
             is_real=board.is_real,
@@ -133,11 +134,11 @@ def _boards(collection: Collection) -> Iterator[Subject]:
         )
 
 
-def _directions(collection: Collection) -> Iterator[Subject]:
+def _directions(collection: Collection) -> Iterator[Topic]:
     for board in _boards(collection):
         assert board.group is not None
         for name in dict.fromkeys(name for result in board.group.results for name in result.directions):
-            yield Subject(
+            yield Topic(
                 words=f"{arrow(name)} · {board.words}",
                 parts=(*board.parts, name.replace("->", "-to-")),
                 is_real=board.is_real,
@@ -146,10 +147,10 @@ def _directions(collection: Collection) -> Iterator[Subject]:
             )
 
 
-def _rows(collection: Collection) -> Iterator[Subject]:
+def _rows(collection: Collection) -> Iterator[Topic]:
     for board in _boards(collection):
         for row in board.rows:
-            yield Subject(
+            yield Topic(
                 words=f"{row.label} · {board.words}",
                 parts=(*board.parts, row.label),
                 is_real=board.is_real,
@@ -158,9 +159,9 @@ def _rows(collection: Collection) -> Iterator[Subject]:
             )
 
 
-def _studies(collection: Collection) -> Iterator[Subject]:
+def _studies(collection: Collection) -> Iterator[Topic]:
     for record in collection.studies:
-        yield Subject(
+        yield Topic(
             words=f"{record.method} ({record.preset}) · {record.dataset} · {record.protocol}"
             + stand_in_note(record.is_real),
             parts=(record.study, record.method, record.preset, record.dataset, record.protocol),
@@ -169,12 +170,12 @@ def _studies(collection: Collection) -> Iterator[Subject]:
         )
 
 
-def _sensitivities(collection: Collection) -> Iterator[Subject]:
+def _sensitivities(collection: Collection) -> Iterator[Topic]:
     for record in collection.sensitivities:
         method, data, protocol = record.method, record.dataset, record.protocol
         preset = "+".join(filter(None, [method.preset, method.variant]))
         named = f"{method.name} ({preset})" if preset else method.name
-        yield Subject(
+        yield Topic(
             words=f"{named} · {data.name} · {protocol['name']} v{protocol['version']}" + stand_in_note(data.is_real),
             parts=(data.name, str(protocol["name"]), method.name, preset, f"s{record.seed}"),
             is_real=data.is_real,
@@ -182,7 +183,7 @@ def _sensitivities(collection: Collection) -> Iterator[Subject]:
         )
 
 
-EACH: Mapping[str, Callable[[Collection], Iterator[Subject]]] = {
+EACH: Mapping[str, Callable[[Collection], Iterator[Topic]]] = {
     "board": _boards,
     "direction": _directions,
     "row": _rows,
@@ -207,7 +208,7 @@ def arrow(direction: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Queries:
+class CountedQueries:
     """The counted queries of one direction of a run, with the arrays of ``ranks.npz`` that they point into."""
 
     ranks: Mapping[str, ndarray]
@@ -261,12 +262,16 @@ def ranks_of(run: Run, *names: str) -> dict[str, ndarray]:
     return {name: array.astype(np.int64) if array.dtype.kind in "iu" else array for name, array in found.items()}
 
 
-def queries_of(run: Run, ranks: dict[str, ndarray], direction: str) -> Queries:
+def queries_of(run: Run, ranks: dict[str, ndarray], direction: str) -> CountedQueries:
     """The counted queries of a direction; refused where there is none."""
-    counted = StoredRun(folder=run.folder, result=run.result, ranks=ranks).counted(direction)
+    names = ranks["directions"].tolist()
+    if direction not in names:
+        raise CrossplaceError(f"its ranks have no query of {arrow(direction)}; run crossplace bench again")
+    counted = is_counted(ranks["query_first_positive_rank"], run.result.protocol["no_positive"])
+    counted &= ranks["query_direction"] == names.index(direction)
     if not counted.any():
         raise CrossplaceError(f"no query of {arrow(direction)} counts; the data needs drives that meet again")
-    return Queries(ranks=ranks, rows=np.flatnonzero(counted))
+    return CountedQueries(ranks=ranks, rows=np.flatnonzero(counted))
 
 
 # --- reading tables ------------------------------------------------------------------------------
