@@ -88,10 +88,8 @@ def rows_of(group: Group) -> list[MethodRow]:
     first = next(iter(own[0].directions))
     entries = sorted(merged(map(Entry.of, own)), key=lambda entry: -entry.percent(first, FIRST))
     found = [[runs[name] for name in entry.runs] for entry in entries]
-    return [
-        MethodRow(label=label, entry=entry, runs=of)
-        for label, entry, of in zip(labels(entries), entries, found, strict=True)
-    ]
+    named = zip(labels(entries), entries, found, strict=True)
+    return [MethodRow(label=label, entry=entry, runs=of) for label, entry, of in named]
 
 
 def labels(entries: Sequence[Entry]) -> list[str]:
