@@ -4,7 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.report.comparison import FIRST
-from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, Look, Margins, Sheet, label_points, looks, sheet
+from benchmark.report.figures.style import (
+    FAINT,
+    GRID,
+    MOST_SERIES,
+    WIDE_LETTER_IN,
+    Look,
+    Margins,
+    Sheet,
+    label_points,
+    looks,
+    sheet,
+    short,
+)
 from benchmark.report.figures.topics import MethodRow, Sources, Topic, arrow, cells, chosen, names_in
 from benchmark.report.table import Column, Table, number, text
 from datasets.errors import CrossplaceError
@@ -128,7 +140,7 @@ def _panel(
     part = chosen(chosen(chosen(table, "direction", direction), "cost", cost), "machine", machine)
     found = [row for row in cells(part, "method", "amount", FIRST, "on the front") if row[0] in methods]
     amounts = [amount for _, amount, *_ in found]
-    where = "" if cost == PLACE else f"\non {machine}"
+    where = "" if cost == PLACE else f"\non {short(machine, int(drawn.panel_in[0] / WIDE_LETTER_IN))}"
     axes.set_title(f"{arrow(direction)}{where}", loc="left")
     axes.set_xlabel(f"{'a place of the map' if cost == PLACE else f'one {cost}'}, {unit}")
     if min(amounts) > 0 and max(amounts) > WIDE * min(amounts):

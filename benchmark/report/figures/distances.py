@@ -47,7 +47,7 @@ def numbers(topic: Topic, sources: Sources) -> Table:
         try:
             rows += _lines(row, topic.direction)
         except CrossplaceError as error:
-            missing.setdefault(str(error).replace(str(row.runs[0].folder), "its folder"), []).append(row.label)
+            missing.setdefault(str(error), []).append(row.label)
     if not rows:
         raise CrossplaceError(next(iter(missing)))
     notes = [

@@ -7,7 +7,7 @@ import numpy as np
 from numpy import ndarray
 
 from benchmark.report.comparison import FIRST
-from benchmark.report.figures.style import FAINT, MOST_SERIES, Margins, Sheet, sheet, short
+from benchmark.report.figures.style import FAINT, MOST_SERIES, WIDE_LETTER_IN, Margins, Sheet, sheet, short
 from benchmark.report.figures.topics import MethodRow, Sources, Topic, cells, chosen, names_in, ranks_of
 from benchmark.report.table import Column, Table, number, text
 from datasets.errors import CrossplaceError
@@ -100,7 +100,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
     top = max([1.0, *known])
     for panel, name in enumerate(methods):
         axes = drawn.panels[panel]
-        axes.set_title(short(name, int(drawn.panel_in[0] / 0.078)), loc="left")
+        axes.set_title(short(name, int(drawn.panel_in[0] / WIDE_LETTER_IN)), loc="left")
         recall = {(q, d): v for q, d, v in cells(chosen(table, "method", name), "query", "database", FIRST)}
         values = np.array([[_number(recall.get((q, d))) for d, _ in searched] for q, _ in asking])
         image = _matrix(axes, values, top, is_written=is_few)

@@ -43,16 +43,18 @@ def numbers(topic: Topic, sources: Sources) -> Table:
         title=f"Recall@N · {topic.words}",
         columns=[*columns, Column(name="recall", unit="%")],
         rows=rows,
-        notes=_notes(topic.rows),
+        notes=_notes(topic.rows, rows),
     )
 
 
-def _notes(rows: Sequence[MethodRow]) -> list[str]:
-    several = any(len(row.runs) > 1 for row in rows)
-    bands = "Bands: ± one standard deviation between seeds. " if several else ""
-    notes = [f"{bands}Bars at N = 1 and 5: 95 % interval over places. Grey dots: by chance (exact expectation)."]
-    if len(rows) > MOST_SERIES:
-        notes.append(f"Drawn are the best {MOST_SERIES} of {len(rows)} methods; the data beside it holds all.")
+def _notes(methods: Sequence[MethodRow], rows: Sequence[Sequence[Cell]]) -> list[str]:
+    bands = "Bands: ± one standard deviation between seeds. " if any(len(row.runs) > 1 for row in methods) else ""
+    chance = " Grey dots: by chance (exact expectation)." if any(row[0].words == BY_CHANCE for row in rows) else ""
+    notes = [f"{bands}Bars at N = 1 and 5: 95 % interval over places.{chance}"]
+    if empty := dict.fromkeys(f"{row[0].words} ({arrow(row[1].words)})" for row in rows if row[3].value is None):
+        notes.append(f"Without a curve, because no query counts: {', '.join(empty)}.")
+    if len(methods) > MOST_SERIES:
+        notes.append(f"Drawn are the best {MOST_SERIES} of {len(methods)} methods; the data beside it holds all.")
     return notes
 
 

@@ -35,6 +35,8 @@ NEAR_POINTS = 11.0
 """How far above or below its point a name may stand without a line to it."""
 LETTER_IN = 0.062
 """Width of a letter of the smallest text, on average."""
+WIDE_LETTER_IN = 0.078
+"""Width of a letter of the title of a panel, on the safe side."""
 
 
 def parameters(salt: str) -> dict[str, Any]:

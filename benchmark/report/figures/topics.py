@@ -249,8 +249,8 @@ def ranks_of(run: Run, *names: str) -> dict[str, ndarray]:
     """
     if not (run.folder / RANKS).is_file():
         raise CrossplaceError(
-            f"{run.folder} has no {RANKS}, because published results of real data leave it out; draw from the folder "
-            "below runs/results on the machine that has the data"
+            f"there is no {RANKS} beside the result, because published results of real data leave it out; draw from "
+            "the folder below runs/results on the machine that has the data"
         )
     try:
         with (run.folder / RANKS).open("rb") as file, np.load(file, allow_pickle=False) as stored:

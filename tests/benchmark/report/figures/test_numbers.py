@@ -95,7 +95,9 @@ def test_the_data_beside_a_drawing_is_plain_csv(base: Result) -> None:
 
 def test_a_seed_without_a_counted_query_leaves_the_mean_empty(base: Result) -> None:
     seeds = [with_recall(of_method(base, "m", 0, seed), at) for seed, at in enumerate((0.1, None))]
-    assert table_of("recall", *seeds).rows[0][-1].value is None
+    recall = table_of("recall", *seeds)
+    assert recall.rows[0][-1].value is None
+    assert "Without a curve, because no query counts: m (image→cloud)." in recall.notes
     found = [content(row[-1]) for row in table_of("seeds", *seeds).rows]
     assert found == [None, pytest.approx(10), None]
 

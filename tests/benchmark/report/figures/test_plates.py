@@ -143,6 +143,19 @@ def test_nothing_is_cut_off_at_an_edge(name: str, strange: Collection, committed
         assert max(box.x1 - width_in, box.y1 - height_in) < 0.01
 
 
+def test_titles_of_panels_do_not_meet(strange: Collection) -> None:
+    """A machine with a long name is shortened to its panel."""
+    plate = drawn("cost", strange)[0][0]
+    with styled(plate.name):
+        figure = _drawn(plate)
+        figure.draw_without_rendering()
+        boxes = [axes.title.get_window_extent() for axes in figure.axes]
+        boxes += [axes.get_title(loc="left") and axes._left_title.get_window_extent() for axes in figure.axes]  # type: ignore[attr-defined]
+    known = [box for box in boxes if box and box.width > 1]
+    assert len(known) == 6
+    assert not any(a.overlaps(b) for n, a in enumerate(known) for b in known[n + 1 :])
+
+
 def test_what_cannot_be_drawn_is_told_with_cause_and_cure(strange: Collection) -> None:
     reasons = {name: {hole.reason for hole in drawn(name, strange)[1]} for name in FIGURES}
     assert any("ranks.npz" in reason and "runs/results" in reason for reason in reasons["map"])
