@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, Look, Margins, legend, looks, say, sheet
+from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, Look, Margins, legend, looks, say, sheet, short
 from benchmark.report.figures.topics import MethodRow, Sources, Topic, cells, chosen, names_in
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.errors import CrossplaceError
@@ -31,7 +31,7 @@ def numbers(topic: Topic, sources: Sources) -> Table:
         "with equal predicted probability, which comes from other traversals; on the dashed line it is calibrated.",
     ]
     if without := [label for label, record in found.items() if record is None]:
-        notes.append(f"Without recorded confidence: {', '.join(without)}.")
+        notes.append(f"Without recorded confidence: {', '.join(map(short, without))}.")
     columns = [Column(name="method"), Column(name="part"), Column(name="recall or predicted", unit="%")]
     columns += [Column(name="precision or right", unit="%"), Column(name="threshold", digits=4)]
     return Table(

@@ -72,7 +72,7 @@ def _notes(rows: Sequence[MethodRow], measured: Sequence[MethodRow]) -> list[str
         "preprocessing and network. Bytes: what a map keeps of a place.",
     ]
     if without := [row.label for row in rows if row not in measured]:
-        notes.append(f"Without a measured cost: {', '.join(without)}.")
+        notes.append(f"Without a measured cost: {', '.join(map(short, without))}.")
     if len(measured) > MOST_SERIES:
         notes.append(f"Drawn are the best {MOST_SERIES} of {len(measured)} methods; the data beside it holds all.")
     return notes

@@ -53,7 +53,7 @@ def numbers(topic: Topic, sources: Sources) -> Table:
     notes = [
         "Boxes: 25 to 75 %, with the median; lines: 5 to 95 % of the queries. One seed a method; each method has its "
         "own scale. The more boxes of right and wrong overlap, the less can a threshold tell them apart.",
-        *(f"Without {', '.join(names)}: {reason}." for reason, names in missing.items()),
+        *(f"Without {', '.join(map(short, names))}: {reason}." for reason, names in missing.items()),
     ]
     columns = [Column(name="method"), Column(name="distance to"), Column(name="queries", digits=0)]
     return Table(

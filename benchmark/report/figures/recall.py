@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from benchmark.evaluation.metrics import DEPTHS
 from benchmark.evaluation.rankers import CHANCE
 from benchmark.records.schema import Result
-from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, Look, Margins, label_ends, looks, sheet
+from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, Look, Margins, label_ends, looks, sheet, short
 from benchmark.report.figures.topics import MethodRow, Sources, Topic, arrow, cells, chosen, content, names_in
 from benchmark.report.table import Cell, Column, Table, number, text
 
@@ -51,7 +51,7 @@ def _notes(methods: Sequence[MethodRow], rows: Sequence[Sequence[Cell]]) -> list
     bands = "Bands: ± one standard deviation between seeds. " if any(len(row.runs) > 1 for row in methods) else ""
     chance = " Grey dots: by chance (exact expectation)." if any(row[0].words == BY_CHANCE for row in rows) else ""
     notes = [f"{bands}Bars at N = 1 and 5: 95 % interval over places.{chance}"]
-    if empty := dict.fromkeys(f"{row[0].words} ({arrow(row[1].words)})" for row in rows if row[3].value is None):
+    if empty := dict.fromkeys(f"{short(row[0].words)} ({arrow(row[1].words)})" for row in rows if row[3].value is None):
         notes.append(f"Without a curve, because no query counts: {', '.join(empty)}.")
     if len(methods) > MOST_SERIES:
         notes.append(f"Drawn are the best {MOST_SERIES} of {len(methods)} methods; the data beside it holds all.")

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 from PIL import Image
 from synthetic import BASE, NAMES, REPOSITORY, synthetic, write
 
@@ -149,11 +151,14 @@ def test_titles_of_panels_do_not_meet(strange: Collection) -> None:
     with styled(plate.name):
         figure = _drawn(plate)
         figure.draw_without_rendering()
-        boxes = [axes.title.get_window_extent() for axes in figure.axes]
-        boxes += [axes.get_title(loc="left") and axes._left_title.get_window_extent() for axes in figure.axes]  # type: ignore[attr-defined]
-    known = [box for box in boxes if box and box.width > 1]
-    assert len(known) == 6
-    assert not any(a.overlaps(b) for n, a in enumerate(known) for b in known[n + 1 :])
+        boxes = [
+            child.get_window_extent()
+            for axes in figure.axes
+            for child in axes.get_children()
+            if isinstance(child, Text) and child.get_text() and child.get_text() == axes.get_title(loc="left")
+        ]
+    assert len(boxes) == 6
+    assert not any(one.overlaps(other) for one, other in combinations(boxes, 2))
 
 
 def test_what_cannot_be_drawn_is_told_with_cause_and_cure(strange: Collection) -> None:
