@@ -16,6 +16,7 @@ from tyro.conf import FlagCreatePairsOff, subcommand
 import benchmark
 import datasets
 from benchmark.cli.data import Data
+from benchmark.cli.figures import Figures
 from benchmark.cli.methods import CheckMethod, Convert, List
 from benchmark.cli.protocol import OfProtocol
 from benchmark.cli.records import Compare, Publish, Tables
@@ -34,6 +35,7 @@ Command = FlagCreatePairsOff[
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Publish, subcommand("publish")]
     | Annotated[Tables, subcommand("tables")]
+    | Annotated[Figures, subcommand("figures")]
     | Annotated[List, subcommand("list")]
     | Annotated[Data, subcommand("data")]
     | Annotated[OfProtocol, subcommand("protocol")]

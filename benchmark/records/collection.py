@@ -56,12 +56,16 @@ class Collection:
     sensitivities: Sequence[SensitivityRecord] = ()
 
 
-def collect(folder: Path) -> Collection:
-    """Everything below ``folder``; raises :class:`CrossplaceError` where two results are one or contradict."""
-    runs = [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
-    studies = [StudyRecord.read(path) for path in sorted(folder.rglob(STUDY))]
-    sensitivities = [SensitivityRecord.read(path) for path in sorted(folder.rglob(SENSITIVITY))]
-    return Collection(groups=grouped(runs), studies=studies, sensitivities=sensitivities)
+def collect(*folders: Path) -> Collection:
+    """Everything below ``folders``; raises :class:`CrossplaceError` where two results are one or contradict."""
+    results, studies, curves = (
+        sorted({path for folder in folders for path in folder.rglob(name)}) for name in (RESULT, STUDY, SENSITIVITY)
+    )
+    return Collection(
+        groups=grouped(Run(folder=path.parent, result=Result.read(path.parent)) for path in results),
+        studies=[*map(StudyRecord.read, studies)],
+        sensitivities=[*map(SensitivityRecord.read, curves)],
+    )
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:

@@ -50,6 +50,7 @@ COMMANDS = [
     "compare",
     "publish",
     "tables",
+    "figures",
 ]
 TINY = ("--dataset", "town", "--dataset-options", "preset=tiny")
 DIRECTIONS = ["image->cloud", "cloud->image", "image->image", "cloud->cloud"]
