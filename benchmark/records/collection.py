@@ -54,11 +54,17 @@ class Collection:
     studies: Sequence[StudyRecord] = ()
 
 
-def collect(folder: Path) -> Collection:
-    """Everything below ``folder``; raises :class:`CrossplaceError` where two results are one or contradict."""
-    runs = [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
-    studies = [StudyRecord.read(path) for path in sorted(folder.rglob(STUDY))]
+def collect(*folders: Path) -> Collection:
+    """Everything in and below ``folders``; raises :class:`CrossplaceError` where two results are one or contradict."""
+    runs = [Run(folder=path.parent, result=Result.read(path.parent)) for path in _files(folders, RESULT)]
+    studies = [StudyRecord.read(path) for path in _files(folders, STUDY)]
     return Collection(groups=grouped(runs), studies=studies)
+
+
+def _files(folders: Iterable[Path], name: str) -> list[Path]:
+    """Files of this name in and below ``folders``, each once, though folders may lie in each other."""
+    found = {path.resolve(): path for folder in folders for path in sorted(folder.rglob(name))}
+    return list(found.values())
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:
