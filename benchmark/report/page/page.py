@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 import benchmark
 from benchmark.records.collection import Collection, Group
-from benchmark.report.page.boards import board, sections_without_a_board
+from benchmark.report.page.boards import STAND_IN, board, sections_without_a_board
 from benchmark.report.page.maps import map_data
 from benchmark.report.page.traces import commands, machines, methods
 from benchmark.report.table import printable
@@ -63,6 +63,7 @@ def report(
         "boards": [
             board(group, f"board-{number}", alone=alone, holes=holes) for number, group in enumerate(groups, start=1)
         ],
+        "stand_in": STAND_IN,
         "has_stand_in": not all(group.board.is_real for group in groups),
         "has_real": any(group.board.is_real for group in groups),
         "studies": sections_without_a_board(collection),
@@ -91,10 +92,10 @@ def _fitted(content: Mapping[str, Any], groups: Sequence[Group], drawings: Seque
     kept = [figure for number, figure in enumerate(figures) if sum(map(_size, figures[: number + 1])) < left / 2]
     left -= sum(map(_size, kept))
     maps = map_data(groups, min(MAP_BYTES, left / 2))
-    found = _page(content, kept, maps, n_left_out=len(figures) - len(kept))
-    return (
-        found if len(found.encode()) <= LARGEST_BYTES else _page(content, kept, [], n_left_out=len(figures) - len(kept))
-    )
+    n_left_out = len(figures) - len(kept)
+    found = _page(content, kept, maps, n_left_out=n_left_out)
+    is_small = len(found.encode()) <= LARGEST_BYTES
+    return found if is_small else _page(content, kept, [], n_left_out=n_left_out)
 
 
 def _figure(drawing: Drawing) -> dict[str, str]:
@@ -124,6 +125,7 @@ def _template() -> Any:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_inert
     )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": False}  # directions in the order of the results
     return environment.from_string(_part("page.html.j2"))
 
 

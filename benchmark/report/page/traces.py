@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from benchmark.records.collection import Group, Run
 from benchmark.records.schema import MethodRecord, Result
-from benchmark.report.comparison import SCRATCH, preset_of, title
+from benchmark.report.comparison import SCRATCH, title
 from benchmark.report.html import html
 from benchmark.report.page.commands import command_of, conditions_of
 from benchmark.report.page.protocols import in_full
@@ -115,7 +115,7 @@ def methods(groups: Sequence[Group]) -> list[dict[str, Any]]:
             found.setdefault((method.name, method.preset, method.variant, method.config_key), []).append(result)
     return [
         {
-            "title": " ".join(filter(None, [method.name, preset_of(method)])),
+            "title": " ".join(filter(None, [method.name, method.preset, method.variant])),
             "key": method.config_key,
             "weights": list(dict.fromkeys(_weights(result) for result in results)),
             "table": Markup(html(in_full(method.config, "option"))),
@@ -135,8 +135,8 @@ def _weights(result: Result) -> str:
 def _schedule(method: MethodRecord) -> str:
     stages = method.training.get("stages", {})
     said = [
-        f"{name} {s['epochs_done']} of {s['epochs_planned']} epochs, {s['seconds']:,.0f} s"
-        for name, s in stages.items()
+        f"{name} {stage['epochs_done']} of {stage['epochs_planned']} epochs, {stage['seconds']:,.0f} s"
+        for name, stage in stages.items()
     ]
     return f" ({'; '.join(said)})" if said else ""
 
