@@ -18,7 +18,7 @@ import datasets
 from benchmark.cli.data import Data
 from benchmark.cli.methods import CheckMethod, Convert, List
 from benchmark.cli.protocol import OfProtocol
-from benchmark.cli.records import Compare, Publish, Tables
+from benchmark.cli.records import Compare, Publish, Report, Tables
 from benchmark.cli.runs import Bench, Evaluate, Score, Study, Sweep, Train
 from benchmark.cli.spellings import of_today
 from benchmark.console import configure_logging, say
@@ -33,6 +33,7 @@ Command = FlagCreatePairsOff[
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Publish, subcommand("publish")]
     | Annotated[Tables, subcommand("tables")]
+    | Annotated[Report, subcommand("report")]
     | Annotated[List, subcommand("list")]
     | Annotated[Data, subcommand("data")]
     | Annotated[OfProtocol, subcommand("protocol")]

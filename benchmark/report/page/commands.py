@@ -3,14 +3,19 @@
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
+from benchmark.keys import key_of
 from benchmark.records.schema import Result
-from benchmark.registry import DATASETS
+from benchmark.registry import DATASETS, METHODS
+from benchmark.request import MethodOptions
+from datasets.errors import CrossplaceError
 from datasets.protocols import PROTOCOLS
 
-FOLDER, FILE = "FOLDER", "FILE"
+FOLDER, FILE, SHARE = "FOLDER", "FILE", "SHARE"
 """Stand for what only the reader's machine knows."""
 ACCEPTED = re.compile(r"accepted doubt \(([\w-]+)\)")
 
@@ -38,8 +43,8 @@ def conditions_of(result: Result) -> list[str]:
         found.append(f"{FOLDER} after --dataset is the prepared folder with fingerprint {result.dataset.fingerprint}.")
     if method.origin == "trained" and method.backbone_weights not in ("", "none", "timm"):
         found.append(f"{method.backbone_weights} is a file of backbone weights; give its path.")
-    if method.origin == "trained" and _share(result) < 1:
-        found.append("The share is that of the epochs which were planned; the one that was asked for is not recorded.")
+    if method.origin == "trained" and _planned(result) < 1 and _share(result) is None:
+        found.append(f"{SHARE} is the share of the schedule; it planned {100 * _planned(result):.0f} % of the epochs.")
     return found
 
 
@@ -65,8 +70,9 @@ def _weights(result: Result) -> Iterator[str]:
     if method.origin != "trained":
         return
     yield "--retrain"
-    if (share := _share(result)) < 1:
-        yield from ("--share", f"{share:.4g}")
+    if _planned(result) < 1:
+        share = _share(result)
+        yield from ("--share", SHARE if share is None else f"{share:g}")
     yield from ("--weights", method.backbone_weights or "none")
     if method.config.get("weights_sha256"):
         yield from ("--weights-sha256", str(method.config["weights_sha256"]))
@@ -74,7 +80,42 @@ def _weights(result: Result) -> Iterator[str]:
         yield from ("--precision", str(precision))
 
 
-def _share(result: Result) -> float:
+@cache
+def _asked(options: MethodOptions, config_key: str) -> float | None:
+    """The share of the schedule with which ``options`` give this configuration; none if no share does.
+
+    Epochs are rounded up, so a configuration belongs to a range of shares. Those between all limits are tried.
+    """
+    from benchmark.training.configuring import configure, without_path  # imports torch, for rare rows alone
+    from methods.recipe import recipes_in
+
+    try:
+        kind = METHODS.get(options.name)
+        recipes = recipes_in(configure(kind, options))
+    except CrossplaceError:
+        return None
+    limits = sorted({0.0, *(epoch / r.epochs for r in recipes for epoch in range(1, r.epochs + 1))})
+    shares = [float(f"{(low + high) / 2:.4g}") for low, high in pairwise(limits)]
+    return next(
+        (s for s in shares if key_of(without_path(configure(kind, replace(options, share=s)))) == config_key), None
+    )
+
+
+def _share(result: Result) -> float | None:
+    method = result.method
+    if _depth_source(method.config).get("kind") == "files":  # the folder would have to be there
+        return None
+    options = MethodOptions(
+        name=method.name,
+        preset=method.preset,
+        variant=method.variant,
+        weights=method.backbone_weights or None,
+        weights_sha256=method.config.get("weights_sha256") or "",
+    )
+    return _asked(options, method.config_key)
+
+
+def _planned(result: Result) -> float:
     """Epochs planned of those of the preset: the share that was done but for what a budget of time cut off."""
     stages = result.method.training.get("stages", {}).values()
     planned = sum(s["epochs_done"] if s.get("stopped_early") else s["epochs_planned"] for s in stages)

@@ -53,10 +53,10 @@ def report(
     ``alone`` leaves out the published rows of other methods, ``holes`` are methods without a result and the reason.
 
     Raises:
-        CrossplaceError: there is no result of a method, or ranks are damaged.
+        CrossplaceError: there is neither a result of a method nor a study, or ranks are damaged.
     """
     groups = [group for group in collection.groups if _has_methods(group)]
-    if not groups:
+    if not groups and not collection.studies:
         raise CrossplaceError("no result of any method here; run crossplace bench, or name the folder of its result")
     content = {
         "version": benchmark.__version__,

@@ -49,6 +49,7 @@ COMMANDS = [
     "compare",
     "publish",
     "tables",
+    "report",
 ]
 TINY = ("--dataset", "town", "--dataset-options", "preset=tiny")
 DIRECTIONS = ["image->cloud", "cloud->image", "image->image", "cloud->cloud"]
