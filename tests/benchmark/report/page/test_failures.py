@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reports import change_ranks, method, write_results
+from reports import change_ranks, method
 
 from benchmark.records.collection import collect
 from benchmark.records.schema import RANKS
@@ -12,12 +12,6 @@ from benchmark.report.page.failures import NO_RANKS, failure_tables
 from datasets.base import Protocol
 from datasets.prepared import PreparedDataset
 from results import stored_result
-
-
-@pytest.fixture
-def stored(small_world: PreparedDataset, protocol: Protocol, tmp_path: Path) -> Path:
-    write_results(tmp_path, small_world, protocol, "first", "second")
-    return tmp_path
 
 
 def test_every_wrong_query_is_counted_once(stored: Path) -> None:

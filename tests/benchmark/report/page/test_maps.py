@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy import ndarray
-from reports import change_ranks, write_results
+from reports import change_ranks
 
 from benchmark.protocol.ground_truth import relate
 from benchmark.records.collection import collect
@@ -20,12 +20,6 @@ from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
 PLENTY = 1e6
-
-
-@pytest.fixture
-def stored(small_world: PreparedDataset, protocol: Protocol, tmp_path: Path) -> Path:
-    write_results(tmp_path, small_world, protocol, "first", "second")
-    return tmp_path
 
 
 def board_of(folder: Path, budget: float = PLENTY) -> dict[str, Any]:

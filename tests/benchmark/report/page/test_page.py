@@ -3,17 +3,17 @@
 import html
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from reports import HOSTILE, change, method, write_hostile_results, write_results
+from reports import HOSTILE, change, method
 
 from benchmark.frames.preparing import look_at
 from benchmark.records.collection import collect
 from benchmark.report.page import page as pages
 from benchmark.report.page.page import Drawing, report, write_report
 from benchmark.report.table import printable
-from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
@@ -43,13 +43,6 @@ class Outline(HTMLParser):
         return [found for _, attributes in self.elements if (found := attributes.get("id"))]
 
 
-@pytest.fixture
-def stored(small_world: PreparedDataset, protocol: Protocol, tmp_path: Path) -> Path:
-    """Two methods with two seeds each, and the bounds."""
-    write_results(tmp_path / "results", small_world, protocol, "first", "second")
-    return tmp_path / "results"
-
-
 def text_of(page: str) -> str:
     """What a reader reads."""
     visible = re.sub(r"<(style|script)\b.*?</\1>", " ", page, flags=re.DOTALL)
@@ -75,13 +68,16 @@ def test_every_part_is_there_and_the_contents_lead_to_it(stored: Path) -> None:
     assert len(outline.ids()) == len(set(outline.ids()))
     levels = [level for level, _ in outline.headings]
     assert levels[0] == 1
-    assert all(later - earlier <= 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
 
 
 def test_what_a_reader_must_know_is_said(stored: Path) -> None:
-    change(stored / "run-1-s0", harness={"version": "9.9", "git_revision": "c0ffee" * 8, "dirty": True})
-    smoke = method("second", share_of_schedule=0.5)
-    change(stored / "run-1-s1", method=smoke, warnings=["a warning of this run"])
+    harness = {"version": "9.9", "git_revision": "c0ffee" * 8, "dirty": False}
+    for folder in stored.iterdir():
+        change(folder, harness=harness)
+    change(stored / "run-1-s0", harness=harness | {"dirty": True})
+    short = method("second", share_of_schedule=0.5)
+    change(stored / "run-1-s1", method=short, warnings=["a warning of this run"])
     said = text_of(report(collect(stored)))
     for words in (
         "first finds the place of 100.0 % of the images at first try",
@@ -136,9 +132,8 @@ def normalised(words: str) -> str:
     return " ".join(words.split())
 
 
-def test_a_name_is_never_obeyed(small_world: PreparedDataset, protocol: Protocol, tmp_path: Path) -> None:
-    write_hostile_results(tmp_path / "results", small_world, protocol)
-    collection = collect(tmp_path / "results")
+def test_a_name_is_never_obeyed(hostile: Path) -> None:
+    collection = collect(hostile)
     page = report(collection, drawings=[Drawing(title=name, svg=SVG, csv=name) for name in HOSTILE])
     outline = Outline(page)
     scripts = [attributes for tag, attributes in outline.elements if tag == "script"]
