@@ -110,12 +110,13 @@ class QueryMap {
     this.active = 0;
     this.width = 0;
     this.at = Object.fromEntries(
-      ["box", "board", "run", "direction", "pair", "counts", "svg", "status", "places"].map((name) => [
+      ["box", "off", "board", "run", "direction", "pair", "counts", "svg", "status", "places"].map((name) => [
         name,
         document.getElementById(`map-${name}`),
       ]),
     );
     this.at.box.hidden = false;
+    this.at.off.hidden = true;
     this.fill(this.at.board, boards.map((board) => board.title));
     for (const name of ["board", "run", "direction", "pair"]) {
       this.at[name].addEventListener("change", () => this.choose());

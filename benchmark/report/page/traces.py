@@ -1,15 +1,17 @@
 """Where every number comes from: runs with their files, commands, machines and configurations."""
 
 from collections.abc import Iterator, Sequence
+from itertools import combinations
 from typing import Any
 
 from markupsafe import Markup
 
 from benchmark.records.collection import Group, Run
 from benchmark.records.schema import MethodRecord, Result
-from benchmark.report.comparison import SCRATCH, title
+from benchmark.report.comparison import SCRATCH
 from benchmark.report.html import html
 from benchmark.report.page.commands import command_of, conditions_of
+from benchmark.report.page.failures import heading
 from benchmark.report.page.protocols import in_full
 from benchmark.report.table import NONE, Cell, Column, Table, number, text
 
@@ -73,7 +75,7 @@ def commands(groups: Sequence[Group]) -> list[dict[str, Any]]:
     """Commands by board: runs that one command makes with what the reader must bring."""
     return [
         {
-            "title": title(group.board),
+            "title": heading(group.board),
             "runs": [
                 {"id": run.result.run_id, "command": command, "conditions": conditions_of(run.result)}
                 for run in group.runs
@@ -89,14 +91,28 @@ def machines(groups: Sequence[Group]) -> list[dict[str, Any]]:
     found: dict[str, tuple[Result, list[str]]] = {}
     for result in _results(groups):
         found.setdefault(repr(sorted(result.environment.items())), (result, []))[1].append(result.run_id)
+    several = _varying([result.environment for result, _ in found.values()])
     return [
         {
-            "title": _machine(result.environment),
+            "title": ", ".join([_machine(result.environment), *_told(result.environment, several)]),
             "table": Markup(html(in_full(result.environment, "setting"))),
             "runs": names,
         }
         for result, names in found.values()
     ]
+
+
+def _varying(environments: Sequence[dict[str, Any]]) -> list[str]:
+    """Settings that differ between environments whose titles are equal."""
+    found = []
+    for one, other in combinations(environments, 2):
+        if _machine(one) == _machine(other):
+            found += [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    return list(dict.fromkeys(found))
+
+
+def _told(environment: dict[str, Any], names: Sequence[str]) -> list[str]:
+    return [f"{name} {environment.get(name) or NONE}" for name in names]
 
 
 def _machine(environment: dict[str, Any]) -> str:

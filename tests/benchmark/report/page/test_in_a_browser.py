@@ -105,15 +105,15 @@ def column(table: Locator, number: int) -> list[str]:
 
 def test_a_heading_sorts_by_numbers_and_says_so(opened: Callable[..., Page], committed: Path) -> None:
     table = table_called(opened(committed), "Recall@1")
-    before = [float(value) for value in column(table, 3)]
-    heading = table.locator("thead th").nth(2)
+    before = [float(value) for value in column(table, 4)]
+    heading = table.locator("thead th").nth(3)
     assert heading.get_attribute("aria-sort") is None
     heading.get_by_role("button").click()
     assert heading.get_attribute("aria-sort") == "descending"
-    assert [float(value) for value in column(table, 3)] == sorted(before, reverse=True) != before
+    assert [float(value) for value in column(table, 4)] == sorted(before, reverse=True) != before
     heading.get_by_role("button").click()
     assert heading.get_attribute("aria-sort") == "ascending"
-    assert [float(value) for value in column(table, 3)] == sorted(before)
+    assert [float(value) for value in column(table, 4)] == sorted(before)
 
 
 def test_a_heading_is_pressed_with_the_keyboard(opened: Callable[..., Page], committed: Path) -> None:
@@ -235,23 +235,24 @@ def open_all(page: Page) -> None:
     page.evaluate("for (const details of document.querySelectorAll('details')) details.open = true")
 
 
+@pytest.fixture
+def pages(committed: Path, hostile: Path, written_once: Callable[..., Path]) -> dict[str, Path]:
+    """Reports by the results that they are of."""
+
+    def write(folder: Path) -> None:
+        drawings = [Drawing(title=name, svg=SVG, csv=name) for name in HOSTILE]
+        write_report(collect(hostile), folder / "report.html", drawings=drawings)
+
+    return {"committed": committed, "hostile": written_once("page of hostile", write) / "report.html"}
+
+
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("names", ["committed", "hostile"])
+@pytest.mark.parametrize("results", ["committed", "hostile"])
 def test_the_page_never_scrolls_sideways(
-    opened: Callable[..., Page],
-    committed: Path,
-    hostile: Path,
-    width: int,
-    theme: str,
-    names: str,
-    tmp_path: Path,
+    opened: Callable[..., Page], pages: dict[str, Path], results: str, width: int, theme: str
 ) -> None:
-    path = committed
-    if names == "hostile":
-        path = tmp_path / "report.html"
-        write_report(collect(hostile), path, drawings=[Drawing(title=name, svg=SVG, csv=name) for name in HOSTILE])
-    page = opened(path, width, theme)
+    page = opened(pages[results], width, theme)
     for _ in range(2):
         assert page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
         open_all(page)
@@ -296,12 +297,16 @@ def test_figures_are_shown_and_their_numbers_can_be_kept(opened: Callable[..., P
     assert Path(kept.value.path()).read_text() == "a,b\n1,2\n"
 
 
-def test_without_scripts_the_tables_are_read_as_they_are(browser: Browser, committed: Path) -> None:
+def test_without_scripts_the_tables_are_read_as_they_are(
+    browser: Browser, opened: Callable[..., Page], committed: Path
+) -> None:
+    needs_scripts = "The map needs scripts, which are switched off here."
+    expect(opened(committed).get_by_text(needs_scripts)).to_be_hidden()
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(committed.as_uri())
     assert page.locator("figure.table th button").count() == 0
-    expect(page.get_by_text("The map needs scripts, which are switched off here.")).to_be_visible()
+    expect(page.get_by_text(needs_scripts)).to_be_visible()
     expect(page.locator("#map-box")).to_be_hidden()
     context.close()
 
