@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from shlex import quote, split
 from typing import Any
 
 from markupsafe import Markup
@@ -15,6 +16,7 @@ from benchmark.report.page.failures import heading
 from benchmark.report.page.protocols import in_full
 from benchmark.report.table import NONE, Cell, Column, Table, number, text
 
+MINUTES = len("2026-01-31T23:59")
 REVISION_LETTERS = 10
 """Letters of a revision that tell it from all others."""
 
@@ -45,25 +47,27 @@ def runs_table(group: Group) -> Table:
         Column(name="run"),
         Column(name="seed", digits=0),
         Column(name="queries that count", digits=0),
-        Column(name="made"),
+        Column(name="made (UTC)"),
         Column(name="version"),
         Column(name="revision"),
         Column(name="marks"),
         Column(name="folder"),
     ]
-    note = "The folder of a run holds result.json, and ranks.npz with the rank of every query where it may be kept."
-    return Table(columns=columns, rows=[_run(run) for run in group.runs], notes=[note])
+    notes = [
+        "The folder of a run holds result.json, and ranks.npz with the rank of every query where it may be kept.",
+        "Query counts are those of the first direction; result.json holds them for each pair of traversals.",
+    ]
+    return Table(columns=columns, rows=[_run(run) for run in group.runs], notes=notes)
 
 
 def _run(run: Run) -> list[Cell]:
     result, harness = run.result, run.result.harness
-    recalls = [result.headline(direction) for direction in result.directions]
-    first = recalls[0]
+    first = result.headline(next(iter(result.directions)))
     return [
         text(result.run_id),
         number(result.seed),
-        Cell(value=first.n_counted, under=f"of {first.n_queries:,} in each of {len(recalls)} directions"),
-        text(result.created),
+        Cell(value=first.n_counted, under=f"of {first.n_queries:,}"),
+        text(result.created[:MINUTES].replace("T", " ")),
         text(str(harness.get("version") or NONE)),
         text(str(harness.get("git_revision") or NONE)[:REVISION_LETTERS]),
         text("; ".join(run_marks(result)) or NONE),
@@ -72,18 +76,16 @@ def _run(run: Run) -> list[Cell]:
 
 
 def commands(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """Commands by board: runs that one command makes with what the reader must bring."""
-    return [
-        {
-            "title": heading(group.board),
-            "runs": [
-                {"id": run.result.run_id, "command": command, "conditions": conditions_of(run.result)}
-                for run in group.runs
-                if (command := command_of(run.result))
-            ],
-        }
-        for group in groups
-    ]
+    """Commands by board: runs that one command makes, its words, and what the reader must bring."""
+    found = []
+    for group in groups:
+        runs = [
+            {"id": result.run_id, "command": [*map(quote, split(command))], "conditions": conditions_of(result)}
+            for result in group.results
+            if (command := command_of(result))
+        ]
+        found.append({"title": heading(group.board), "runs": runs})
+    return found
 
 
 def machines(groups: Sequence[Group]) -> list[dict[str, Any]]:
