@@ -152,7 +152,7 @@ class QueryMap {
     this.queries = queriesOf(run.answers[directions[this.at.direction.selectedIndex]][this.at.pair.selectedIndex]);
     const n = { hit: 0, miss: 0, none: 0 };
     for (const query of this.queries) n[query.kind] += 1;
-    const every = this.board.step > 1 ? ` Every ${this.board.step}. query is shown.` : "";
+    const every = this.board.step > 1 ? ` One query in ${this.board.step} is shown.` : "";
     this.at.counts.textContent =
       `${this.queries.length} queries: ${n.hit} right, ${n.miss} wrong, ${n.none} without a right place.` +
       `${every} Run ${run.id}.`;
