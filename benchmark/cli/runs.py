@@ -235,13 +235,14 @@ def _print(results: "Sequence[Result]", *, alone: bool, holes: dict[str, str] | 
 def _report(
     results: "Sequence[Result]", runs: Path, beside: str, *, alone: bool, holes: dict[str, str] | None = None
 ) -> None:
-    """Write the page of ``results`` into the folder ``beside`` those of this machine; a failure is a warning."""
+    """Write the page of ``results`` into the result folder ``beside``, or else into ``runs``; a failure is a warning."""
     from benchmark.records.collection import Collection, Run, grouped
     from benchmark.report.page.page import write_report
     from datasets.errors import CrossplaceError
 
-    stored, path = runs / "results", runs / "results" / beside / REPORT
-    again = f"the result is stored, and crossplace report {path.parent} tries again"
+    stored = runs / "results"
+    path = stored / beside / REPORT if beside else runs / REPORT
+    again = f"the result is stored, and crossplace report {stored / beside} tries again"
     try:
         found = grouped(Run(folder=stored / result.run_id, result=result) for result in results)
         write_report(Collection(groups=found), path, alone=alone, holes=holes)

@@ -91,7 +91,7 @@ def _fitted(content: Mapping[str, Any], groups: Sequence[Group], drawings: Seque
     left = LARGEST_BYTES - len(_page(content, [], []).encode())
     kept = [figure for number, figure in enumerate(figures) if sum(map(_size, figures[: number + 1])) < left / 2]
     left -= sum(map(_size, kept))
-    maps = map_data(groups, min(MAP_BYTES, 0.7 * left))
+    maps = map_data(groups, min(float(MAP_BYTES), 0.7 * left))
     n_left_out = len(figures) - len(kept)
     found = _page(content, kept, maps, n_left_out=n_left_out)
     is_small = len(found.encode()) <= LARGEST_BYTES

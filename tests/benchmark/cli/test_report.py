@@ -86,8 +86,8 @@ def test_every_method_of_a_sweep_is_on_one_page_and_so_are_its_holes(
     monkeypatch.setattr(sweep, "run_sweep", sweep_here)
     row = ("--dataset", small_world.folder, "--device", "cpu")
     assert crossplace("sweep", "--methods", METHOD[1], "liploc", *row) == 1
-    assert "report: runs/results/report.html" in capsys.readouterr().out.splitlines()
-    page = (tmp_path / "runs" / "results" / "report.html").read_text()
+    assert "report: runs/report.html" in capsys.readouterr().out.splitlines()
+    page = (tmp_path / "runs" / "report.html").read_text()
     assert "No result of liploc: it was killed" in page
 
 
