@@ -235,7 +235,7 @@ def _print(results: "Sequence[Result]", *, alone: bool, holes: dict[str, str] | 
 def _report(
     results: "Sequence[Result]", runs: Path, beside: str, *, alone: bool, holes: dict[str, str] | None = None
 ) -> None:
-    """Write the page of ``results`` into the result folder ``beside``, or else into ``runs``; a failure is a warning."""
+    """Write the page of ``results`` into the result folder ``beside``, or into ``runs``; a failure is a warning."""
     from benchmark.records.collection import Collection, Run, grouped
     from benchmark.report.page.page import write_report
     from datasets.errors import CrossplaceError
