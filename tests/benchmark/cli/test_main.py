@@ -51,6 +51,7 @@ COMMANDS = [
     "publish",
     "tables",
     "figures",
+    "report",
 ]
 TINY = ("--dataset", "town", "--dataset-options", "preset=tiny")
 DIRECTIONS = ["image->cloud", "cloud->image", "image->image", "cloud->cloud"]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import BASE, REPOSITORY, of_method, write
+from twelve_methods import BASE, REPOSITORY, of_method, write
 
 from benchmark.evaluation.metrics import Recall
 from benchmark.frames.preparing import locate, prepare

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 from PIL import Image
-from synthetic import BASE, NAMES, REPOSITORY, synthetic, write
+from twelve_methods import BASE, NAMES, REPOSITORY, synthetic, write
 
 from benchmark.cli.main import main
 from benchmark.records.collection import Collection, Group, Run, collect
