@@ -15,6 +15,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FrameOptions:
+    """Where images, clouds and weights are, for figures that show them."""
+
+    dataset: str | None = None
+    """The dataset of the results, for figures that show images and clouds: a name, or a folder in prepared form."""
+    raw: OmitArgPrefixes[RawOptions] = field(default_factory=RawOptions)
+    weights: Path | None = None
+    """Weights for local-features, where none were shipped."""
+
+    def sources(self) -> "Sources":
+        """The prepared dataset and the weights, as far as they were named."""
+        from benchmark.frames.preparing import locate, prepare
+        from benchmark.report.figures.topics import Sources
+        from datasets.errors import CrossplaceError
+
+        if self.weights is not None and not self.weights.is_file():
+            raise CrossplaceError(f"--weights {self.weights}: no such file; crossplace train makes one")
+        if self.dataset is None:
+            if self.raw.source or self.raw.dataset_options:
+                raise CrossplaceError("--source and --dataset-options say where a dataset is; name it with --dataset")
+            return Sources(weights=self.weights)
+        located = locate(self.dataset, self.raw.source, self.raw.dataset_options)
+        return Sources(dataset=prepare(located), weights=self.weights)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Figures:
     """Draw figures of results, as SVG and PNG, each beside its data as CSV.
 
@@ -27,11 +53,7 @@ class Figures:
     """Folder to write into."""
     only: tuple[str, ...] = ()
     """Figures (crossplace list figures); default: all that can be drawn."""
-    dataset: str | None = None
-    """The dataset of the results, for figures that show images and clouds: a name, or a folder in prepared form."""
-    raw: OmitArgPrefixes[RawOptions] = field(default_factory=RawOptions)
-    weights: Path | None = None
-    """Weights for local-features, where none were shipped."""
+    frames: OmitArgPrefixes[FrameOptions] = field(default_factory=FrameOptions)
 
     def __call__(self) -> None:
         """Draw; say what was written and what cannot be drawn."""
@@ -47,24 +69,10 @@ class Figures:
         collection = collect(*self.results)
         if not collection.groups and not collection.studies:
             raise CrossplaceError(f"{self.results[0]}: no results here; crossplace bench makes some below runs/results")
-        files, holes = write_figures(collection, self.output, self.only, self._sources())
+        files, holes = write_figures(collection, self.output, self.only, self.frames.sources())
         for line in _told(holes):
             say(line)
         say(f"written to {self.output}: {', '.join(path.name for path in files if path.suffix == '.svg') or 'nothing'}")
-
-    def _sources(self) -> "Sources":
-        from benchmark.frames.preparing import locate, prepare
-        from benchmark.report.figures.topics import Sources
-        from datasets.errors import CrossplaceError
-
-        if self.weights is not None and not self.weights.is_file():
-            raise CrossplaceError(f"--weights {self.weights}: no such file; crossplace train makes one")
-        if self.dataset is None:
-            if self.raw.source or self.raw.dataset_options:
-                raise CrossplaceError("--source and --dataset-options say where a dataset is; name it with --dataset")
-            return Sources(weights=self.weights)
-        located = locate(self.dataset, self.raw.source, self.raw.dataset_options)
-        return Sources(dataset=prepare(located), weights=self.weights)
 
 
 def _told(holes: "list[Hole]") -> list[str]:

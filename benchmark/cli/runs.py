@@ -263,6 +263,7 @@ def _report(
 ) -> None:
     """Write the page of ``results`` into the result folder ``beside``, or into ``runs``; a failure is a warning."""
     from benchmark.records.collection import Collection, Run, grouped
+    from benchmark.report.page.drawings import drawings
     from benchmark.report.page.page import write_report
     from datasets.errors import CrossplaceError
 
@@ -271,7 +272,8 @@ def _report(
     again = f"the result is stored, and crossplace report {stored / beside} tries again"
     try:
         found = grouped(Run(folder=stored / result.run_id, result=result) for result in results)
-        write_report(Collection(groups=found), path, alone=alone, holes=holes)
+        collection = Collection(groups=found)
+        write_report(collection, path, alone=alone, holes=holes, drawings=drawings(collection))
     except CrossplaceError as error:
         log.warning("no report: %s; %s", error, again)
     except Exception:  # a page must never cost a run

@@ -7,7 +7,6 @@ content security policy allows only what the file itself holds.
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +18,7 @@ from markupsafe import Markup
 import benchmark
 from benchmark.records.collection import Collection, Group
 from benchmark.report.page.boards import STAND_IN, board, sections_without_a_board
+from benchmark.report.page.drawings import Drawing
 from benchmark.report.page.maps import map_data
 from benchmark.report.page.traces import commands, machines, methods
 from benchmark.report.table import printable
@@ -28,17 +28,6 @@ from datasets.files import write_atomically
 LARGEST_BYTES = 5_000_000
 MAP_BYTES = 2_500_000
 """Bytes that maps may take, if the rest leaves as many."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Drawing:
-    """A figure as the page shows it."""
-
-    title: str
-    svg: str
-    """The picture; it is shown as an image, so that nothing in it can act."""
-    csv: str = ""
-    """The numbers behind it, offered as a file; empty if there are none."""
 
 
 def report(

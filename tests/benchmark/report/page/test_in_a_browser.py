@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 from reports import HOSTILE
 
 from benchmark.records.collection import collect
-from benchmark.report.page.page import LARGEST_BYTES, Drawing, write_report
+from benchmark.report.page.drawings import Drawing
+from benchmark.report.page.page import LARGEST_BYTES, write_report
 
 REPOSITORY = Path(__file__).parents[4]
 WIDTHS = (390, 1280)

@@ -12,7 +12,8 @@ from reports import HOSTILE, change, method
 from benchmark.frames.preparing import look_at
 from benchmark.records.collection import collect
 from benchmark.report.page import page as pages
-from benchmark.report.page.page import Drawing, report, write_report
+from benchmark.report.page.drawings import Drawing
+from benchmark.report.page.page import report, write_report
 from benchmark.report.table import printable
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
