@@ -8,7 +8,7 @@ from markupsafe import Markup
 from benchmark.frames.preparing import look_back
 from benchmark.records.collection import Collection, Group
 from benchmark.records.leaderboard import Board
-from benchmark.report.comparison import FIRST, Comparison, footnotes, marks, means_over_seeds
+from benchmark.report.comparison import FIRST, Comparison, footnotes, judged, marks, means_over_seeds
 from benchmark.report.data import FACT_COLUMNS, fact_rows, verdict_notes
 from benchmark.report.documents import TABLES
 from benchmark.report.html import html
@@ -25,7 +25,7 @@ STAND_IN = "procedural stand-in: never to be compared with real data"
 
 def board(group: Group, name: str, *, alone: bool, holes: Mapping[str, str] | None = None) -> dict[str, Any]:
     """All that the page shows of one board, as plain data; ``name`` is the beginning of its anchors."""
-    shown = means_over_seeds(Comparison.of(group.results, alone=alone, holes=holes))
+    shown = judged(means_over_seeds(Comparison.of(group.results, alone=alone, holes=holes)), group)
     lead, notes = recall_table(shown, FIRST), footnotes(shown)
     return {
         "name": name,
