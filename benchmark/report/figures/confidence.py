@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-CURVE, CALIBRATION = "precision and recall", "calibration"
+CURVE, CALIBRATION, UNKNOWN = "precision and recall", "calibration", "not recorded"
 
 
 def numbers(topic: Topic, sources: Sources) -> Table:
@@ -21,8 +21,8 @@ def numbers(topic: Topic, sources: Sources) -> Table:
         CrossplaceError: no result holds confidence.
     """
     found = {row.label: _record(row, topic.direction) for row in topic.rows}
-    rows = [line for label, record in found.items() if record is not None for line in _lines(label, record)]
-    if not rows:
+    rows = [line for label, record in found.items() for line in _lines(label, record)]
+    if all(record is None for record in found.values()):
         raise CrossplaceError(
             "no result says how sure it is; crossplace publish brings results up to date where their ranks are there"
         )
@@ -48,6 +48,8 @@ def _record(row: MethodRow, direction: str) -> Any:
 
 
 def _lines(label: str, record: Any) -> list[list[Cell]]:
+    if record is None:  # a row without numbers, so that each method looks as it does in other figures
+        return [[text(label), text(UNKNOWN), *[Cell()] * 4]]
     curve = [
         [text(label), text(CURVE), number(100 * recall), number(100 * precision), number(threshold), Cell()]
         for threshold, precision, recall in zip(
@@ -86,7 +88,8 @@ def draw(table: Table, sources: Sources) -> "Figure":
             axes.plot([0, 100], [0, 100], color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
         for name in methods:
             _curve(axes, cells(chosen(found, "method", name), "recall or predicted", "precision or right"), of[name])
-    legend(drawn, of)
+    known = {name for name, part in cells(table, "method", "part") if part != UNKNOWN}
+    legend(drawn, {name: look for name, look in of.items() if name in known})
     return drawn.figure
 
 
