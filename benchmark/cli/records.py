@@ -1,10 +1,11 @@
-"""Commands on stored results: ``compare``, ``publish`` and ``tables``."""
+"""Commands on stored results: ``compare``, ``publish``, ``tables`` and ``report``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
+from benchmark.cli.figures import FrameOptions
 from benchmark.console import say
 
 
@@ -85,3 +86,39 @@ class Tables:
         written = write_tables(collection, self.results / "tables")
         written += update_repository(self.results, collection)
         say(f"written: {', '.join(map(str, written))}")
+
+
+COMMITTED, OWN = Path("results"), Path("runs/results")
+"""Where results are looked for if no folder is named: the committed ones before those of this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write one page about results that opens offline: tables, maps, failures, facts, configurations, commands.
+
+    Example: crossplace report runs/results --output report.html
+    """
+
+    folders: Positional[tuple[Path, ...]] = ()
+    """Folders with results, there or in subfolders; default: results, or runs/results where there is none."""
+    output: Path = Path("report.html")
+    """File to write."""
+    figures: tuple[str, ...] = ()
+    """Figures to show (crossplace list figures); default: all that need neither images nor clouds."""
+    frames: OmitArgPrefixes[FrameOptions] = field(default_factory=FrameOptions)
+
+    def __call__(self) -> None:
+        """Write the page and say where it is."""
+        from benchmark.records.collection import collect
+        from benchmark.report.page.drawings import OF_NUMBERS, drawings
+        from benchmark.report.page.page import write_report
+        from datasets.errors import CrossplaceError
+
+        folders = self.folders or (COMMITTED if COMMITTED.is_dir() else OWN,)
+        for folder in folders:
+            if not folder.is_dir():
+                raise CrossplaceError(f"{folder}: no such folder; run crossplace bench, or name a folder with results")
+        collection = collect(*folders)
+        drawn = drawings(collection, self.figures or OF_NUMBERS, self.frames.sources())
+        write_report(collection, self.output, drawings=drawn)
+        say(f"report: {self.output}")

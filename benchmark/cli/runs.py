@@ -23,6 +23,8 @@ from benchmark.request import (
 )
 
 log = logging.getLogger(__name__)
+REPORT = "report.html"
+"""The page beside a new result."""
 
 if TYPE_CHECKING:
     from benchmark.records.schema import Result
@@ -55,7 +57,9 @@ class Bench:
             return
         from benchmark.runs.run import run
 
-        _print(run(plan), alone=self.alone)
+        results = run(plan)
+        _print(results, alone=self.alone)
+        _report(results, plan.runs, results[0].run_id, alone=self.alone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,7 @@ class Sweep:
 
         sweep = run_sweep(request, self.methods)
         _print(sweep.results, alone=self.alone, holes=sweep.holes)
+        _report(sweep.results, self.machine.runs, "", alone=self.alone, holes=sweep.holes)
         if sweep.holes:
             raise CrossplaceError(f"no result of {', '.join(sweep.holes)}; the same command tries again")
 
@@ -208,7 +213,9 @@ class Evaluate:
         plan = Plan(_request(self), measured=False)
         from benchmark.runs.run import run
 
-        _print(run(plan), alone=self.alone)
+        results = run(plan)
+        _print(results, alone=self.alone)
+        _report(results, plan.runs, results[0].run_id, alone=self.alone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +236,9 @@ class Score:
         """Print the table."""
         from benchmark.runs.rows import score
 
-        _print(score(self.descriptors, self.data, self.machine.runs), alone=self.alone)
+        results = score(self.descriptors, self.data, self.machine.runs)
+        _print(results, alone=self.alone)
+        _report(results, self.machine.runs, results[0].run_id, alone=self.alone)
 
 
 def print_plan(plan: "Plan") -> None:
@@ -247,3 +256,28 @@ def _print(results: "Sequence[Result]", *, alone: bool, holes: dict[str, str] | 
     from benchmark.report.tables import as_text
 
     say(as_text(Comparison.of(results, alone=alone, holes=holes)).rstrip("\n"))
+
+
+def _report(
+    results: "Sequence[Result]", runs: Path, beside: str, *, alone: bool, holes: dict[str, str] | None = None
+) -> None:
+    """Write the page of ``results`` into the result folder ``beside``, or into ``runs``; a failure is a warning."""
+    from benchmark.records.collection import Collection, Run, grouped
+    from benchmark.report.page.drawings import drawings
+    from benchmark.report.page.page import write_report
+    from datasets.errors import CrossplaceError
+
+    stored = runs / "results"
+    path = stored / beside / REPORT if beside else runs / REPORT
+    again = f"the result is stored, and crossplace report {stored / beside} tries again"
+    try:
+        found = grouped(Run(folder=stored / result.run_id, result=result) for result in results)
+        collection = Collection(groups=found)
+        write_report(collection, path, alone=alone, holes=holes, drawings=drawings(collection))
+    except CrossplaceError as error:
+        log.warning("no report: %s; %s", error, again)
+    except Exception:  # a page must never cost a run
+        log.debug("the report failed", exc_info=True)
+        log.warning("no report, because of a fault of the suite; %s", again)
+    else:
+        say(f"report: {path}")

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from benchmark.console import track
-from benchmark.frames.examining import doubts_of, examined
+from benchmark.frames.examining import doubts_of, examined, remembered
 from benchmark.keys import key_of
 from benchmark.registry import DATASETS
 from datasets.base import Dataset, Finding, Protocol
@@ -209,6 +209,11 @@ def prepared_before(name: str) -> PreparedDataset:
 def look_at(prepared: PreparedDataset) -> Examination:
     """What the doctor finds, now or before; kept below ``$CROSSPLACE_DATA``."""
     return examined(prepared, data_folder() / "examined")
+
+
+def look_back(name: str, fingerprint: str) -> Examination | None:
+    """What the doctor found in the dataset of this name and fingerprint on this machine; none if it never looked."""
+    return remembered(name, fingerprint, data_folder() / "examined")
 
 
 def doubts_about(prepared: PreparedDataset, accepted: Sequence[str] = ()) -> list[str]:

@@ -59,13 +59,17 @@ class Collection:
     """What papers print, by the name of its file."""
 
 
-def collect(folder: Path) -> Collection:
-    """Everything below ``folder``; raises :class:`CrossplaceError` where two results are one or contradict."""
-    runs = [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
-    studies = [StudyRecord.read(path) for path in sorted(folder.rglob(STUDY))]
-    sensitivities = [SensitivityRecord.read(path) for path in sorted(folder.rglob(SENSITIVITY))]
-    published = published_in(folder / PUBLISHED)
-    return Collection(groups=grouped(runs), studies=studies, sensitivities=sensitivities, published=published)
+def collect(*folders: Path) -> Collection:
+    """Everything below ``folders``; raises :class:`CrossplaceError` where two results are one or contradict."""
+    results, studies, curves = (
+        sorted({path for folder in folders for path in folder.rglob(name)}) for name in (RESULT, STUDY, SENSITIVITY)
+    )
+    return Collection(
+        groups=grouped(Run(folder=path.parent, result=Result.read(path.parent)) for path in results),
+        studies=[*map(StudyRecord.read, studies)],
+        sensitivities=[*map(SensitivityRecord.read, curves)],
+        published={name: rows for folder in folders for name, rows in published_in(folder / PUBLISHED).items()},
+    )
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:

@@ -101,7 +101,8 @@ def means_over_seeds(comparison: Comparison) -> Comparison:
 
 def judged(comparison: Comparison, group: Group) -> Comparison:
     """The same with letters and marks, from paired tests between all rows that may be ranked."""
-    rows = [entry for entry in comparison.entries if not entry.perturbation and entry.origin != "untrained"]
+    may_be_ranked = [entry for entry in comparison.entries if not entry.perturbation and entry.origin != "untrained"]
+    rows = [entry for entry in may_be_ranked if group.folders.keys() >= set(entry.runs)]  # published rows have none
     protocol = comparison.board.protocol
     if len(rows) < 2 or protocol["smoke"] or not protocol["is_ranked"]:
         return comparison

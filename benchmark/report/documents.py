@@ -15,7 +15,7 @@ from benchmark.report.breakdowns import (
     seed_tables,
 )
 from benchmark.report.comparison import Comparison, footnotes, judged, means_over_seeds, title
-from benchmark.report.formats import FORMATS, as_csv
+from benchmark.report.formats import FORMATS, as_csv, plain
 from benchmark.report.latex import written
 from benchmark.report.paper_tables import paper_sections
 from benchmark.report.papers import PAPERS
@@ -91,18 +91,20 @@ TABLES: dict[str, Kind] = {
 """Name (and file) → what is written. A new table is a function and a line here."""
 
 
+def as_markdown(section: Section) -> str:
+    """A section with its title, tables and how to read them."""
+    return "\n".join([f"## {plain(section.title)}\n", *map(FORMATS["md"], section.tables), *_list(section.notes)])
+
+
 def document(kind: Kind, sections: Sequence[Section]) -> str:
     """A kind as Markdown."""
-    body = [
-        "\n".join([f"## {section.title}\n", *map(FORMATS["md"], section.tables), *_list(section.notes)])
-        for section in sections
-    ]
+    body = [as_markdown(section) for section in sections]
     header = f"# {kind.title}\n\nWritten by `crossplace tables` from the results beside it; do not edit.\n\n"
     return header + ("\n".join(body) or "No results yet.\n")
 
 
 def _list(notes: Sequence[str]) -> list[str]:
-    return ["\n".join(f"- {note}" for note in notes) + "\n"] if notes else []
+    return ["\n".join(f"- {plain(note)}" for note in notes) + "\n"] if notes else []
 
 
 def latex_document(kind: Kind, sections: Sequence[Section]) -> str:

@@ -50,6 +50,8 @@ COMMANDS = [
     "compare",
     "publish",
     "tables",
+    "figures",
+    "report",
 ]
 TINY = ("--dataset", "town", "--dataset-options", "preset=tiny")
 DIRECTIONS = ["image->cloud", "cloud->image", "image->image", "cloud->cloud"]

@@ -15,7 +15,9 @@ from benchmark.evaluation.sensitivity import AXES
 from benchmark.frames.preparing import find_protocol
 from benchmark.records.publish import publish
 from benchmark.records.sensitivity import SENSITIVITY, SensitivityRecord
-from benchmark.report.sensitivity import sensitivity_tables, sensitivity_text
+from benchmark.report.documents import as_markdown
+from benchmark.report.screen import screen_section
+from benchmark.report.sensitivity import sensitivity_section, sensitivity_tables
 from benchmark.request import Request
 from benchmark.runs.sensitivity import run_sensitivity
 from datasets.base import Protocol, Selection
@@ -103,7 +105,7 @@ def test_a_radius_without_any_right_answer_is_left_out(request_: Request, protoc
         record, _ = run_sensitivity(request_, ["radius"])
     (left,) = record.axes["radius"].left_out
     assert (left.value, left.reason) == (0.5, "no query has a right answer")
-    assert "0.5 m is left out: no query has a right answer." in sensitivity_text(record)
+    assert "0.5 m is left out: no query has a right answer." in as_markdown(sensitivity_section(record))
 
 
 def test_the_tiny_town_has_foreign_districts(tiny_town: PreparedDataset, tmp_path: Path) -> None:
@@ -200,7 +202,8 @@ def test_a_protocol_that_searches_a_part_of_the_map_has_none(
     with_protocol(monkeypatch, replace(whole, search_depth=5))
     record = run_sensitivity(request_, ["distractors"], str(elsewhere))[0]
     assert [point.value for point in record.axes["distractors"].points] == [0.0]
-    assert "the nearest 5 frames alone; choose one that searches the whole map" in sensitivity_text(record)
+    shown = as_markdown(sensitivity_section(record))
+    assert "the nearest 5 frames alone; choose one that searches the whole map" in shown
     with_protocol(monkeypatch, whole)
     assert len(run_sensitivity(request_, ["distractors"], str(elsewhere))[0].axes["distractors"].points) == 3
 
@@ -225,8 +228,8 @@ def test_a_record_is_sealed_published_and_shown(request_: Request, elsewhere: Pa
             values = [100 * (recall.values["R@1"] or 0.0) for recall in point.directions.values()]
             assert [cell.value for cell in row[1:-2]] == pytest.approx(values)
         assert sum(cell.under == "as the protocol" for cell, *_ in table.rows) == 1
-    for form in ("md", "screen"):
-        text = sensitivity_text(record, form)
+    for draw in (as_markdown, screen_section):
+        text = draw(sensitivity_section(record))
         assert "height_histogram (quick) · small_world · small v1" in text
         assert "no limit" in text
         assert "Foreign frames: 24 of the 36 of elsewhere." in text
