@@ -1,5 +1,6 @@
 """Commands on stored results: ``compare``, ``publish``, ``tables`` and ``report``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,13 +63,56 @@ class Publish:
 class Tables:
     """Write every table to RESULTS/tables, as Markdown, LaTeX and CSV, and print recall and cost.
 
-    Example: crossplace tables
+    Example: crossplace tables --paper vxp
     """
 
     results: Path = Path("results")
     """Folder of committed results."""
+    paper: str | None = None
+    """Write and print only the tables of this paper, such as vxp (docs/papers.md)."""
+    check: bool = False
+    """Say which printed numbers are there and what contradicts, of one paper or all; write nothing."""
 
     def __call__(self) -> None:
+        """Write and print, or check."""
+        from benchmark.report.paper_check import known_papers
+
+        names = known_papers(self.paper)
+        if self.check:
+            self._check(names)
+        elif self.paper is None:
+            self._write_all()
+        else:
+            self._write(self.paper)
+
+    def _check(self, names: Sequence[str]) -> None:
+        """Print what is filled and every fault; raises where there is one."""
+        from benchmark.report.paper_check import check_papers
+        from benchmark.report.screen import paragraphs, screen
+        from datasets.errors import CrossplaceError
+
+        tables, faults = check_papers(names, self.results)
+        for table in tables:
+            say(screen(table))
+        if faults:
+            say(paragraphs(faults))
+            raise CrossplaceError(f"{len(faults)} fault(s) in printed numbers; each stands above with its cure")
+        say("No fault and no contradiction.")
+
+    def _write(self, paper: str) -> None:
+        """Print and write the tables of one paper."""
+        from benchmark.records.collection import collect
+        from benchmark.report.documents import TABLES, write_tables
+        from benchmark.report.paper_check import require_files
+        from benchmark.report.screen import screen_section
+
+        require_files([paper], self.results)
+        collection, kind = collect(self.results), f"paper-{paper}"
+        for section in TABLES[kind].sections(collection):
+            say(screen_section(section))
+        say(f"written: {', '.join(map(str, write_tables(collection, self.results / 'tables', [kind])))}")
+
+    def _write_all(self) -> None:
         """Write and print; in the suite's own repository also the leaderboard that travels with it."""
         from benchmark.cli.repository import update_repository
         from benchmark.records.collection import collect

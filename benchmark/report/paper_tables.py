@@ -17,8 +17,8 @@ NOT_RECOVERED = "not recovered"
 """What a published cell without a number says."""
 PRESETS = ("paper-{dataset}", "paper", "full", "gpu")
 """Presets with the papers' architectures, the one with the published schedule first."""
-STAND_IN = "procedural stand-in, never to be compared with printed numbers"
-ON_TOWN = f"The same shape on the built-in town · {STAND_IN}"
+STAND_IN = "procedural stand-in"
+ON_TOWN = f"The same shape on the built-in town · {STAND_IN}, never to be compared with printed numbers"
 HOW_TO_READ = (
     "Recall in %, [95 % interval over places] where a result holds it; several seeds: mean ± standard deviation."
 )
@@ -31,9 +31,12 @@ _UNITS = {quantity.name: quantity.unit for quantity in QUANTITIES.values()}
 def paper_sections(name: str, collection: Collection) -> list[Section]:
     """A section for each table of the paper called ``name``, and one for the same shapes on the built-in town.
 
-    A section holds printed numbers with unmarked results below them, differences, and marked results, apart.
+    A section holds printed numbers with unmarked results below them, differences, and marked results, apart. A
+    collection without the paper's file has no sections.
     """
-    rows = published_rows(name, collection)
+    if name not in collection.published:
+        return []
+    rows = published_rows(name, collection.published)
     first, *others = [_section(table, collection, rows) for table in PAPERS[name].tables]
     sections = [replace(first, notes=[HOW_TO_READ, *first.notes, *PAPERS[name].notes]), *others]
     town = _on_town(name, collection)
@@ -43,13 +46,16 @@ def paper_sections(name: str, collection: Collection) -> list[Section]:
 def _section(table: PaperTable, collection: Collection, rows: Sequence[PublishedRow]) -> Section:
     here = results_in(table, collection)
     tables = [_beside(table, here, rows), _differences(table, here, rows), _marked(table, here)]
-    title = " · ".join([table.title, *_shared(table.columns)])
-    return Section(title=title, tables=[found for found in tables if found], notes=table.notes)
+    return Section(title=section_title(table), tables=[found for found in tables if found], notes=table.notes)
 
 
-def published_rows(name: str, collection: Collection) -> list[PublishedRow]:
+def section_title(table: PaperTable) -> str:
+    """The title of a table, with what all of its columns have in common."""
+    return " · ".join([table.title, *_shared(table.columns)])
+
+
+def published_rows(name: str, files: Mapping[str, Sequence[PublishedRow]]) -> list[PublishedRow]:
     """All published rows, those in the paper's own file before those of papers that quote it."""
-    files = collection.published
     return [*files.get(name, ()), *(row for other in files if other != name for row in files[other])]
 
 
@@ -175,6 +181,11 @@ class Pairing:
         return Cell(value=value, low=low, high=high, deviation=self.cell.deviation)
 
     @property
+    def name(self) -> str:
+        """Which cell it is, in words."""
+        return " ".join(filter(None, [self.line.name, self.column.part.name, *_aspects(self.column)[1:]]))
+
+    @property
     def printed(self) -> float:
         """The printed number."""
         return float(self.row.values[self.column.metric])
@@ -265,9 +276,9 @@ def _town_table(
         if not found:
             rows.append([text(line.name), *(Cell(reason=no_result(line, c.part.on_town)) for c in columns)])
     protocols = " and ".join(dict.fromkeys(column.part.on_town for column in columns))
-    instead = f"{STAND_IN}; in the place of: {'; '.join(dict.fromkeys(titles))}"
-    title = " · ".join([protocols, *_shared(columns), instead])
-    return None if is_empty else Table(title=title, columns=_headings(columns), rows=rows)
+    title = " · ".join([protocols, *_shared(columns), STAND_IN])
+    notes = [f"In the place of: {'; '.join(dict.fromkeys(titles))}."]
+    return None if is_empty else Table(title=title, columns=_headings(columns), rows=rows, notes=notes)
 
 
 # --- reasons -------------------------------------------------------------------------------------

@@ -233,6 +233,7 @@ MODALINK = Paper(
     notes=(
         "The paper's own tables could not be read; rows and recall are those of Table III of DXPR, which quotes them.",
         OWN_FRAME,
+        "Table III prints no R@1% of Cattaneo.",
         "MIM, PSM and LEA give I2P-Rec its depth; the row I2P-Rec is the suite's, with its own depth.",
     ),
     tables=(
@@ -272,7 +273,7 @@ RANGEBEV = Paper(
     name="RangeBEV",
     notes=(
         "Table I was read from the picture of it in the authors' repository; the paper's other tables were not.",
-        "How RangeBEV's authors trained the methods of others could not be read.",
+        "How RangeBEV's authors trained VXP could not be read: no difference is formed.",
     ),
     tables=tuple(
         PaperTable(
