@@ -1,4 +1,4 @@
-"""What ``crossplace tables --check`` says of printed numbers: filled and empty cells, faults, and results beside them."""
+"""What ``crossplace tables --check`` says: printed numbers that are there, faults, and results unlike print."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,10 +24,8 @@ def known_papers(name: str | None) -> list[str]:
 def require_files(names: Sequence[str], results: Path) -> None:
     """Raise :class:`CrossplaceError` where the folder of results has no file of printed numbers of a paper."""
     if absent := [f"{name}.csv" for name in names if not (results / PUBLISHED / f"{name}.csv").is_file()]:
-        raise CrossplaceError(
-            f"{results / PUBLISHED}: no {', '.join(absent)}; name the folder of committed results with --results, or copy "
-            f"its folder {PUBLISHED} into {results}"
-        )
+        cure = f"name the folder of committed results with --results, or copy its folder {PUBLISHED} into {results}"
+        raise CrossplaceError(f"{results / PUBLISHED}: no {', '.join(absent)}; {cure}")
 
 
 def check_papers(names: Sequence[str], results: Path) -> tuple[list[Table], list[str]]:

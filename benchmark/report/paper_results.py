@@ -14,7 +14,7 @@ from benchmark.records.published import training_words
 from benchmark.records.schema import CostRecord, Result
 from benchmark.records.study import BASE, StudyRecord
 from benchmark.report.comparison import FIRST, SCRATCH, marks, stand_in_note
-from benchmark.report.papers import PaperColumn, PaperLine, Part
+from benchmark.report.papers import PaperColumn, PaperLine, PaperPart
 from benchmark.report.table import Cell, number
 from benchmark.report.tables import name_cell, recall_cell
 from benchmark.request import SharedOptions
@@ -125,7 +125,7 @@ def _is_of(result: Result, line: PaperLine) -> bool:
     return is_like and (method.name, method.variant) == (line.method, line.variant)
 
 
-def _restricted(result: Result, part: Part) -> Result:
+def _restricted(result: Result, part: PaperPart) -> Result:
     """The result as if only the pairs of ``part`` had been asked; its interval stays where those are all there are."""
     if not part.pairs:
         return result
