@@ -151,7 +151,11 @@ def _header_fault(header: Sequence[str]) -> str:
 
 
 def _count_fault(cells: Sequence[str]) -> str:
-    quotes = "put words that hold a comma between quotation marks" if len(cells) > len(COLUMNS) else "add commas"
+    quotes = (
+        "put words that hold a comma between quotation marks"
+        if len(cells) > len(COLUMNS)
+        else "add commas, and close every quotation mark"
+    )
     return f"{len(cells)} cells where the header has {len(COLUMNS)}; {quotes}"
 
 

@@ -24,6 +24,8 @@ UNLIKE = ("untrained", "ranker", "foreign")
 """Origins of results that no paper prints."""
 QUICK = SharedOptions().preset
 """The preset whose networks are smaller than the papers'."""
+PARTIAL_TRAINING = "partial: training"
+"""Beginning of the warning of a result whose training data was not whole (``datasets.resolving``)."""
 _SELECTION = TypeAdapter(Selection)
 
 
@@ -113,10 +115,10 @@ def _of_groups(line: PaperLine, column: PaperColumn, groups: Sequence[Group], pr
             origin = TRAINED[0] if entry.origin in TRAINED else entry.origin
             key = (board.fingerprint, entry.preset, entry.config_key, origin, trained_on, str(board.protocol["absent"]))
             words = name_cell(entry, {}).under
-            costs = [cost for run in entry.runs if (cost := by_run[run].cost)]
-            cell = _cell(entry, costs, column)
+            made = [by_run[run] for run in entry.runs]
+            cell = _cell(entry, [result.cost for result in made if result.cost], column)
             if cell.value is not None:
-                yield key, _Growing(words=words, marks=_marks_of(entry, board), board=board), cell
+                yield key, _Growing(words=words, marks=_marks_of(entry, made, board), board=board), cell
 
 
 def _is_of(result: Result, line: PaperLine) -> bool:
@@ -151,14 +153,15 @@ def _cell(entry: Entry, costs: Sequence[CostRecord], column: PaperColumn) -> Cel
     return number(median(values) if values else None)
 
 
-def _marks_of(entry: Entry, board: Board) -> tuple[str, ...]:
+def _marks_of(entry: Entry, results: Sequence[Result], board: Board) -> tuple[str, ...]:
     """What keeps a row from standing beside printed numbers."""
     whole_board = f"{stand_in_note(board.is_real)}{marks({**board.protocol, 'is_ranked': True})}"
     found = [mark for mark in whole_board.split(" · ") if mark]
+    found += [w for result in results for w in result.warnings if w.startswith(PARTIAL_TRAINING)]
     found += [f"the preset {QUICK} is smaller than the paper's network"] if entry.preset == QUICK else []
     found += ["no pretrained backbone"] if SCRATCH in entry.learnt else []
     found += ["not the whole schedule"] if entry.shares and min(entry.shares) < 100 else []
-    return tuple(found)
+    return tuple(dict.fromkeys(found))
 
 
 def trained_here(board: Board) -> str:
