@@ -96,7 +96,8 @@ class Tables:
             say(screen(table))
         if faults:
             say(paragraphs(faults))
-            raise CrossplaceError(f"{len(faults)} fault(s) in printed numbers; each stands above with its cure")
+            named = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
+            raise CrossplaceError(f"{named} in printed numbers; each stands above with its cure")
         say("No fault and no contradiction.")
 
     def _write(self, paper: str) -> None:

@@ -1,5 +1,7 @@
 """A table for a paper: booktabs, ready to paste."""
 
+import re
+
 from benchmark.report.table import Cell, Column, Table, explained, parts, printable
 
 SPECIAL = {
@@ -38,8 +40,12 @@ def latex(table: Table) -> str:
 
 
 def written(words: str) -> str:
-    """``words`` as LaTeX must write them; a letter that it may not know is named by its number."""
-    return "".join(SPECIAL.get(letter) or _letter(letter) for letter in printable(words))
+    """``words`` as LaTeX must write them; a letter that it may not know is named by its number.
+
+    Hyphens in a row, as options of a command have them, stay hyphens.
+    """
+    apart = re.split("(?<=-)(?=-)", printable(words))
+    return "{}".join("".join(SPECIAL.get(letter) or _letter(letter) for letter in part) for part in apart)
 
 
 def _letter(letter: str) -> str:

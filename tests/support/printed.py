@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def result_under(
     directions = {}
     for label, record in result.directions.items():
         kept = [
-            pair.model_copy(update={"query": query, "database": database})
+            replace(pair, query=query, database=database)
             for pair, (query, database) in zip(record.pairs, pairs, strict=False)
         ]
         means = {"mean": mean_over_pairs(kept), "pooled": pooled(kept), "pairs": kept}

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import tyro
 from printed import change, committed_files, result_under
 
 from benchmark.cli.main import Command, main
+from benchmark.cli.runs import Bench
+from benchmark.keys import plain
 from benchmark.records.collection import Collection, collect
 from benchmark.records.published import PUBLISHED, published_in
 from benchmark.records.schema import Result
@@ -20,12 +23,13 @@ from benchmark.report.papers import PAPERS
 from benchmark.report.screen import screen_section
 from benchmark.report.table import Cell, Section, Table
 from benchmark.runs.study import STUDIES
-from datasets.base import Protocol
+from datasets.base import Protocol, Selection
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
 from datasets.resolving import resolve
 
 SYNCHRONOUS = "kitti-synchronous-10m"
+OTHER_TRAINING = replace(PROTOCOLS[SYNCHRONOUS].split, train=Selection(traversals=("01", "03")))
 Made = Callable[..., Result]
 
 
@@ -149,7 +153,7 @@ def test_of_several_sequences_each_has_its_own_number_without_the_interval_of_al
     [
         ({"protocol_changes": {"version": 0}}, f"made under version 0 of {SYNCHRONOUS}, which is at"),
         (
-            {"protocol_changes": {"split": {"train": {"traversals": ["01", "03"]}}}},
+            {"protocol_changes": {"split": plain(OTHER_TRAINING)}},
             "trained on 01, 03 here, on 11-21 there",
         ),
     ],
@@ -263,9 +267,11 @@ def commands() -> set[str]:
 def test_the_command_for_an_empty_cell_is_one_that_the_suite_takes(reason: str) -> None:
     _, _, command = reason.partition(": ")
     asked = tyro.cli(Command, args=shlex.split(command)[1:])
-    assert asked.shared.preset in METHODS.get(asked.method).presets
-    assert asked.variant is None or asked.variant in METHODS.get(asked.method).variants
-    assert PROTOCOLS[asked.shared.protocol].dataset == asked.shared.dataset
+    assert isinstance(asked, Bench)
+    method = METHODS.get(asked.method.name)
+    assert asked.method.preset in method.presets
+    assert asked.method.variant in ("", None, *method.variants)
+    assert PROTOCOLS[asked.data.protocol or ""].dataset == asked.data.dataset
 
 
 # --- the command ---------------------------------------------------------------------------------
