@@ -99,17 +99,7 @@ def differing(name: str, collection: Collection) -> Table | None:
         Column(name="printed", digits=2),
         Column(name="difference", is_signed=True),
     ]
-    body = [
-        [
-            text(
-                " ".join(filter(None, [one.line.name, one.column.part.name, one.column.direction, one.column.metric]))
-            ),
-            one.cell,
-            number(one.printed),
-            one.difference(),
-        ]
-        for one in found
-    ]
+    body = [[text(one.name), one.cell, number(one.printed), one.difference()] for one in found]
     title = f"{PAPERS[name].name}: results that differ from print by more than their interval"
     return Table(title=title, columns=columns, rows=body) if body else None
 

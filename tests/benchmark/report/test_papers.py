@@ -1,5 +1,7 @@
 """The tables of papers as data: every name in them is one of the suite's, and every cell of a template has its line."""
 
+import re
+
 import pytest
 from printed import COMMITTED, REPOSITORY
 
@@ -51,3 +53,16 @@ def test_lines_of_a_method_that_papers_quote_name_the_method_of_the_suite() -> N
         for row in rows:
             if (known := methods.get(folded(row.method))) is not None:
                 assert row.method_id == known, row.where
+
+
+@pytest.mark.parametrize(("file", "protocol"), [("rangebev", "kitti-synchronous-10m"), ("dxpr", "kitti-00head-10m")])
+def test_what_the_readme_says_of_modalink_is_printed(file: str, protocol: str) -> None:
+    (row,) = [
+        row
+        for row in published_in(COMMITTED)[file]
+        if (row.method_id, row.split, row.protocol_id) == ("modalink", "00", protocol)
+    ]
+    readme, page = ((REPOSITORY / name).read_text() for name in ("README.md", "docs/papers.md"))
+    assert re.search(rf"ModaLink is printed with \[[^]]*{row.values['R@1']:.1f}[^]]* %\]\(docs/papers.md\)", readme)
+    assert f"{row.values['R@1']} %" in page
+    assert f"results/published/{file}.csv" in page
