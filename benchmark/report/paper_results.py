@@ -16,7 +16,7 @@ from benchmark.records.study import BASE, StudyRecord
 from benchmark.report.comparison import FIRST, SCRATCH, marks, stand_in_note
 from benchmark.report.papers import PaperColumn, PaperLine, PaperPart
 from benchmark.report.table import Cell, number
-from benchmark.report.tables import name_cell, recall_cell
+from benchmark.report.tables import name_cell, recall_cell, share_words
 from benchmark.request import SharedOptions
 from datasets.base import Selection
 
@@ -24,6 +24,7 @@ UNLIKE = ("untrained", "ranker", "foreign")
 """Origins of results that no paper prints."""
 QUICK = SharedOptions().preset
 """The preset whose networks are smaller than the papers'."""
+NO_NUMBER = "this result does not hold this number"
 PARTIAL_TRAINING = "partial: training"
 """Beginning of the warning of a result whose training data was not whole (``datasets.resolving``)."""
 _SELECTION = TypeAdapter(Selection)
@@ -86,17 +87,10 @@ def here_lines(
             words=grown.words,
             marks=grown.marks,
             board=grown.board,
-            cells=[
-                grown.cells.get(place, Cell(reason=f"this result has no number of {_what(column)}"))
-                for place, column in enumerate(columns)
-            ],
+            cells=[grown.cells.get(place, Cell(reason=NO_NUMBER)) for place in range(len(columns))],
         )
         for grown in found.values()
     ]
-
-
-def _what(column: PaperColumn) -> str:
-    return ", ".join(filter(None, [column.part.name, column.direction.replace("->", "→"), column.metric]))
 
 
 Found = Iterator[tuple[tuple[Any, ...], _Growing, Cell]]
@@ -158,9 +152,9 @@ def _marks_of(entry: Entry, results: Sequence[Result], board: Board) -> tuple[st
     whole_board = f"{stand_in_note(board.is_real)}{marks({**board.protocol, 'is_ranked': True})}"
     found = [mark for mark in whole_board.split(" · ") if mark]
     found += [w for result in results for w in result.warnings if w.startswith(PARTIAL_TRAINING)]
-    found += [f"the preset {QUICK} is smaller than the paper's network"] if entry.preset == QUICK else []
-    found += ["no pretrained backbone"] if SCRATCH in entry.learnt else []
-    found += ["not the whole schedule"] if entry.shares and min(entry.shares) < 100 else []
+    found += [QUICK] if entry.preset == QUICK else []
+    found += [SCRATCH] if SCRATCH in entry.learnt else []
+    found += [share] if (share := share_words(entry)) else []
     return tuple(dict.fromkeys(found))
 
 
@@ -191,7 +185,7 @@ def _of_studies(line: PaperLine, column: PaperColumn, studies: Sequence[StudyRec
 def _study_marks(record: StudyRecord) -> tuple[str, ...]:
     found = {
         "procedural stand-in": not record.is_real,
-        f"the preset {QUICK} is smaller than the paper's network": record.preset == QUICK,
-        "not the whole schedule": record.share_of_schedule < 1,
+        QUICK: record.preset == QUICK,
+        "part of the schedule": record.share_of_schedule < 1,
     }
     return tuple(words for words, holds in found.items() if holds)

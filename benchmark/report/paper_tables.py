@@ -7,7 +7,8 @@ from benchmark.catalogue import method_entry
 from benchmark.records.collection import Collection
 from benchmark.records.leaderboard import Board
 from benchmark.records.published import QUANTITIES, PublishedRow, folded, training_words
-from benchmark.report.paper_results import HereLine, here_lines, trained_here
+from benchmark.report.comparison import SCRATCH
+from benchmark.report.paper_results import QUICK, HereLine, here_lines, trained_here
 from benchmark.report.papers import PAPERS, PaperColumn, PaperLine, PaperPart, PaperTable
 from benchmark.report.table import Cell, Column, Section, Table, text
 from benchmark.request import DEFAULT_DATASET
@@ -23,6 +24,7 @@ HOW_TO_READ = (
     "Recall in %, [95 % interval over places] where a result holds it; several seeds: mean ± standard deviation."
 )
 MARKED = "Marked results under the same protocol, which must not be set beside printed numbers"
+SMALLER = f"{QUICK}: a smaller network than the paper's; {SCRATCH}: without a pretrained backbone."
 DIFFERENCE = "Difference: here minus printed, only where protocol and training set agree"
 Here = Mapping[PaperLine, Sequence[HereLine]]
 _UNITS = {quantity.name: quantity.unit for quantity in QUANTITIES.values()}
@@ -243,12 +245,12 @@ def _differences(table: PaperTable, here: Here, published: Sequence[PublishedRow
 
 def _marked(table: PaperTable, here: Here) -> Table | None:
     rows = [
-        [text(line.name, ", ".join([found.words, *found.marks])), *found.cells]
+        [text(line.name, ", ".join(dict.fromkeys([*found.words.split(", "), *found.marks]))), *found.cells]
         for line, lines in here.items()
         for found in lines
         if found.marks
     ]
-    return Table(title=MARKED, columns=_headings(table.columns), rows=rows) if rows else None
+    return Table(title=MARKED, columns=_headings(table.columns), rows=rows, notes=[SMALLER]) if rows else None
 
 
 def _on_town(name: str, collection: Collection) -> list[Table]:

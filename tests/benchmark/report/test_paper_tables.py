@@ -130,7 +130,7 @@ def test_a_result_that_agrees_in_protocol_and_training_gets_a_difference(made: M
     value = 100 * (result.headline("image->cloud").values["R@1"] or 0)
     low, high = (100 * end for end in result.directions["image->cloud"].intervals["R@1"])
     assert (here[0].value, here[0].low, here[0].high) == (value, low, high)
-    assert here[1].reason == "this result has no number of 02, image→cloud, R@1"
+    assert here[1].reason == "this result does not hold this number"
     table = named(section, DIFFERENCE)
     assert table is not None
     first, second, *_ = row_of(table, "ModaLink", "paper-kitti")
@@ -192,9 +192,9 @@ def test_what_a_printed_number_was_trained_on_must_be_known(made: Made, results:
 ASIDE: dict[str, dict[str, object]] = {
     "PARTIAL: 1 test traversals are absent": {"protocol_changes": {"absent": ["07"]}},
     "SMOKE RUN: recall means nothing": {"protocol_changes": {"smoke": True}},
-    "not the whole schedule": {"method": {"share_of_schedule": 0.5}},
-    "no pretrained backbone": {"method": {"backbone_weights": "none"}},
-    "the preset quick is smaller than the paper's network": {"method": {"preset": "quick"}},
+    "50 % of schedule": {"method": {"share_of_schedule": 0.5}},
+    "scratch": {"method": {"backbone_weights": "none"}},
+    "quick": {"method": {"preset": "quick"}},
     "partial: training sequences 12 are absent": {"warnings": ["partial: training sequences 12 are absent"]},
 }
 """Marks, and what of a result makes them."""
@@ -209,7 +209,7 @@ def test_a_marked_result_stands_in_a_table_of_its_own(made: Made, results: Path,
     table = named(section, MARKED)
     assert table is not None
     (row,) = table.rows
-    assert row[0].under.endswith(mark)
+    assert row[0].under.split(", ").count(mark) == 1
     assert row[1].value is not None
 
 
