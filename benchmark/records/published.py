@@ -18,11 +18,13 @@ from typing import get_args
 from benchmark.registry import METHODS
 from datasets.base import Modality, Selection
 from datasets.errors import CrossplaceError, unknown
-from datasets.files import FORMULA, read_text
+from datasets.files import read_text
 from datasets.protocols import PROTOCOLS
 
 PUBLISHED = "published"
 """Folder of the files, within the folder of committed results."""
+FORMULA = ("=", "+", "-", "@")
+"""Words of a CSV file that begin so would be computed by a spreadsheet."""
 
 
 @dataclass(frozen=True, kw_only=True)
