@@ -10,7 +10,7 @@ from benchmark.records.leaderboard import Entry
 from benchmark.records.schema import PairRecall, Result
 from benchmark.records.study import LineRecord, StudyRecord
 from benchmark.report.comparison import FIRST, Comparison, means_over_seeds
-from benchmark.report.studies import study_section
+from benchmark.report.studies import ROBUSTNESS, study_section
 from benchmark.report.table import Cell, Column, Section, Table, number, text
 from benchmark.report.tables import arrow, named
 
@@ -120,7 +120,7 @@ def robustness_sections(studies: Sequence[StudyRecord]) -> list[Section]:
     """A section for each robustness study: recall against the severity of each perturbation."""
     found = []
     for record in studies:
-        if record.study == "robustness":
+        if record.study == ROBUSTNESS:
             section = study_section(record)
             tables = [_severities(record, direction) for direction in record.lines[0].recall]
             notes = [note for note in section.notes if "Δ" not in note]

@@ -82,7 +82,7 @@ TABLES: dict[str, Kind] = {
         title="Sensitivity",
         sections=lambda collection: [sensitivity_section(record) for record in collection.sensitivities],
     ),
-    "studies": Kind(title="Studies", sections=lambda collection: study_sections(collection.studies)),
+    "ablation": Kind(title="Ablation", sections=lambda collection: study_sections(collection.studies)),
     **{
         f"paper-{name}": Kind(title=f"The tables of {paper.name}", sections=partial(paper_sections, name))
         for name, paper in PAPERS.items()

@@ -18,7 +18,7 @@ def html(table: Table) -> str:
     table = explained(table)
     kinds = ["words" if table.is_words(number) else "number" for number in range(len(table.columns))]
     headings = "".join(
-        f'<th scope="col" class="{kind}">{_safe(column.heading)}</th>'
+        f'<th scope="col" class="{kind}"{_better(column)}>{_safe(column.heading)}</th>'
         for column, kind in zip(table.columns, kinds, strict=True)
     )
     rows = "\n".join(f"<tr>{_row(row, table, kinds)}</tr>" for row in table.rows)
@@ -29,6 +29,10 @@ def html(table: Table) -> str:
         f'<figure class="table">\n{caption}<div class="scroll"><table>\n<thead><tr>{headings}</tr></thead>\n'
         f"<tbody>\n{rows}\n</tbody>\n</table></div>\n{below}</figure>\n"
     )
+
+
+def _better(column: Column) -> str:
+    return f' data-better="{column.better}"' if column.better else ""
 
 
 def _row(row: Sequence[Cell], table: Table, kinds: Sequence[str]) -> str:

@@ -6,6 +6,9 @@ from benchmark.records.study import BASE, LineRecord, StudyRecord
 from benchmark.report.comparison import stand_in_note
 from benchmark.report.table import Cell, Column, Section, Table, number, text
 
+ROBUSTNESS = "robustness"
+"""The study whose lines are severities of perturbations."""
+
 
 def study_tables(record: StudyRecord) -> list[Table]:
     """A table for each question: the unchanged method and the changes that answer it."""
@@ -43,8 +46,8 @@ def study_section(record: StudyRecord) -> Section:
 
 
 def study_sections(records: Sequence[StudyRecord]) -> list[Section]:
-    """A section for each study."""
-    return [study_section(record) for record in records]
+    """A section for each study of changes; robustness has tables of its own, by severity."""
+    return [study_section(record) for record in records if record.study != ROBUSTNESS]
 
 
 def _plain(name: str) -> Column:

@@ -20,6 +20,8 @@ class Column:
     """Digits behind the decimal point of numbers."""
     is_signed: bool = False
     """Whether positive numbers carry a plus."""
+    better: Literal["", "higher", "lower"] = ""
+    """Which values are better; a page sorts the best first."""
 
     @property
     def heading(self) -> str:

@@ -18,7 +18,7 @@ USUAL = "quick"
 
 def recall_table(comparison: Comparison, metric: str) -> Table:
     """One metric: a row a method, a column a direction."""
-    columns = [Column(name="method"), *(Column(name=arrow(d)) for d in comparison.directions)]
+    columns = [Column(name="method"), *(Column(name=arrow(d), better="higher") for d in comparison.directions)]
     shared = shared_words(comparison.entries)
     directions = comparison.directions
     rows = [
@@ -56,7 +56,7 @@ def cost_tables(comparison: Comparison) -> list[Table]:
 
 def _cost_table(machine: str, entries: Sequence[Entry]) -> Table:
     units = {name: n.unit for entry in entries for name, n in entry.cost.items()}
-    columns = [Column(name="method"), *(Column(name=name, unit=unit) for name, unit in units.items())]
+    columns = [Column(name="method"), *(Column(name=name, unit=unit, better="lower") for name, unit in units.items())]
     rows = [[text(e.method), *(number(e.cost[n].value if n in e.cost else None) for n in units)] for e in entries]
     note = "Median time at batch 1, preprocessing and network, loading not counted."
     return Table(title=f"Cost on {machine}", columns=columns, rows=rows, notes=[note])

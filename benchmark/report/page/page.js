@@ -18,8 +18,8 @@ function sortBy(heading) {
   const body = heading.closest("table").tBodies[0];
   const column = heading.cellIndex;
   const isNumber = [...body.rows].some((row) => row.cells[column].dataset.value !== undefined);
-  const first = isNumber ? "descending" : "ascending";
-  const other = isNumber ? "ascending" : "descending";
+  const isDescending = isNumber && heading.dataset.better !== "lower"; // the best comes first
+  const [first, other] = isDescending ? ["descending", "ascending"] : ["ascending", "descending"];
   const order = heading.getAttribute("aria-sort") === first ? other : first;
   for (const each of headings) each.removeAttribute("aria-sort");
   heading.setAttribute("aria-sort", order);

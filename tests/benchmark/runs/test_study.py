@@ -127,7 +127,7 @@ def test_a_published_study_has_its_table(ablation: tuple[str, StudyRecord], requ
     assert StudyRecord.read(target / STUDY) == ablation[1]
     collection = collect(tmp_path / "results")
     assert collection.studies == [ablation[1]]
-    assert TABLES["studies"].sections(collection) == [study_section(ablation[1])]
+    assert TABLES["ablation"].sections(collection) == [study_section(ablation[1])]
     (folder / STUDY).write_text("{}")
     with pytest.raises(CrossplaceError, match=r"study\.json: study: Field required; .*run the study again"):
         publish(folder, tmp_path / "results")

@@ -12,8 +12,8 @@ from reports import HOSTILE, change, method
 from benchmark.frames.preparing import look_at
 from benchmark.records.collection import collect
 from benchmark.report.page import page as pages
-from benchmark.report.page.drawings import Drawing
-from benchmark.report.page.page import report, write_report
+from benchmark.report.page.drawings import Drawing, drawings
+from benchmark.report.page.page import LARGEST_BYTES, report, write_report
 from benchmark.report.table import printable
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -216,3 +216,17 @@ def test_methods_without_a_result_are_rows_with_their_reason(stored: Path) -> No
 
 def test_folders_in_each_other_count_once(stored: Path) -> None:
     assert report(collect(stored, stored / "run-0-s0")) == report(collect(stored))
+
+
+def test_a_page_of_many_results_holds_every_board_and_obeys_no_name(synthetic: Path) -> None:
+    """Ten methods on five datasets with three seeds: holes, ties, scratch, partial, real data without ranks."""
+    collection = collect(synthetic)
+    page = report(collection, drawings=drawings(collection, ["recall", "seeds"]))
+    assert len(page.encode()) <= LARGEST_BYTES
+    said = text_of(page)
+    for group in collection.groups:
+        assert f"Results: {group.board.dataset}, protocol small" in said
+    for mark in ("PARTIAL: 2 test traversals are absent", "SMOKE RUN", "scratch", "33 % of schedule"):
+        assert mark in said, mark
+    assert "<script>alert(1)" not in page
+    assert len(re.findall(r"<script\b", page)) == 2, "its own, and the data of its maps"
