@@ -152,7 +152,7 @@ def test_ranks_of_another_run_are_refused(write: Write) -> None:
         publish(one, one.parent / "published")
     assert not (one.parent / "published").exists()
     (one / RANKS).write_bytes(own)
-    assert (publish(one, one.parent / "published") / RANKS).is_file()
+    assert (publish(one, one.parent / "published") / RESULT).is_file()
     assert differences([one], [other])["image->cloud"].value > 0, "the advice helps"
 
 
