@@ -239,6 +239,7 @@ def read_as(path: Path, kind: type[Kind], remedy: str, refuse: Callable[[Any], s
     Raises:
         CrossplaceError: ``path: where.in.file: what; remedy``, for the first fault that was found.
     """
+    fault = ""
     try:
         content = read_json(path)
         fault = refuse(content)
@@ -250,7 +251,8 @@ def read_as(path: Path, kind: type[Kind], remedy: str, refuse: Callable[[Any], s
     except ValidationError as error:
         raise CrossplaceError(f"{path}: {first_fault(error)}; {remedy}") from error
     except CrossplaceError as error:
-        joint = ", or" if isinstance(error.__cause__, OSError) else ";"  # what the system refuses has a remedy already
+        has_remedy = isinstance(error.__cause__, OSError) or "; " in fault
+        joint = ", or" if has_remedy else ";"
         raise CrossplaceError(f"{error}{joint} {remedy}") from error
 
 

@@ -122,15 +122,22 @@ class Tables:
         from benchmark.report.screen import screen_section
         from benchmark.report.studies import study_sections
         from benchmark.report.tables import as_text
+        from datasets.errors import CrossplaceError
 
         collection = collect(self.results)
+        if not (collection.groups or collection.studies or collection.sensitivities):
+            raise CrossplaceError(
+                f"{self.results}: no results here; run crossplace bench and crossplace publish, or name another folder "
+                "(--results)"
+            )
         for group in collection.groups:
             say(as_text(means_over_seeds(Comparison.of(group.results, alone=True))))
         for section in study_sections(collection.studies):
             say(screen_section(section))
         written = write_tables(collection, self.results / "tables")
-        written += update_repository(self.results, collection)
-        say(f"written: {', '.join(map(str, written))}")
+        say(f"written: {len(written)} files in {self.results / 'tables'}")
+        for path in update_repository(self.results, collection):
+            say(f"written: {path}")
 
 
 COMMITTED, OWN = Path("results"), Path("runs/results")

@@ -18,7 +18,7 @@ from benchmark.evaluation.intervals import Units, traversal_units
 from benchmark.evaluation.metrics import METRICS, Metric, recall_metric
 from benchmark.evaluation.rankers import CHANCE
 from benchmark.evaluation.significance import Difference, difference, holm, letters
-from benchmark.records.queries import Queries
+from benchmark.records.queries import Queries, misfit
 from benchmark.records.schema import RANKS, PairRecall, Result
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
@@ -66,6 +66,8 @@ class StoredRun:
             raise CrossplaceError(
                 f"{path}: not readable ranks ({error}); delete {folder} and run bench again"
             ) from error
+        if fault := misfit(result, ranks):
+            raise CrossplaceError(f"{path}: {fault}; put back the two files of one run, or run bench again")
         return cls(folder=folder, result=result, ranks=ranks)
 
     @property

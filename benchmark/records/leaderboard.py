@@ -115,7 +115,7 @@ def merged(entries: Iterable[Entry]) -> list[Entry]:
     """Entries of one configuration that training made with several seeds as one entry with their means.
 
     Where two entries have one seed, that with shipped weights counts, else the first, and never the better one.
-    Anything that was not trained stays as it is.
+    Anything that was not trained stays as it is. Costs are medians over the seeds of one machine, the first.
     """
     groups: dict[tuple[Any, ...], dict[int, Entry]] = {}
     for number, entry in enumerate(sorted(entries, key=lambda entry: entry.origin != TRAINED[0])):
@@ -129,6 +129,8 @@ def _mean(entries: Sequence[Entry]) -> Entry:
     first = entries[0]
     if len(entries) == 1:
         return first
+    machine = next((entry.machine for entry in entries if entry.cost), "")
+    measured = [entry for entry in entries if entry.cost and entry.machine == machine]
     learnt = tuple(dict.fromkeys(words for entry in entries for words in entry.learnt))
     shares = [share for entry in entries for share in entry.shares]
     return first.model_copy(
@@ -142,9 +144,10 @@ def _mean(entries: Sequence[Entry]) -> Entry:
                 direction: {name: _spread([e.recall.get(direction, {}).get(name) for e in entries]) for name in metrics}
                 for direction, metrics in first.recall.items()
             },
+            "machine": machine,
             "cost": {
-                name: CostNumber(value=_middle([e.cost[name].value for e in entries if name in e.cost]), unit=n.unit)
-                for name, n in first.cost.items()
+                name: CostNumber(value=_middle([e.cost[name].value for e in measured if name in e.cost]), unit=n.unit)
+                for name, n in (measured[0].cost if measured else {}).items()
             },
         }
     )

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from benchmark.records.queries import misfit
 from benchmark.records.schema import RANKS, RESULT, SCHEMA, Result, version_of
 from benchmark.records.sensitivity import SENSITIVITY, SensitivityRecord
 from benchmark.records.study import STUDY, StudyRecord
@@ -51,6 +52,8 @@ def publish(run: Path, results_folder: Path) -> Path:
     ranks = _ranks(run) if not result.dataset.is_real or (run / RANKS).is_file() else None
     if version_of(result.schema_version) < version_of(SCHEMA) and ranks is not None:
         content = upgraded(result, ranks).content()
+    if ranks is not None and (fault := misfit(result, ranks)):
+        raise CrossplaceError(f"{run / RANKS}: {fault}; put back the two files of one run, or run bench again")
     if not result.dataset.is_real and ranks is not None:
         write_atomically(target / RANKS, zipped(compact(ranks, is_ranker=result.method.origin == "ranker")))
     write_atomically(target / RESULT, content)

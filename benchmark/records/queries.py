@@ -12,7 +12,7 @@ from benchmark.evaluation.intervals import Interval, Units, headline_weights, me
 from benchmark.evaluation.metrics import METRICS, Metric, is_counted
 from benchmark.evaluation.rankers import CHANCE
 from benchmark.evaluation.ranks import Ranking
-from benchmark.records.schema import MethodRecord, PairRecall, version_of
+from benchmark.records.schema import MethodRecord, PairRecall, Result, version_of
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 
@@ -128,6 +128,21 @@ def is_expected(method: MethodRecord, schema_version: str) -> bool:
     """Whether the numbers of a result are expectations over all orders; before schema 1.2 they were drawn."""
     is_drawn = version_of(schema_version) < version_of(FIRST_WITH_EXPECTATIONS)
     return method.origin == "ranker" and method.name == CHANCE and not is_drawn
+
+
+def misfit(result: Result, ranks: Mapping[str, ndarray]) -> str:
+    """What of ``ranks`` does not give the recorded recall@1, in words; empty if all does. Drawn orders need not fit."""
+    protocol, method = result.protocol, result.method
+    for direction in result.directions if (method.origin, method.name) != ("ranker", CHANCE) else ():
+        stored = result.headline(direction).recall_at[0]
+        found = None
+        if direction in ranks["directions"].tolist():
+            queries = Queries.of(ranks, direction, protocol["no_positive"])
+            hits, weights = queries.column("first_positive_rank") == 1, queries.weights(protocol["averaging"])
+            found = float(np.average(hits, weights=weights)) if len(hits) else None
+        if (found is None) != (stored is None) or abs((found or 0.0) - (stored or 0.0)) > 1e-9:
+            return f"the ranks do not give the recorded recall of {direction}, so that they are of another run"
+    return ""
 
 
 def _ends(interval: Interval) -> tuple[float, float] | None:

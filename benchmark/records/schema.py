@@ -6,6 +6,7 @@
 
 import io
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator, model_
 from benchmark.evaluation.confidence import Confidence
 from benchmark.evaluation.metrics import Recall
 from datasets.base import Modality, Protocol
+from datasets.errors import CrossplaceError
 from datasets.files import FolderName, RunName, read_as, sealed, write_atomically
 
 SCHEMA = "1.3"
@@ -234,6 +236,9 @@ class Result(_Model):
     @classmethod
     def read(cls, folder: Path) -> "Result":
         """Read ``folder/result.json``; a newer major schema is refused, minor additions are ignored."""
+        if not os.path.lexists(folder / RESULT):
+            lacks = f"no {RESULT} in it" if folder.is_dir() else "no such folder"
+            raise CrossplaceError(f"{folder}: {lacks}; name the folder of a run, below runs/results or results")
         return read_as(folder / RESULT, cls, f"take {folder} away and run bench again", _newer_schema)
 
     def write(self, folder: Path, ranks: dict[str, ndarray]) -> None:

@@ -1,6 +1,7 @@
 """What differs between results, and where a difference of recall lies, as tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ def compared(
     groups = _configurations(folders) + ([_runs(against)] if against else [])
     if len(groups) < 2:
         raise CrossplaceError(
-            f"{folders[0]} and the folders beside it are seeds of one configuration; name results of another one too"
+            f"{', '.join(map(str, folders))}: seeds of one configuration; name results of another one too"
         )
     names = _names(groups)
     yield _settings_table({name: [run.result for run in group] for name, group in zip(names, groups, strict=True)})
@@ -64,6 +65,11 @@ def _runs(folders: Sequence[Path]) -> list[Run]:
 def _configurations(folders: Sequence[Path]) -> list[list[Run]]:
     """Runs of one configuration together, in the order of their first folders."""
     runs = _runs(folders)
+    for one, other in combinations(runs, 2):
+        if (one.result.run_id, one.result.content()) == (other.result.run_id, other.result.content()):
+            raise CrossplaceError(
+                f"{one.folder} and {other.folder} hold the same result; name one of them alone, so that it counts once"
+            )
     entries = [Entry.of(run.result).model_copy(update={"runs": (str(n),)}) for n, run in enumerate(runs)]
     groups = [[runs[int(number)] for number in entry.runs] for entry in merged(entries)]
     return sorted(groups, key=lambda group: min(map(runs.index, group)))

@@ -67,7 +67,11 @@ def named_each(table: Table) -> Table:
 
 
 def _cost(group: Group) -> list[Table]:
-    return cost_tables(means_over_seeds(Comparison.of(group.results, alone=True)))
+    """Means over the seeds of one machine; a row that was measured on two machines stands in both tables."""
+    every = Comparison.of(group.results, alone=True)
+    machines = dict.fromkeys(entry.machine for entry in every.entries)
+    parts = [[entry for entry in every.entries if entry.machine == machine] for machine in machines]
+    return [table for part in parts for table in cost_tables(means_over_seeds(replace(every, entries=part)))]
 
 
 TABLES: dict[str, Kind] = {

@@ -79,7 +79,10 @@ def difference_table(differences: Mapping[str, Difference], depth: int, title: s
         ]
         for direction, d in differences.items()
     ]
-    note = "[Paired 95 % interval over places]; p: chance of such a difference, or a larger one, between equal methods."
+    over = "traversals" if all(d.unit.endswith("traversals") for d in differences.values()) else "places"
+    note = (
+        f"[Paired 95 % interval over {over}]; p: chance of such a difference, or a larger one, between equal methods."
+    )
     return Table(title=title, columns=columns, rows=rows, notes=[note])
 
 

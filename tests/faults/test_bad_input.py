@@ -343,8 +343,20 @@ def test_a_result_of_a_newer_schema(capsys: pytest.CaptureFixture[str], tmp_path
     (tmp_path / "town" / "run").mkdir(parents=True)
     (tmp_path / "town" / "run" / "result.json").write_text('{"schema_version": "2.0"}')
     said = sentence(capsys, "tables", "--results", tmp_path)
-    for part in ("town/run/result.json", "result schema 2.0", f"this version reads {SCHEMA}", "update crossplace"):
+    for part in (
+        "town/run/result.json",
+        "result schema 2.0",
+        f"this version reads {SCHEMA}",
+        "update crossplace, or take",
+    ):
         assert part in said
+    shutil.rmtree(tmp_path / "town")
+    said = sentence(capsys, "tables", "--results", tmp_path)
+    assert said == (
+        f"error: {tmp_path}: no results here; run crossplace bench and crossplace publish, or name another folder "
+        "(--results)"
+    )
+    assert not [*tmp_path.iterdir()], "nothing is written about nothing"
 
 
 def test_backbone_weights_of_another_network(

@@ -12,6 +12,7 @@ import pytest
 from benchmark.evaluation.evaluate import from_ranker
 from benchmark.protocol.directions import Direction
 from benchmark.records.comparison import StoredRun, differences
+from benchmark.records.publish import publish
 from benchmark.records.schema import RANKS, RESULT, PerturbationRecord, Result
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
@@ -139,6 +140,30 @@ def test_only_directions_that_all_have_are_compared(
     stored_result(other, small_world, protocol, scorer=scorer)
     with pytest.raises(CrossplaceError, match="have no direction in common"):
         differences([other], [alone])
+
+
+def test_ranks_of_another_run_are_refused(write: Write) -> None:
+    one, other = write("oracle"), write("constant")
+    own = (one / RANKS).read_bytes()
+    (one / RANKS).write_bytes((other / RANKS).read_bytes())
+    with pytest.raises(CrossplaceError, match=r"ranks\.npz: the ranks do not give the recorded recall of .*->.*; put"):
+        differences([one], [other])
+    with pytest.raises(CrossplaceError, match=r"ranks\.npz: the ranks do not give the recorded recall"):
+        publish(one, one.parent / "published")
+    assert not (one.parent / "published").exists()
+    (one / RANKS).write_bytes(own)
+    assert (publish(one, one.parent / "published") / RESULT).is_file()
+    assert differences([one], [other])["image->cloud"].value > 0, "the advice helps"
+
+
+@pytest.mark.parametrize(("makes", "said"), [(True, r"no result\.json in it"), (False, "no such folder")])
+def test_a_folder_without_a_result_is_told_from_a_damaged_one(tmp_path: Path, makes: bool, said: str) -> None:
+    folder = tmp_path / "results"
+    if makes:
+        folder.mkdir()
+    with pytest.raises(CrossplaceError, match=rf"results: {said}; name the folder of a run, below") as caught:
+        Result.read(folder)
+    assert "take" not in str(caught.value), "nobody is told to remove a folder that may hold results"
 
 
 def test_faults_are_sentences(write: Write) -> None:

@@ -56,6 +56,18 @@ def test_means_by_hand() -> None:
     assert even.percent("image->cloud", "R@1") == 55.0
 
 
+def test_costs_of_two_machines_are_never_one_number() -> None:
+    elsewhere = seed(1, 60.0, 90.0, machine="Other CPU")
+    unmeasured = seed(2, 60.0, cost={}, machine="")
+    for entries, machine, ms in (
+        ([seed(0, 50.0, 12.0), elsewhere, unmeasured], "Test CPU", 12.0),
+        ([elsewhere, seed(0, 50.0, 12.0), unmeasured], "Other CPU", 90.0),
+        ([unmeasured, seed(0, 50.0, 12.0)], "Test CPU", 12.0),
+    ):
+        (found,) = merged(entries)
+        assert (found.machine, found.cost["image"].value) == (machine, ms)
+
+
 def test_the_interval_of_a_mean_is_the_mean_of_the_ends() -> None:
     recall = [{"image->cloud": {"R@1": Value(value=v, low=v - 5, high=v + 7)}} for v in (40.0, 50.0)]
     (found,) = merged([seed(number, 0.0, recall=values) for number, values in enumerate(recall)])

@@ -1,13 +1,17 @@
 """What ``compare`` says: settings, differences, and where they lie."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from benchmark.cli.records import Compare
+from benchmark.evaluation.intervals import Interval
+from benchmark.evaluation.significance import Difference
 from benchmark.records.comparison import differences
 from benchmark.report.compare import compared
 from benchmark.report.table import NONE, Table
+from benchmark.report.tables import difference_table
 from datasets.errors import CrossplaceError
 
 
@@ -100,6 +104,22 @@ def test_faults_are_sentences(synthetic: Path) -> None:
         next(compared(runs(synthetic, 0)))
     with pytest.raises(CrossplaceError, match="cloud->image"):
         list(compared([*runs(synthetic, 0), *runs(synthetic, 3)], direction="cloud->imag"))
+
+
+def test_a_copy_of_a_result_is_no_seed(synthetic: Path, tmp_path: Path) -> None:
+    one, weak = runs(synthetic, 0)[0], runs(synthetic, 3)
+    copy = Path(shutil.copytree(one, tmp_path / "copy"))
+    with pytest.raises(CrossplaceError, match="hold the same result; name one of them alone") as caught:
+        next(compared([one, copy, *weak]))
+    assert str(one) in str(caught.value)
+    assert str(copy) in str(caught.value)
+    assert list(compared([copy, *weak]))[1].rows, "the advice helps"
+
+
+def test_the_note_says_what_was_resampled() -> None:
+    for unit, words in (("23 traversals", "interval over traversals"), ("16 blocks of 40 m", "interval over places")):
+        found = Difference(value=0.1, interval=Interval(low=0.0, high=0.2), p_value=0.04, unit=unit)
+        assert words in difference_table({"image->cloud": found}, 1).notes[0]
 
 
 def test_the_command_prints_every_table(synthetic: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from synthetic import DATASETS, HOLE, LONG, METHODS, SCRIPT, SEEDS
 
 from benchmark.records.collection import Collection, collect
+from benchmark.records.schema import RESULT, Result
 from benchmark.report.documents import DOCUMENTS, TABLES, TIDY, write_tables
 from benchmark.report.formats import FORMATS
 from benchmark.report.screen import screen
@@ -77,6 +79,20 @@ def test_two_machines_are_two_tables_of_cost(documents: dict[str, list[Section]]
     named = [{row[0].words for row in table.rows} for table in section.tables]
     assert named[1] == {METHODS[3]}
     assert named[0] == set(METHODS) - {METHODS[2], METHODS[3]}, "one was not measured"
+
+
+def test_seeds_of_two_machines_stand_in_both_tables_of_cost(synthetic: Path, tmp_path: Path) -> None:
+    for number, device in enumerate(("Test CPU", "Third CPU")):
+        folder = tmp_path / str(number)
+        shutil.copytree(synthetic / f"m0-s{number}-first", folder)
+        result = Result.read(folder)
+        environment = {**result.environment, "device": device}
+        (folder / RESULT).write_bytes(result.model_copy(update={"environment": environment}).content())
+    collection = collect(tmp_path)
+    (section,) = TABLES["cost"].sections(collection)
+    assert [table.title for table in section.tables] == ["Cost on Test CPU, 2 threads", "Cost on Third CPU, 2 threads"]
+    own = [run.result.cost.numbers["image"].value for run in collection.groups[0].runs if run.result.cost]
+    assert [table.rows[0][1].value for table in section.tables] == own
 
 
 def test_a_second_run_writes_the_same_bytes(collection: Collection, synthetic: Path, tmp_path: Path) -> None:
