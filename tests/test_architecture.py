@@ -161,7 +161,7 @@ def test_files_that_may_use_json_without_a_seal_exist() -> None:
 def test_only_the_tables_name_methods_and_datasets() -> None:
     known = {*METHODS.table, *DATASETS.table}
     for path in sources("benchmark"):
-        if path.name == "request.py":  # the defaults
+        if path.name in ("request.py", "papers.py"):  # the defaults, and what papers print
             continue
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Constant) and node.value in known:

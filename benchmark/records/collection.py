@@ -1,13 +1,14 @@
 """All results and studies below a folder, checked against each other: no duplicate and no contradiction."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from benchmark.evaluation.metrics import METRICS
 from benchmark.records.leaderboard import Board
+from benchmark.records.published import PUBLISHED, PublishedRow, published_in
 from benchmark.records.schema import RESULT, Result
 from benchmark.records.study import STUDY, StudyRecord
 from datasets.errors import CrossplaceError
@@ -48,17 +49,35 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Results by data and protocol, and studies."""
+    """Results by data and protocol, studies, and what papers print."""
 
     groups: Sequence[Group]
     studies: Sequence[StudyRecord] = ()
+    published: Mapping[str, Sequence[PublishedRow]] = field(default_factory=dict)
+    """What papers print, by the name of its file."""
 
 
-def collect(folder: Path) -> Collection:
-    """Everything below ``folder``; raises :class:`CrossplaceError` where two results are one or contradict."""
-    runs = [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
-    studies = [StudyRecord.read(path) for path in sorted(folder.rglob(STUDY))]
-    return Collection(groups=grouped(runs), studies=studies)
+def collect(folder: Path, further: Path | None = None) -> Collection:
+    """Everything below ``folder``; raises :class:`CrossplaceError` where two results are one or contradict.
+
+    Results and studies below ``further`` come with it, but for those that ``folder`` holds a copy of.
+    """
+    runs, studies = _runs(folder), _studies(folder)
+    if further:
+        copied = {(run.result.run_id, run.result.key) for run in runs}
+        runs += [run for run in _runs(further) if (run.result.run_id, run.result.key) not in copied]
+        studies = {**_studies(further), **studies}
+    published = published_in(folder / PUBLISHED)
+    return Collection(groups=grouped(runs), studies=[*studies.values()], published=published)
+
+
+def _runs(folder: Path) -> list[Run]:
+    return [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
+
+
+def _studies(folder: Path) -> dict[str, StudyRecord]:
+    """Studies by the names of their folders."""
+    return {path.parent.name: StudyRecord.read(path) for path in sorted(folder.rglob(STUDY))}
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:

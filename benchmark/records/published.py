@@ -42,7 +42,7 @@ QUANTITIES: dict[str, Quantity] = {
     "recall_at_1pct": Quantity(name="R@1%", unit="%", is_percent=True),
     "image_ms": Quantity(name="image", unit="ms"),
     "cloud_ms": Quantity(name="cloud", unit="ms"),
-    "frames_per_s": Quantity(name="frames", unit="1/s"),
+    "frames_per_s": Quantity(name="frames/s", unit=""),
     "parameters_m": Quantity(name="parameters", unit="M"),
 }
 """Columns of numbers, in order."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmark.evaluation.metrics import METRICS
@@ -9,6 +10,8 @@ from benchmark.records.collection import Collection, Group
 from benchmark.report.comparison import FIRST, Comparison, footnotes, means_over_seeds, title
 from benchmark.report.formats import FORMATS, as_csv
 from benchmark.report.latex import written
+from benchmark.report.paper_tables import paper_sections
+from benchmark.report.papers import PAPERS
 from benchmark.report.studies import study_sections
 from benchmark.report.table import Cell, Section, Table
 from benchmark.report.tables import cost_table, recall_table
@@ -53,6 +56,10 @@ TABLES: dict[str, Kind] = {
     "recall": Kind(title="Recall", sections=by_board(_recall)),
     "cost": Kind(title="Cost", sections=by_board(_cost)),
     "studies": Kind(title="Studies", sections=lambda collection: study_sections(collection.studies)),
+    **{
+        f"paper-{name}": Kind(title=f"The tables of {paper.name}", sections=partial(paper_sections, name))
+        for name, paper in PAPERS.items()
+    },
 }
 """Name (and file) → what is written. A new table is a function and a line here."""
 
@@ -110,10 +117,11 @@ DOCUMENTS: dict[str, Callable[[Kind, Sequence[Section]], str]] = {
 """Ending of a file → function from a kind and its sections to its text."""
 
 
-def write_tables(collection: Collection, folder: Path) -> list[Path]:
-    """Write every kind of ``TABLES`` in every form of ``DOCUMENTS`` to ``folder``; returns the files."""
+def write_tables(collection: Collection, folder: Path, names: Sequence[str] = tuple(TABLES)) -> list[Path]:
+    """Write kinds of ``TABLES`` (default: all) in every form of ``DOCUMENTS`` to ``folder``; returns the files."""
     written_files = []
-    for name, kind in TABLES.items():
+    for name in names:
+        kind = TABLES[name]
         sections = kind.sections(collection)
         for ending, form in DOCUMENTS.items():
             path = folder / f"{name}.{ending}"

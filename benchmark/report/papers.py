@@ -51,9 +51,9 @@ class PaperTable:
     """One table of a paper."""
 
     title: str
-    dataset: str = ""
-    protocol: str = ""
-    """The protocol that comes nearest to what the paper does; nothing for cost."""
+    dataset: str
+    protocol: str
+    """The protocol that comes nearest to what the paper does."""
     published_protocol: str | None = None
     """What the published files call the rule, where the suite has no protocol with it."""
     lines: tuple[PaperLine, ...]
@@ -65,8 +65,8 @@ class PaperTable:
 class Paper:
     """A paper and its tables."""
 
-    title: str
-    source: str
+    name: str
+    """What the paper calls its method."""
     tables: tuple[PaperTable, ...]
     notes: tuple[str, ...] = ()
     """What of the tables is known, and from where."""
@@ -99,8 +99,7 @@ _VXP_LINES = (PaperLine(name="Cattaneo", method="cattaneo"), PaperLine(name="(LC
 _OXFORD = "oxford-vxp-as-published"
 
 VXP = Paper(
-    title="VXP: Voxel-Cross-Pixel Large-scale Image-LiDAR Place Recognition",
-    source="arXiv 2403.14594",
+    name="VXP",
     notes=(INFERRED,),
     tables=(
         PaperTable(
@@ -112,22 +111,23 @@ VXP = Paper(
         ),
         *(
             PaperTable(
-                title=f"ViViD++ {place}, day and night against another day, both orders of the runs",
+                title="ViViD++, both orders of the runs",
                 dataset="vivid",
                 protocol="vivid-vxp-as-published",
                 lines=_VXP_LINES,
-                columns=_columns(
-                    [_vivid(place, "day1", "town"), _vivid(place, "night", "town-night")], ACROSS, ["R@1", "R@1%"]
-                ),
+                columns=_columns([_vivid(place, light, on_town)], ACROSS, ["R@1", "R@1%"]),
             )
-            for place in ("campus", "city")
+            for place, (light, on_town) in product(("campus", "city"), (("day1", "town"), ("night", "town-night")))
         ),
-        PaperTable(
-            title="KITTI odometry, revisits in two sequences",
-            dataset="kitti",
-            protocol="kitti-vxp-as-published",
-            lines=_VXP_LINES,
-            columns=_columns(_sequences("00", "02"), ACROSS, ["R@1", "R@1%"]),
+        *(
+            PaperTable(
+                title="KITTI odometry, revisits",
+                dataset="kitti",
+                protocol="kitti-vxp-as-published",
+                lines=_VXP_LINES,
+                columns=_columns([sequence], ACROSS, ["R@1", "R@1%"]),
+            )
+            for sequence in _sequences("00", "02")
         ),
         PaperTable(
             title="Oxford RobotCar within one modality, in the same shared space",
@@ -151,6 +151,8 @@ VXP = Paper(
         ),
         PaperTable(
             title="Time and size",
+            dataset="oxford",
+            protocol=_OXFORD,
             lines=_VXP_LINES,
             columns=tuple(PaperColumn(metric=metric) for metric in ("image", "cloud", "parameters")),
         ),
@@ -160,8 +162,7 @@ VXP = Paper(
 # --- (LC)² ---------------------------------------------------------------------------------------
 
 LC2 = Paper(
-    title="(LC)²: LiDAR-Camera Loop Constraints for Cross-Modal Place Recognition",
-    source="arXiv 2304.08660",
+    name="(LC)²",
     notes=(INFERRED, "Its clouds ask and its images are searched."),
     tables=(
         PaperTable(
@@ -188,8 +189,7 @@ LC2 = Paper(
 # --- LIP-Loc -------------------------------------------------------------------------------------
 
 LIPLOC = Paper(
-    title="LIP-Loc: LiDAR Image Pretraining for Cross-Modal Localization",
-    source="arXiv 2312.16648",
+    name="LIP-Loc",
     notes=(INFERRED, "Its table on KITTI-360 has no shape here, because the suite does not read KITTI-360."),
     tables=(
         PaperTable(
@@ -229,12 +229,11 @@ _P_I2P_LINES = (
 )
 
 MODALINK = Paper(
-    title="ModaLink: Unifying Modalities for Efficient Image-to-PointCloud Place Recognition",
-    source="arXiv 2403.18762",
+    name="ModaLink",
     notes=(
-        "The paper's own tables could not be read; rows and numbers are those of Table III of DXPR, which quotes them.",
+        "The paper's own tables could not be read; rows and recall are those of Table III of DXPR, which quotes them.",
         OWN_FRAME,
-        "MIM, PSM and LEA are networks that give I2P-Rec its depth; the row I2P-Rec is the suite's, with its own depth.",
+        "MIM, PSM and LEA give I2P-Rec its depth; the row I2P-Rec is the suite's, with its own depth.",
     ),
     tables=(
         *(
@@ -249,8 +248,10 @@ MODALINK = Paper(
         ),
         PaperTable(
             title="Speed",
+            dataset="kitti",
+            protocol="kitti-00head-10m",
             lines=(PaperLine(name="ModaLink", method="modalink"),),
-            columns=(PaperColumn(metric="frames"), PaperColumn(metric="image"), PaperColumn(metric="cloud")),
+            columns=(PaperColumn(metric="frames/s"), PaperColumn(metric="image"), PaperColumn(metric="cloud")),
         ),
     ),
 )
@@ -268,8 +269,7 @@ _P_RB_LINES = (
 )
 
 RANGEBEV = Paper(
-    title="Range and Bird's Eye View Fused Cross-Modal Visual Place Recognition",
-    source="arXiv 2502.11742",
+    name="RangeBEV",
     notes=(
         "Table I was read from the picture of it in the authors' repository; the paper's other tables were not.",
         "How RangeBEV's authors trained the methods of others could not be read.",

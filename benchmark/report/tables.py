@@ -14,7 +14,9 @@ def recall_table(comparison: Comparison, metric: str) -> Table:
     """One metric: a row a method, a column a direction."""
     columns = [Column(name="method"), *(Column(name=_arrow(d)) for d in comparison.directions)]
     shared = shared_words(comparison.entries)
-    rows = [[_name(e, shared), *(recall_cell(e, d, metric) for d in comparison.directions)] for e in comparison.entries]
+    rows = [
+        [name_cell(e, shared), *(recall_cell(e, d, metric) for d in comparison.directions)] for e in comparison.entries
+    ]
     rows += [[text(name), text("no result"), *[Cell()] * (len(columns) - 2)] for name in comparison.holes]
     notes = [_bounds(comparison, metric)] if comparison.bounds else []
     return Table(title=METRICS[metric].title, columns=columns, rows=rows, notes=notes)
@@ -71,7 +73,7 @@ def _arrow(direction: str) -> str:
     return direction.replace("->", "→")
 
 
-def _name(entry: Entry, shared: Shared) -> Cell:
+def name_cell(entry: Entry, shared: Shared) -> Cell:
     """The method, and below it how it was configured and what made its weights, but for what all rows share."""
     seeds = f"{len(entry.seeds)} seeds" if len(entry.seeds) > 1 else ""
     if entry.origin in ("trained", "untrained") and not seeds:
