@@ -1,6 +1,5 @@
 """The committed results stay loadable and belong to the tables beside them."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,11 @@ import pytest
 from benchmark.cli.repository import with_leaderboard
 from benchmark.evaluation.metrics import DEPTHS
 from benchmark.evaluation.rankers import CHANCE
+from benchmark.records.collection import collect
 from benchmark.records.leaderboard import LEADERBOARD, write_leaderboard
 from benchmark.records.schema import RANKS, RESULT, Result
 from benchmark.registry import METHODS
-from benchmark.report.studies import write_study_tables
-from benchmark.report.tables import grouped, write_tables
+from benchmark.report.documents import DOCUMENTS, TABLES, write_tables
 from datasets.files import sha256_of
 
 REPOSITORY = Path(__file__).parents[1]
@@ -40,12 +39,11 @@ def test_a_stored_result_loads_and_agrees_with_its_ranks(folder: Path) -> None:
 
 
 def test_the_tables_are_those_of_the_stored_results(tmp_path: Path) -> None:
-    shutil.copytree(REPOSITORY / "results", tmp_path / "results")
-    write_tables(tmp_path / "results")
-    write_study_tables(tmp_path / "results")
-    for name in ("recall.md", "studies.md"):
-        written, stored = (root / "results" / "tables" / name for root in (tmp_path, REPOSITORY))
-        assert written.read_text() == stored.read_text(), "run: nox -s tables"
+    for path in write_tables(collect(REPOSITORY / "results"), tmp_path):
+        stored = REPOSITORY / "results" / "tables" / path.name
+        assert path.read_bytes() == stored.read_bytes(), f"{path.name}: run nox -s tables"
+    tables = REPOSITORY / "results" / "tables"
+    assert {path.name for path in tables.iterdir()} == {f"{kind}.{ending}" for kind in TABLES for ending in DOCUMENTS}
 
 
 @pytest.mark.parametrize("name", METHODS.names())
@@ -56,9 +54,9 @@ def test_shipped_weights_are_the_files_that_the_method_names(name: str) -> None:
 
 
 def test_what_travels_and_what_the_readme_shows_follow_from_the_stored_results(tmp_path: Path) -> None:
-    groups = grouped(REPOSITORY / "results")
-    write_leaderboard(groups, tmp_path / LEADERBOARD)
+    collection = collect(REPOSITORY / "results")
+    write_leaderboard([group.results for group in collection.groups], tmp_path / LEADERBOARD)
     stored = REPOSITORY / "benchmark" / "records" / LEADERBOARD
     assert (tmp_path / LEADERBOARD).read_text() == stored.read_text(), "run: nox -s tables"
     readme = (REPOSITORY / "README.md").read_text()
-    assert with_leaderboard(readme, groups) == readme, "run: nox -s tables"
+    assert with_leaderboard(readme, collection) == readme, "run: nox -s tables"

@@ -7,7 +7,7 @@ import pytest
 from terminal import shown
 
 from benchmark.cli.repository import WIDTHS, screens, screens_document
-from benchmark.report.tables import grouped
+from benchmark.records.collection import collect
 
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = REPOSITORY / "results"
@@ -16,7 +16,7 @@ COMMANDS = ["crossplace bench", "crossplace sweep", "crossplace list methods"]
 
 def test_the_screens_in_the_documents_are_those_of_today() -> None:
     stored = (REPOSITORY / "docs" / "screens.md").read_text()
-    assert screens_document(RESULTS, grouped(RESULTS)) == stored, "run: nox -s tables"
+    assert screens_document(collect(RESULTS)) == stored, "run: nox -s tables"
 
 
 @pytest.mark.parametrize("columns", [*WIDTHS, 120, 200])
@@ -24,14 +24,14 @@ def test_no_number_and_no_name_is_cut_on_a_terminal(columns: int, tmp_path: Path
     """Each command is drawn by a process of its own for the width that the terminal has."""
     code = (
         "from pathlib import Path; from benchmark.cli.repository import screens; "
-        "from benchmark.report.screen import terminal_width; from benchmark.report.tables import grouped; "
+        "from benchmark.report.screen import terminal_width; from benchmark.records.collection import collect; "
         f"results = Path({str(RESULTS)!r}); width = terminal_width(); "
-        "[print('#', command, draw(width), sep='\\n') for command, draw in screens(results, grouped(results)).items()]"
+        "[print('#', command, draw(width), sep='\\n') for command, draw in screens(collect(results)).items()]"
     )
     seen = shown(["-c", code], columns, tmp_path)
     assert "…" not in seen
     assert max(len(line) for line in seen.splitlines() if not line.startswith("crossplace ")) <= columns
-    everything = screens(RESULTS, grouped(RESULTS))
+    everything = screens(collect(RESULTS))
     for command, draw in everything.items():
         for value in re.findall(r"[-+]?\d+\.\d|[a-z0-9]+_[a-z_]+", draw(10_000)):
             assert value in seen, f"{command}: {value} is cut at {columns} columns"

@@ -99,16 +99,16 @@ class Stats(_OfDataset):
         """Print the table and draw the figure."""
         from benchmark.frames.preparing import locate, prepare
         from benchmark.report.data import summary_table
-        from benchmark.report.figures import check_figure, draw_figure
+        from benchmark.report.figures import check_picture, draw_picture
         from benchmark.report.screen import screen
         from datasets.files import writing
 
-        check_figure(self.figure)
+        check_picture(self.figure)
         dataset = prepare(locate(self.dataset, self.raw.source, self.raw.dataset_options))
         say(screen(summary_table(dataset)))
         path = self.sheet or dataset.folder / f"{self.figure}.png"
         with writing(path):
-            draw_figure(self.figure, dataset, path)
+            draw_picture(self.figure, dataset, path)
         say(f"{self.figure}: {path}")
 
 

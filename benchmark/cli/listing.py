@@ -8,7 +8,7 @@ from benchmark.catalogue import PresetEntry, method_entry
 from benchmark.frames.examining import check_accepted
 from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.registry import DATASETS, METHODS
-from benchmark.report.figures import FIGURES
+from benchmark.report.figures import FIGURES, PICTURES
 from benchmark.report.screen import paragraphs, screen
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.doctor.rules import RULES
@@ -155,9 +155,10 @@ def _perturbations() -> Table:
 
 
 def _figures() -> Table:
-    rows = [[text(name), text(figure.title)] for name, figure in FIGURES.items()]
-    note = "Draw a figure of a dataset: crossplace data stats DATASET --figure NAME."
-    return Table(columns=[Column(name="figure"), Column(name="what it shows")], rows=rows, notes=[note])
+    rows = [[text(name), text(figure.title)] for table in (FIGURES, PICTURES) for name, figure in table.items()]
+    drawn = f"Draw {' and '.join(PICTURES)} of a dataset: crossplace data stats DATASET --figure NAME."
+    notes = ["Draw figures of results: crossplace figures --only NAME.", drawn]
+    return Table(columns=[Column(name="figure"), Column(name="what it shows")], rows=rows, notes=notes)
 
 
 def _rules() -> Table:

@@ -16,10 +16,11 @@ from tyro.conf import FlagCreatePairsOff, subcommand
 import benchmark
 import datasets
 from benchmark.cli.data import Data
+from benchmark.cli.figures import Figures
 from benchmark.cli.methods import CheckMethod, Convert, List
 from benchmark.cli.protocol import OfProtocol
-from benchmark.cli.records import Compare, Publish, Tables
-from benchmark.cli.runs import Bench, Evaluate, Score, Study, Sweep, Train
+from benchmark.cli.records import Compare, Publish, Report, Tables
+from benchmark.cli.runs import Bench, Evaluate, Score, Sensitivity, Study, Sweep, Train
 from benchmark.cli.spellings import of_today
 from benchmark.console import configure_logging, say
 
@@ -27,12 +28,15 @@ Command = FlagCreatePairsOff[
     Annotated[Bench, subcommand("bench")]
     | Annotated[Sweep, subcommand("sweep")]
     | Annotated[Study, subcommand("study")]
+    | Annotated[Sensitivity, subcommand("sensitivity")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Score, subcommand("score")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Publish, subcommand("publish")]
     | Annotated[Tables, subcommand("tables")]
+    | Annotated[Figures, subcommand("figures")]
+    | Annotated[Report, subcommand("report")]
     | Annotated[List, subcommand("list")]
     | Annotated[Data, subcommand("data")]
     | Annotated[OfProtocol, subcommand("protocol")]

@@ -1,38 +1,38 @@
-"""Commands on stored results: ``compare``, ``publish`` and ``tables``."""
+"""Commands on stored results: ``compare``, ``publish``, ``tables`` and ``report``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
+from benchmark.cli.figures import FrameOptions
 from benchmark.console import say
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compare:
-    """Recall of one run, or the mean of several seeds, minus that of others, with a paired 95 % interval.
+    """What differs between results: settings, recall with its paired interval, and where the difference lies.
 
-    Example: crossplace compare runs/results/lc2-* --against runs/results/vxp-*
+    Folders of one configuration are seeds and are averaged. Example:
+    crossplace compare runs/results/lc2-* runs/results/vxp-*
     """
 
     runs: Positional[tuple[Path, ...]]
-    """Folders with result.json and ranks.npz: one, or one a seed."""
-    against: tuple[Path, ...]
-    """The folder to compare with, or one a seed, of the same dataset and protocol."""
+    """Folders with result.json and ranks.npz, of the same dataset and protocol."""
+    against: tuple[Path, ...] = ()
+    """Folders that all others are compared with; default: the configuration that is named last."""
     depth: int = 1
     """The N of recall@N."""
+    direction: str | None = None
+    """Direction that is taken apart, such as "cloud->image"; default: the first that all results have."""
 
     def __call__(self) -> None:
-        """Print one line a direction."""
-        from benchmark.records.comparison import differences
+        """Print settings, differences, and where they lie."""
+        from benchmark.report.compare import compared
         from benchmark.report.screen import screen
-        from benchmark.report.tables import difference_table
-        from datasets.errors import CrossplaceError
 
-        if not self.runs:
-            raise CrossplaceError("nothing to compare: name folders with result.json, such as runs/results/*")
-        found = differences(self.runs, self.against, self.depth)
-        say(screen(difference_table(found, self.depth)).rstrip("\n"))
+        for table in compared(self.runs, self.against, self.depth, self.direction):
+            say(screen(table))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,3 +86,39 @@ class Tables:
         written = write_tables(collection, self.results / "tables")
         written += update_repository(self.results, collection)
         say(f"written: {', '.join(map(str, written))}")
+
+
+COMMITTED, OWN = Path("results"), Path("runs/results")
+"""Where results are looked for if no folder is named: the committed ones before those of this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Write one page about results that opens offline: tables, maps, failures, facts, configurations, commands.
+
+    Example: crossplace report runs/results --output report.html
+    """
+
+    folders: Positional[tuple[Path, ...]] = ()
+    """Folders with results, there or in subfolders; default: results, or runs/results where there is none."""
+    output: Path = Path("report.html")
+    """File to write."""
+    figures: tuple[str, ...] = ()
+    """Figures to show (crossplace list figures); default: all that need neither images nor clouds."""
+    frames: OmitArgPrefixes[FrameOptions] = field(default_factory=FrameOptions)
+
+    def __call__(self) -> None:
+        """Write the page and say where it is."""
+        from benchmark.records.collection import collect
+        from benchmark.report.page.drawings import OF_NUMBERS, drawings
+        from benchmark.report.page.page import write_report
+        from datasets.errors import CrossplaceError
+
+        folders = self.folders or (COMMITTED if COMMITTED.is_dir() else OWN,)
+        for folder in folders:
+            if not folder.is_dir():
+                raise CrossplaceError(f"{folder}: no such folder; run crossplace bench, or name a folder with results")
+        collection = collect(*folders)
+        drawn = drawings(collection, self.figures or OF_NUMBERS, self.frames.sources())
+        write_report(collection, self.output, drawings=drawn)
+        say(f"report: {self.output}")

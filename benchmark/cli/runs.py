@@ -1,4 +1,4 @@
-"""Commands that run methods: ``bench``, ``sweep``, ``study``, ``train``, ``evaluate`` and ``score``.
+"""Commands that run methods: ``bench``, ``sweep``, ``study``, ``sensitivity``, ``train``, ``evaluate`` and ``score``.
 
 A command holds the groups of options that it uses, so that any other option is refused and never ignored.
 """
@@ -23,6 +23,8 @@ from benchmark.request import (
 )
 
 log = logging.getLogger(__name__)
+REPORT = "report.html"
+"""The page beside a new result."""
 
 if TYPE_CHECKING:
     from benchmark.records.schema import Result
@@ -55,7 +57,9 @@ class Bench:
             return
         from benchmark.runs.run import run
 
-        _print(run(plan), alone=self.alone)
+        results = run(plan)
+        _print(results, alone=self.alone)
+        _report(results, plan.runs, results[0].run_id, alone=self.alone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +99,7 @@ class Sweep:
 
         sweep = run_sweep(request, self.methods)
         _print(sweep.results, alone=self.alone, holes=sweep.holes)
+        _report(sweep.results, self.machine.runs, "", alone=self.alone, holes=sweep.holes)
         if sweep.holes:
             raise CrossplaceError(f"no result of {', '.join(sweep.holes)}; the same command tries again")
 
@@ -134,6 +139,32 @@ class Study:
             for seed in seeds:
                 say(f"{' · '.join(filter(None, [line.question, line.name]))} · seed {seed}")
                 print_plan(plan_of(line, seed))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sensitivity:
+    """Recall against place radius, map spacing, heading limit and foreign places, from descriptors that are cached.
+
+    Example: crossplace sensitivity --method vxp --axes radius distractors
+    """
+
+    axes: tuple[str, ...] = ()
+    """What recall is counted against: radius, spacing, heading, distractors; default: all of them."""
+    distractors: str | None = None
+    """Prepared dataset (name or folder) whose frames are put into the map too, encoded by the same weights."""
+    data: OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
+    method: OmitArgPrefixes[MethodOptions] = field(default_factory=MethodOptions)
+    machine: OmitArgPrefixes[MachineOptions] = field(default_factory=MachineOptions)
+
+    def __call__(self) -> None:
+        """Print a table for each axis."""
+        from benchmark.report.screen import screen_section
+        from benchmark.report.sensitivity import sensitivity_section
+        from benchmark.runs.sensitivity import run_sensitivity
+
+        request = Request(data=self.data, method=self.method, machine=self.machine)
+        record, path = run_sensitivity(request, self.axes, self.distractors)
+        say(f"{screen_section(sensitivity_section(record))}{path}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +213,9 @@ class Evaluate:
         plan = Plan(_request(self), measured=False)
         from benchmark.runs.run import run
 
-        _print(run(plan), alone=self.alone)
+        results = run(plan)
+        _print(results, alone=self.alone)
+        _report(results, plan.runs, results[0].run_id, alone=self.alone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +236,9 @@ class Score:
         """Print the table."""
         from benchmark.runs.rows import score
 
-        _print(score(self.descriptors, self.data, self.machine.runs), alone=self.alone)
+        results = score(self.descriptors, self.data, self.machine.runs)
+        _print(results, alone=self.alone)
+        _report(results, self.machine.runs, results[0].run_id, alone=self.alone)
 
 
 def print_plan(plan: "Plan") -> None:
@@ -221,3 +256,28 @@ def _print(results: "Sequence[Result]", *, alone: bool, holes: dict[str, str] | 
     from benchmark.report.tables import as_text
 
     say(as_text(Comparison.of(results, alone=alone, holes=holes)).rstrip("\n"))
+
+
+def _report(
+    results: "Sequence[Result]", runs: Path, beside: str, *, alone: bool, holes: dict[str, str] | None = None
+) -> None:
+    """Write the page of ``results`` into the result folder ``beside``, or into ``runs``; a failure is a warning."""
+    from benchmark.records.collection import Collection, Run, grouped
+    from benchmark.report.page.drawings import drawings
+    from benchmark.report.page.page import write_report
+    from datasets.errors import CrossplaceError
+
+    stored = runs / "results"
+    path = stored / beside / REPORT if beside else runs / REPORT
+    again = f"the result is stored, and crossplace report {stored / beside} tries again"
+    try:
+        found = grouped(Run(folder=stored / result.run_id, result=result) for result in results)
+        collection = Collection(groups=found)
+        write_report(collection, path, alone=alone, holes=holes, drawings=drawings(collection))
+    except CrossplaceError as error:
+        log.warning("no report: %s; %s", error, again)
+    except Exception:  # a page must never cost a run
+        log.debug("the report failed", exc_info=True)
+        log.warning("no report, because of a fault of the suite; %s", again)
+    else:
+        say(f"report: {path}")

@@ -1,6 +1,6 @@
 """From descriptors (or a ranker) to ranks and recall, under a protocol: every pair, every direction, block by block."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -13,8 +13,8 @@ from benchmark.evaluation.metrics import Recall, summarise, values_of
 from benchmark.evaluation.rankers import CHANCE, RANKERS
 from benchmark.evaluation.ranks import Ranking, fused_ranks, rank_queries
 from benchmark.protocol.directions import Direction
-from benchmark.protocol.ground_truth import Asked, Pair, by_traversal, ordered_pairs, relations
-from benchmark.protocol.selection import Selected, selected
+from benchmark.protocol.ground_truth import Asked, Pair, ordered_pairs, relations
+from benchmark.protocol.selection import Selected, by_traversal, selected
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
 from datasets.randomness import generator
@@ -120,9 +120,31 @@ def evaluate(
     out of its directions, and directions without frames altogether.
     """
     chosen = chosen or selected(frames, protocol)
+    blocks: dict[str, list[Block]] = {name: [] for name in scorers}
+    for part in scored(frames, protocol, scorers, chosen):
+        ranking = rank_queries(part.distances, part.asked.relation, search_depth=protocol.search_depth)
+        blocks[part.name].append(Block.of(part, ranking))
+    found = {name: joined(blocks[name], protocol, by_chance=scorer.by_chance) for name, scorer in scorers.items()}
+    if not all(any(e.recall.n_counted for e in evaluations) for evaluations in found.values()):
+        raise _unanswerable(protocol, chosen)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """How far the queries of a block are from the database, by one scorer in one direction."""
+
+    name: str
+    """The scorer."""
+    direction: Direction
+    asked: Asked
+    distances: Float[ndarray, "nq nd"]
+
+
+def scored(frames: Frames, protocol: Protocol, scorers: Mapping[str, Scorer], chosen: Selected) -> Iterator[Scored]:
+    """Every block of every traversal pair in every direction of each scorer; the blocks of a pair follow each other."""
     has: dict[Modality, ndarray] = {"image": frames.image != "", "cloud": frames.cloud != ""}
     pairs = {d: _pairs(frames, protocol, chosen, d, has) for d in _directions(scorers.values())}
-    blocks: dict[tuple[str, Direction, Pair], list[_Block]] = {}
     for asked in relations(frames, protocol, chosen.query, chosen.database):
         for direction, wanted in pairs.items():
             if asked.pair not in wanted:
@@ -131,30 +153,45 @@ def evaluate(
             for name, scorer in scorers.items():
                 if direction in scorer.directions:
                     matrix = scorer.score(direction, part)
-                    ranking = rank_queries(matrix, part.relation, search_depth=protocol.search_depth)
-                    block = _Block(query_rows=part.query_rows, database_rows=part.database_rows, ranking=ranking)
-                    blocks.setdefault((name, direction, asked.pair), []).append(block)
-    found = {
-        name: [
-            _joined(blocks[name, direction, pair], direction, pair, protocol, by_chance=scorer.by_chance)
-            for direction, wanted in pairs.items()
-            if direction in scorer.directions
-            for pair in wanted
-        ]
-        for name, scorer in scorers.items()
-    }
-    if not all(any(e.recall.n_counted for e in evaluations) for evaluations in found.values()):
-        raise _unanswerable(protocol, chosen)
-    return found
+                    yield Scored(name=name, direction=direction, asked=part, distances=matrix)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Block:
+class Block:
     """What is kept of a block: nothing as large as queries times database."""
 
+    direction: Direction
+    pair: Pair
     query_rows: Int[ndarray, " nq"]
     database_rows: Int[ndarray, " nd"]
     ranking: Ranking
+
+    @classmethod
+    def of(cls, part: Scored, ranking: Ranking) -> "Block":
+        """The block of ``part``, ranked."""
+        asked = part.asked
+        return cls(
+            direction=part.direction,
+            pair=asked.pair,
+            query_rows=asked.query_rows,
+            database_rows=asked.database_rows,
+            ranking=ranking,
+        )
+
+
+def joined(
+    blocks: Sequence[Block], protocol: Protocol, *, by_chance: bool = False, n_foreign: int = 0
+) -> list[PairEvaluation]:
+    """The blocks as one evaluation a direction and pair, in the usual order of directions.
+
+    The database of each pair counts as larger by ``n_foreign`` frames that are never right.
+    """
+    groups: dict[tuple[Direction, Pair], list[Block]] = {}
+    for direction in Direction:
+        for block in blocks:
+            if block.direction == direction:
+                groups.setdefault((direction, block.pair), []).append(block)
+    return [_evaluation(group, protocol, by_chance=by_chance, n_foreign=n_foreign) for group in groups.values()]
 
 
 def _directions(scorers: Iterable[Scorer]) -> list[Direction]:
@@ -172,18 +209,16 @@ def _pairs(
     return ordered_pairs(protocol, list(asking), list(searched))
 
 
-def _joined(
-    blocks: Sequence[_Block], direction: Direction, pair: Pair, protocol: Protocol, *, by_chance: bool
-) -> PairEvaluation:
-    """The blocks of one pair as one evaluation."""
+def _evaluation(blocks: Sequence[Block], protocol: Protocol, *, by_chance: bool, n_foreign: int) -> PairEvaluation:
+    """The blocks of one pair in one direction as one evaluation."""
     columns = {f.name: np.concatenate([getattr(block.ranking, f.name) for block in blocks]) for f in fields(Ranking)}
-    ranking, database_rows = Ranking(**columns), blocks[0].database_rows
-    size = len(database_rows)
+    ranking, first = Ranking(**columns), blocks[0]
+    size = len(first.database_rows) + n_foreign
     return PairEvaluation(
-        direction=direction,
-        pair=pair,
+        direction=first.direction,
+        pair=first.pair,
         query_rows=np.concatenate([block.query_rows for block in blocks]),
-        database_rows=database_rows,
+        database_rows=first.database_rows,
         ranking=ranking,
         recall=summarise(ranking, size, protocol, by_chance=by_chance),
         values=values_of(ranking, size, protocol, by_chance=by_chance),

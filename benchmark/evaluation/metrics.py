@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
-from benchmark.evaluation.intervals import chance_recall
+from benchmark.evaluation.chance import chance_recall
 from benchmark.evaluation.ranks import Ranking
 from datasets.base import OnePercent, Protocol
 
@@ -28,9 +28,11 @@ class Metric:
     """Value of each query, from its ranking, the size of the database and the protocol."""
     by_chance: Callable[[Ranking, int, Protocol], ndarray] | None = None
     """Expected value of each query if all orders of the database are equally likely."""
+    is_share: bool = True
+    """Whether values lie within 0 and 1, so that the ends of intervals do."""
 
 
-def _recall(title: str, depth: Depth) -> Metric:
+def recall_metric(title: str, depth: Depth) -> Metric:
     """Whether a query has a positive among its nearest ``depth`` candidates."""
     return Metric(
         title=title,
@@ -57,9 +59,9 @@ def one_percent_depth(database_size: int, rule: OnePercent) -> int:
 
 
 METRICS: dict[str, Metric] = {
-    "R@1": _recall("Recall@1, %: the nearest frame of the database shows the place of the query", lambda *_: 1),
-    "R@5": _recall("Recall@5, %: one of the nearest 5 frames shows the place of the query", lambda *_: 5),
-    "R@1%": _recall("Recall@1%, %: one of the nearest 1 % of the frames shows the place", one_percent_depth),
+    "R@1": recall_metric("Recall@1, %: the nearest frame of the database shows the place of the query", lambda *_: 1),
+    "R@5": recall_metric("Recall@5, %: one of the nearest 5 frames shows the place of the query", lambda *_: 5),
+    "R@1%": recall_metric("Recall@1%, %: one of the nearest 1 % of the frames shows the place", one_percent_depth),
 }
 """Everything that is recorded of a ranking, averaged, and given an interval, by the name that tables use."""
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from benchmark.console import track
-from benchmark.frames.examining import doubts_of, examined
+from benchmark.frames.examining import doubts_of, examined, remembered
 from benchmark.keys import key_of
 from benchmark.registry import DATASETS
 from datasets.base import Dataset, Finding, Protocol
@@ -184,9 +184,36 @@ def prepare(location: Location, workers: int | None = None) -> PreparedDataset:
     return prepared
 
 
+def prepared_before(name: str) -> PreparedDataset:
+    """The prepared dataset in the folder ``name``, or the registered dataset ``name`` if it was prepared once before.
+
+    Raises:
+        CrossplaceError: it is not there, or there in several forms.
+    """
+    if own := _own(name, None, ()):
+        return prepare(own)
+    card = DATASETS.get(name).card
+    folders = sorted(path.parent for path in (data_folder() / "prepared").glob(f"{name}-*/dataset.json"))
+    folders = [folder for folder in folders if folder.name.rpartition("-")[0] == name]
+    if len(folders) == 1:
+        return PreparedDataset.read(folders[0])
+    if folders:
+        raise CrossplaceError(
+            f"{name} was prepared in {len(folders)} forms; give the folder of one of them: "
+            f"{', '.join(map(str, folders))}"
+        )
+    first = command("prepare", name, Path("DIR") if card.layout else None, ())
+    raise CrossplaceError(f"{name} is not prepared; give {first} first, or a folder in the prepared form")
+
+
 def look_at(prepared: PreparedDataset) -> Examination:
     """What the doctor finds, now or before; kept below ``$CROSSPLACE_DATA``."""
     return examined(prepared, data_folder() / "examined")
+
+
+def look_back(name: str, fingerprint: str) -> Examination | None:
+    """What the doctor found in the dataset of this name and fingerprint on this machine; none if it never looked."""
+    return remembered(name, fingerprint, data_folder() / "examined")
 
 
 def doubts_about(prepared: PreparedDataset, accepted: Sequence[str] = ()) -> list[str]:

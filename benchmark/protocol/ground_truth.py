@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from numpy import ndarray
 
+from benchmark.protocol.selection import by_traversal
 from datasets.base import Frames, Protocol
 from datasets.errors import CrossplaceError
 from datasets.places import codes, same_place
@@ -131,9 +132,3 @@ def relations(
         for block in row_blocks(len(asking), len(searched)):
             relation = _relation(frames.take(asking[block]), database, protocol)
             yield Asked(pair=pair, query_rows=asking[block], database_rows=searched, relation=relation)
-
-
-def by_traversal(frames: Frames, rows: Int[ndarray, " n"]) -> dict[str, Int[ndarray, " _"]]:
-    """``rows`` apart by traversal, in the order of first appearance."""
-    names = frames.traversal[rows]
-    return {name: rows[names == name] for name in dict.fromkeys(names.tolist())}

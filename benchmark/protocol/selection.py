@@ -19,6 +19,8 @@ class Selected:
 
     frames: Frames
     protocol: Protocol
+    spacing_m: float | None = None
+    """Thin the database further, to frames that are this far apart along the drive; without a value, keep all."""
 
     @cached_property
     def query(self) -> Int[ndarray, " q"]:
@@ -28,7 +30,10 @@ class Selected:
     @cached_property
     def database(self) -> Int[ndarray, " d"]:
         """Rows of frames that are searched."""
-        return select(self.frames, self.protocol.database)
+        rows = select(self.frames, self.protocol.database)
+        if self.spacing_m is None:
+            return rows
+        return thinned(self.frames, rows, self.spacing_m)
 
     @cached_property
     def needed(self) -> Int[ndarray, " n"]:
@@ -75,10 +80,39 @@ def _select_alone(frames: Frames, selection: Selection) -> Int[ndarray, " k"]:
 
 def _thin_by_path(frames: Frames, rows: Int[ndarray, " n"], spacing_m: float) -> Int[ndarray, " k"]:
     """The first row, then each row at which ``spacing_m`` of path has been driven since the last kept one."""
+    return rows[np.append(0, milestones(_steps_m(frames, rows), spacing_m))]
+
+
+def _steps_m(frames: Frames, rows: Int[ndarray, " n"]) -> Float[ndarray, " _"]:
+    """Path from each row to the next; infinite from one map into another, where every count starts afresh."""
     steps_m = np.hypot(*np.diff(frames.position_m[rows, :2], axis=0).T)
     world = frames.world[rows]
-    steps_m[world[1:] != world[:-1]] = spacing_m  # no path leads from one map into another: start afresh
-    return rows[np.append(0, milestones(steps_m, spacing_m))]
+    steps_m[world[1:] != world[:-1]] = np.inf
+    return steps_m
+
+
+def thinned(frames: Frames, rows: Int[ndarray, " n"], spacing_m: float) -> Int[ndarray, " k"]:
+    """Those of ``rows`` that are about ``spacing_m`` of path apart, in each traversal by itself; ascending.
+
+    The frame nearest to the next mark is kept: half of the usual step may be missing. A protocol's own spacing never
+    stops short of the mark, and is up to a whole step longer.
+    """
+    slack_m = (median_spacing_m(frames, rows) or 0.0) / 2
+    drives = by_traversal(frames, rows).values()
+    return np.sort(np.concatenate([rows[:0], *(_thin_by_path(frames, d, spacing_m - slack_m) for d in drives)]))
+
+
+def median_spacing_m(frames: Frames, rows: Int[ndarray, " n"]) -> float | None:
+    """Median path between neighbouring frames of a traversal; None where no traversal has two of ``rows``."""
+    steps_m = np.concatenate([np.empty(0), *(_steps_m(frames, d) for d in by_traversal(frames, rows).values())])
+    steps_m = steps_m[np.isfinite(steps_m)]
+    return float(np.median(steps_m)) if len(steps_m) else None
+
+
+def by_traversal(frames: Frames, rows: Int[ndarray, " n"]) -> dict[str, Int[ndarray, " _"]]:
+    """``rows`` apart by traversal, in the order of first appearance."""
+    names = frames.traversal[rows]
+    return {name: rows[names == name] for name in dict.fromkeys(names.tolist())}
 
 
 def _inside_any(frames: Frames, rows: Int[ndarray, " n"], regions: Sequence[Region]) -> Bool[ndarray, " n"]:

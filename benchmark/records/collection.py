@@ -10,6 +10,7 @@ from benchmark.evaluation.metrics import METRICS
 from benchmark.records.leaderboard import Board
 from benchmark.records.published import PUBLISHED, PublishedRow, published_in
 from benchmark.records.schema import RESULT, Result
+from benchmark.records.sensitivity import SENSITIVITY, SensitivityRecord
 from benchmark.records.study import STUDY, StudyRecord
 from datasets.errors import CrossplaceError
 
@@ -49,35 +50,38 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Results by data and protocol, studies, and what papers print."""
+    """Results by data and protocol, studies, curves against rules and maps, and what papers print."""
 
     groups: Sequence[Group]
     studies: Sequence[StudyRecord] = ()
+    sensitivities: Sequence[SensitivityRecord] = ()
     published: Mapping[str, Sequence[PublishedRow]] = field(default_factory=dict)
-    """What papers print, by the name of its file."""
+    """What papers print, by the name of the file in ``published/``."""
 
 
-def collect(folder: Path, further: Path | None = None) -> Collection:
-    """Everything below ``folder``; raises :class:`CrossplaceError` where two results are one or contradict.
+def collect(*folders: Path) -> Collection:
+    """Everything below ``folders``; raises :class:`CrossplaceError` where two results are one or contradict.
 
-    Results and studies below ``further`` come with it, but for those that ``folder`` holds a copy of.
+    What ``crossplace publish`` copied from a later folder into an earlier one counts once.
     """
-    runs, studies = _runs(folder), _studies(folder)
-    if further:
-        copied = {(run.result.run_id, run.result.key) for run in runs}
-        runs += [run for run in _runs(further) if (run.result.run_id, run.result.key) not in copied]
-        studies = {**_studies(further), **studies}
-    published = published_in(folder / PUBLISHED)
-    return Collection(groups=grouped(runs), studies=[*studies.values()], published=published)
+    runs: list[Run] = []
+    for folder in folders:
+        there = {_made(run.result) for run in runs}
+        read = [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
+        runs += [run for run in read if _made(run.result) not in there]
+    studies, curves = (sorted({path for folder in folders for path in folder.rglob(n)}) for n in (STUDY, SENSITIVITY))
+    published = {name: rows for folder in reversed(folders) for name, rows in published_in(folder / PUBLISHED).items()}
+    return Collection(
+        groups=grouped(runs),
+        studies=[*map(StudyRecord.read, studies)],
+        sensitivities=[*map(SensitivityRecord.read, curves)],
+        published=published,
+    )
 
 
-def _runs(folder: Path) -> list[Run]:
-    return [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
-
-
-def _studies(folder: Path) -> dict[str, StudyRecord]:
-    """Studies by the names of their folders."""
-    return {path.parent.name: StudyRecord.read(path) for path in sorted(folder.rglob(STUDY))}
+def _made(result: Result) -> tuple[str, str, str]:
+    """What a result and its published copy have in common, and no two results."""
+    return result.run_id, result.key, result.created
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:

@@ -1,23 +1,26 @@
-"""Is one result better than another? Answered from their stored ranks, on the queries that they share."""
+"""Is one result better than another, and where? Answered from stored results, on the queries that they share.
+
+With ten traversals or more, the recalls of traversal pairs in ``result.json`` suffice. With fewer, blocks of the map
+are compared, which needs the ranks of every query.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+from pydantic import TypeAdapter
 
-from benchmark.evaluation.intervals import (
-    Interval,
-    chance_recall,
-    difference_interval,
-    headline_weights,
-    map_blocks,
-)
-from benchmark.evaluation.metrics import is_counted, is_hit
+from benchmark.evaluation.intervals import Units, traversal_units
+from benchmark.evaluation.metrics import METRICS, Metric, recall_metric
 from benchmark.evaluation.rankers import CHANCE
-from benchmark.records.schema import RANKS, Result
+from benchmark.evaluation.significance import Difference, difference, holm, letters
+from benchmark.records.queries import Queries
+from benchmark.records.schema import RANKS, PairRecall, Result
+from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 
 COLUMNS = [
@@ -29,114 +32,199 @@ COLUMNS = [
     "query_first_positive_rank",
     "query_n_positives",
     "query_n_candidates",
+    "frame_traversal",
+    "frame_condition",
     "frame_world",
     "frame_east_m",
     "frame_north_m",
 ]
 """What a comparison needs of ``ranks.npz``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """Recall of some runs minus that of others, a fraction, with its paired 95 % interval."""
-
-    value: float
-    interval: Interval
+_PROTOCOL = TypeAdapter(Protocol)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredRun:
-    """A result and the stored ranks of its queries."""
+    """A result and, where they are there, the stored ranks of its queries."""
 
     folder: Path
     result: Result
-    ranks: dict[str, ndarray]
+    ranks: dict[str, ndarray] | None
 
     @classmethod
     def read(cls, folder: Path) -> "StoredRun":
-        """Read both files of a result."""
-        result = Result.read(folder)
-        if not (folder / RANKS).is_file():
-            raise CrossplaceError(f"{folder}: no {RANKS}; a comparison needs the ranks of every query")
+        """Read a result and its ranks."""
+        result, path = Result.read(folder), folder / RANKS
+        if not path.is_file():
+            return cls(folder=folder, result=result, ranks=None)
         try:
-            with (folder / RANKS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                ranks = {name: _widened(stored[name]) for name in COLUMNS}
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                ranks = {name: stored[name] for name in stored.files}
+            missing = [name for name in COLUMNS if name not in ranks]
+            if missing:
+                raise KeyError(f"no {missing[0]}")
         except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
             raise CrossplaceError(
-                f"{folder / RANKS}: not readable ranks ({error}); delete {folder} and run bench again"
+                f"{path}: not readable ranks ({error}); delete {folder} and run bench again"
             ) from error
         return cls(folder=folder, result=result, ranks=ranks)
 
-    def counted(self, direction: str) -> ndarray:
-        """Which rows of the query columns are counted queries of ``direction``."""
-        names = self.ranks["directions"].tolist()
-        if direction not in names:
-            raise CrossplaceError(f"{self.folder}: no direction {direction!r}; found {', '.join(names)}")
-        ranks = self.ranks["query_first_positive_rank"]
-        is_direction = self.ranks["query_direction"] == names.index(direction)
-        return is_direction & is_counted(ranks, self.result.protocol["no_positive"])
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol of the result."""
+        return _PROTOCOL.validate_python(self.result.protocol)
 
-    def hits(self, direction: str, depth: int) -> Float[ndarray, " n"]:
-        """Success of each counted query at ``depth``; of the ranker that draws, the expected success."""
-        chosen, method = self.counted(direction), self.result.method
-        is_expected = method.origin == "ranker" and method.name == CHANCE
-        names = ("query_first_positive_rank", "query_n_positives", "query_n_candidates", "query_pair")
-        rank, n_positives, n_candidates, pair = (self.ranks[name][chosen] for name in names)
-        sizes = {(p.query, p.database): p.n_database for p in self.result.directions[direction].pairs}
-        hits = np.zeros(len(pair))
-        for number in np.unique(pair):
-            of_pair, (query, database) = pair == number, self.ranks["pairs"][number].tolist()
-            size = sizes[query, database]
-            hits[of_pair] = (
-                chance_recall(
-                    n_positives[of_pair],
-                    n_candidates[of_pair],
-                    depth,
-                    database_size=size,
-                    search_depth=self.result.protocol["search_depth"],
-                )
-                if is_expected
-                else is_hit(rank[of_pair], min(depth, size))
+    def queries(self, direction: str) -> Queries:
+        """The counted queries of ``direction``.
+
+        Raises:
+            CrossplaceError: a result without this direction, or without ranks (published results of real data).
+        """
+        if direction not in self.result.directions:
+            raise CrossplaceError(
+                f"{self.folder}: no direction {direction!r}; found {', '.join(self.result.directions)}"
             )
-        return hits
+        if self.ranks is None:
+            raise CrossplaceError(
+                f"{self.folder}: no {RANKS}; with so few traversals a comparison needs the ranks of every query, "
+                "which published results of real data lack: compare the folders below runs/"
+            )
+        return Queries.of(self.ranks, direction, self.protocol.no_positive)
+
+    def values(self, direction: str, metric: str) -> Float[ndarray, " n"]:
+        """The value of each counted query; of the ranker that draws, the expectation."""
+        method, pairs = self.result.method, self.result.directions[direction].pairs
+        by_chance = method.origin == "ranker" and method.name == CHANCE
+        queries = self.queries(direction)
+        return queries.values(_metric(metric), pairs, self.protocol, by_chance=by_chance)
 
 
-def _widened(column: ndarray) -> ndarray:
-    """Integers as signed 64 bits, however narrow they were stored."""
-    return column.astype(np.int64) if column.dtype.kind in "iu" else column
+def _metric(name: str) -> Metric:
+    """A metric of the table, or R@N of any N."""
+    if name in METRICS:
+        return METRICS[name]
+    depth = name.removeprefix("R@")
+    if not depth.isdecimal() or int(depth) < 1:
+        raise CrossplaceError(f"no metric {name}; there are {', '.join(METRICS)}, and R@N of every N")
+    return recall_metric(name, lambda *_: int(depth))
+
+
+# --- differences ---------------------------------------------------------------------------------
 
 
 def differences(runs: Sequence[Path], others: Sequence[Path], depth: int = 1) -> dict[str, Difference]:
     """Recall@``depth`` of the results in ``runs`` minus that in ``others`` (seeds: their means), by direction.
 
     All must be of the same dataset and protocol, so that they asked the same queries. Weighted like the headline
-    number, over the queries that it counts. The interval is paired: the same map blocks are drawn for all.
+    number, over the queries that it counts. Units are chosen for the difference: traversals, or blocks of the map.
 
     Raises:
-        CrossplaceError: results that cannot be compared, or without ``ranks.npz`` (published results of real data).
+        CrossplaceError: results that cannot be compared, or that need ``ranks.npz`` and lack it.
     """
-    stored, reference = [StoredRun.read(run) for run in runs], [StoredRun.read(run) for run in others]
-    for group in (reference, stored):
+    groups = comparable_groups([runs, others])
+    found = {}
+    for direction in shared_directions(groups):
+        asked = _Asked.of(groups[1][0], direction)
+        one, other = (asked.values(group, direction, f"R@{depth}") for group in groups)
+        found[direction] = asked.difference(one, other)
+    return found
+
+
+def difference_of_pairs(
+    runs: Sequence[Sequence[PairRecall]], others: Sequence[Sequence[PairRecall]], averaging: str, metric: str = "R@1"
+) -> Difference | None:
+    """Compare the pairs of a direction (a list a seed) with those of another method, without ranks.
+
+    None where fewer than ten traversals take part, so that blocks of the map would be needed.
+    """
+    asked = _Asked.of_pairs(others[0], averaging)
+    if asked is None:
+        return None
+    one, other = (np.mean([_pair_values(pairs, metric, asked.pairs) for pairs in group], 0) for group in (runs, others))
+    return asked.difference(one, other)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What runs are compared on in one direction: traversal pairs with their units, or queries."""
+
+    weights: Float[ndarray, " n"]
+    pairs: tuple[tuple[str, str], ...] = ()
+    units: Units | None = None
+    queries: Queries | None = None
+
+    @classmethod
+    def of(cls, run: StoredRun, direction: str) -> "_Asked":
+        averaging = run.result.protocol["averaging"]
+        of_pairs = cls.of_pairs(run.result.directions[direction].pairs, averaging)
+        if of_pairs is not None:
+            return of_pairs
+        queries = run.queries(direction)
+        return cls(weights=queries.weights(averaging), queries=queries)
+
+    @classmethod
+    def of_pairs(cls, pairs: Sequence[PairRecall], averaging: str) -> "_Asked | None":
+        used = [pair for pair in pairs if pair.n_counted]
+        names = tuple((pair.query, pair.database) for pair in used)
+        units = traversal_units(np.array(names), np.arange(len(used))) if used else None
+        if units is None:
+            return None
+        weights = np.array([1.0 if averaging == "pairs" else pair.n_counted for pair in used])
+        return cls(weights=weights, pairs=names, units=units)
+
+    def values(self, group: Sequence[StoredRun], direction: str, metric: str) -> Float[ndarray, " n"]:
+        """Means over the runs of a group, one a query or one a pair."""
+        if self.units is None:
+            values = [run.values(direction, metric) for run in group]
+        else:
+            values = [_pair_values(run.result.directions[direction].pairs, metric, self.pairs) for run in group]
+        mean: Float[ndarray, " n"] = np.mean(values, axis=0)
+        return mean
+
+    def difference(self, values: Float[ndarray, " n"], other_values: Float[ndarray, " n"]) -> Difference:
+        units = self.units
+        if units is None:
+            assert self.queries is not None
+            units = self.queries.units((values - other_values)[:, None], self.weights)
+        return difference(values, other_values, units, self.weights)
+
+
+def _pair_values(pairs: Sequence[PairRecall], metric: str, order: Sequence[tuple[str, str]]) -> Float[ndarray, " n"]:
+    """The values of pairs in this order."""
+    found = {}
+    for pair in pairs:
+        value = pair.values.get(metric)
+        if value is None and metric not in METRICS:
+            _metric(metric)
+            depth = int(metric.removeprefix("R@"))
+            value = pair.recall_at[depth - 1] if depth <= len(pair.recall_at) else None
+        found[pair.query, pair.database] = value
+    values = [found.get(names) for names in order]
+    if any(value is None for value in values):
+        raise CrossplaceError(
+            f"results lack {metric} of some of their traversal pairs; compare a recall from R@1 to R@25, of results "
+            "that asked the same traversals"
+        )
+    return np.array(values, dtype=np.float64)
+
+
+def comparable_groups(folders: Sequence[Sequence[Path]]) -> list[list[StoredRun]]:
+    """The runs of each group, checked to be seeds of each other, and all groups to be alike."""
+    groups = [[StoredRun.read(folder) for folder in group] for group in folders]
+    for group in reversed(groups):
         _check_seeds(group)
-    for run in (*reference[1:], *stored):
-        _check_comparable(run, reference[0])
-    everything = [run.result for run in (*reference, *stored)]
+    for run in (*groups[-1][1:], *(run for group in groups[:-1] for run in group)):
+        _check_comparable(run, groups[-1][0])
+    return groups
+
+
+def shared_directions(groups: Sequence[Sequence[StoredRun]]) -> list[str]:
+    """Directions that all runs have; at least one."""
+    everything = [run.result for group in reversed(groups) for run in group]
     shared = [d for d in everything[0].directions if all(d in result.directions for result in everything)]
     if not shared:
-        raise CrossplaceError(f"{others[0]} and the runs to compare with it have no direction in common")
-    return {direction: _difference(stored, reference, direction, depth) for direction in shared}
-
-
-def _difference(stored: Sequence[StoredRun], reference: Sequence[StoredRun], direction: str, depth: int) -> Difference:
-    first = reference[0]
-    chosen, ranks = first.counted(direction), first.ranks
-    frame, pair = ranks["query_frame"][chosen], ranks["query_pair"][chosen]
-    hits, other_hits = (np.mean([run.hits(direction, depth) for run in group], axis=0) for group in (stored, reference))
-    position = np.stack([ranks["frame_east_m"][frame], ranks["frame_north_m"][frame]], axis=1)
-    block = map_blocks(ranks["frame_world"][frame], position)
-    weights = headline_weights(pair, first.result.protocol["averaging"])
-    value = float(np.average(hits - other_hits, weights=weights))
-    return Difference(value=value, interval=difference_interval(hits, other_hits, block, weights))
+        first = groups[-1][0].folder
+        raise CrossplaceError(f"{first} and the runs to compare with it have no direction in common")
+    return shared
 
 
 def _check_seeds(group: Sequence[StoredRun]) -> None:
@@ -154,3 +242,53 @@ def _check_comparable(run: StoredRun, reference: StoredRun) -> None:
         raise CrossplaceError(
             f"{run.folder} and {reference.folder} differ in dataset or protocol; compare like with like"
         )
+
+
+# --- rows of a table -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the rows of one table are worth against each other in one direction."""
+
+    rows: tuple[int, ...]
+    """The groups that have this direction, best first."""
+    values: tuple[float, ...]
+    """The value of each row, a fraction."""
+    p_values: tuple[tuple[float, ...], ...]
+    """P-values of all pairs of rows after Holm's correction; 1 beside itself."""
+    letters: tuple[str, ...]
+    """Rows that cannot be told apart share a letter; the best has an a."""
+    unit: str
+    """What was resampled for the first two rows, in words; other pairs may have blocks of another length."""
+
+
+def ranking(groups: Sequence[Sequence[Path]], metric: str = "R@1") -> dict[str, Standing]:
+    """By direction, how the groups (each: the folders of one method's seeds) stand by ``metric``, as numbers of groups.
+
+    Raises:
+        CrossplaceError: groups that cannot be compared, see :func:`differences`.
+    """
+    stored = comparable_groups(groups)
+    directions = dict.fromkeys(d for group in stored for d in group[0].result.directions)
+    return {direction: _standing(stored, direction, metric) for direction in directions}
+
+
+def _standing(groups: Sequence[Sequence[StoredRun]], direction: str, metric: str) -> Standing:
+    present = [n for n, group in enumerate(groups) if all(direction in run.result.directions for run in group)]
+    asked = _Asked.of(groups[present[0]][0], direction)
+    values = {n: asked.values(groups[n], direction, metric) for n in present}
+    means = {n: float(np.average(values[n], weights=asked.weights)) for n in present}
+    rows = sorted(present, key=lambda n: -means[n])
+    pairs = list(combinations(range(len(rows)), 2))
+    found = [asked.difference(values[rows[i]], values[rows[j]]) for i, j in pairs]
+    p_values = np.ones((len(rows), len(rows)))
+    for (i, j), p in zip(pairs, holm([c.p_value for c in found]), strict=True):
+        p_values[i, j] = p_values[j, i] = p
+    return Standing(
+        rows=tuple(rows),
+        values=tuple(means[n] for n in rows),
+        p_values=tuple(tuple(map(float, row)) for row in p_values),
+        letters=tuple(letters([str(n) for n in rows], p_values).values()),
+        unit=found[0].unit if found else "",
+    )

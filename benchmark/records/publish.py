@@ -2,15 +2,17 @@
 
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from benchmark.evaluation.intervals import CELL_M
-from benchmark.records.schema import RANKS, RESULT, Result
+from benchmark.records.schema import RANKS, RESULT, SCHEMA, Result, version_of
+from benchmark.records.sensitivity import SENSITIVITY, SensitivityRecord
 from benchmark.records.study import STUDY, StudyRecord
+from benchmark.records.upgrade import upgraded
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 
@@ -21,26 +23,48 @@ KEPT_BITS = 5
 DRAWN = ("query_top_frame", "query_top_distance", "query_best_positive_distance", "query_best_negative_distance")
 """Columns that say nothing for a ranker without descriptors."""
 
+AGGREGATES: dict[str, tuple[str, Callable[[Path], object]]] = {
+    STUDY: ("studies", StudyRecord.read),
+    SENSITIVITY: ("sensitivity", SensitivityRecord.read),
+}
+"""Records that are published whole: name of the file → folder in the committed results, and who reads it."""
+
 
 def publish(run: Path, results_folder: Path) -> Path:
-    """Copy the result in ``run`` to ``results_folder/<dataset>/<run id>``, a study to ``…/studies/<name>``.
+    """Copy the result in ``run`` to ``results_folder/<dataset>/<run id>``, other records to ``…/<kind>/<name>``.
 
     Returns the new folder. Results of real data hold aggregates only: per-query positions are under the data's own
-    licence and stay behind.
+    licence and stay behind. Results of an older schema get the intervals of today, if their ranks are there. Studies
+    and curves hold nothing but aggregates.
+
+    Raises:
+        CrossplaceError: files that are missing or damaged, or ranks that do not give the recorded numbers.
     """
-    if (run / STUDY).is_file():
-        StudyRecord.read(run / STUDY)
-        target = results_folder / "studies" / run.resolve().name
-        write_atomically(target / STUDY, _content(run / STUDY))
-        return target
-    result = Result.read(run)
+    for file, (kind, read) in AGGREGATES.items():
+        if (run / file).is_file():
+            read(run / file)
+            target = results_folder / kind / run.resolve().name
+            write_atomically(target / file, _content(run / file))
+            return target
+    result, content = Result.read(run), _content(run / RESULT)
     target = results_folder / result.dataset.name / result.run_id
-    if not result.dataset.is_real:
-        with np.load(io.BytesIO(_content(run / RANKS)), allow_pickle=False) as stored:
-            ranks = compact({name: stored[name] for name in stored.files}, is_ranker=result.method.origin == "ranker")
-        write_atomically(target / RANKS, zipped(ranks))
-    write_atomically(target / RESULT, _content(run / RESULT))
+    ranks = _ranks(run) if not result.dataset.is_real or (run / RANKS).is_file() else None
+    if version_of(result.schema_version) < version_of(SCHEMA) and ranks is not None:
+        content = upgraded(result, ranks).content()
+    if not result.dataset.is_real and ranks is not None:
+        write_atomically(target / RANKS, zipped(compact(ranks, is_ranker=result.method.origin == "ranker")))
+    write_atomically(target / RESULT, content)
     return target
+
+
+def _ranks(run: Path) -> dict[str, ndarray]:
+    try:
+        with np.load(io.BytesIO(_content(run / RANKS)), allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except CrossplaceError:
+        raise
+    except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
+        raise CrossplaceError(f"{run / RANKS}: not readable ranks; delete {run} and run bench again") from error
 
 
 def compact(ranks: dict[str, ndarray], *, is_ranker: bool = False) -> dict[str, ndarray]:
@@ -58,7 +82,7 @@ def compact(ranks: dict[str, ndarray], *, is_ranker: bool = False) -> dict[str, 
             column = coarse(column)
         elif column.dtype.kind in "iu":
             column = _smallest(column)
-        elif column.dtype.kind == "f" and _same_cells(column, column.astype(np.float32)):
+        elif column.dtype.kind == "f":  # as float32, intervals take positions in any case
             column = column.astype(np.float32)
         found[name] = column
     return found
@@ -71,12 +95,6 @@ def coarse(distance: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
     rounded = np.ldexp(np.round(mantissa * steps) / steps, exponent)
     is_too_large = bool((np.abs(rounded) > np.finfo(np.float16).max).any())
     return rounded.astype(np.float32 if is_too_large else np.float16)
-
-
-def _same_cells(column: Float[ndarray, " n"], narrow: Float[ndarray, " n"]) -> bool:
-    """Whether all positions stay in their cell of the map, so that intervals stay what they are."""
-    before, after = (np.floor(values.astype(np.float64) / CELL_M) for values in (column, narrow))
-    return bool(np.array_equal(before, after, equal_nan=True))
 
 
 def _smallest(column: ndarray) -> ndarray:

@@ -1,6 +1,6 @@
 """From evaluations to records: aggregates, intervals, and the arrays of every query."""
 
-import math
+from collections.abc import Mapping
 from dataclasses import fields
 
 import numpy as np
@@ -8,39 +8,34 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from benchmark.evaluation.evaluate import PairEvaluation
-from benchmark.evaluation.intervals import Interval, headline_weights, map_blocks, mean_interval
-from benchmark.evaluation.metrics import METRICS, is_counted, mean_over_pairs, pooled
+from benchmark.evaluation.metrics import METRICS, mean_over_pairs, pooled
+from benchmark.records.queries import Queries
 from benchmark.records.schema import DirectionRecord, PairRecall
 from datasets.base import Frames, Protocol
 from datasets.prepared import PreparedDataset
 
 
 def direction_records(
-    evaluations: list[PairEvaluation], dataset: PreparedDataset, protocol: Protocol
+    evaluations: list[PairEvaluation], ranks: Mapping[str, ndarray], protocol: Protocol
 ) -> dict[str, DirectionRecord]:
-    """Aggregates and intervals of each direction."""
+    """Aggregates and intervals of each direction; ``ranks`` are the :func:`rank_arrays` of the same evaluations."""
     grouped: dict[str, list[PairEvaluation]] = {}
     for evaluation in evaluations:
         grouped.setdefault(evaluation.direction.label, []).append(evaluation)
-    return {label: _direction_record(group, dataset, protocol) for label, group in grouped.items()}
+    return {label: _direction_record(label, group, ranks, protocol) for label, group in grouped.items()}
 
 
-def _direction_record(group: list[PairEvaluation], dataset: PreparedDataset, protocol: Protocol) -> DirectionRecord:
-    queries = dataset.frames.take(
-        np.concatenate([e.query_rows[is_counted(e.ranking.first_positive_rank, protocol.no_positive)] for e in group])
-    )
-    blocks = map_blocks(queries.world, queries.position_m)
-    pairs = np.concatenate([np.full(e.recall.n_counted, number) for number, e in enumerate(group)])
-    weights = headline_weights(pairs, protocol.averaging)
-    intervals = {}
-    for name in METRICS:
-        values = np.concatenate([e.values[name] for e in group])
-        intervals[name] = _ends(mean_interval(values, blocks, weights)) if len(values) else None
+def _direction_record(
+    label: str, group: list[PairEvaluation], ranks: Mapping[str, ndarray], protocol: Protocol
+) -> DirectionRecord:
+    values = {name: np.concatenate([e.values[name] for e in group]) for name in METRICS}
+    intervals, words = Queries.of(ranks, label, protocol.no_positive).intervals(values, protocol.averaging)
     return DirectionRecord(
         mean=mean_over_pairs([e.recall for e in group]),
         pooled=pooled([e.recall for e in group]),
         pairs=[_pair_recall(e) for e in group],
         intervals=intervals,
+        interval_unit=words,
     )
 
 
@@ -106,7 +101,3 @@ def _metres(frames: Frames, query_rows: Int[ndarray, " nq"], found_rows: Int[nda
     offset = frames.position_m[query_rows, :2] - frames.position_m[found_rows, :2]
     is_measurable = (found_rows >= 0) & (frames.world[query_rows] == frames.world[found_rows])
     return np.where(is_measurable, np.hypot(offset[:, 0], offset[:, 1]), np.nan)
-
-
-def _ends(interval: Interval) -> tuple[float, float] | None:
-    return None if math.isnan(interval.low) else (interval.low, interval.high)

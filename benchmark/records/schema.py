@@ -14,11 +14,12 @@ import numpy as np
 from numpy import ndarray
 from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator, model_validator
 
+from benchmark.evaluation.confidence import Confidence
 from benchmark.evaluation.metrics import Recall
 from datasets.base import Modality, Protocol
 from datasets.files import FolderName, RunName, read_as, sealed, write_atomically
 
-SCHEMA = "1.2"
+SCHEMA = "1.3"
 RESULT, RANKS = "result.json", "ranks.npz"
 _PROTOCOL = TypeAdapter(Protocol)
 OLD_NAMES = {"1": "R@1", "5": "R@5", "1%": "R@1%"}
@@ -48,6 +49,13 @@ class DirectionRecord(_Model):
     pairs: list[PairRecall]
     intervals: dict[str, tuple[float, float] | None]
     """Ends of the interval of the headline value, by metric; none where no interval can be given."""
+    interval_unit: str = ""
+    """What was resampled, in words, as in "23 traversals" or "37 blocks of 90 m". Since schema 1.3; else empty."""
+    confidence: Confidence | None = None
+    """What the distance to the nearest frame says about whether it is right. Since schema 1.3.
+
+    None for rankers of the harness, for older results, and where all nearest frames are equally far.
+    """
 
     @model_validator(mode="before")
     @classmethod
@@ -168,6 +176,8 @@ class DatasetRecord(_Model):
     fingerprint: str
     counts: dict[str, int]
     is_real: bool
+    conditions: dict[str, str] = {}
+    """Light, weather or season of each traversal that takes part. Since schema 1.3; older results do not say."""
 
 
 class PerturbationRecord(_Model):
@@ -232,8 +242,21 @@ class Result(_Model):
         assert not any(array.dtype.hasobject for array in ranks.values()), "objects would be pickled"
         np.savez_compressed(buffer, **ranks)
         write_atomically(folder / RANKS, buffer.getvalue())
+        write_atomically(folder / RESULT, self.content())
+
+    def content(self) -> bytes:
+        """What ``result.json`` holds, sealed."""
         content = json.dumps(sealed(self.model_dump(mode="json")), indent=1, allow_nan=False, ensure_ascii=False)
-        write_atomically(folder / RESULT, (content + "\n").encode())
+        return (content + "\n").encode()
+
+
+def version_of(schema_version: str) -> tuple[int, ...]:
+    """Numbers of a schema version, which are ordered as versions are.
+
+    >>> version_of("1.10") > version_of("1.9")
+    True
+    """
+    return tuple(int(part) for part in schema_version.split(".") if part.isdecimal())
 
 
 def _newer_schema(raw: Any) -> str:

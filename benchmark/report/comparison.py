@@ -3,8 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from benchmark.evaluation.significance import LEVEL
+from benchmark.records.collection import Group
+from benchmark.records.comparison import Standing, ranking
 from benchmark.records.leaderboard import Board, Entry, merged, published
 from benchmark.records.schema import Result
+from benchmark.report.table import Mark
+from datasets.errors import CrossplaceError
 
 FIRST = "R@1"
 """The metric that rows are sorted by, and that the first table shows."""
@@ -15,6 +20,22 @@ SCRATCH = "scratch"
 """Word for training without a pretrained backbone."""
 Shared = Mapping[str, str]
 """Words that all rows have in common, and the notes that say them once."""
+
+
+Runs = tuple[str, ...]
+"""The runs of a row, by which it is known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdicts:
+    """What a test said of the rows of a table in one direction."""
+
+    letters: Mapping[Runs, str]
+    """Rows that share a letter cannot be told apart."""
+    marks: Mapping[Runs, Mark]
+    """The best row and the second, each only if the test separates it from the row behind it."""
+    unit: str
+    """What was resampled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +49,8 @@ class Comparison:
     warnings: Sequence[str] = ()
     holes: Mapping[str, str] = field(default_factory=dict)
     """Methods without a result, with the reason."""
+    verdicts: Mapping[str, Verdicts] = field(default_factory=dict)
+    """By direction, how the rows stand by the first metric; empty where they were not tested."""
 
     @classmethod
     def of(
@@ -76,6 +99,32 @@ def means_over_seeds(comparison: Comparison) -> Comparison:
     return replace(comparison, entries=entries)
 
 
+def judged(comparison: Comparison, group: Group) -> Comparison:
+    """The same with letters and marks, from paired tests between all rows that may be ranked."""
+    may_be_ranked = [entry for entry in comparison.entries if not entry.perturbation and entry.origin != "untrained"]
+    rows = [entry for entry in may_be_ranked if group.folders.keys() >= set(entry.runs)]  # published rows have none
+    protocol = comparison.board.protocol
+    if len(rows) < 2 or protocol["smoke"] or not protocol["is_ranked"]:
+        return comparison
+    try:
+        found = ranking([[group.folders[run] for run in entry.runs] for entry in rows], FIRST)
+    except CrossplaceError as error:
+        return replace(comparison, warnings=[*comparison.warnings, f"Rows were not tested against each other: {error}"])
+    return replace(comparison, verdicts={direction: _verdicts(standing, rows) for direction, standing in found.items()})
+
+
+def _verdicts(standing: Standing, rows: Sequence[Entry]) -> Verdicts:
+    """Letters of all rows; a mark needs a difference to the next row, and the second also one to the first."""
+    order = [rows[number].runs for number in standing.rows]
+    is_apart = [standing.p_values[n][n + 1] < LEVEL for n in range(len(order) - 1)]
+    marks: dict[Runs, Mark] = {}
+    if is_apart[:1] == [True]:
+        marks[order[0]] = "best"
+        if is_apart[1:2] == [True]:
+            marks[order[1]] = "second"
+    return Verdicts(letters=dict(zip(order, standing.letters, strict=True)), marks=marks, unit=standing.unit)
+
+
 def stand_in_note(is_real: bool) -> str:
     """What the title of a table on generated data must say."""
     return "" if is_real else " · procedural stand-in, never to be compared with real data"
@@ -112,6 +161,13 @@ def footnotes(comparison: Comparison) -> list[str]:
         f"Recall in %: {headline}, [95 % interval over places]; of several seeds: mean ± standard deviation.",
         f"Queries: {counted} counted; queries without a right answer in the database {left_out}.",
     ]
+    if comparison.verdicts:
+        units = "; ".join(dict.fromkeys(verdicts.unit for verdicts in comparison.verdicts.values() if verdicts.unit))
+        notes.append(
+            f"{FIRST}: rows that share a letter in a column cannot be told apart (paired sign flips over {units}, "
+            f"Holm, {100 * LEVEL:.0f} %). Bold is the best and underlined the second, each only if the next row is "
+            "worse by this test, which does not hold the spread between seeds."
+        )
     if any(entry.perturbation for entry in entries):
         notes.append(
             "Perturbation: frames of its modality are changed, on whichever side they are. Among frames of one "

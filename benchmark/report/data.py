@@ -41,10 +41,12 @@ def summary_table(dataset: PreparedDataset) -> Table:
     return Table(columns=columns, rows=rows, notes=[f"{len(dataset.frames):,} frames; {counts}"])
 
 
-def facts_table(found: Examination, dataset: PreparedDataset) -> Table:
+FACT_COLUMNS = [Column(name=name) for name in ("fact", "measured", "expected", "verdict")]
+
+
+def fact_rows(found: Examination) -> list[list[Cell]]:
     """A row a fact: its least and greatest value over the traversals, what is expected, and the verdict."""
     verdicts = {verdict.rule: verdict.severity for verdict in found.verdicts()}
-    on_map = sum(traversal.georeferenced for traversal in dataset.traversals.values())
     rows = []
     for name, rule in RULES.items():
         values = found.facts.get(name, {}).values()
@@ -52,16 +54,29 @@ def facts_table(found: Examination, dataset: PreparedDataset) -> Table:
         measured = f"{' to '.join(ends)}{rule.unit}" if ends else NONE
         verdict = verdicts.get(name, "ok") if ends else NONE
         rows.append([text(name), text(measured), text(rule.expected), text(verdict)])
-    notes = [
-        f"{len(dataset.frames):,} frames, {found.n_sampled} of them read; georeferenced: {on_map} of "
-        f"{len(dataset.traversals)} traversals. All about a rule: crossplace list rules NAME.",
+    return rows
+
+
+def verdict_notes(found: Examination) -> list[str]:
+    """A note for each fault and doubt, and what good data keeps to."""
+    return [
         *(f"FAULT: {sentence}" for sentence in found.faults()),
         *(f"doubt ({rule}): {sentence}" for rule, sentence in found.doubts().items()),
         *found.conventions("fault", "doubt"),
+    ]
+
+
+def facts_table(found: Examination, dataset: PreparedDataset) -> Table:
+    """What the doctor found in ``dataset``, a row a fact (see :func:`fact_rows`)."""
+    on_map = sum(traversal.georeferenced for traversal in dataset.traversals.values())
+    notes = [
+        f"{len(dataset.frames):,} frames, {found.n_sampled} of them read; georeferenced: {on_map} of "
+        f"{len(dataset.traversals)} traversals. All about a rule: crossplace list rules NAME.",
+        *verdict_notes(found),
         *([f"Doubts that you have looked into: bench --accept {' '.join(found.doubts())}"] if found.doubts() else []),
     ]
-    columns = [Column(name=name) for name in ("fact", "measured", "expected", "verdict")]
-    return Table(title=f"What the data in {dataset.folder} says", columns=columns, rows=rows, notes=notes)
+    title = f"What the data in {dataset.folder} says"
+    return Table(title=title, columns=FACT_COLUMNS, rows=fact_rows(found), notes=notes)
 
 
 def leak_table(leaks: Sequence[Leak], protocol: Protocol) -> Table:

@@ -1,20 +1,28 @@
 """Which tables are written of a collection of results: each kind one document, in every format of files."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from benchmark.evaluation.metrics import METRICS
 from benchmark.records.collection import Collection, Group
-from benchmark.report.comparison import FIRST, Comparison, footnotes, means_over_seeds, title
-from benchmark.report.formats import FORMATS, as_csv
+from benchmark.report.breakdowns import (
+    condition_tables,
+    confidence_tables,
+    pair_tables,
+    robustness_sections,
+    seed_tables,
+)
+from benchmark.report.comparison import Comparison, footnotes, judged, means_over_seeds, title
+from benchmark.report.formats import FORMATS, as_csv, plain
 from benchmark.report.latex import written
 from benchmark.report.paper_tables import paper_sections
 from benchmark.report.papers import PAPERS
+from benchmark.report.sensitivity import sensitivity_section
 from benchmark.report.studies import study_sections
 from benchmark.report.table import Cell, Section, Table
-from benchmark.report.tables import cost_table, recall_table
+from benchmark.report.tables import cost_tables, recall_table
 from datasets.files import write_atomically
 
 
@@ -40,21 +48,40 @@ def by_board(tables: Callable[[Group], list[Table]]) -> Callable[[Collection], l
     return sections
 
 
-def _recall(group: Group) -> list[Table]:
-    every = Comparison.of(group.results, alone=True)
-    means = means_over_seeds(every)
-    tables = [recall_table(means, FIRST)] if len(means.entries) < len(every.entries) else []
-    return [*tables, *(recall_table(every, metric) for metric in METRICS)]
+def _recall_sections(collection: Collection) -> list[Section]:
+    """For each board means over seeds with what a test says of them, and every run by metric."""
+    found = []
+    for group in collection.groups:
+        every = Comparison.of(group.results, alone=True)
+        means = judged(means_over_seeds(every), group)
+        tables = [recall_table(means, metric) for metric in METRICS]
+        if len(means.entries) < len(every.entries):
+            tables += [named_each(recall_table(every, metric)) for metric in METRICS]
+        found.append(Section(title=title(every.board), tables=tables, notes=footnotes(means)))
+    return found
+
+
+def named_each(table: Table) -> Table:
+    """A table of runs beside one of means, with a title that says so."""
+    return replace(table, title=f"Each run. {table.title}")
 
 
 def _cost(group: Group) -> list[Table]:
-    cost = cost_table(Comparison.of(group.results, alone=True))
-    return [cost] if cost else []
+    return cost_tables(means_over_seeds(Comparison.of(group.results, alone=True)))
 
 
 TABLES: dict[str, Kind] = {
-    "recall": Kind(title="Recall", sections=by_board(_recall)),
+    "recall": Kind(title="Recall", sections=_recall_sections),
     "cost": Kind(title="Cost", sections=by_board(_cost)),
+    "seeds": Kind(title="Seeds", sections=by_board(seed_tables)),
+    "pairs": Kind(title="Pairs of traversals", sections=by_board(pair_tables)),
+    "conditions": Kind(title="Conditions", sections=by_board(condition_tables)),
+    "robustness": Kind(title="Robustness", sections=lambda collection: robustness_sections(collection.studies)),
+    "confidence": Kind(title="Knowing when not to answer", sections=by_board(confidence_tables)),
+    "sensitivity": Kind(
+        title="Sensitivity",
+        sections=lambda collection: [sensitivity_section(record) for record in collection.sensitivities],
+    ),
     "studies": Kind(title="Studies", sections=lambda collection: study_sections(collection.studies)),
     **{
         f"paper-{name}": Kind(title=f"The tables of {paper.name}", sections=partial(paper_sections, name))
@@ -64,18 +91,20 @@ TABLES: dict[str, Kind] = {
 """Name (and file) → what is written. A new table is a function and a line here."""
 
 
+def as_markdown(section: Section) -> str:
+    """A section with its title, tables and how to read them."""
+    return "\n".join([f"## {plain(section.title)}\n", *map(FORMATS["md"], section.tables), *_list(section.notes)])
+
+
 def document(kind: Kind, sections: Sequence[Section]) -> str:
     """A kind as Markdown."""
-    body = [
-        "\n".join([f"## {section.title}\n", *map(FORMATS["md"], section.tables), *_list(section.notes)])
-        for section in sections
-    ]
+    body = [as_markdown(section) for section in sections]
     header = f"# {kind.title}\n\nWritten by `crossplace tables` from the results beside it; do not edit.\n\n"
     return header + ("\n".join(body) or "No results yet.\n")
 
 
 def _list(notes: Sequence[str]) -> list[str]:
-    return ["\n".join(f"- {note}" for note in notes) + "\n"] if notes else []
+    return ["\n".join(f"- {plain(note)}" for note in notes) + "\n"] if notes else []
 
 
 def latex_document(kind: Kind, sections: Sequence[Section]) -> str:

@@ -7,14 +7,14 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from benchmark.evaluation.metrics import mean_over_pairs, pooled
-from benchmark.records.collection import Collection, Group
+from benchmark.records.collection import Collection, Group, Run
 from benchmark.records.leaderboard import TRAINED, Board, Entry, merged
+from benchmark.records.part import of_pairs
 from benchmark.records.published import training_words
 from benchmark.records.schema import CostRecord, Result
 from benchmark.records.study import BASE, StudyRecord
 from benchmark.report.comparison import FIRST, SCRATCH, marks, stand_in_note
-from benchmark.report.papers import PaperColumn, PaperLine, Part
+from benchmark.report.papers import PaperColumn, PaperLine, PaperPart
 from benchmark.report.table import Cell, number
 from benchmark.report.tables import name_cell, recall_cell
 from benchmark.request import SharedOptions
@@ -107,9 +107,9 @@ def _of_groups(line: PaperLine, column: PaperColumn, groups: Sequence[Group], pr
         trained_on = trained_here(board)
         if board.protocol["name"] != protocol or line.train_split not in ("", trained_on):
             continue
-        chosen = [result for result in group.results if _is_of(result, line)]
-        by_run = {result.run_id: result for result in chosen}
-        for entry in merged(Entry.of(_restricted(result, column.part)) for result in chosen):
+        chosen = [run for run in group.runs if _is_of(run.result, line)]
+        by_run = {run.result.run_id: run.result for run in chosen}
+        for entry in merged(Entry.of(_restricted(run, column.part)) for run in chosen):
             origin = TRAINED[0] if entry.origin in TRAINED else entry.origin
             key = (board.fingerprint, entry.preset, entry.config_key, origin, trained_on, str(board.protocol["absent"]))
             words = name_cell(entry, {}).under
@@ -125,23 +125,8 @@ def _is_of(result: Result, line: PaperLine) -> bool:
     return is_like and (method.name, method.variant) == (line.method, line.variant)
 
 
-def _restricted(result: Result, part: Part) -> Result:
-    """The result as if only the pairs of ``part`` had been asked; its interval stays where those are all there are."""
-    if not part.pairs:
-        return result
-    directions = {}
-    for direction, record in result.directions.items():
-        chosen = [pair for pair in record.pairs if (pair.query, pair.database) in part.pairs]
-        is_all = len(chosen) == len(record.pairs)
-        directions[direction] = record.model_copy(
-            update={
-                "mean": mean_over_pairs(chosen),
-                "pooled": pooled(chosen),
-                "pairs": chosen,
-                "intervals": record.intervals if is_all else {},
-            }
-        )
-    return result.model_copy(update={"directions": directions})
+def _restricted(run: Run, part: PaperPart) -> Result:
+    return of_pairs(run.result, run.folder, part.pairs) if part.pairs else run.result
 
 
 def _cell(entry: Entry, costs: Sequence[CostRecord], column: PaperColumn) -> Cell:

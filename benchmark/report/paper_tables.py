@@ -8,7 +8,7 @@ from benchmark.records.collection import Collection
 from benchmark.records.leaderboard import Board
 from benchmark.records.published import QUANTITIES, PublishedRow, folded, training_words
 from benchmark.report.paper_results import HereLine, here_lines, trained_here
-from benchmark.report.papers import PAPERS, PaperColumn, PaperLine, PaperTable, Part
+from benchmark.report.papers import PAPERS, PaperColumn, PaperLine, PaperPart, PaperTable
 from benchmark.report.table import Cell, Column, Section, Table, text
 from benchmark.request import DEFAULT_DATASET
 from datasets.protocols import PROTOCOLS
@@ -245,7 +245,7 @@ def _on_town(name: str, collection: Collection) -> list[Table]:
     alike: dict[tuple[tuple[PaperLine, ...], tuple[PaperColumn, ...]], list[str]] = {}
     for table in PAPERS[name].tables:
         lines = [replace(line, train_split="") for line in table.lines if line.method and _is_trained_so(table, line)]
-        columns = [replace(column, part=Part(on_town=column.part.on_town)) for column in table.columns]
+        columns = [replace(column, part=PaperPart(on_town=column.part.on_town)) for column in table.columns]
         shape = tuple(dict.fromkeys(lines)), tuple(dict.fromkeys(columns))
         alike.setdefault(shape, []).append(table.title)
     found = [_town_table(lines, columns, titles, collection) for (lines, columns), titles in alike.items()]

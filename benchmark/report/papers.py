@@ -9,7 +9,7 @@ from itertools import product
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class PaperPart:
     """What a column of a paper's table averages over."""
 
     name: str = ""
@@ -24,7 +24,7 @@ class Part:
 class PaperColumn:
     """One column of numbers."""
 
-    part: Part = Part()
+    part: PaperPart = PaperPart()
     direction: str = ""
     """The direction of a recall; nothing for a part of the cost."""
     metric: str
@@ -72,19 +72,19 @@ class Paper:
     """What of the tables is known, and from where."""
 
 
-def _columns(parts: Sequence[Part], directions: Sequence[str], metrics: Sequence[str]) -> tuple[PaperColumn, ...]:
+def _columns(parts: Sequence[PaperPart], directions: Sequence[str], metrics: Sequence[str]) -> tuple[PaperColumn, ...]:
     return tuple(PaperColumn(part=p, direction=d, metric=m) for p, d, m in product(parts, directions, metrics))
 
 
-def _sequences(*names: str) -> tuple[Part, ...]:
+def _sequences(*names: str) -> tuple[PaperPart, ...]:
     """Sequences of KITTI, each searched in itself."""
-    return tuple(Part(name=name, pairs=((name, name),), on_town="town-revisit") for name in names)
+    return tuple(PaperPart(name=name, pairs=((name, name),), on_town="town-revisit") for name in names)
 
 
-def _vivid(place: str, light: str, on_town: str) -> Part:
+def _vivid(place: str, light: str, on_town: str) -> PaperPart:
     """Two runs of a place of ViViD++, in both orders."""
     one, other = f"{place}_{light}", f"{place}_day2"
-    return Part(name=f"{place} {light}-day2", pairs=((one, other), (other, one)), on_town=on_town)
+    return PaperPart(name=f"{place} {light}-day2", pairs=((one, other), (other, one)), on_town=on_town)
 
 
 IMAGE_ASKS, CLOUD_ASKS = "image->cloud", "cloud->image"
@@ -107,7 +107,7 @@ VXP = Paper(
             dataset="oxford",
             protocol=_OXFORD,
             lines=_VXP_LINES,
-            columns=_columns([Part()], ACROSS, ["R@1", "R@1%"]),
+            columns=_columns([PaperPart()], ACROSS, ["R@1", "R@1%"]),
         ),
         *(
             PaperTable(
@@ -134,7 +134,7 @@ VXP = Paper(
             dataset="oxford",
             protocol=_OXFORD,
             lines=(_VXP,),
-            columns=_columns([Part()], (*ACROSS, *WITHIN), ["R@1"]),
+            columns=_columns([PaperPart()], (*ACROSS, *WITHIN), ["R@1"]),
         ),
         PaperTable(
             title="What the parts bring, on Oxford RobotCar",
@@ -147,7 +147,7 @@ VXP = Paper(
                 PaperLine(name="VXP, NetVLAD", method="vxp", variant="netvlad"),
                 PaperLine(name="VXP, without the local stage", method="vxp", variant="no-local-stage"),
             ),
-            columns=_columns([Part()], ACROSS, ["R@1"]),
+            columns=_columns([PaperPart()], ACROSS, ["R@1"]),
         ),
         PaperTable(
             title="Time and size",
@@ -172,7 +172,7 @@ LC2 = Paper(
             published_protocol="",
             lines=(PaperLine(name="(LC)^2", method="lc2"),),
             columns=_columns(
-                [Part(name="campus day1 -> day2", pairs=(("campus_day1", "campus_day2"),))], [CLOUD_ASKS], ["R@1"]
+                [PaperPart(name="campus day1 -> day2", pairs=(("campus_day1", "campus_day2"),))], [CLOUD_ASKS], ["R@1"]
             ),
         ),
         PaperTable(
@@ -181,7 +181,7 @@ LC2 = Paper(
             protocol="oxford-vxp",
             published_protocol="",
             lines=(PaperLine(name="(LC)^2", method="lc2"),),
-            columns=_columns([Part()], [CLOUD_ASKS], ["R@1"]),
+            columns=_columns([PaperPart()], [CLOUD_ASKS], ["R@1"]),
         ),
     ),
 )

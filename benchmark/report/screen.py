@@ -1,6 +1,7 @@
 """A table for a terminal of any width: no number and no name is ever cut."""
 
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -27,12 +28,14 @@ def screen(table: Table, width: int | None = None) -> str:
     either, the columns are divided into several tables below each other.
     """
     table, width = explained(table), width or terminal_width()
-    in_one_line = [_Drawn.of(table, number, one_line) for number in range(len(table.columns))]
-    in_two_lines = [_Drawn.of(table, number, _two_lines) for number in range(len(table.columns))]
-    if sum(column.most + GAP for column in in_one_line) <= width + GAP:
-        blocks = [in_one_line]
-    else:
-        blocks = _blocks(in_two_lines, width + GAP)
+    blocks: list[list[_Drawn]] = []
+    for lines in (one_line, _two_lines, _three_lines):
+        columns = [_Drawn.of(table, number, lines) for number in range(len(table.columns))]
+        is_wrapped = lines is not one_line
+        if sum((column.least if is_wrapped else column.most) + GAP for column in columns) <= width + GAP:
+            blocks = [columns]
+            break
+    blocks = blocks or _blocks(columns, width + GAP)
     title = paragraphs([table.title], width) if table.title else ""
     return title + "\n".join(_drawn(block, width) for block in blocks) + paragraphs(table.notes, width)
 
@@ -52,10 +55,16 @@ def _two_lines(texts: tuple[str, str]) -> str:
     return "\n".join(filter(None, texts))
 
 
+def _three_lines(texts: tuple[str, str]) -> str:
+    """As in two lines, with the interval on a line of its own."""
+    return _two_lines(texts).replace(" [", "\n[")
+
+
 def paragraphs(lines: Sequence[str], width: int | None = None) -> str:
     """Lines of text, wrapped between words at ``width`` columns (default: this terminal's)."""
     width = width or terminal_width()
-    return "".join(_printed(Text(line), width) if _longest_line(line) > width else f"{line}\n" for line in lines)
+    shown = ["\n".join(map(printable, line.split("\n"))) for line in lines]
+    return "".join(_printed(Text(line), width) if _longest_line(line) > width else f"{line}\n" for line in shown)
 
 
 def terminal_width() -> int:
@@ -126,6 +135,6 @@ def _drawn(columns: Sequence[_Drawn], width: int) -> str:
 
 def _printed(what: RichTable | Text, width: int) -> str:
     file = io.StringIO()
-    is_styled = Console().is_terminal
+    is_styled = Console().is_terminal and not os.environ.get("NO_COLOR")
     Console(width=width, file=file, color_system="standard" if is_styled else None).print(what)
     return "\n".join(line.rstrip() for line in file.getvalue().rstrip("\n").split("\n")) + "\n"

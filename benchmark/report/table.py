@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+Mark = Literal["", "best", "second"]
 NONE = "–"
 """What stands where there is no value."""
 
@@ -46,7 +47,7 @@ class Cell:
     """Standard deviation between seeds, in the unit of the value."""
     letters: str = ""
     """Values of a column that share a letter cannot be told apart."""
-    mark: Literal["", "best", "second"] = ""
+    mark: Mark = ""
     """Set only where a test separates the value from those behind it."""
     reason: str = ""
     """Why there is no value; formats say it in a note."""

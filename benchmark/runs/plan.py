@@ -198,18 +198,24 @@ class Plan:
         folder = self._descriptors(self._perturbed(self.dataset.name), key)
         return [clean, Encoding(name="encode perturbed", key=key, folder=folder, perturber=self.perturber)]
 
+    def beside(self, dataset: PreparedDataset, frame_ids: Sequence[str]) -> Encoding:
+        """Descriptors by the same weights of frames that take no part in the test, of this dataset or of another."""
+        key = key_of(self.weights_key, dataset.fingerprint, *frame_ids)
+        folder = self._descriptors(f"{dataset.name}-distractors", key)
+        return Encoding(name="encode distractors", key=key, folder=folder, perturber=None)
+
     def _descriptors(self, where: str, key: str) -> Path:
         return self.runs / "descriptors" / self._name(where, key)
 
-    def manifest(self, encoding: Encoding) -> dict[str, Any]:
-        """What the descriptors of an encoding depend on."""
+    def manifest(self, encoding: Encoding, dataset: PreparedDataset | None = None) -> dict[str, Any]:
+        """What the descriptors of an encoding depend on; the frames are those of the plan's dataset or of another."""
         perturbation = {"perturbation": encoding.perturber.identity} if encoding.perturber else {}
         return {
             "method": self.options.name,
             "config": key_of(self.declared.identity),
             "weights_key": self.weights_key,
             "weights_sha256": self.weights_sha256,
-            "dataset": self.dataset.fingerprint,
+            "dataset": (dataset or self.dataset).fingerprint,
             **perturbation,
         }
 
@@ -232,6 +238,10 @@ class Plan:
         """Where the result is, or will be."""
         return self.runs / "results" / self._name(self._perturbed(self.protocol.name), self.result_key)
 
+    def sensitivity_folder(self, key: str) -> Path:
+        """Where curves of recall with this key are, or will be."""
+        return self.runs / "sensitivity" / self._name(self.protocol.name, key)
+
     def _perturbed(self, where: str) -> str:
         return f"{where}-{self.perturber.name}-{self.perturber.severity}" if self.perturber else where
 
@@ -249,9 +259,11 @@ class Plan:
     def found(self) -> Result | None:
         """The result if it is there; where trained weights still are, it must be theirs."""
         result = Result.found(self.result_folder, self.result_key)
-        if result and self.weights.is_to_train and self.is_trained:
-            return result if result.method.weights_sha256 == self.weights_sha256 else None
-        return result
+        return result if result and self.is_of(result.method.weights_sha256) else None
+
+    def is_of(self, weights_sha256: str) -> bool:
+        """Whether a record may be of this plan's weights: where trained weights still are, it must be."""
+        return not (self.weights.is_to_train and self.is_trained) or weights_sha256 == self.weights_sha256
 
     def steps(self) -> list[Step]:
         """What a run would do, in order, as far as it is known now."""

@@ -1,6 +1,6 @@
 """Rows of a table: who is ranked under one protocol, evaluated together and written as results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,12 +15,14 @@ from benchmark.frames.preparing import check_protocol_name, doubts_about, find_p
 from benchmark.keys import key_of, plain
 from benchmark.protocol.directions import Direction
 from benchmark.protocol.leaks import leak_warnings
+from benchmark.records.confidence import confidence_records
 from benchmark.records.environment import environment, harness
 from benchmark.records.recording import direction_records, rank_arrays
 from benchmark.records.schema import (
     SCHEMA,
     CostRecord,
     DatasetRecord,
+    DirectionRecord,
     MethodRecord,
     PerturbationRecord,
     Result,
@@ -66,8 +68,10 @@ class Arena:
         if missing:
             scorers = {key: row.scorer for key, row in missing.items()}
             for key, evaluations in evaluate(self.dataset.frames, self.protocol, scorers).items():
-                result = self._result(missing[key], direction_records(evaluations, self.dataset, self.protocol))
-                result.write(missing[key].folder, rank_arrays(evaluations, self.dataset))
+                ranks = rank_arrays(evaluations, self.dataset)
+                result = self._result(missing[key], direction_records(evaluations, ranks, self.protocol))
+                result = confidence_records(result, ranks)
+                result.write(missing[key].folder, ranks)
                 found[key] = result
         return [found[row.key] for row in rows]
 
@@ -81,7 +85,7 @@ class Arena:
             rows.append(Row(folder=folder, key=key, method=method, scorer=scorer, seed=seed))
         return rows
 
-    def _result(self, row: Row, directions: dict[str, Any]) -> Result:
+    def _result(self, row: Row, directions: dict[str, DirectionRecord]) -> Result:
         dataset = self.dataset
         return Result(
             schema_version=SCHEMA,
@@ -98,6 +102,7 @@ class Arena:
                 fingerprint=dataset.fingerprint,
                 counts=dataset.counts,
                 is_real=is_real(dataset),
+                conditions=self._conditions(directions),
             ),
             protocol=plain(self.protocol),
             seed=row.seed,
@@ -106,6 +111,12 @@ class Arena:
             warnings=[*self.warnings, *row.warnings],
             perturbation=row.perturbation,
         )
+
+    def _conditions(self, directions: Mapping[str, DirectionRecord]) -> dict[str, str]:
+        """Conditions of the traversals that take part."""
+        pairs = [pair for record in directions.values() for pair in record.pairs]
+        names = dict.fromkeys(name for pair in pairs for name in (pair.query, pair.database))
+        return {name: self.dataset.traversals[name].condition for name in names}
 
 
 def score(folder: Path, data: DataOptions, runs: Path) -> list[Result]:

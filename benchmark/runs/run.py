@@ -3,15 +3,20 @@
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
+from jaxtyping import Int
+from numpy import ndarray
 
 from benchmark.cost.measure import measure
 from benchmark.descriptors.encoding import encode
 from benchmark.descriptors.files import Descriptors
+from benchmark.descriptors.parts import all_encoded
 from benchmark.evaluation.evaluate import Scorer, check_answerable, from_descriptors
 from benchmark.frames.depth import check_depth
+from benchmark.frames.examining import check_files
 from benchmark.frames.perturbations import Perturber
 from benchmark.frames.sight import blind_to
 from benchmark.keys import key_of, plain
@@ -19,7 +24,7 @@ from benchmark.protocol.directions import Direction
 from benchmark.records.environment import environment
 from benchmark.records.schema import MethodRecord, PerturbationRecord, Result
 from benchmark.registry import METHODS
-from benchmark.runs.plan import Plan
+from benchmark.runs.plan import Encoding, Plan
 from benchmark.runs.rows import Arena, Row
 from benchmark.training.checkpoint import load_weights
 from benchmark.training.configuring import configure, without_path
@@ -28,6 +33,7 @@ from benchmark.training.loop import train as train_stages
 from benchmark.training.report import TrainingReport
 from datasets.errors import CrossplaceError
 from datasets.files import locked
+from datasets.prepared import PreparedDataset
 from methods.base import FROM_SCRATCH, Method
 from methods.layers.sparse import backend as sparse_backend
 
@@ -90,6 +96,40 @@ def train(plan: Plan) -> Method:
     return method.to(device)
 
 
+@dataclass(frozen=True, kw_only=True)
+class FramesToEncode:
+    """Some frames and where their descriptors go."""
+
+    encoding: Encoding
+    dataset: PreparedDataset
+    rows: Int[ndarray, " n"]
+
+
+def encoded(plan: Plan, parts: Sequence[FramesToEncode]) -> list[Descriptors]:
+    """The descriptors of each part by the weights of ``plan``; a network is made only where some are missing."""
+    method = train(plan) if plan.weights.is_to_train and not plan.is_trained else None
+    found = []
+    with sparse_backend.using(_sparse_backend(plan, torch_device(plan))):
+        for part in parts:
+            folder, manifest = part.encoding.folder, plan.manifest(part.encoding, part.dataset)
+            with locked(folder):
+                if not all_encoded(part.dataset, part.rows, folder, manifest):
+                    check_depth(part.dataset, configure(METHODS.get(plan.options.name), plan.options), part.rows)
+                    check_files(part.dataset, part.rows)
+                    method = method or train(plan)
+                    _encode(plan, method, part)
+                found.append(Descriptors.read(folder))
+    return found
+
+
+def _encode(plan: Plan, method: Method, part: FramesToEncode) -> None:
+    """Encode what is missing; the folder must be locked."""
+    encoding, dataset = part.encoding, part.dataset
+    manifest = plan.manifest(encoding, dataset)
+    n_new = encode(method, dataset, part.rows, encoding.folder, manifest, perturber=encoding.perturber)
+    log.info("encoded %d parts anew, %s", n_new, encoding.folder)
+
+
 def torch_device(plan: Plan) -> torch.device:
     """The device of a plan; raises :class:`CrossplaceError` where torch cannot use what the driver shows."""
     device = torch.device(plan.device)
@@ -113,23 +153,16 @@ def _row(plan: Plan, device: torch.device) -> Row:
     with ExitStack() as until_read:  # another protocol needs other frames
         for encoding in plan.encodings:
             until_read.enter_context(locked(encoding.folder))
-            manifest = plan.manifest(encoding)
-            n_new = encode(method, plan.dataset, plan.rows, encoding.folder, manifest, perturber=encoding.perturber)
-            log.info("encoded %d parts anew, %s", n_new, encoding.folder)
+            _encode(plan, method, FramesToEncode(encoding=encoding, dataset=plan.dataset, rows=plan.rows))
         scorer = _scorer(plan)
     traversals = plan.dataset.frames.take(plan.rows).traversal_names()
     return Row(
         folder=plan.result_folder,
         key=plan.result_key,
-        method=_method_record(plan),
+        method=method_record(plan),
         scorer=scorer,
         seed=plan.options.seed,
-        environment=environment(
-            plan.device,
-            threads=torch.get_num_threads(),
-            tf32=device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32,
-            sparse_backend=_sparse_backend(plan, device),
-        ),
+        environment=environment_of(plan),
         cost=measure(method, plan.dataset, plan.rows) if plan.measured else None,
         perturbation=perturbation_record(plan.perturber, traversals) if plan.perturber else None,
         warnings=blind,
@@ -163,7 +196,19 @@ def perturbation_record(perturber: Perturber, traversals: Sequence[str]) -> Pert
     )
 
 
-def _method_record(plan: Plan) -> MethodRecord:
+def environment_of(plan: Plan) -> dict[str, Any]:
+    """The machine and its settings, as far as numbers of this plan depend on them."""
+    device = torch_device(plan)
+    return environment(
+        plan.device,
+        threads=torch.get_num_threads(),
+        tf32=device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32,
+        sparse_backend=_sparse_backend(plan, device),
+    )
+
+
+def method_record(plan: Plan) -> MethodRecord:
+    """What a result says about its method, whose weights must be there."""
     report = TrainingReport.read(plan.training_folder) if plan.weights.is_to_train else None
     share = report.share_of_schedule * plan.declared.planned_share if report else plan.weights.share_of_schedule
     config = without_path(configure(METHODS.get(plan.options.name), plan.options))

@@ -51,11 +51,20 @@ class RawKitti:
     """Where the drive is at its first frame: another lap has frames at other places of the same streets."""
     image_size: tuple[int, int] = (160, 120)
     spacing_m: float = 10.0
+    occasion: int = 1
+    """Number of the drive by day: another one takes another tour, among other parked and moving cars."""
 
     @cached_property
     def drive(self) -> Drive:
         plan = DistrictPlan(name="test", columns=3, rows=2, centre_m=(0.0, 800.0), pitch_m=(45.0, 55.0))
-        return Drive(plan=plan, light="day", spacing_m=self.spacing_m, seed=0, image_size=self.image_size)
+        return Drive(
+            plan=plan,
+            light="day",
+            occasion=self.occasion,
+            spacing_m=self.spacing_m,
+            seed=0,
+            image_size=self.image_size,
+        )
 
     @cached_property
     def drive_times_s(self) -> ndarray:

@@ -34,17 +34,17 @@ from scipy.spatial.transform import Rotation
 PAUSE_S = 60.0
 
 
-def write_two_laps(source: Path, lap: RawKitti) -> None:
-    """Sequence 04 of two laps through the same streets, with frames at places in between."""
-    next_lap = replace(lap, late_s=0.6)
-    first, second = lap.write_odometry(source), next_lap.write_odometry(source / "lap")
+def write_two_laps(source: Path, lap: RawKitti, next_lap: RawKitti | None = None, name: str = "04") -> None:
+    """A sequence of two laps through the same streets; by default the second has frames at places in between."""
+    next_lap = next_lap or replace(lap, late_s=0.6)
+    first, second = lap.write_odometry(source, name), next_lap.write_odometry(source / "lap", name)
     for path in sorted(second.glob("*/*")):
-        path.rename(first / path.parent.name / f"{int(path.stem) + lap.n_frames:06d}{path.suffix}")
+        path.rename(first / path.parent.name / f"{int(path.stem) + len(lap.times_s):06d}{path.suffix}")
     times = np.concatenate([lap.times_s, lap.times_s[-1] + PAUSE_S + next_lap.times_s])
     (first / "times.txt").write_text("".join(f"{time:.9e}\n" for time in times))
     world_from_camera = np.concatenate([lap.world_from_camera, next_lap.world_from_camera])
     relative = np.linalg.inv(world_from_camera[0]) @ world_from_camera
-    (source / "poses" / "04.txt").write_text("".join(f"{words(pose[:3])}\n" for pose in relative))
+    (source / "poses" / f"{name}.txt").write_text("".join(f"{words(pose[:3])}\n" for pose in relative))
     shutil.rmtree(source / "lap")
 
 

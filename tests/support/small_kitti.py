@@ -47,7 +47,7 @@ def write_drive(
 
 def prepare(source: Path, destination: Path, *sequences: str) -> PreparedDataset:
     destination.mkdir(parents=True, exist_ok=True)
-    for _ in Kitti(sequences=sequences).prepare(source, destination):
+    for _ in Kitti(sequences=sequences).prepare(source, destination, workers=1):
         pass
     return PreparedDataset.read(destination)
 

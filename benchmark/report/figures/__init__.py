@@ -1,56 +1,155 @@
-"""Drawings of a prepared dataset: the table of what can be drawn.
+"""What can be drawn: figures of results, and pictures of a prepared dataset. Nothing is imported until it is drawn.
 
-A new figure is one function ``draw(dataset, path)`` in a module of this package and one line of :data:`FIGURES`.
+A new figure is one module with two functions, ``numbers`` and ``draw``, and one line of :data:`FIGURES`. A new picture
+is one function ``draw(dataset, path)`` and one line of :data:`PICTURES`.
 """
 
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from datasets.errors import CrossplaceError, unknown
 
 if TYPE_CHECKING:
     from datasets.prepared import PreparedDataset
 
+HERE = "benchmark.report.figures"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Figure:
-    """What a figure shows, and the function that draws it; nothing is imported until it is drawn."""
+    """What a figure of results shows, and the module that makes its numbers and draws them."""
 
     title: str
     """One line for lists."""
-    function: str
-    """``"module:function"``; the function takes the dataset and the path of the picture."""
+    each: Literal["board", "direction", "row", "study", "sensitivity"]
+    """What one drawing is about: all results under one protocol, one direction of them, one method, or a study."""
+    module: str
+    """Module of this package.
 
-    def load(self) -> "Callable[[PreparedDataset, Path], None]":
-        """The function, imported now."""
-        module, _, attribute = self.function.partition(":")
-        found: Callable[[PreparedDataset, Path], None] = getattr(importlib.import_module(module), attribute)
+    Its ``numbers(topic, sources)`` returns a table, and its ``draw(table, sources)`` draws nothing but this table.
+    """
+    shows_data: bool = False
+    """Whether it shows frames or positions, which for real data are under the data's own licence."""
+
+    def function(self, name: Literal["numbers", "draw"]) -> Callable[..., Any]:
+        """A function of the module, imported now."""
+        found: Callable[..., Any] = getattr(importlib.import_module(f"{HERE}.{self.module}"), name)
         return found
 
 
 FIGURES = {
-    "contact-sheet": Figure(
-        "frames of every condition: image, LiDAR points on the image, cloud from above (PNG)",
-        "benchmark.report.figures.contact_sheet:draw",
+    "recall": Figure(
+        title="recall@N of every method, N = 1 to 25, with spread of seeds and interval over places",
+        each="board",
+        module="recall",
     ),
-    "strip": Figure(
-        "one place in a row: image, LiDAR points, cloud from above, the same place under other light (PNG or JPEG)",
-        "benchmark.report.figures.strip:draw",
+    "cost": Figure(
+        title="recall against latency of a query and bytes of a place, with the Pareto front",
+        each="board",
+        module="cost",
+    ),
+    "seeds": Figure(
+        title="spread between seeds beside the interval over places, a row a method",
+        each="board",
+        module="seeds",
+    ),
+    "pairs": Figure(
+        title="recall of each pair of traversals as a matrix, a panel a method",
+        each="direction",
+        module="pairs",
+    ),
+    "map": Figure(
+        title="map of the drive: where the queries of a method were hit and missed",
+        each="row",
+        module="drive_map",
+        shows_data=True,
+    ),
+    "distances": Figure(
+        title="descriptor distances of right and wrong frames, a panel a method",
+        each="direction",
+        module="distances",
+    ),
+    "confidence": Figure(
+        title="precision and recall where a method may keep silent, and whether its confidence is calibrated",
+        each="direction",
+        module="confidence",
+    ),
+    "severity": Figure(
+        title="recall against the severity of perturbations",
+        each="study",
+        module="severity",
+    ),
+    "sensitivity": Figure(
+        title="recall against place radius, map spacing, heading limit and foreign places",
+        each="sensitivity",
+        module="sensitivity",
+    ),
+    "gallery": Figure(
+        title="queries of a method with the five frames that it found, right and wrong",
+        each="row",
+        module="gallery",
+        shows_data=True,
+    ),
+    "local-features": Figure(
+        title="features of voxels beside those of the pixels that they project to, in the same colours",
+        each="row",
+        module="local_features",
+        shows_data=True,
     ),
 }
-"""Every figure by its name on the command line."""
+"""Every figure of results by its name on the command line."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What a picture of a dataset shows, and the function that draws it."""
+
+    title: str
+    """One line for lists."""
+    module: str
+    """Module of this package; its ``draw(dataset, path)`` writes the file."""
+
+    def load(self) -> "Callable[[PreparedDataset, Path], None]":
+        """The function, imported now."""
+        found: Callable[[PreparedDataset, Path], None] = importlib.import_module(f"{HERE}.{self.module}").draw
+        return found
+
+
+PICTURES = {
+    "contact-sheet": Picture(
+        title="frames of every condition: image, LiDAR points on the image, cloud from above (PNG)",
+        module="contact_sheet",
+    ),
+    "strip": Picture(
+        title="one place in a row: image, LiDAR points, cloud from above, the place in other light (PNG or JPEG)",
+        module="strip",
+    ),
+}
+"""Every picture of a dataset by its name on the command line."""
 
 
 def check_figure(name: str) -> None:
-    """Refuse a name that does not exist, with near names."""
+    """Refuse the name of a figure of results that does not exist, with near names."""
+    if name in PICTURES:
+        raise CrossplaceError(
+            f"{name} shows a dataset and not results; draw it with: crossplace data stats DATASET --figure {name}"
+        )
     if name not in FIGURES:
         raise CrossplaceError(unknown("figure", name, list(FIGURES)))
 
 
-def draw_figure(name: str, dataset: "PreparedDataset", path: Path) -> None:
-    """Draw the figure ``name`` of ``dataset`` to ``path``; a name that does not exist is refused with near names."""
-    check_figure(name)
-    FIGURES[name].load()(dataset, path)
+def check_picture(name: str) -> None:
+    """Refuse the name of a picture of a dataset that does not exist, with near names."""
+    if name in FIGURES:
+        raise CrossplaceError(f"{name} shows results and not a dataset; draw it with: crossplace figures --only {name}")
+    if name not in PICTURES:
+        raise CrossplaceError(unknown("figure", name, list(PICTURES)))
+
+
+def draw_picture(name: str, dataset: "PreparedDataset", path: Path) -> None:
+    """Draw the picture ``name`` of ``dataset`` to ``path``; a name that does not exist is refused with near names."""
+    check_picture(name)
+    PICTURES[name].load()(dataset, path)

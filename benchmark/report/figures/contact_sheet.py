@@ -95,7 +95,7 @@ def _draw_block(
     panels = (
         (_draw_image, image_height_in, ""),
         (_draw_points_on_image, image_height_in, "depth (m)"),
-        (_draw_from_above, COLUMN_IN, "height over LiDAR (m)"),
+        (draw_from_above, COLUMN_IN, "height over LiDAR (m)"),
     )
     lefts_in = [GAP_IN + column * (COLUMN_IN + GAP_IN) for column in range(len(frames) + 1)]
     for draw_panel, height_in, meaning in panels:
@@ -149,7 +149,7 @@ def _draw_points_on_image(axes: "Axes", dataset: PreparedDataset, frame: Frame) 
     )
 
 
-def _draw_from_above(axes: "Axes", dataset: PreparedDataset, frame: Frame) -> "ScalarMappable | None":
+def draw_from_above(axes: "Axes", dataset: PreparedDataset, frame: Frame) -> "ScalarMappable | None":
     """Forward is up, left is left; rings every 10 m."""
     if not frame.cloud:
         _say(axes, "no cloud")

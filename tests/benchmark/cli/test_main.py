@@ -32,6 +32,7 @@ COMMANDS = [
     "bench",
     "sweep",
     "study",
+    "sensitivity",
     "score",
     "check-method",
     "list",
@@ -49,6 +50,8 @@ COMMANDS = [
     "compare",
     "publish",
     "tables",
+    "figures",
+    "report",
 ]
 TINY = ("--dataset", "town", "--dataset-options", "preset=tiny")
 DIRECTIONS = ["image->cloud", "cloud->image", "image->image", "cloud->cloud"]
@@ -757,3 +760,14 @@ def test_all_methods_are_planned_and_a_study_is_of_one(
     assert [line for line in capsys.readouterr().out.splitlines() if not line[0].isdigit()] == planned
     assert "unknown method 'all'" in sentence(capsys, "bench", "--method", "all", "--study", "ablation")
     assert "Did you mean lc2?" in sentence(capsys, "sweep", "--methods", "vxp", "lc")
+
+
+def test_sensitivity_prints_a_table_for_each_axis_and_where_it_lies(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ("sensitivity", "--method", "height_histogram", *TINY, "--axes", "radius", "heading")
+    crossplace(*asked)
+    out = capsys.readouterr().out
+    assert "Place radius" in out
+    assert "Heading limit" in out
+    assert "Distractors" not in out
+    assert Path(out.splitlines()[-1]).is_file()
+    assert "Did you mean heading" in sentence(capsys, *asked[:-1], "headin")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from benchmark.descriptors.files import Descriptors
+from benchmark.evaluation.chance import hypergeometric_recall
 from benchmark.evaluation.evaluate import PairEvaluation, Scorer, evaluate, from_descriptors, from_ranker
-from benchmark.evaluation.intervals import hypergeometric_recall
 from benchmark.protocol.directions import Direction
 from benchmark.protocol.selection import selected
 from datasets.base import Frames, Protocol, Selection

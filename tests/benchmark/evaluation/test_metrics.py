@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rankings import ranking_of
 
-from benchmark.evaluation.intervals import chance_recall, hypergeometric_recall
+from benchmark.evaluation.chance import chance_recall, hypergeometric_recall
 from benchmark.evaluation.metrics import (
     METRICS,
     Metric,

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from benchmark.evaluation.intervals import hypergeometric_recall
+from benchmark.evaluation.chance import hypergeometric_recall
 from benchmark.evaluation.metrics import recall_at
 from benchmark.evaluation.rankers import RANKERS
 from benchmark.evaluation.ranks import rank_queries

@@ -13,7 +13,16 @@ from typing import Any
 
 import pytest
 
-from benchmark.frames.preparing import Location, check, command, find_protocol, locate, make_dataset, prepare
+from benchmark.frames.preparing import (
+    Location,
+    check,
+    command,
+    find_protocol,
+    locate,
+    make_dataset,
+    prepare,
+    prepared_before,
+)
 from benchmark.registry import DATASETS
 from datasets.base import Dataset, DatasetCard, Finding
 from datasets.errors import CrossplaceError
@@ -109,6 +118,22 @@ def test_other_options_or_another_source_have_a_folder_of_their_own(tmp_path: Pa
         locate("counted", tmp_path, options).folder,
     }
     assert len(folders) == 4
+
+
+def test_a_name_stands_for_what_was_prepared_before() -> None:
+    """Each sentence is followed: prepare it, then name one of its two forms."""
+    missing = r"counted is not prepared; give (crossplace data prepare counted) first, or a folder in the prepared form"
+    with pytest.raises(CrossplaceError, match=missing):
+        prepared_before("counted")
+    once = prepare(locate("counted", None))
+    assert prepared_before("counted").folder == once.folder
+    again = prepare(locate("counted", None, ["spacing_m=2"]))
+    with pytest.raises(CrossplaceError, match="prepared in 2 forms; give the folder of one of them: ") as raised:
+        prepared_before("counted")
+    folders = str(raised.value).rpartition(": ")[2].split(", ")
+    assert {prepared_before(folder).folder for folder in folders} == {once.folder, again.folder}
+    with pytest.raises(CrossplaceError, match=r"unknown dataset 'countd'\. Did you mean counted"):
+        prepared_before("countd")
 
 
 def test_another_version_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

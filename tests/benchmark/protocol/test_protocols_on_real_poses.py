@@ -6,40 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from brute_force_kitti import CALIBRATION, RULES, SEQUENCES, count_all
+from brute_force_kitti import RULES, SEQUENCES, count_all
+from real_poses import kitti_frames, of_every_place, pointnetvlad_places
 
 from benchmark.protocol.ground_truth import relations
 from benchmark.protocol.leaks import find_leaks
 from benchmark.protocol.selection import select
 from datasets.base import Frames, Protocol, Selection
-from datasets.prepared import quaternion_wxyz
 from datasets.protocols import PROTOCOLS
-from datasets.transforms import WORLD_FROM_FIRST_CAMERA
 
 pytestmark = pytest.mark.data
 Counts = dict[str, int]
 DOCS = Path(__file__).parents[3] / "docs" / "protocols.md"
-
-
-def frames_of(
-    traversal: str, world: str, names: list[str], time_ns: np.ndarray, world_from_lidar: np.ndarray
-) -> Frames:
-    """Frames of one traversal at these poses (n, 4, 4), without files."""
-
-    def column(value: str) -> np.ndarray:
-        return np.full(len(names), value, dtype=object)
-
-    return Frames(
-        frame_id=np.array([f"{traversal}/{name}" for name in names], dtype=object),
-        traversal=column(traversal),
-        world=column(world),
-        timestamp_ns=time_ns,
-        position_m=world_from_lidar[:, :3, 3],
-        quaternion_wxyz=quaternion_wxyz(world_from_lidar[:, :3, :3]),
-        yaw_rad=np.arctan2(world_from_lidar[:, 1, 0], world_from_lidar[:, 0, 0]),
-        image=column("image"),
-        cloud=column("cloud"),
-    )
 
 
 def counts_by_pair(frames: Frames, protocol: Protocol) -> dict[tuple[str, str], Counts]:
@@ -60,23 +38,12 @@ def counts_by_pair(frames: Frames, protocol: Protocol) -> dict[tuple[str, str], 
 
 @pytest.fixture(scope="module")
 def pointnetvlad(real_data: Callable[[str], Path]) -> tuple[Frames, np.ndarray]:
-    """The places of PointNetVLAD's evaluation set, one every 20 m already, and which of them ask."""
-    parts, is_query = [], []
-    for path in sorted(real_data("oxford-pointnetvlad-eval").glob("*.csv")):
-        stamp, north, east, flag = zip(*(line.split(",") for line in path.read_text().splitlines()[1:]), strict=True)
-        poses = np.tile(np.eye(4), (len(stamp), 1, 1))
-        poses[:, 0, 3], poses[:, 1, 3] = np.array(east, dtype=float), np.array(north, dtype=float)
-        parts.append(frames_of(path.stem, "oxford", list(stamp), np.array(stamp, dtype=np.int64) * 1000, poses))
-        is_query += [f == "1" for f in flag]
-    return Frames.concatenate(parts), np.array(is_query)
+    return pointnetvlad_places(real_data("oxford-pointnetvlad-eval"))
 
 
 @pytest.fixture(scope="module")
 def every_place() -> Protocol:
-    """PointNetVLAD's protocol on places that are thinned already: all else is its own."""
-    protocol = PROTOCOLS["oxford-pointnetvlad"]
-    query, database = (replace(part, spacing_m=None) for part in (protocol.query, protocol.database))
-    return replace(protocol, query=query, database=database)
+    return of_every_place(PROTOCOLS["oxford-pointnetvlad"])
 
 
 def test_oxford_counts_are_those_of_the_published_evaluation_set(
@@ -131,18 +98,7 @@ def kitti_folder(real_data: Callable[[str], Path]) -> Path:
 
 @pytest.fixture(scope="module")
 def kitti(kitti_folder: Path) -> Frames:
-    """All frames of 00 to 10, each sequence a world of its own."""
-    parts = []
-    for name in SEQUENCES:
-        calibration = (kitti_folder / f"{CALIBRATION.get(name, 'calib_04-10')}.txt").read_text()
-        (tr,) = [line.split()[1:] for line in calibration.splitlines() if line.startswith("Tr:")]
-        rows = np.concatenate([np.loadtxt(kitti_folder / f"{name}.txt"), np.array(tr, dtype=float)[None]])
-        poses = np.tile(np.eye(4), (len(rows), 1, 1))
-        poses[:, :3] = rows.reshape(-1, 3, 4)
-        time_ns = np.round(np.loadtxt(kitti_folder / f"times_{name}.txt") * 1e9).astype(np.int64)
-        stems = [f"{i:06d}" for i in range(len(time_ns))]
-        parts.append(frames_of(name, f"kitti-{name}", stems, time_ns, WORLD_FROM_FIRST_CAMERA @ poses[:-1] @ poses[-1]))
-    return Frames.concatenate(parts)
+    return kitti_frames(kitti_folder)
 
 
 @pytest.fixture(scope="module")

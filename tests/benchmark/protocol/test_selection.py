@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.protocol.selection import select
+from benchmark.protocol.selection import median_spacing_m, select, thinned
 from datasets.base import Frames, Region, Selection
 from datasets.errors import CrossplaceError
 
@@ -249,3 +249,21 @@ def test_spacing_agrees_with_a_walk_along_each_traversal(steps, spacing_m, names
                 driven = 0.0
             last = row
     assert select(frames, Selection(spacing_m=float(spacing_m))).tolist() == sorted(expected)
+
+
+def test_the_spacing_of_a_map_is_that_within_drives_and_maps():
+    frames = frames_at(
+        [[0, 0], [4, 0], [8, 0], [500, 0], [504, 0], [0, 9], [7, 9]],
+        traversal=["a"] * 5 + ["b"] * 2,
+        world=["x"] * 3 + ["y"] * 2 + ["x"] * 2,
+    )
+    assert median_spacing_m(frames, np.arange(7)) == 4.0
+    assert median_spacing_m(frames, np.array([0, 3, 5])) is None
+    assert median_spacing_m(frames, np.array([], dtype=np.int64)) is None
+
+
+@pytest.mark.parametrize(("spacing_m", "step"), [(8.0, 2), (10.0, 2), (11.0, 3), (50.0, 12)])
+def test_a_thinned_map_keeps_the_frame_nearest_to_the_mark(spacing_m, step):
+    frames = on_a_line(30, 4.0, traversal=["a"] * 15 + ["b"] * 15)
+    expected = [row for row in range(30) if row % 15 % step == 0]
+    assert thinned(frames, np.arange(30), spacing_m).tolist() == expected

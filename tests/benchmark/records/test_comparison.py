@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.cli.main import main
 from benchmark.evaluation.evaluate import from_ranker
 from benchmark.protocol.directions import Direction
 from benchmark.records.comparison import StoredRun, differences
@@ -145,19 +144,10 @@ def test_only_directions_that_all_have_are_compared(
 def test_faults_are_sentences(write: Write) -> None:
     one = write("oracle")
     with pytest.raises(CrossplaceError, match=r"no direction 'sound->cloud'; found image->cloud"):
-        StoredRun.read(one).counted("sound->cloud")
+        StoredRun.read(one).queries("sound->cloud")
     (one / RANKS).write_bytes(b"PK")
     with pytest.raises(CrossplaceError, match=r"ranks\.npz: not readable ranks .* run bench again"):
         differences([one], [one])
     (one / RANKS).unlink()
     with pytest.raises(CrossplaceError, match=r"no ranks\.npz"):
         differences([one], [one])
-
-
-def test_the_command_prints_a_line_a_direction(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compare", str(write("oracle")), "--against", str(write("random"))]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    arrows = ["image→cloud", "cloud→image", "image→image", "cloud→cloud"]
-    assert [line.split()[0] for line in lines if "→" in line] == arrows
-    assert all("+" in line and "[" in line for line in lines if "→" in line)
-    assert any("R@1 difference, percentage points" in line for line in lines)

@@ -4,14 +4,15 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 import pytest
 
 from benchmark.records import leaderboard as module
+from benchmark.records.collection import collect
 from benchmark.records.leaderboard import Board, Entry, Value, merged, published, write_leaderboard
 from benchmark.records.schema import CostNumber, MethodRecord, PerturbationRecord, Result
-from benchmark.report.tables import grouped
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -47,12 +48,24 @@ def seed(number: int, percent: float, ms: float = 10.0, **changes: Any) -> Entry
 def test_means_by_hand() -> None:
     (found,) = merged([seed(2, 50.0, 12.0), seed(0, 60.0, 90.0), seed(1, 40.0, 14.0)])
     assert found.seeds == (0, 1, 2)
-    assert found.recall["image->cloud"]["R@1"] == Value(value=50.0, low=40.0, high=60.0)
-    assert found.recall["image->cloud"]["R@5"] == Value(value=90.0, low=90.0, high=90.0)
+    assert found.recall["image->cloud"]["R@1"] == Value(value=50.0, low=0.0, high=100.0, deviation=10.0)
+    assert found.recall["image->cloud"]["R@5"] == Value(value=90.0, deviation=0.0)
     assert found.cost["image"].value == 14.0, "the median, which one noisy machine does not move"
     (even,) = merged([seed(0, 50.0, 12.0), seed(1, 60.0, 14.0)])
     assert even.cost["image"] == CostNumber(value=13.0, unit="ms")
     assert even.percent("image->cloud", "R@1") == 55.0
+
+
+def test_the_interval_of_a_mean_is_the_mean_of_the_ends() -> None:
+    recall = [{"image->cloud": {"R@1": Value(value=v, low=v - 5, high=v + 7)}} for v in (40.0, 50.0)]
+    (found,) = merged([seed(number, 0.0, recall=values) for number, values in enumerate(recall)])
+    assert found.recall["image->cloud"]["R@1"] == Value(value=45.0, low=40.0, high=52.0, deviation=stdev([40.0, 50.0]))
+
+
+def test_a_row_names_its_runs_by_seed_and_is_dirty_if_one_is() -> None:
+    rows = [seed(1, 50.0, runs=("b",)), seed(0, 60.0, runs=("a",), is_dirty=True)]
+    (found,) = merged(rows)
+    assert (found.runs, found.is_dirty) == (("a", "b"), True)
 
 
 def test_one_seed_keeps_its_interval_and_counts_once() -> None:
@@ -63,7 +76,7 @@ def test_one_seed_keeps_its_interval_and_counts_once() -> None:
 def test_a_value_that_one_seed_lacks_is_none() -> None:
     lacking = seed(1, 0.0, recall={"image->cloud": {"R@1": None, "R@5": Value(value=70.0)}})
     (found,) = merged([seed(0, 60.0), lacking])
-    assert found.recall["image->cloud"] == {"R@1": None, "R@5": Value(value=80.0, low=70.0, high=90.0)}
+    assert found.recall["image->cloud"] == {"R@1": None, "R@5": Value(value=80.0, deviation=stdev([70.0, 90.0]))}
     assert found.percent("image->cloud", "R@1") == found.percent("cloud->image", "R@1") == -1.0
 
 
@@ -119,7 +132,11 @@ def test_an_entry_says_what_the_result_says(made: Callable[..., Result]) -> None
         (25, 25),
     )
     assert (found.n_counted, found.n_queries, found.machine, found.cost) == (72, 72, "", {})
-    assert found.recall["image->cloud"]["R@1"] == Value(value=100.0, low=100.0, high=100.0)
+    first = found.recall["image->cloud"]["R@1"]
+    assert first is not None
+    ends = result.directions["image->cloud"].intervals["R@1"]
+    assert ends is not None
+    assert (first.value, first.low, first.high) == (100.0, 100 * ends[0], 100.0)
     assert list(found.recall) == list(result.directions)
 
 
@@ -179,7 +196,7 @@ def test_a_damaged_leaderboard_is_a_sentence(made: Callable[..., Result], stored
 
 
 def test_the_leaderboard_of_the_suite_is_that_of_the_committed_results() -> None:
-    groups = grouped(Path(__file__).parents[3] / "results")
+    groups = [group.results for group in collect(Path(__file__).parents[3] / "results").groups]
     assert groups
     for group in groups:
         found = published(Board.of(group[0]))

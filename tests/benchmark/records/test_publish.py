@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmark.evaluation.intervals import map_blocks
 from benchmark.records.comparison import COLUMNS, differences
 from benchmark.records.publish import KEPT_BITS, N_NEAREST, coarse, compact, publish, zipped
 from benchmark.records.schema import OLD_NAMES, RANKS, RESULT, MethodRecord, Result
@@ -171,7 +172,10 @@ def test_distances_that_half_precision_cannot_hold_stay_finite() -> None:
     assert coarse(np.array([1.0])).dtype == np.float16
 
 
-def test_positions_at_the_edge_of_a_cell_of_the_map_stay_in_their_cell() -> None:
+def test_positions_are_published_as_intervals_take_them() -> None:
     east_m = np.array([620_000 - 1e-6, 12.0])
-    assert compact({"frame_east_m": east_m})["frame_east_m"].dtype == np.float64
-    assert compact({"frame_east_m": east_m + 1})["frame_east_m"].dtype == np.float32
+    found = compact({"frame_east_m": east_m})["frame_east_m"]
+    assert found.dtype == np.float32
+    for positions in (east_m, found):
+        block, _ = map_blocks(np.full(2, "w"), np.column_stack([positions, positions]), 50.0)
+        assert block.tolist() == [1, 0]

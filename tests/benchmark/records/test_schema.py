@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from benchmark.evaluation.evaluate import from_ranker
-from benchmark.evaluation.intervals import mean_interval
+from benchmark.evaluation.intervals import block_units, mean_interval
 from benchmark.keys import plain
 from benchmark.records.schema import RANKS, RESULT, CostRecord, MethodRecord, Result, TimingRecord
 from datasets.base import OnePercent, Protocol, Selection
@@ -69,7 +69,7 @@ def test_the_json_holds_everything_that_a_number_depends_on(
 ) -> None:
     result, _ = write(small_world, protocol)
     raw = json.loads((tmp_path / "run" / RESULT).read_text())
-    assert raw["schema_version"] == "1.2"
+    assert raw["schema_version"] == "1.3"
     assert (raw["run_id"], raw["key"], raw["seed"], raw["warnings"]) == ("run", "key", 3, ["one", "two"])
     assert raw["harness"].keys() == {"version", "git_revision", "dirty"}
     assert raw["environment"] == {"device": "a test", "threads": 2}
@@ -82,6 +82,7 @@ def test_the_json_holds_everything_that_a_number_depends_on(
         "fingerprint": small_world.fingerprint,
         "counts": {"kept": 36},
         "is_real": True,
+        "conditions": {"morning": "day", "evening": "dusk", "midnight": "night"},
     }
     assert result.cost == COST
     assert list(raw["directions"]) == ["image->cloud", "cloud->image", "image->image", "cloud->cloud"]
@@ -215,11 +216,13 @@ def test_the_intervals_follow_from_ranks_and_poses(
     for number, (label, direction) in enumerate(result.directions.items()):
         rows = (ranks["query_direction"] == number) & (ranks["query_first_positive_rank"] > 0)
         first, pair, asked = (ranks[f"query_{n}"][rows] for n in ("first_positive_rank", "pair", "frame"))
-        cells = [(e // 50, n // 50) for e, n in zip(ranks["frame_east_m"], ranks["frame_north_m"], strict=True)]
-        block = np.array([sorted(set(cells)).index(cells[frame]) for frame in asked])
-        weights = np.array([1 / (pair == p).sum() for p in pair]) if averaging == "pairs" else None
-        for name, depth in {"R@1": 1, "R@5": 5, "R@1%": 2}.items():
-            expected = mean_interval(first <= depth, block, weights)
+        places = np.stack([ranks["frame_east_m"], ranks["frame_north_m"]], axis=1)[asked]
+        weights = np.array([1 / (pair == p).sum() for p in pair]) if averaging == "pairs" else np.ones(len(pair))
+        hits = {name: (first <= depth).astype(float) for name, depth in {"R@1": 1, "R@5": 5, "R@1%": 2}.items()}
+        units = block_units(ranks["frame_world"][asked], places, np.stack([*hits.values()], axis=1), weights)
+        assert direction.interval_unit == units.words
+        for name, values in hits.items():
+            expected = mean_interval(values, units, weights)
             assert direction.intervals[name] == pytest.approx((expected.low, expected.high)), (label, name)
         record = direction.mean if averaging == "pairs" else direction.pooled
         low, high = direction.intervals["R@5"]
@@ -328,12 +331,13 @@ def test_protocols_of_older_results_equal_those_of_new_ones(folder: Path, protoc
 def test_a_result_of_the_first_schema_still_loads() -> None:
     stored = Path(__file__).parents[2] / "golden" / "result-schema-1.0"
     assert Result.read(stored).perturbation is None
+    assert {record.interval_unit for record in Result.read(stored).directions.values()} == {""}
 
 
 @pytest.mark.parametrize("version", ["2.0", "0.9", "10.0", 2, None])
 def test_another_major_version_is_refused(folder: Path, version: object) -> None:
     edit(folder, lambda raw: raw.update(schema_version=version))
-    with pytest.raises(CrossplaceError, match=rf"result\.json: result schema {version}, but this version reads 1\.2"):
+    with pytest.raises(CrossplaceError, match=rf"result\.json: result schema {version}, but this version reads 1\.3"):
         Result.read(folder)
 
 

@@ -2,11 +2,15 @@
 
 import csv
 import io
+import os
+import sys
 from itertools import product
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from terminal import shown as shown_on_terminal
 
 from benchmark.report.formats import FORMATS, comma_separated, markdown
 from benchmark.report.screen import paragraphs, screen
@@ -18,7 +22,7 @@ TABLE = Table(
     columns=COLUMNS,
     rows=[
         [text("one", "quick, seed 1"), Cell(value=12.345, low=1.0, high=99.95), number(None)],
-        [text("another_method"), Cell(value=1234.5, low=1.0, high=2.0, is_spread=True), number(0.12345)],
+        [text("another_method"), Cell(value=1234.5, deviation=2.04, mark="best", letters="a"), number(0.12345)],
     ],
     notes=["A note."],
 )
@@ -29,7 +33,9 @@ def test_a_cell_is_written_by_its_column() -> None:
     assert parts(number(1.005), column) == ("+1.00", "")
     assert parts(number(-2345.6), column) == ("-2,346", "")
     assert parts(Cell(value=1, low=-2, high=3), column) == ("+1.00", "[-2.00, +3.00]")
-    assert parts(Cell(value=1, low=0, high=3, is_spread=True), Column(name="x")) == ("1.0", "(0.0 to 3.0)")
+    assert parts(Cell(value=1, low=0, high=3, deviation=0.5), Column(name="x")) == ("1.0", "± 0.5 [0.0, 3.0]")
+    assert parts(Cell(value=1, letters="ab"), Column(name="x")) == ("1.0", "ab")
+    assert parts(text("a\x1b[31m\nb", "\u202e"), column) == ("a [31m b", " ")
     assert parts(number(None), column) == (NONE, "")
     assert parts(text("words", "below"), column) == ("words", "below")
 
@@ -37,7 +43,7 @@ def test_a_cell_is_written_by_its_column() -> None:
 def test_a_wide_screen_has_a_line_a_row() -> None:
     assert _rows(screen(TABLE, 100)) == [
         ["one quick, seed 1", "12.3 [1.0, 100.0]", "–"],
-        ["another_method", "1,234 (1.0 to 2.0)", "0.123"],
+        ["another_method", "1,234 ± 2.0 a", "0.123"],
     ]
     assert screen(TABLE, 100).splitlines()[0] == "A title"
     assert screen(TABLE, 100).splitlines()[-1] == "A note."
@@ -102,10 +108,10 @@ def test_markdown_is_a_table_of_github() -> None:
     assert markdown(TABLE).splitlines() == [
         "**A title**",
         "",
-        "| method            |            first % |   second |",
-        "|-------------------|--------------------|----------|",
-        "| one quick, seed 1 |  12.3 [1.0, 100.0] |        – |",
-        "| another_method    | 1,234 (1.0 to 2.0) |    0.123 |",
+        "| method            |           first % |   second |",
+        "|-------------------|-------------------|----------|",
+        "| one quick, seed 1 | 12.3 [1.0, 100.0] |        – |",
+        "| another_method    | **1,234** ± 2.0 a |    0.123 |",
         "",
         "- A note.",
     ]
@@ -123,6 +129,8 @@ def test_csv_holds_numbers_in_full_and_ends_in_columns_of_their_own() -> None:
         "first %": "12.345",
         "first % low": "1.0",
         "first % high": "99.95",
+        "first % deviation": "",
+        "first % letters": "",
         "second": "",
     }
     assert rows[1]["second"] == "0.12345"
@@ -137,3 +145,57 @@ def test_every_format_takes_every_table(name: str) -> None:
 def test_paragraphs_are_wrapped_between_words() -> None:
     shown = paragraphs(["one two three four", "", "five"], 9)
     assert shown == "one two\nthree\nfour\n\nfive\n"
+
+
+def test_a_reason_stands_below_once_and_is_pointed_at() -> None:
+    gone = Cell(reason="it failed")
+    table = Table(columns=COLUMNS, rows=[[text("a"), gone, gone], [text("b"), number(1), number(None, reason="other")]])
+    assert markdown(table).splitlines() == [
+        "| method   |   first % |   second |",
+        "|----------|-----------|----------|",
+        "| a        |     – (1) |    – (1) |",
+        "| b        |       1.0 |    – (2) |",
+        "",
+        "- (1) it failed",
+        "- (2) other",
+    ]
+    assert "(2) other" in screen(table, 80)
+    assert "(2) other" in FORMATS["html"](table)
+
+
+def test_latex_is_a_table_of_booktabs() -> None:
+    assert FORMATS["tex"](TABLE).splitlines() == [
+        r"\begin{table}[t]",
+        r"\centering\small",
+        r"\caption{A title}",
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r"method & first \% & second \\",
+        r"\midrule",
+        r"one {\scriptsize quick, seed 1} & 12.3 {\scriptsize [1.0, 100.0]} & -- \\",
+        r"another\_method & \textbf{1,234} {\scriptsize $\pm$ 2.0 a} & 0.123 \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\par\smallskip\parbox{\linewidth}{\footnotesize A note.}",
+        r"\end{table}",
+    ]
+
+
+def test_html_holds_values_for_sorting_and_marks_as_elements() -> None:
+    shown = FORMATS["html"](TABLE)
+    assert '<td class="number" data-value="12.345">12.3 <small>[1.0, 100.0]</small></td>' in shown
+    assert '<td class="number" data-value="1234.5"><strong>1,234</strong> <small>± 2.0 a</small></td>' in shown
+    assert '<th scope="row" class="words">another_method</th>' in shown
+    assert "<figcaption>A title</figcaption>" in shown
+    assert '<td class="number">–</td>' in shown, "nothing to sort by"
+
+
+def test_a_terminal_shows_marks_as_styles_and_a_file_does_not(tmp_path: Path) -> None:
+    folder = str(Path(__file__).parent)
+    code = (
+        f"import sys; sys.path.insert(0, {folder!r}); from test_formats import TABLE; "
+        "from benchmark.report.screen import screen; print(screen(TABLE))"
+    )
+    seen = shown_on_terminal(["-c", code], 80, tmp_path, {"NO_COLOR": "", "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert "\x1b[1m" in seen
+    assert "\x1b" not in screen(TABLE, 80)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 import benchmark
 from benchmark import machine
 from benchmark.descriptors.files import Descriptors
-from benchmark.evaluation.intervals import hypergeometric_recall
+from benchmark.evaluation.chance import hypergeometric_recall
 from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.frames.preparing import locate, prepare
 from benchmark.keys import plain

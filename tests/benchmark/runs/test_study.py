@@ -11,11 +11,13 @@ import pytest
 from jobs import Job, forbid, forget, with_protocol
 
 from benchmark.frames.perturbations import PERTURBATIONS
+from benchmark.records.collection import collect
 from benchmark.records.comparison import differences
 from benchmark.records.publish import publish
 from benchmark.records.schema import Result
 from benchmark.records.study import BASE, STUDY, StudyRecord
-from benchmark.report.studies import study_text, write_study_tables
+from benchmark.report.documents import TABLES, as_markdown
+from benchmark.report.studies import study_section
 from benchmark.request import Request
 from benchmark.runs import study
 from benchmark.runs.study import lines_of, plan_of, robustness
@@ -60,7 +62,7 @@ def stored(request: Request) -> StudyRecord:
 
 def run_study(name: str, request: Request, seeds: list[int], only: Sequence[str] = ()) -> str:
     """The table of a study that is run now."""
-    return study_text(study.run_study(name, request, seeds, only)[0])
+    return as_markdown(study_section(study.run_study(name, request, seeds, only)[0]))
 
 
 @pytest.fixture
@@ -101,7 +103,7 @@ def test_a_line_that_fails_stays_with_its_reason(ablation: tuple[str, StudyRecor
 
 def test_the_table_can_be_made_again_from_the_record(ablation: tuple[str, StudyRecord]) -> None:
     text, record = ablation
-    assert text.startswith(study_text(record))
+    assert text == as_markdown(study_section(record))
     assert StudyRecord.model_validate_json(json.dumps({**record.model_dump(), "later": 1})) == record
 
 
@@ -123,8 +125,9 @@ def test_a_published_study_has_its_table(ablation: tuple[str, StudyRecord], requ
     target = publish(folder, tmp_path / "results")
     assert target == tmp_path / "results" / "studies" / folder.name
     assert StudyRecord.read(target / STUDY) == ablation[1]
-    assert write_study_tables(tmp_path / "results") == [ablation[1]]
-    assert study_text(ablation[1]) in (tmp_path / "results" / "tables" / "studies.md").read_text()
+    collection = collect(tmp_path / "results")
+    assert collection.studies == [ablation[1]]
+    assert TABLES["studies"].sections(collection) == [study_section(ablation[1])]
     (folder / STUDY).write_text("{}")
     with pytest.raises(CrossplaceError, match=r"study\.json: study: Field required; .*run the study again"):
         publish(folder, tmp_path / "results")

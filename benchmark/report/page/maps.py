@@ -1,0 +1,186 @@
+"""The map of a page: where queries were asked, and what each of them retrieved, as small integers.
+
+Positions are whole decimetres. Answers of a traversal pair are 16-bit integers in base64: for each query its frame,
+five retrieved frames, the rank of the first right place, and :func:`_flags`.
+"""
+
+import base64
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+from pydantic import TypeAdapter
+
+from benchmark.records.collection import Group
+from benchmark.records.ranks import read_ranks
+from benchmark.report.page.failures import entries_of, heading, labels
+from benchmark.report.table import printable
+from datasets.base import Protocol
+from datasets.places import PLANE, Poses, same_place
+
+COLUMNS = (
+    *("directions", "pairs", "query_direction", "query_pair", "query_frame", "query_n_positives"),
+    *("query_first_positive_rank", "query_top_frame"),
+    *("frame_id", "frame_traversal", "frame_condition", "frame_world"),
+    *("frame_east_m", "frame_north_m", "frame_yaw_rad"),
+)
+"""What a map needs of ``ranks.npz``."""
+FRAMES = [name for name in COLUMNS if name.startswith("frame_")]
+N_NEAREST = 5
+NONE = 0xFFFF
+"""Stands for a frame that is not there; no map holds as many frames."""
+MOST_QUERIES = 1500
+"""Queries of one traversal pair that are drawn at most: more dots would cover each other."""
+BYTES_PER_QUERY = 8 * 2 * 4 / 3
+GAP_DM = 500
+"""Distance on the map between worlds, whose positions have nothing to do with each other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answered:
+    """One run of a board with its ranks."""
+
+    label: str
+    run_id: str
+    ranks: Mapping[str, ndarray]
+
+
+def map_data(groups: Sequence[Group], budget: float) -> list[dict[str, Any]]:
+    """A map for each board that has ranks, as plain data in about ``budget`` bytes; queries are left out evenly."""
+    boards = [(group, runs) for group in groups if (runs := [*_answered(group)])]
+    n_queries = sum(len(run.ranks["query_frame"]) for _, runs in boards for run in runs)
+    step = max(math.ceil(n_queries * BYTES_PER_QUERY / max(budget, 1)), 1)
+    return [found for group, runs in boards if (found := _board(group, runs, step))]
+
+
+def _answered(group: Group) -> Iterator[_Answered]:
+    """The first seed of every row that has nearest frames; more seeds would say little for their bytes."""
+    entries = entries_of(group)
+    for entry, name in zip(entries, labels(entries), strict=True):
+        ranks = read_ranks(group.folders[entry.runs[0]], COLUMNS)
+        if ranks is not None and len(ranks) == len(COLUMNS) and len(ranks["query_frame"]):
+            seed = f", seed {entry.seeds[0]}" if len(entry.seeds) > 1 else ""
+            yield _Answered(label=f"{name}{seed}", run_id=entry.runs[0], ranks=ranks)
+
+
+def _board(group: Group, runs: Sequence[_Answered], step: int) -> dict[str, Any] | None:
+    frames = _all_frames(runs)
+    if len(frames["frame_id"]) >= NONE:
+        return None
+    protocol = TypeAdapter(Protocol).validate_python(group.board.protocol)
+    longest = max(_longest_pair(run.ranks) for run in runs)
+    step = max(step, math.ceil(longest / MOST_QUERIES))
+    traversals = list(dict.fromkeys(frames["frame_traversal"].tolist()))
+    number = {name: place for place, name in enumerate(traversals)}
+    conditions = dict(zip(frames["frame_traversal"].tolist(), frames["frame_condition"].tolist(), strict=True))
+    pairs = list(dict.fromkeys((q, d) for run in runs for q, d in run.ranks["pairs"].tolist()))
+    east, north, world = _on_the_map(frames)
+    return {
+        "title": printable(heading(group.board)),
+        "radius": protocol.radius_m,
+        "step": step,
+        "traversals": [[printable(name), printable(conditions[name])] for name in traversals],
+        "pairs": [[number[q], number[d]] for q, d in pairs],
+        "frames": {
+            "id": [*map(printable, frames["frame_id"].tolist())],
+            "traversal": [number[name] for name in frames["frame_traversal"].tolist()],
+            "world": world,
+            "east": east,
+            "north": north,
+        },
+        "runs": [
+            {"label": printable(run.label), "id": run.run_id, "answers": _answers(run, frames, pairs, protocol, step)}
+            for run in runs
+        ],
+    }
+
+
+def _longest_pair(ranks: Mapping[str, ndarray]) -> int:
+    both = ranks["query_direction"] * len(ranks["pairs"]) + ranks["query_pair"]
+    return int(np.bincount(both).max())
+
+
+def _all_frames(runs: Sequence[_Answered]) -> dict[str, ndarray]:
+    """The frames of all runs, each once. Runs differ in them where a method lacks a modality."""
+    joined = {name: np.concatenate([run.ranks[name] for run in runs]) for name in FRAMES}
+    _, first = np.unique(joined["frame_id"], return_index=True)
+    return {name: column[np.sort(first)] for name, column in joined.items()}
+
+
+def _on_the_map(frames: Mapping[str, ndarray]) -> tuple[list[int], list[int], list[int]]:
+    """East and north in decimetres, worlds beside each other, and the number of each frame's world."""
+    names, world = np.unique(frames["frame_world"], return_inverse=True)
+    east, north = (np.round(10 * frames[f"frame_{axis}_m"].astype(np.float64)) for axis in ("east", "north"))
+    begin = 0.0
+    for number in range(len(names)):
+        inside = world == number
+        east[inside] += begin - east[inside].min()
+        north[inside] -= north[inside].min()
+        begin = east[inside].max() + GAP_DM
+    return east.astype(int).tolist(), north.astype(int).tolist(), world.tolist()
+
+
+def _answers(
+    run: _Answered, frames: Mapping[str, ndarray], pairs: Sequence[tuple[str, str]], protocol: Protocol, step: int
+) -> dict[str, list[str]]:
+    """Answers by direction, for each of ``pairs``."""
+    ranks = run.ranks
+    row_of = {name: row for row, name in enumerate(frames["frame_id"].tolist())}
+    new_row = np.array([*(row_of[name] for name in ranks["frame_id"].tolist()), NONE])
+    own = {(q, d): number for number, (q, d) in enumerate(ranks["pairs"].tolist())}
+    found = {}
+    for number, direction in enumerate(ranks["directions"].tolist()):
+        of_direction = ranks["query_direction"] == number
+        found[direction] = [
+            _encoded(ranks, rows[::step], new_row, protocol)
+            for pair in pairs
+            for rows in [np.flatnonzero(of_direction & (ranks["query_pair"] == own.get(pair, -1)))]
+        ]
+    return found
+
+
+def _encoded(
+    ranks: Mapping[str, ndarray], rows: Int[ndarray, " n"], new_row: Int[ndarray, " f"], protocol: Protocol
+) -> str:
+    """Some queries as text: 8 integers each."""
+    top = ranks["query_top_frame"][rows, :N_NEAREST]
+    top = np.pad(top, ((0, 0), (0, N_NEAREST - top.shape[1])), constant_values=-1)
+    first = ranks["query_first_positive_rank"][rows]
+    flags = _flags(_is_right(ranks, rows, top, protocol), ranks["query_n_positives"][rows])
+    columns = [new_row[ranks["query_frame"][rows]], *new_row[top].T, np.minimum(first, NONE), flags]
+    return base64.b64encode(np.stack(columns, axis=1).astype("<u2").tobytes()).decode()
+
+
+def _is_right(
+    ranks: Mapping[str, ndarray], rows: Int[ndarray, " n"], top: Int[ndarray, "n k"], protocol: Protocol
+) -> ndarray:
+    """Which of the retrieved frames show the place of their query.
+
+    Up to the first right place this follows from its rank, and is exact. Beyond it the protocol's rule decides, on the
+    stored positions.
+    """
+    place = np.arange(1, top.shape[1] + 1)[None, :]
+    first = ranks["query_first_positive_rank"][rows][:, None]
+    asking, query = np.unique(ranks["query_frame"][rows], return_inverse=True)
+    searched, found = np.unique(top, return_inverse=True)
+    axes = [axis for axis in protocol.distance_axes if axis in PLANE]
+    poses = [_poses(ranks, frames) for frames in (asking, searched)]
+    is_near = same_place(poses[0], poses[1], protocol.radius_m, protocol.heading_limit_rad, axes)
+    near = is_near[query.reshape(-1, 1), found.reshape(top.shape)]
+    return (place == first) | ((place > first) & (first > 0) & (top >= 0) & near)
+
+
+def _poses(ranks: Mapping[str, ndarray], rows: Int[ndarray, " n"]) -> Poses:
+    east, north = (ranks[f"frame_{axis}_m"][rows].astype(np.float64) for axis in ("east", "north"))
+    position: Float[ndarray, "n 3"] = np.stack([east, north, np.zeros(len(rows))], axis=1)
+    return Poses(position, ranks["frame_yaw_rad"][rows].astype(np.float64), ranks["frame_world"][rows])
+
+
+def _flags(is_right: ndarray, n_positives: Int[ndarray, " n"]) -> Int[ndarray, " n"]:
+    """The lower five bits: which retrieved places are right; above them the number of right places, 2047 at most."""
+    bits = (is_right * (1 << np.arange(is_right.shape[1]))).sum(axis=1)
+    return bits + (np.minimum(n_positives, 2047) << 5)
