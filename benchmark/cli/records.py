@@ -62,14 +62,32 @@ class Publish:
 class Tables:
     """Write every table to RESULTS/tables, as Markdown, LaTeX and CSV, and print recall and cost.
 
-    Example: crossplace tables
+    With --paper, only the tables that a paper prints, in its shape. Example: crossplace tables --paper vxp
     """
 
     results: Path = Path("results")
     """Folder of committed results."""
+    paper: str | None = None
+    """Paper whose tables to write and print: vxp, lc2, liploc, modalink or rangebev."""
+    runs: Path | None = None
+    """With --paper: further results, such as those in runs; the tables are then written to RUNS/tables."""
+    check: bool = False
+    """Only say which printed numbers are filled, missing or contradicting (docs/papers.md)."""
 
     def __call__(self) -> None:
         """Write and print; in the suite's own repository also the leaderboard that travels with it."""
+        from datasets.errors import CrossplaceError
+
+        if self.runs and not self.paper:
+            raise CrossplaceError("--runs is for the tables of one paper; name it with --paper, or leave --runs out")
+        if self.check:
+            self._check()
+        elif self.paper:
+            self._paper(self.paper)
+        else:
+            self._every()
+
+    def _every(self) -> None:
         from benchmark.cli.repository import update_repository
         from benchmark.records.collection import collect
         from benchmark.report.comparison import Comparison, means_over_seeds
@@ -86,6 +104,41 @@ class Tables:
         written = write_tables(collection, self.results / "tables")
         written += update_repository(self.results, collection)
         say(f"written: {', '.join(map(str, written))}")
+
+    def _paper(self, paper: str) -> None:
+        from benchmark.records.collection import collect
+        from benchmark.report.documents import write_tables
+        from benchmark.report.paper_tables import check_paper, paper_sections
+        from benchmark.report.screen import screen_section
+
+        check_paper(paper)
+        collection = collect(self.results, *([self.runs] if self.runs else []))
+        for section in paper_sections(paper, collection):
+            say(screen_section(section))
+        written = write_tables(collection, (self.runs or self.results) / "tables", [f"paper-{paper}"])
+        say(f"written: {', '.join(map(str, written))}")
+
+    def _check(self) -> None:
+        from benchmark.records.collection import collect
+        from benchmark.report.paper_check import PublishedCheck, check_table, differing
+        from benchmark.report.paper_tables import check_paper
+        from benchmark.report.papers import PAPERS
+        from benchmark.report.screen import screen
+        from datasets.errors import CrossplaceError
+
+        names = [self.paper] if self.paper else [*PAPERS]
+        for name in names:
+            check_paper(name)
+        found = PublishedCheck.of(self.results, names)
+        for name in names:
+            say(screen(check_table(name, found, self.results)))
+        for fault in found.faults:
+            say(fault)
+        if found.faults:
+            raise CrossplaceError(f"faults of printed numbers: {len(found.faults)}; each line above says what to do")
+        collection = collect(self.results, *([self.runs] if self.runs else []))
+        outside = [sentence for name in names for sentence in differing(name, collection)]
+        say("\n".join(outside or ["No printed number lies outside of the interval of a comparable result here."]))
 
 
 COMMITTED, OWN = Path("results"), Path("runs/results")

@@ -270,7 +270,7 @@ def training_words(selection: Selection) -> str:
 
 
 def _one_selection(part: Selection) -> str:
-    names = ", ".join("all" if name == "*" else name for name in _runs(part.traversals)) or "nothing"
+    names = ", ".join("all" if name == "*" else name for name in runs_of(part.traversals)) or "nothing"
     first, end = part.rows
     rules = [
         f"frames {first}-{'' if end is None else end - 1}" if part.rows != (0, None) else "",
@@ -280,7 +280,7 @@ def _one_selection(part: Selection) -> str:
     return " ".join(filter(None, [names, *rules]))
 
 
-def _runs(names: Sequence[str]) -> list[str]:
+def runs_of(names: Sequence[str]) -> list[str]:
     """Names with runs of numbers that follow each other written as their ends."""
     runs: list[list[str]] = []
     for name in names:

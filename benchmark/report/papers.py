@@ -103,7 +103,7 @@ VXP = Paper(
     notes=(INFERRED,),
     tables=(
         PaperTable(
-            title="Oxford RobotCar between images and clouds, all pairs of 23 runs",
+            title="Oxford RobotCar, images and clouds, all pairs of 23 runs",
             dataset="oxford",
             protocol=_OXFORD,
             lines=_VXP_LINES,
@@ -238,7 +238,7 @@ MODALINK = Paper(
     tables=(
         *(
             PaperTable(
-                title="KITTI odometry, trained on the head of 00, each sequence against itself, 10 m",
+                title="KITTI odometry, trained on the head of 00, 10 m",
                 dataset="kitti",
                 protocol="kitti-00head-10m",
                 lines=_P_I2P_LINES,
@@ -276,7 +276,7 @@ RANGEBEV = Paper(
     ),
     tables=tuple(
         PaperTable(
-            title="KITTI odometry, trained on 11 to 21, each sequence against itself, own frame dropped, 10 m",
+            title="KITTI odometry, trained on 11 to 21, own frame dropped, 10 m",
             dataset="kitti",
             protocol="kitti-synchronous-10m",
             lines=_P_RB_LINES,
