@@ -137,7 +137,7 @@ def _header_fault(header: Sequence[str]) -> str:
     if missing := [name for name in COLUMNS if name not in header]:
         separator = "; separate the columns by commas" if len(header) == 1 else ""
         line = ",".join(COLUMNS)
-        return f"the columns {', '.join(missing)} are missing; begin the file with the line {line}{separator}"
+        return f"missing columns: {', '.join(missing)}; begin the file with the line {line}{separator}"
     if other := next((name for name in header if name not in COLUMNS), None):
         return f"{unknown('column', other, COLUMNS)}; rename the column or take it away"
     twice = next((name for name in header if header.count(name) > 1), "")

@@ -83,15 +83,17 @@ def _without_cell(name: str, rows: Sequence[PublishedRow]) -> list[str]:
 
 def differing(name: str, collection: Collection) -> list[str]:
     """A sentence for each printed number outside of the interval of a comparable result of the suite."""
-    rows, found = published_rows(name, collection), []
+    rows = published_rows(name, collection)
+    found: dict[str, None] = {}
     for table in PAPERS[name].tables:
         for pairing in pairings(table, results_in(table, collection), rows):
             difference = pairing.difference()
             if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
                 continue
             where = ", ".join(filter(None, [pairing.line.name, pairing.column.part.name, pairing.column.direction]))
-            found.append(
+            sentence = (
                 f"{where}, {pairing.column.metric}: printed {pairing.printed:g} ({pairing.row.origin}), here "
                 f"{pairing.cell.value:.1f} [{pairing.cell.low:.1f}, {pairing.cell.high:.1f}] ({pairing.here.words})"
             )
-    return found
+            found[sentence] = None  # several tables of a paper may hold one cell
+    return [*found]

@@ -21,7 +21,8 @@ PRESETS = ("paper-{dataset}", "paper", "full", "gpu")
 STAND_IN = "procedural stand-in, never to be compared with printed numbers"
 ON_TOWN = f"The same shape on the built-in town · {STAND_IN}"
 HOW_TO_READ = (
-    "Recall in %, [95 % interval over places] where a result holds it; several seeds: mean ± standard deviation."
+    "Recall in %. Results here have a [95 % interval] where they, or the ranks beside them, hold one; several seeds: "
+    "mean ± standard deviation."
 )
 MARKED = "Marked results under the same protocol, which must not be set beside printed numbers"
 DIFFERENCE = "Difference: here minus printed, only where protocol and training set agree"
