@@ -107,12 +107,19 @@ class Tables:
 
     def _paper(self, paper: str) -> None:
         from benchmark.records.collection import collect
+        from benchmark.records.published import PUBLISHED
         from benchmark.report.documents import write_tables
         from benchmark.report.paper_tables import check_paper, paper_sections
         from benchmark.report.screen import screen_section
+        from datasets.errors import CrossplaceError
 
         check_paper(paper)
         collection = collect(self.results, *([self.runs] if self.runs else []))
+        if paper not in collection.published:
+            raise CrossplaceError(
+                f"{self.results / PUBLISHED / paper}.csv: no such file; fetch it from the suite's repository, or name "
+                "its folder results with --results and yours with --runs"
+            )
         for section in paper_sections(paper, collection):
             say(screen_section(section))
         written = write_tables(collection, (self.runs or self.results) / "tables", [f"paper-{paper}"])

@@ -38,8 +38,11 @@ def check_paper(name: str) -> None:
 def paper_sections(name: str, collection: Collection) -> list[Section]:
     """A section for each table of the paper called ``name``, and one for the same shapes on the built-in town.
 
-    A section holds printed numbers with unmarked results below them, differences, and marked results, apart.
+    A section holds printed numbers with unmarked results below them, differences, and marked results, apart. There is
+    no section without the paper's own published file: what the paper prints would not be known.
     """
+    if name not in collection.published:
+        return []
     rows = published_rows(name, collection)
     first, *others = [_section(table, collection, rows) for table in PAPERS[name].tables]
     sections = [replace(first, notes=[HOW_TO_READ, *first.notes, *PAPERS[name].notes]), *others]

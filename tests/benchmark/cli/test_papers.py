@@ -127,6 +127,17 @@ def test_a_file_that_is_not_there_is_named(results: Path, capsys: pytest.Capture
     assert main(["tables", "--paper", "vxp", "--check"]) == 0
 
 
+def test_a_folder_without_published_files_names_both_ways_out(
+    results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorded(Path("runs"), "rangebev", "kitti-synchronous-10m", ON_KITTI)
+    sentence = refused(capsys, "--paper", "rangebev", "--results", "runs")
+    assert sentence.startswith("error: runs/published/rangebev.csv: no such file")
+    assert main(["tables", "--paper", "rangebev", "--results", "results", "--runs", "runs"]) == 0
+    shutil.copytree(results / "published", "runs/published")
+    assert main(["tables", "--paper", "rangebev", "--results", "runs"]) == 0
+
+
 def test_a_comparable_result_beyond_its_interval_is_shown_and_no_fault(
     results: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

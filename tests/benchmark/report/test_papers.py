@@ -89,7 +89,7 @@ def test_a_table_names_what_there_is(name: str, table: PaperTable) -> None:
 
 @pytest.mark.parametrize(("name", "table"), PLACES)
 def test_every_printed_cell_has_a_line_in_a_published_file_to_write_into(name: str, table: PaperTable) -> None:
-    rows = published_rows(name, collect(REPOSITORY / "results" / "published" / ".."))
+    rows = published_rows(name, collect(REPOSITORY / "results"))
     for line in table.lines:
         for column in table.columns:
             found = [row for row in rows if is_cell(table, line, column, row)]
@@ -104,6 +104,12 @@ def test_every_line_of_a_paper_stands_in_its_tables(name: str, results: Path) ->
 @pytest.mark.parametrize("name", PAPERS)
 def test_a_paper_is_a_kind_of_document(name: str) -> None:
     assert TABLES[f"paper-{name}"].title == f"The tables of {PAPERS[name].name}"
+
+
+def test_without_its_published_file_a_paper_has_no_tables(results: Path) -> None:
+    (results / "published" / "vxp.csv").unlink()
+    assert sections(results, "vxp") == []
+    assert sections(results, "rangebev")
 
 
 # --- printed numbers -----------------------------------------------------------------------------
@@ -354,9 +360,9 @@ def test_lines_of_studies_stand_in_the_tables_of_parts(results: Path) -> None:
 # --- reasons -------------------------------------------------------------------------------------
 
 
-def commands() -> Iterator[str]:
-    """Every command that a cell of any paper advises."""
-    for results in (REPOSITORY / "results", REPOSITORY / "results" / "published"):
+def commands(*folders: Path) -> Iterator[str]:
+    """Every command that a cell of any paper advises, with the results in each folder."""
+    for results in folders:
         for name in PAPERS:
             for section in paper_sections(name, collect(results)):
                 for table in section.tables:
@@ -364,8 +370,8 @@ def commands() -> Iterator[str]:
                         yield from (one.reason.split(": ", 1)[1] for one in row if "crossplace" in one.reason)
 
 
-def test_every_advised_command_is_one_and_names_what_there_is() -> None:
-    found = {*commands()}
+def test_every_advised_command_is_one_and_names_what_there_is(results: Path) -> None:
+    found = {*commands(REPOSITORY / "results", results)}
     assert len(found) > 25
     for command in found:
         program, *arguments = shlex.split(command)
