@@ -23,7 +23,8 @@ from datasets.base import Selection
 UNLIKE = ("untrained", "ranker", "foreign")
 """Origins of results that no paper prints."""
 QUICK = SharedOptions().preset
-"""The preset whose networks are smaller than the papers'."""
+"""The preset that says :data:`SMALLER`."""
+SMALLER = "a smaller network than the paper's"
 _SELECTION = TypeAdapter(Selection)
 
 
@@ -47,7 +48,7 @@ class HereLine:
     words: str
     """Preset, seeds and origin."""
     marks: tuple[str, ...]
-    """What keeps it from standing beside printed numbers."""
+    """What keeps it from standing beside printed numbers; ``words`` may say some of it already."""
     board: Board | None
     """What its results have in common; nothing where a study made them."""
     cells: Sequence[Cell]
@@ -140,9 +141,9 @@ def _marks_of(entry: Entry, board: Board) -> tuple[str, ...]:
     """What keeps a row from standing beside printed numbers."""
     whole_board = f"{stand_in_note(board.is_real)}{marks({**board.protocol, 'is_ranked': True})}"
     found = [mark for mark in whole_board.split(" · ") if mark]
-    found += [f"the preset {QUICK} is smaller than the paper's network"] if entry.preset == QUICK else []
-    found += ["no pretrained backbone"] if SCRATCH in entry.learnt else []
-    found += ["not the whole schedule"] if entry.shares and min(entry.shares) < 100 else []
+    found += [SMALLER] if entry.preset == QUICK else []
+    found += [SCRATCH] if SCRATCH in entry.learnt else []
+    found += ["% of schedule"] if entry.shares and min(entry.shares) < 100 else []
     return tuple(found)
 
 
@@ -173,7 +174,7 @@ def _of_studies(line: PaperLine, column: PaperColumn, studies: Sequence[StudyRec
 def _study_marks(record: StudyRecord) -> tuple[str, ...]:
     found = {
         "procedural stand-in": not record.is_real,
-        f"the preset {QUICK} is smaller than the paper's network": record.preset == QUICK,
-        "not the whole schedule": record.share_of_schedule < 1,
+        SMALLER: record.preset == QUICK,
+        "% of schedule": record.share_of_schedule < 1,
     }
     return tuple(words for words, holds in found.items() if holds)

@@ -148,7 +148,10 @@ def _differences(table: PaperTable, here: Here, published: Sequence[PublishedRow
 
 def _marked(table: PaperTable, here: Here) -> Table | None:
     rows = [
-        [text(line.name, ", ".join([found.words, *found.marks])), *found.cells]
+        [
+            text(line.name, ", ".join([found.words, *(mark for mark in found.marks if mark not in found.words)])),
+            *found.cells,
+        ]
         for line, lines in here.items()
         for found in lines
         if found.marks
