@@ -1,6 +1,6 @@
 """From evaluations to records: aggregates, intervals, and the arrays of every query."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
 import numpy as np
@@ -9,10 +9,30 @@ from numpy import ndarray
 
 from benchmark.evaluation.evaluate import PairEvaluation
 from benchmark.evaluation.metrics import METRICS, mean_over_pairs, pooled
+from benchmark.frames.preparing import is_real
 from benchmark.records.queries import Queries
-from benchmark.records.schema import DirectionRecord, PairRecall
+from benchmark.records.schema import DatasetRecord, DirectionRecord, PairRecall
 from datasets.base import Frames, Protocol
 from datasets.prepared import PreparedDataset
+
+
+def dataset_record(dataset: PreparedDataset, traversals: Iterable[str]) -> DatasetRecord:
+    """Which data; ``traversals`` are those that take part, whose conditions are recorded."""
+    return DatasetRecord(
+        name=dataset.name,
+        version=dataset.version,
+        options=dataset.options,
+        fingerprint=dataset.fingerprint,
+        counts=dataset.counts,
+        is_real=is_real(dataset),
+        conditions={name: dataset.traversals[name].condition for name in traversals},
+    )
+
+
+def traversals_in(directions: Mapping[str, DirectionRecord]) -> list[str]:
+    """Traversals that ask or are searched in any direction."""
+    pairs = [pair for record in directions.values() for pair in record.pairs]
+    return list(dict.fromkeys(name for pair in pairs for name in (pair.query, pair.database)))
 
 
 def direction_records(

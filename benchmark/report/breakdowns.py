@@ -33,6 +33,7 @@ CONFIDENCE_NOTES = (
 )
 SILENT = "nothing was answered, or only one traversal asks"
 UNKNOWN = "not recorded: results before schema 1.3, and methods whose distances are places, such as those that re-rank"
+UNCHANGED = "A perturbation stands in the tables of those directions alone whose frames it changes."
 ABSENT = "no query of these traversals counts"
 
 
@@ -122,7 +123,8 @@ def robustness_sections(studies: Sequence[StudyRecord]) -> list[Section]:
         if record.study == "robustness":
             section = study_section(record)
             tables = [_severities(record, direction) for direction in record.lines[0].recall]
-            found.append(Section(title=section.title, tables=tables, notes=section.notes))
+            notes = [note for note in section.notes if "Δ" not in note]
+            found.append(Section(title=section.title, tables=tables, notes=[*notes, UNCHANGED]))
     return found
 
 
@@ -131,7 +133,8 @@ def _severities(record: StudyRecord, direction: str) -> Table:
     base, *lines = record.lines
     rows: dict[str, list[LineRecord]] = {}
     for line in lines:
-        rows.setdefault(line.question, []).append(line)
+        if line.error or direction in line.recall:
+            rows.setdefault(line.question, []).append(line)
     most = max((len(of) for of in rows.values()), default=0)
     columns = [Column(name=name) for name in ("perturbation", "none", *map(str, range(1, most + 1)))]
     body = []
@@ -144,8 +147,6 @@ def _severities(record: StudyRecord, direction: str) -> Table:
 def _line(line: LineRecord, direction: str) -> Cell:
     if line.error:
         return Cell(reason=f"failed: {line.error}")
-    if direction not in line.recall:
-        return Cell(reason="this perturbation changes no frame of this direction")
     return _mean([Cell(value=100 * value) for value in line.recall[direction]])
 
 

@@ -1,6 +1,6 @@
 """Rows of a table: who is ranked under one protocol, evaluated together and written as results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,17 +11,16 @@ from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.evaluate import Scorer, evaluate, from_descriptors, from_ranker
 from benchmark.evaluation.rankers import RANKERS
 from benchmark.frames.examining import check_accepted
-from benchmark.frames.preparing import check_protocol_name, doubts_about, find_protocol, is_real, locate, prepare
+from benchmark.frames.preparing import check_protocol_name, doubts_about, find_protocol, locate, prepare
 from benchmark.keys import key_of, plain
 from benchmark.protocol.directions import Direction
 from benchmark.protocol.leaks import leak_warnings
 from benchmark.records.confidence import confidence_records
 from benchmark.records.environment import environment, harness
-from benchmark.records.recording import direction_records, rank_arrays
+from benchmark.records.recording import dataset_record, direction_records, rank_arrays, traversals_in
 from benchmark.records.schema import (
     SCHEMA,
     CostRecord,
-    DatasetRecord,
     DirectionRecord,
     MethodRecord,
     PerturbationRecord,
@@ -95,15 +94,7 @@ class Arena:
             harness=harness(),
             environment=row.environment,
             method=row.method,
-            dataset=DatasetRecord(
-                name=dataset.name,
-                version=dataset.version,
-                options=dataset.options,
-                fingerprint=dataset.fingerprint,
-                counts=dataset.counts,
-                is_real=is_real(dataset),
-                conditions=self._conditions(directions),
-            ),
+            dataset=dataset_record(dataset, traversals_in(directions)),
             protocol=plain(self.protocol),
             seed=row.seed,
             directions=directions,
@@ -111,12 +102,6 @@ class Arena:
             warnings=[*self.warnings, *row.warnings],
             perturbation=row.perturbation,
         )
-
-    def _conditions(self, directions: Mapping[str, DirectionRecord]) -> dict[str, str]:
-        """Conditions of the traversals that take part."""
-        pairs = [pair for record in directions.values() for pair in record.pairs]
-        names = dict.fromkeys(name for pair in pairs for name in (pair.query, pair.database))
-        return {name: self.dataset.traversals[name].condition for name in names}
 
 
 def score(folder: Path, data: DataOptions, runs: Path) -> list[Result]:

@@ -8,10 +8,10 @@ from pathlib import Path
 from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.evaluate import check_answerable
 from benchmark.evaluation.sensitivity import AXES, Axis, Setting, Tried, evaluate_settings, ground_of, tried_on
-from benchmark.frames.preparing import doubts_about, is_real
+from benchmark.frames.preparing import doubts_about
 from benchmark.keys import key_of, plain
 from benchmark.records.environment import harness
-from benchmark.records.schema import DatasetRecord
+from benchmark.records.recording import dataset_record
 from benchmark.records.sensitivity import (
     SENSITIVITY,
     AxisRecord,
@@ -92,14 +92,7 @@ def _computed(
         harness=harness(),
         environment=environment_of(plan),
         method=method_record(plan),
-        dataset=DatasetRecord(
-            name=dataset.name,
-            version=dataset.version,
-            options=dataset.options,
-            fingerprint=dataset.fingerprint,
-            counts=dataset.counts,
-            is_real=is_real(dataset),
-        ),
+        dataset=dataset_record(dataset, dataset.frames.take(plan.rows).traversal_names()),
         protocol=plain(plan.protocol),
         seed=plan.options.seed,
         warnings=[*warnings, *blind],

@@ -1,5 +1,6 @@
 """Robustness: recall against the severity of each perturbation, from a study."""
 
+import textwrap
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
@@ -85,7 +86,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
     base = chosen(table, "perturbation", UNCHANGED)
     for place, (axes, kind) in enumerate(zip(drawn.panels, kinds, strict=True)):
         _panel(axes, chosen(table, "perturbation", kind), base, directions)
-        axes.set_title(short(kind, 50), loc="left", fontsize=8)
+        axes.set_title("\n".join(textwrap.wrap(short(kind, 96), 48)), loc="left", fontsize=8)
         axes.set_ylabel("R@1, %" if drawn.is_left(place) else "")
     return drawn.figure
 

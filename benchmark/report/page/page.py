@@ -76,7 +76,7 @@ def _has_methods(group: Group) -> bool:
 
 def _fitted(content: Mapping[str, Any], groups: Sequence[Group], drawings: Sequence[Drawing]) -> str:
     """The page with as many figures, and as many queries on its maps, as its size allows."""
-    figures = [*map(_figure, drawings)]
+    figures = [_figure(drawing, number) for number, drawing in enumerate(drawings, start=1)]
     left = LARGEST_BYTES - len(_page(content, [], []).encode())
     kept = [figure for number, figure in enumerate(figures) if sum(map(_size, figures[: number + 1])) < left / 2]
     left -= sum(map(_size, kept))
@@ -87,8 +87,10 @@ def _fitted(content: Mapping[str, Any], groups: Sequence[Group], drawings: Seque
     return found if is_small else _page(content, kept, [], n_left_out=n_left_out)
 
 
-def _figure(drawing: Drawing) -> dict[str, str]:
+def _figure(drawing: Drawing, number: int) -> dict[str, str]:
     return {
+        "kind": drawing.kind or "Further figures",
+        "number": str(number),
         "title": drawing.title,
         "picture": f"data:image/svg+xml;base64,{base64.b64encode(drawing.svg.encode()).decode()}",
         "csv": f"data:text/csv;base64,{base64.b64encode(drawing.csv.encode()).decode()}" if drawing.csv else "",
@@ -105,7 +107,10 @@ def _page(content: Mapping[str, Any], figures: Sequence[Any], maps: Sequence[Any
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; img-src data:; base-uri 'none'; "
         "form-action 'none'"
     )
-    shown = {"figures": figures, "n_left_out": n_left_out, "maps": maps, "policy": policy}
+    kinds: dict[str, list[Any]] = {}
+    for figure in figures:
+        kinds.setdefault(figure["kind"], []).append(figure)
+    shown = {"figures": kinds, "n_left_out": n_left_out, "maps": maps, "policy": policy}
     return _template().render(**content, **shown, style=Markup(style), script=Markup(script))
 
 

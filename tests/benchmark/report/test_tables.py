@@ -12,7 +12,7 @@ from benchmark.keys import plain
 from benchmark.records.collection import Collection, collect
 from benchmark.records.leaderboard import Entry
 from benchmark.records.schema import RESULT, CostRecord, MethodRecord, PerturbationRecord, Result, TimingRecord
-from benchmark.report.comparison import FIRST, Comparison, footnotes, means_over_seeds, title
+from benchmark.report.comparison import FIRST, Comparison, footnotes, judged, means_over_seeds, title
 from benchmark.report.data import summary_table
 from benchmark.report.documents import TABLES, document
 from benchmark.report.formats import markdown
@@ -378,7 +378,7 @@ def test_tables_of_different_data_or_protocols_are_apart(stored: Callable[..., R
     written = document(kind, kind.sections(collection))
     assert written.startswith("# Recall\n\nWritten by `crossplace tables`")
     assert written.count("## small_world") == 3
-    found = alone(*groups[0].results)
+    found = judged(means_over_seeds(alone(*groups[0].results)), groups[0])
     assert f"## {title(found.board)}" in written
     assert markdown(recall_table(found, FIRST)) in written
     assert all(f"- {note}" in written for note in footnotes(found))
