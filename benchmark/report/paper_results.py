@@ -22,6 +22,8 @@ from datasets.base import Selection
 
 UNLIKE = ("untrained", "ranker", "foreign")
 """Origins of results that no paper prints."""
+ABLATION = "ablation"
+"""The study whose lines are variants."""
 QUICK = SharedOptions().preset
 """The preset that says :data:`SMALLER`."""
 SMALLER = "a smaller network than the paper's"
@@ -159,13 +161,16 @@ def _of_studies(line: PaperLine, column: PaperColumn, studies: Sequence[StudyRec
     """Lines of studies; a study holds recall@1 alone."""
     for record in studies:
         name, _, _ = record.protocol.rpartition(" v")
-        if (record.method, name) != (line.method, protocol) or "+" in record.preset or column.metric != FIRST:
+        if (record.study, record.method, name) != (ABLATION, line.method, protocol):
+            continue
+        if "+" in record.preset or column.metric != FIRST or column.part.pairs:
             continue
         for change in record.lines:
             values = change.recall.get(column.direction, [])
-            if change.name == (line.variant or BASE) and values and not column.part.pairs:
+            if change.name == (line.variant or BASE) and values:
                 share = "" if record.share_of_schedule >= 1 else f", {100 * record.share_of_schedule:.0f} % of schedule"
-                words = f"study {record.study}, {record.preset}, {len(values)} seeds{share}"
+                seeds = f"{len(values)} seeds" if len(values) > 1 else f"seed {record.seeds[0]}"
+                words = f"study {record.study}, {record.preset}, {seeds}{share}"
                 fresh = _Growing(words=words, marks=_study_marks(record), board=None)
                 deviation = 100 * stdev(values) if len(values) > 1 else None
                 yield (id(record),), fresh, Cell(value=100 * fmean(values), deviation=deviation)

@@ -147,15 +147,10 @@ def _differences(table: PaperTable, here: Here, published: Sequence[PublishedRow
 
 
 def _marked(table: PaperTable, here: Here) -> Table | None:
-    rows = [
-        [
-            text(line.name, ", ".join([found.words, *(mark for mark in found.marks if mark not in found.words)])),
-            *found.cells,
-        ]
-        for line, lines in here.items()
-        for found in lines
-        if found.marks
-    ]
+    rows = []
+    for line, found in ((line, found) for line, lines in here.items() for found in lines if found.marks):
+        unsaid = [mark for mark in found.marks if mark not in found.words]
+        rows.append([text(line.name, ", ".join([found.words, *unsaid])), *found.cells])
     return Table(title=MARKED, columns=_headings(table.columns), rows=rows) if rows else None
 
 

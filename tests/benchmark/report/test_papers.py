@@ -349,12 +349,13 @@ def test_the_town_stands_in_a_section_of_its_own(name: str) -> None:
     assert len(of_town) == (name != "liploc")
 
 
-def test_lines_of_studies_stand_in_the_tables_of_parts(results: Path) -> None:
+def test_lines_of_an_ablation_stand_in_the_tables_of_parts() -> None:
     town = paper_sections("vxp", collect(REPOSITORY / "results"))[-1]
     (table,) = [table for table in town.tables if "What the parts bring" in table.title]
     found = cell(table, "VXP, ResNet-50", "study ablation, quick, 3 seeds, 50 % of schedule", "image→cloud")
     assert found.value == pytest.approx(8.8, abs=0.05)
     assert found.deviation is not None
+    assert "robustness" not in str(table.rows), "its lines are perturbations, not variants"
 
 
 # --- reasons -------------------------------------------------------------------------------------
