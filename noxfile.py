@@ -11,6 +11,8 @@ nox.options.sessions = ["tests"]
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
 EXTRAS = {"kitti": "georef", "vivid": "vivid"}
 """What the readers of some datasets need on top."""
+PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+"""How tests share the cores: a file of tests stays in one process."""
 ALL = ("clouds", "georef", "gpu", "vivid")
 
 
@@ -32,7 +34,7 @@ def tests(session: nox.Session) -> None:
     """Style, types and all tests; arguments go to pytest."""
     _install(session, "test", *ALL)
     _lint(session)
-    session.run("pytest", *session.posargs)
+    session.run("pytest", *PARALLEL, *session.posargs)
 
 
 @nox.session

@@ -51,10 +51,6 @@ LONGEST_WHOLE_BYTES = 240
 """The limit for a name that stands alone, with a suffix at most."""
 
 
-FORMULA = ("=", "+", "-", "@")
-"""Words of a CSV file that begin so would be computed by a spreadsheet."""
-
-
 def name_fault(name: str, longest: int = LONGEST_NAME_BYTES) -> str:
     """Why ``name``, which comes with data, cannot be the name of a folder; the empty text if it can."""
     reasons = (

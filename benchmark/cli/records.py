@@ -1,5 +1,6 @@
 """Commands on stored results: ``compare``, ``publish``, ``tables`` and ``report``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,32 +63,58 @@ class Publish:
 class Tables:
     """Write every table to RESULTS/tables, as Markdown, LaTeX and CSV, and print recall and cost.
 
-    With --paper, only the tables that a paper prints, in its shape. Example: crossplace tables --paper vxp
+    Example: crossplace tables --paper vxp
     """
 
     results: Path = Path("results")
     """Folder of committed results."""
     paper: str | None = None
-    """Paper whose tables to write and print: vxp, lc2, liploc, modalink or rangebev."""
-    runs: Path | None = None
-    """With --paper: further results, such as those in runs; the tables are then written to RUNS/tables."""
+    """Write and print only the tables of this paper, such as vxp (docs/papers.md)."""
     check: bool = False
-    """Only say which printed numbers are filled, missing or contradicting (docs/papers.md)."""
+    """Say which printed numbers are there and what contradicts, of one paper or all; write nothing."""
 
     def __call__(self) -> None:
-        """Write and print; in the suite's own repository also the leaderboard that travels with it."""
+        """Write and print, or check."""
+        from benchmark.report.paper_check import known_papers
+
+        names = known_papers(self.paper)
+        if self.check:
+            self._check(names)
+        elif self.paper is None:
+            self._write_all()
+        else:
+            self._write(self.paper)
+
+    def _check(self, names: Sequence[str]) -> None:
+        """Print what is filled and every fault; raises where there is one."""
+        from benchmark.report.paper_check import check_papers
+        from benchmark.report.screen import paragraphs, screen
         from datasets.errors import CrossplaceError
 
-        if self.runs and not self.paper:
-            raise CrossplaceError("--runs is for the tables of one paper; name it with --paper, or leave --runs out")
-        if self.check:
-            self._check()
-        elif self.paper:
-            self._paper(self.paper)
-        else:
-            self._every()
+        tables, faults = check_papers(names, self.results)
+        for table in tables:
+            say(screen(table))
+        if faults:
+            say(paragraphs(faults))
+            named = f"{len(faults)} fault{'s' if len(faults) > 1 else ''}"
+            raise CrossplaceError(f"{named} in printed numbers; each stands above with its cure")
+        say("No fault and no contradiction.")
 
-    def _every(self) -> None:
+    def _write(self, paper: str) -> None:
+        """Print and write the tables of one paper."""
+        from benchmark.records.collection import collect
+        from benchmark.report.documents import TABLES, write_tables
+        from benchmark.report.paper_check import require_files
+        from benchmark.report.screen import screen_section
+
+        require_files([paper], self.results)
+        collection, kind = collect(self.results), f"paper-{paper}"
+        for section in TABLES[kind].sections(collection):
+            say(screen_section(section))
+        say(f"written: {', '.join(map(str, write_tables(collection, self.results / 'tables', [kind])))}")
+
+    def _write_all(self) -> None:
+        """Write and print; in the suite's own repository also the leaderboard that travels with it."""
         from benchmark.cli.repository import update_repository
         from benchmark.records.collection import collect
         from benchmark.report.comparison import Comparison, means_over_seeds
@@ -104,48 +131,6 @@ class Tables:
         written = write_tables(collection, self.results / "tables")
         written += update_repository(self.results, collection)
         say(f"written: {', '.join(map(str, written))}")
-
-    def _paper(self, paper: str) -> None:
-        from benchmark.records.collection import collect
-        from benchmark.records.published import PUBLISHED
-        from benchmark.report.documents import write_tables
-        from benchmark.report.paper_tables import check_paper, paper_sections
-        from benchmark.report.screen import screen_section
-        from datasets.errors import CrossplaceError
-
-        check_paper(paper)
-        collection = collect(self.results, *([self.runs] if self.runs else []))
-        if paper not in collection.published:
-            raise CrossplaceError(
-                f"{self.results / PUBLISHED / paper}.csv: no such file; fetch it from the suite's repository, or name "
-                "its folder results with --results and yours with --runs"
-            )
-        for section in paper_sections(paper, collection):
-            say(screen_section(section))
-        written = write_tables(collection, (self.runs or self.results) / "tables", [f"paper-{paper}"])
-        say(f"written: {', '.join(map(str, written))}")
-
-    def _check(self) -> None:
-        from benchmark.records.collection import collect
-        from benchmark.report.paper_check import PublishedCheck, check_table, differing
-        from benchmark.report.paper_tables import check_paper
-        from benchmark.report.papers import PAPERS
-        from benchmark.report.screen import screen
-        from datasets.errors import CrossplaceError
-
-        names = [self.paper] if self.paper else [*PAPERS]
-        for name in names:
-            check_paper(name)
-        found = PublishedCheck.of(self.results, names)
-        for name in names:
-            say(screen(check_table(name, found, self.results)))
-        for fault in found.faults:
-            say(fault)
-        if found.faults:
-            raise CrossplaceError(f"faults of printed numbers: {len(found.faults)}; each line above says what to do")
-        collection = collect(self.results, *([self.runs] if self.runs else []))
-        outside = [sentence for name in names for sentence in differing(name, collection)]
-        say("\n".join(outside or ["No printed number lies outside of the interval of a comparable result here."]))
 
 
 COMMITTED, OWN = Path("results"), Path("runs/results")

@@ -56,32 +56,20 @@ class Collection:
     studies: Sequence[StudyRecord] = ()
     sensitivities: Sequence[SensitivityRecord] = ()
     published: Mapping[str, Sequence[PublishedRow]] = field(default_factory=dict)
-    """What papers print, by the name of the file in ``published/``."""
+    """What papers print, by the name of its file."""
 
 
 def collect(*folders: Path) -> Collection:
-    """Everything below ``folders``; raises :class:`CrossplaceError` where two results are one or contradict.
-
-    What ``crossplace publish`` copied from a later folder into an earlier one counts once.
-    """
-    runs: list[Run] = []
-    for folder in folders:
-        there = {_made(run.result) for run in runs}
-        read = [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
-        runs += [run for run in read if _made(run.result) not in there]
-    studies, curves = (sorted({path for folder in folders for path in folder.rglob(n)}) for n in (STUDY, SENSITIVITY))
-    published = {name: rows for folder in reversed(folders) for name, rows in published_in(folder / PUBLISHED).items()}
+    """Everything below ``folders``; raises :class:`CrossplaceError` where two results are one or contradict."""
+    results, studies, curves = (
+        sorted({path for folder in folders for path in folder.rglob(name)}) for name in (RESULT, STUDY, SENSITIVITY)
+    )
     return Collection(
-        groups=grouped(runs),
+        groups=grouped(Run(folder=path.parent, result=Result.read(path.parent)) for path in results),
         studies=[*map(StudyRecord.read, studies)],
         sensitivities=[*map(SensitivityRecord.read, curves)],
-        published=published,
+        published={name: rows for folder in folders for name, rows in published_in(folder / PUBLISHED).items()},
     )
-
-
-def _made(result: Result) -> tuple[str, str, str]:
-    """What a result and its published copy have in common, and no two results."""
-    return result.run_id, result.key, result.created
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:

@@ -18,11 +18,13 @@ from typing import get_args
 from benchmark.registry import METHODS
 from datasets.base import Modality, Selection
 from datasets.errors import CrossplaceError, unknown
-from datasets.files import FORMULA, read_text
+from datasets.files import read_text
 from datasets.protocols import PROTOCOLS
 
 PUBLISHED = "published"
 """Folder of the files, within the folder of committed results."""
+FORMULA = ("=", "+", "-", "@")
+"""Words of a CSV file that begin so would be computed by a spreadsheet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,22 +96,28 @@ class PublishedRow:
         return ", ".join(filter(None, [self.source, table, page]))
 
 
-def read_published(path: Path) -> tuple[PublishedRow, ...]:
-    """The rows of a file; raises :class:`CrossplaceError` for the first fault, with its line and its cure."""
-    rows, faults = examined(path)
+def published_in(folder: Path) -> dict[str, tuple[PublishedRow, ...]]:
+    """The rows of every file in ``folder``, by the file's name without its ending.
+
+    Raises :class:`CrossplaceError` for the first fault, with its file, its line and its cure.
+    """
+    rows, faults = examined_in(folder)
     if faults:
         others = f" ({len(faults) - 1} further faults: crossplace tables --check)" if len(faults) > 1 else ""
         raise CrossplaceError(f"{faults[0]}{others}")
     return rows
 
 
-def published_in(folder: Path) -> dict[str, tuple[PublishedRow, ...]]:
-    """The rows of every file in ``folder``, by the file's name without its ending."""
-    return {path.stem: read_published(path) for path in sorted(folder.glob("*.csv"))}
+def examined_in(folder: Path) -> tuple[dict[str, tuple[PublishedRow, ...]], list[str]]:
+    """The rows of every file that are right, and a sentence for everything that is wrong, also between files."""
+    found = {path.stem: examined(path) for path in sorted(folder.glob("*.csv"))}
+    rows = {name: right for name, (right, _) in found.items()}
+    faults = [fault for _, wrong in found.values() for fault in wrong]
+    return rows, faults + contradictions([row for right in rows.values() for row in right])
 
 
 def examined(path: Path) -> tuple[tuple[PublishedRow, ...], list[str]]:
-    """The rows of a file that are right, and a sentence for everything that is wrong."""
+    """The rows of a file that are right, and a sentence for every line or cell that is wrong."""
     reader = csv.reader(io.StringIO(read_text(path)))
     try:
         lines = [(reader.line_num, [cell.strip() for cell in line]) for line in reader]
@@ -127,7 +135,7 @@ def examined(path: Path) -> tuple[tuple[PublishedRow, ...], list[str]]:
         faults += [f"{path}, line {number}: {fault}" for fault in wrong]
         if not wrong:
             rows.append(_row(dict(zip(header, cells, strict=True)), path, number))
-    return tuple(rows), faults + contradictions(rows)
+    return tuple(rows), faults
 
 
 # --- faults of a line ----------------------------------------------------------------------------
@@ -137,7 +145,7 @@ def _header_fault(header: Sequence[str]) -> str:
     if missing := [name for name in COLUMNS if name not in header]:
         separator = "; separate the columns by commas" if len(header) == 1 else ""
         line = ",".join(COLUMNS)
-        return f"missing columns: {', '.join(missing)}; begin the file with the line {line}{separator}"
+        return f"the columns {', '.join(missing)} are missing; begin the file with the line {line}{separator}"
     if other := next((name for name in header if name not in COLUMNS), None):
         return f"{unknown('column', other, COLUMNS)}; rename the column or take it away"
     twice = next((name for name in header if header.count(name) > 1), "")
@@ -145,7 +153,11 @@ def _header_fault(header: Sequence[str]) -> str:
 
 
 def _count_fault(cells: Sequence[str]) -> str:
-    quotes = "put words that hold a comma between quotation marks" if len(cells) > len(COLUMNS) else "add commas"
+    quotes = (
+        "put words that hold a comma between quotation marks"
+        if len(cells) > len(COLUMNS)
+        else "add commas, and close every quotation mark"
+    )
     return f"{len(cells)} cells where the header has {len(COLUMNS)}; {quotes}"
 
 
@@ -235,8 +247,8 @@ def contradictions(rows: Sequence[PublishedRow]) -> list[str]:
                 found.append(
                     f"{first.where} and {other.where} contradict each other: {name} of {first.method}"
                     f"{f' on {first.split}' if first.split else ''} is {mine} and {theirs}; look at both sources "
-                    f"({first.origin}; {other.origin}) and correct one, or say in train_split or protocol_id how they "
-                    "differ"
+                    f"({first.origin}; {other.origin}) and correct one, or say in train_split, "
+                    "protocol_id or open_rule how they differ"
                 )
     return found
 
@@ -245,7 +257,8 @@ def _cells(rows: Sequence[PublishedRow]) -> Iterator[tuple[tuple[tuple[str, ...]
     """What each number is of, and its row. Without a protocol, only numbers of one table are of the same thing."""
     for row in rows:
         rule = (row.protocol_id,) if row.protocol_id else ("", str(row.file), row.table)
-        made = (folded(row.method), row.variant, row.dataset, row.split, row.direction, row.train_split, *rule)
+        asked = (row.dataset, row.split, row.direction, row.train_split, row.open_rule)
+        made = (folded(row.method), row.variant, *asked, *rule)
         yield from (((made, name), row) for name in row.values)
 
 
@@ -270,7 +283,7 @@ def training_words(selection: Selection) -> str:
 
 
 def _one_selection(part: Selection) -> str:
-    names = ", ".join("all" if name == "*" else name for name in runs_of(part.traversals)) or "nothing"
+    names = ", ".join("all" if name == "*" else name for name in names_in_runs(part.traversals)) or "nothing"
     first, end = part.rows
     rules = [
         f"frames {first}-{'' if end is None else end - 1}" if part.rows != (0, None) else "",
@@ -280,7 +293,7 @@ def _one_selection(part: Selection) -> str:
     return " ".join(filter(None, [names, *rules]))
 
 
-def runs_of(names: Sequence[str]) -> list[str]:
+def names_in_runs(names: Sequence[str]) -> list[str]:
     """Names with runs of numbers that follow each other written as their ends."""
     runs: list[list[str]] = []
     for name in names:

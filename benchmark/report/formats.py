@@ -7,11 +7,11 @@ from html import escape
 
 from tabulate import tabulate
 
+from benchmark.records.published import FORMULA
 from benchmark.report.html import html
 from benchmark.report.latex import latex
 from benchmark.report.screen import one_line, screen
 from benchmark.report.table import Cell, Column, Table, explained, parts, printable
-from datasets.files import FORMULA
 
 ENDS = ("low", "high", "deviation", "letters")
 """Further columns of a column of numbers, where any cell has them."""

@@ -7,26 +7,26 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from benchmark.records.collection import Collection, Group, Run
+from benchmark.evaluation.metrics import mean_over_pairs, pooled
+from benchmark.records.collection import Collection, Group
 from benchmark.records.leaderboard import TRAINED, Board, Entry, merged
-from benchmark.records.part import of_pairs
 from benchmark.records.published import training_words
 from benchmark.records.schema import CostRecord, Result
 from benchmark.records.study import BASE, StudyRecord
 from benchmark.report.comparison import FIRST, SCRATCH, marks, stand_in_note
 from benchmark.report.papers import PaperColumn, PaperLine, PaperPart
 from benchmark.report.table import Cell, number
-from benchmark.report.tables import name_cell, recall_cell
+from benchmark.report.tables import name_cell, recall_cell, share_words
 from benchmark.request import SharedOptions
 from datasets.base import Selection
 
 UNLIKE = ("untrained", "ranker", "foreign")
 """Origins of results that no paper prints."""
-ABLATION = "ablation"
-"""The study whose lines are variants."""
 QUICK = SharedOptions().preset
-"""The preset that says :data:`SMALLER`."""
-SMALLER = "a smaller network than the paper's"
+"""The preset whose networks are smaller than the papers'."""
+NO_NUMBER = "this result does not hold this number"
+PARTIAL_TRAINING = "partial: training"
+"""Beginning of the warning of a result whose training data was not whole (``datasets.resolving``)."""
 _SELECTION = TypeAdapter(Selection)
 
 
@@ -50,7 +50,7 @@ class HereLine:
     words: str
     """Preset, seeds and origin."""
     marks: tuple[str, ...]
-    """What keeps it from standing beside printed numbers; ``words`` may say some of it already."""
+    """What keeps it from standing beside printed numbers."""
     board: Board | None
     """What its results have in common; nothing where a study made them."""
     cells: Sequence[Cell]
@@ -87,17 +87,10 @@ def here_lines(
             words=grown.words,
             marks=grown.marks,
             board=grown.board,
-            cells=[
-                grown.cells.get(place, Cell(reason=f"this result has no number of {_what(column)}"))
-                for place, column in enumerate(columns)
-            ],
+            cells=[grown.cells.get(place, Cell(reason=NO_NUMBER)) for place in range(len(columns))],
         )
         for grown in found.values()
     ]
-
-
-def _what(column: PaperColumn) -> str:
-    return ", ".join(filter(None, [column.part.name, column.direction.replace("->", "→"), column.metric]))
 
 
 Found = Iterator[tuple[tuple[Any, ...], _Growing, Cell]]
@@ -110,16 +103,16 @@ def _of_groups(line: PaperLine, column: PaperColumn, groups: Sequence[Group], pr
         trained_on = trained_here(board)
         if board.protocol["name"] != protocol or line.train_split not in ("", trained_on):
             continue
-        chosen = [run for run in group.runs if _is_of(run.result, line)]
-        by_run = {run.result.run_id: run.result for run in chosen}
-        for entry in merged(Entry.of(_restricted(run, column.part)) for run in chosen):
+        chosen = [result for result in group.results if _is_of(result, line)]
+        by_run = {result.run_id: result for result in chosen}
+        for entry in merged(Entry.of(_restricted(result, column.part)) for result in chosen):
             origin = TRAINED[0] if entry.origin in TRAINED else entry.origin
             key = (board.fingerprint, entry.preset, entry.config_key, origin, trained_on, str(board.protocol["absent"]))
             words = name_cell(entry, {}).under
-            costs = [cost for run in entry.runs if (cost := by_run[run].cost)]
-            cell = _cell(entry, costs, column)
+            made = [by_run[run] for run in entry.runs]
+            cell = _cell(entry, [result.cost for result in made if result.cost], column)
             if cell.value is not None:
-                yield key, _Growing(words=words, marks=_marks_of(entry, board), board=board), cell
+                yield key, _Growing(words=words, marks=_marks_of(entry, made, board), board=board), cell
 
 
 def _is_of(result: Result, line: PaperLine) -> bool:
@@ -128,8 +121,23 @@ def _is_of(result: Result, line: PaperLine) -> bool:
     return is_like and (method.name, method.variant) == (line.method, line.variant)
 
 
-def _restricted(run: Run, part: PaperPart) -> Result:
-    return of_pairs(run.result, run.folder, part.pairs) if part.pairs else run.result
+def _restricted(result: Result, part: PaperPart) -> Result:
+    """The result as if only the pairs of ``part`` had been asked; its interval stays where those are all there are."""
+    if not part.pairs:
+        return result
+    directions = {}
+    for direction, record in result.directions.items():
+        chosen = [pair for pair in record.pairs if (pair.query, pair.database) in part.pairs]
+        is_all = len(chosen) == len(record.pairs)
+        directions[direction] = record.model_copy(
+            update={
+                "mean": mean_over_pairs(chosen),
+                "pooled": pooled(chosen),
+                "pairs": chosen,
+                "intervals": record.intervals if is_all else {},
+            }
+        )
+    return result.model_copy(update={"directions": directions})
 
 
 def _cell(entry: Entry, costs: Sequence[CostRecord], column: PaperColumn) -> Cell:
@@ -139,14 +147,15 @@ def _cell(entry: Entry, costs: Sequence[CostRecord], column: PaperColumn) -> Cel
     return number(median(values) if values else None)
 
 
-def _marks_of(entry: Entry, board: Board) -> tuple[str, ...]:
+def _marks_of(entry: Entry, results: Sequence[Result], board: Board) -> tuple[str, ...]:
     """What keeps a row from standing beside printed numbers."""
     whole_board = f"{stand_in_note(board.is_real)}{marks({**board.protocol, 'is_ranked': True})}"
     found = [mark for mark in whole_board.split(" · ") if mark]
-    found += [SMALLER] if entry.preset == QUICK else []
+    found += [w for result in results for w in result.warnings if w.startswith(PARTIAL_TRAINING)]
+    found += [QUICK] if entry.preset == QUICK else []
     found += [SCRATCH] if SCRATCH in entry.learnt else []
-    found += ["% of schedule"] if entry.shares and min(entry.shares) < 100 else []
-    return tuple(found)
+    found += [share] if (share := share_words(entry)) else []
+    return tuple(dict.fromkeys(found))
 
 
 def trained_here(board: Board) -> str:
@@ -161,16 +170,13 @@ def _of_studies(line: PaperLine, column: PaperColumn, studies: Sequence[StudyRec
     """Lines of studies; a study holds recall@1 alone."""
     for record in studies:
         name, _, _ = record.protocol.rpartition(" v")
-        if (record.study, record.method, name) != (ABLATION, line.method, protocol):
-            continue
-        if "+" in record.preset or column.metric != FIRST or column.part.pairs:
+        if (record.method, name) != (line.method, protocol) or "+" in record.preset or column.metric != FIRST:
             continue
         for change in record.lines:
             values = change.recall.get(column.direction, [])
-            if change.name == (line.variant or BASE) and values:
+            if change.name == (line.variant or BASE) and values and not column.part.pairs:
                 share = "" if record.share_of_schedule >= 1 else f", {100 * record.share_of_schedule:.0f} % of schedule"
-                seeds = f"{len(values)} seeds" if len(values) > 1 else f"seed {record.seeds[0]}"
-                words = f"study {record.study}, {record.preset}, {seeds}{share}"
+                words = f"study {record.study}, {record.preset}, {len(values)} seeds{share}"
                 fresh = _Growing(words=words, marks=_study_marks(record), board=None)
                 deviation = 100 * stdev(values) if len(values) > 1 else None
                 yield (id(record),), fresh, Cell(value=100 * fmean(values), deviation=deviation)
@@ -179,7 +185,7 @@ def _of_studies(line: PaperLine, column: PaperColumn, studies: Sequence[StudyRec
 def _study_marks(record: StudyRecord) -> tuple[str, ...]:
     found = {
         "procedural stand-in": not record.is_real,
-        SMALLER: record.preset == QUICK,
-        "% of schedule": record.share_of_schedule < 1,
+        QUICK: record.preset == QUICK,
+        "part of the schedule": record.share_of_schedule < 1,
     }
     return tuple(words for words, holds in found.items() if holds)

@@ -1,49 +1,44 @@
 """Drawing the tables of ``PAPERS``: printed numbers, results of the suite, and differences where the rules agree."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from benchmark.catalogue import method_entry
 from benchmark.records.collection import Collection
-from benchmark.records.published import QUANTITIES, PublishedRow, training_words
-from benchmark.report.paper_pairings import Here, pairings, printed, published_rows, results_in
-from benchmark.report.paper_results import here_lines
+from benchmark.records.leaderboard import Board
+from benchmark.records.published import QUANTITIES, PublishedRow, folded, training_words
+from benchmark.report.comparison import SCRATCH
+from benchmark.report.paper_results import QUICK, HereLine, here_lines, trained_here
 from benchmark.report.papers import PAPERS, PaperColumn, PaperLine, PaperPart, PaperTable
 from benchmark.report.table import Cell, Column, Section, Table, text
 from benchmark.request import DEFAULT_DATASET
-from datasets.errors import CrossplaceError, unknown
 from datasets.protocols import PROTOCOLS
 
 NOT_RECOVERED = "not recovered"
 """What a published cell without a number says."""
 PRESETS = ("paper-{dataset}", "paper", "full", "gpu")
 """Presets with the papers' architectures, the one with the published schedule first."""
-STAND_IN = "procedural stand-in, never to be compared with printed numbers"
-ON_TOWN = f"The same shape on the built-in town · {STAND_IN}"
+STAND_IN = "procedural stand-in"
+ON_TOWN = f"The same shape on the built-in town · {STAND_IN}, never to be compared with printed numbers"
 HOW_TO_READ = (
-    "Recall in %. Results here have a [95 % interval] where they, or the ranks beside them, hold one; several seeds: "
-    "mean ± standard deviation."
+    "Recall in %, [95 % interval over places] where a result holds it; several seeds: mean ± standard deviation."
 )
 MARKED = "Marked results under the same protocol, which must not be set beside printed numbers"
+SMALLER = f"{QUICK}: a smaller network than the paper's; {SCRATCH}: without a pretrained backbone."
 DIFFERENCE = "Difference: here minus printed, only where protocol and training set agree"
+Here = Mapping[PaperLine, Sequence[HereLine]]
 _UNITS = {quantity.name: quantity.unit for quantity in QUANTITIES.values()}
-
-
-def check_paper(name: str) -> None:
-    """Refuse a paper that is not in ``PAPERS``, with near names; raises :class:`CrossplaceError`."""
-    if name not in PAPERS:
-        raise CrossplaceError(unknown("paper", name, list(PAPERS)))
 
 
 def paper_sections(name: str, collection: Collection) -> list[Section]:
     """A section for each table of the paper called ``name``, and one for the same shapes on the built-in town.
 
-    A section holds printed numbers with unmarked results below them, differences, and marked results, apart. There is
-    no section without the paper's own published file: what the paper prints would not be known.
+    A section holds printed numbers with unmarked results below them, differences, and marked results, apart. A
+    collection without the paper's file has no sections.
     """
     if name not in collection.published:
         return []
-    rows = published_rows(name, collection)
+    rows = published_rows(name, collection.published)
     first, *others = [_section(table, collection, rows) for table in PAPERS[name].tables]
     sections = [replace(first, notes=[HOW_TO_READ, *first.notes, *PAPERS[name].notes]), *others]
     town = _on_town(name, collection)
@@ -53,8 +48,27 @@ def paper_sections(name: str, collection: Collection) -> list[Section]:
 def _section(table: PaperTable, collection: Collection, rows: Sequence[PublishedRow]) -> Section:
     here = results_in(table, collection)
     tables = [_beside(table, here, rows), _differences(table, here, rows), _marked(table, here)]
-    title = " · ".join([table.title, *_shared(table.columns)])
-    return Section(title=title, tables=[found for found in tables if found], notes=table.notes)
+    return Section(title=section_title(table), tables=[found for found in tables if found], notes=table.notes)
+
+
+def section_title(table: PaperTable) -> str:
+    """The title of a table, with what all of its columns have in common."""
+    return " · ".join([table.title, *_shared(table.columns)])
+
+
+def published_rows(name: str, files: Mapping[str, Sequence[PublishedRow]]) -> list[PublishedRow]:
+    """All published rows, those in the paper's own file before those of papers that quote it."""
+    return [*files.get(name, ()), *(row for other in files if other != name for row in files[other])]
+
+
+def results_in(table: PaperTable, collection: Collection) -> Here:
+    """The results of the suite for each row of a paper's table."""
+    with_studies = any(line.variant for line in table.lines)
+    return {
+        line: here_lines(line, table.columns, collection, lambda _: table.protocol, with_studies=with_studies)
+        for line in table.lines
+        if line.method
+    }
 
 
 # --- headings ------------------------------------------------------------------------------------
@@ -93,6 +107,24 @@ def _headings(columns: Sequence[PaperColumn], digits: Sequence[int] = (), *, is_
 # --- printed and here ----------------------------------------------------------------------------
 
 
+def printed(
+    table: PaperTable, line: PaperLine, column: PaperColumn, rows: Sequence[PublishedRow]
+) -> PublishedRow | None:
+    """The first row that prints a number for a cell."""
+    return next((row for row in rows if column.metric in row.values and is_cell(table, line, column, row)), None)
+
+
+def is_cell(table: PaperTable, line: PaperLine, column: PaperColumn, row: PublishedRow) -> bool:
+    """Whether a published row is about this row and column of a paper's table."""
+    rule = table.protocol if table.published_protocol is None else table.published_protocol
+    asked = (folded(line.name), line.variant, column.direction, column.part.name)
+    if asked != (folded(row.method), row.variant, row.direction, row.split):
+        return False
+    if not column.direction:  # the cost of a method is not that of a dataset
+        return True
+    return (table.dataset, rule) == (row.dataset, row.protocol_id) and line.train_split in ("", row.train_split)
+
+
 def _beside(table: PaperTable, here: Here, published: Sequence[PublishedRow]) -> Table:
     """Printed numbers, and below each row the results of the suite that may stand beside them."""
     rows: list[list[Cell]] = []
@@ -128,6 +160,71 @@ def _digits(row: PublishedRow | None, column: PaperColumn) -> int:
 # --- differences ---------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, kw_only=True)
+class Pairing:
+    """A printed number and one of the suite in the same cell."""
+
+    line: PaperLine
+    column: PaperColumn
+    row: PublishedRow
+    here: HereLine
+    cell: Cell
+    """The number of the suite."""
+    disagreement: str
+    """Why no difference may be formed; nothing where one may."""
+
+    def difference(self) -> Cell:
+        """Here minus printed, with the interval of the result moved along, or the reason why there is none."""
+        value, low, high = (
+            None if v is None else v - self.printed for v in (self.cell.value, self.cell.low, self.cell.high)
+        )
+        if self.disagreement:
+            return Cell(reason=self.disagreement)
+        return Cell(value=value, low=low, high=high, deviation=self.cell.deviation)
+
+    @property
+    def name(self) -> str:
+        """Which cell it is, in words."""
+        return " ".join(filter(None, [self.line.name, self.column.part.name, *_aspects(self.column)[1:]]))
+
+    @property
+    def printed(self) -> float:
+        """The printed number."""
+        return float(self.row.values[self.column.metric])
+
+
+def pairings(table: PaperTable, here: Here, published: Sequence[PublishedRow]) -> Iterator[Pairing]:
+    """Every cell that has a printed number and one of an unmarked result."""
+    for line, found in here.items():
+        for one in found:
+            for column, cell in zip(table.columns, one.cells, strict=True):
+                row = printed(table, line, column, published)
+                if row and cell.value is not None and not one.marks:
+                    why = disagreement(row, one.board, column)
+                    yield Pairing(line=line, column=column, row=row, here=one, cell=cell, disagreement=why)
+
+
+def disagreement(row: PublishedRow, board: Board | None, column: PaperColumn) -> str:
+    """What keeps a result from being compared with a printed number; nothing if both were made by the same rules."""
+    if not column.direction:
+        return "costs were measured on different machines"
+    if board is None:
+        return "a study does not hold what its methods were trained on"
+    protocol, trained_on = board.protocol, trained_here(board)
+    today = PROTOCOLS[protocol["name"]].version
+    reasons = {
+        f"not known of the printed number: {row.open_rule}": row.open_rule,
+        f"the suite has no protocol with the rule of {row.source}": not row.protocol_id,
+        f"printed under {row.protocol_id}, here under {protocol['name']}": row.protocol_id != protocol["name"],
+        f"made under version {protocol['version']} of {protocol['name']}, which is at {today}; run it again": (
+            protocol["version"] != today
+        ),
+        f"what {row.source} trained on is not known": not row.train_split,
+        f"trained on {trained_on} here, on {row.train_split} there": trained_on != row.train_split,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), "")
+
+
 def _differences(table: PaperTable, here: Here, published: Sequence[PublishedRow]) -> Table | None:
     """A row for each result with its differences; none where no cell has both numbers."""
     rows: dict[tuple[str, str], dict[PaperColumn, Cell]] = {}
@@ -147,11 +244,13 @@ def _differences(table: PaperTable, here: Here, published: Sequence[PublishedRow
 
 
 def _marked(table: PaperTable, here: Here) -> Table | None:
-    rows = []
-    for line, found in ((line, found) for line, lines in here.items() for found in lines if found.marks):
-        unsaid = [mark for mark in found.marks if mark not in found.words]
-        rows.append([text(line.name, ", ".join([found.words, *unsaid])), *found.cells])
-    return Table(title=MARKED, columns=_headings(table.columns), rows=rows) if rows else None
+    rows = [
+        [text(line.name, ", ".join(dict.fromkeys([*found.words.split(", "), *found.marks]))), *found.cells]
+        for line, lines in here.items()
+        for found in lines
+        if found.marks
+    ]
+    return Table(title=MARKED, columns=_headings(table.columns), rows=rows, notes=[SMALLER]) if rows else None
 
 
 def _on_town(name: str, collection: Collection) -> list[Table]:
@@ -179,9 +278,9 @@ def _town_table(
         if not found:
             rows.append([text(line.name), *(Cell(reason=no_result(line, c.part.on_town)) for c in columns)])
     protocols = " and ".join(dict.fromkeys(column.part.on_town for column in columns))
-    instead = f"{STAND_IN}; in the place of: {'; '.join(dict.fromkeys(titles))}"
-    title = " · ".join([protocols, *_shared(columns), instead])
-    return None if is_empty else Table(title=title, columns=_headings(columns), rows=rows)
+    title = " · ".join([protocols, *_shared(columns), STAND_IN])
+    notes = [f"In the place of: {'; '.join(dict.fromkeys(titles))}."]
+    return None if is_empty else Table(title=title, columns=_headings(columns), rows=rows, notes=notes)
 
 
 # --- reasons -------------------------------------------------------------------------------------

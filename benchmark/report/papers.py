@@ -103,7 +103,7 @@ VXP = Paper(
     notes=(INFERRED,),
     tables=(
         PaperTable(
-            title="Oxford RobotCar, images and clouds, all pairs of 23 runs",
+            title="Oxford RobotCar between images and clouds, all pairs of 23 runs",
             dataset="oxford",
             protocol=_OXFORD,
             lines=_VXP_LINES,
@@ -233,12 +233,13 @@ MODALINK = Paper(
     notes=(
         "The paper's own tables could not be read; rows and recall are those of Table III of DXPR, which quotes them.",
         OWN_FRAME,
+        "Table III prints no R@1% of Cattaneo.",
         "MIM, PSM and LEA give I2P-Rec its depth; the row I2P-Rec is the suite's, with its own depth.",
     ),
     tables=(
         *(
             PaperTable(
-                title="KITTI odometry, trained on the head of 00, 10 m",
+                title="KITTI odometry, trained on the head of 00, each sequence against itself, 10 m",
                 dataset="kitti",
                 protocol="kitti-00head-10m",
                 lines=_P_I2P_LINES,
@@ -272,11 +273,11 @@ RANGEBEV = Paper(
     name="RangeBEV",
     notes=(
         "Table I was read from the picture of it in the authors' repository; the paper's other tables were not.",
-        "How RangeBEV's authors trained the methods of others could not be read.",
+        "How RangeBEV's authors trained VXP could not be read: no difference is formed.",
     ),
     tables=tuple(
         PaperTable(
-            title="KITTI odometry, trained on 11 to 21, own frame dropped, 10 m",
+            title="KITTI odometry, trained on 11 to 21, each sequence against itself, own frame dropped, 10 m",
             dataset="kitti",
             protocol="kitti-synchronous-10m",
             lines=_P_RB_LINES,

@@ -107,11 +107,24 @@ def name_cell(entry: Entry, shared: Shared) -> Cell:
         seeds = f"seed {entry.seeds[0]}"
     origin = entry.origin if entry.origin in ("untrained", "given", "shipped", "foreign") else ""
     published_here = "published here" if entry.is_published else ""
-    done = " to ".join(dict.fromkeys(map(str, entry.shares)))
-    share = f"{done} % of schedule" if done not in ("", "100") else ""
     dirty = DIRTY if entry.is_dirty else ""
-    configured = [preset_of(entry), entry.perturbation, seeds, origin, *entry.learnt, share, dirty, published_here]
+    configured = [
+        preset_of(entry),
+        entry.perturbation,
+        seeds,
+        origin,
+        *entry.learnt,
+        share_words(entry),
+        dirty,
+        published_here,
+    ]
     return text(entry.method, ", ".join(words for words in configured if words and words not in shared))
+
+
+def share_words(entry: Entry) -> str:
+    """Which part of the schedule was done; nothing for the whole and for what was not trained."""
+    done = " to ".join(dict.fromkeys(map(str, entry.shares)))
+    return f"{done} % of schedule" if done not in ("", "100") else ""
 
 
 def recall_cell(entry: Entry, direction: str, metric: str, *, ends: bool = True) -> Cell:

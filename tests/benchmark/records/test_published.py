@@ -1,269 +1,253 @@
-"""Printed numbers: what a file of them may hold, and that each sentence about a fault says how to mend it."""
+"""Printed numbers as files: what is refused, by which sentence, and that its advice helps."""
 
-import csv
-import io
 import re
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from printed import COMMITTED, LINE, change, write_lines
 
-from benchmark.records.collection import collect
 from benchmark.records.published import (
     COLUMNS,
-    DIRECTIONS,
-    PUBLISHED,
+    QUANTITIES,
     PublishedRow,
-    contradictions,
-    examined,
+    examined_in,
+    names_in_runs,
     published_in,
-    read_published,
     training_words,
 )
-from benchmark.registry import DATASETS, METHODS
-from datasets.base import Region, Selection
+from benchmark.registry import METHODS
 from datasets.errors import CrossplaceError
 from datasets.protocols import PROTOCOLS
 
-FOLDER = Path(__file__).parents[3] / "results" / PUBLISHED
-ROWS = [row for rows in published_in(FOLDER).values() for row in rows]
-GOOD = {
-    "method": "ModaLink",
-    "method_id": "modalink",
-    "dataset": "kitti",
-    "split": "00",
-    "protocol_id": "kitti-synchronous-10m",
-    "train_split": "11-21",
-    "direction": "image->cloud",
-    "recall_at_1": "90.31",
-    "source": "RangeBEV (arXiv 2502.11742)",
-    "table": "I",
-}
-
-
-def write(path: Path, *rows: dict[str, str], columns: tuple[str, ...] = COLUMNS) -> Path:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    path.write_text(buffer.getvalue())
-    return path
-
-
-def fault(path: Path) -> str:
-    with pytest.raises(CrossplaceError) as caught:
-        read_published(path)
-    return str(caught.value)
-
-
-# --- the committed files -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.file.stem}-{row.line}")
-def test_a_committed_row_names_what_there_is_and_has_a_source(row: PublishedRow) -> None:
-    assert not row.method_id or row.method_id in METHODS.names()
-    assert not row.protocol_id or PROTOCOLS[row.protocol_id].dataset == row.dataset
-    assert row.dataset in [*DATASETS.names(), "boreas", ""]
-    assert re.search(r"arXiv \d{4}\.\d{5}", row.source)
-    assert row.table or not row.values or "README" in row.source
-    assert row.direction or set(row.values) <= {"image", "cloud", "frames/s", "parameters"}
-
-
-def test_the_committed_files_do_not_contradict_each_other() -> None:
-    assert not contradictions(ROWS)
-
-
-def test_each_committed_training_set_is_that_of_its_protocol_but_for_what_the_paper_varies() -> None:
-    others = {
-        (row.method, row.train_split)
-        for row in ROWS
-        if row.protocol_id and row.train_split != training_words(PROTOCOLS[row.protocol_id].split.train)
-    }
-    assert others == {
-        ("LIP-Loc, large", "03-07"),
-        ("LIP-Loc, largest", "00-07, 11-13, 15-21"),
-        ("LIP-Loc, triplet loss", ""),
-        ("LIP-Loc, ViT-S/16", ""),
-    }
-
-
-def test_numbers_that_were_read_are_as_they_were_read() -> None:
-    """Spot checks against the tables of the papers, each column once."""
-    read = {(row.file.stem, row.table, row.method, row.split): row.values for row in ROWS}
-    assert read["rangebev", "I", "VXP", "06"] == {
-        "R@1": Decimal("29.97"), "R@5": Decimal("41.96"), "R@1%": Decimal("52.50"),
-    }  # fmt: skip
-    assert read["dxpr", "III", "ModaLink", "00"] == {"R@1": Decimal("95.8"), "R@1%": Decimal("99.4")}
-    assert read["dxpr", "III", "PSM-Points", "06"] == {"R@1": Decimal("32.1")}
-    assert read["dxpr", "IV", "RangeBEV", "inter-sequence"] == {
-        "R@1": Decimal("52.55"), "R@5": Decimal("62.53"), "R@10": Decimal("65.67"),
-    }  # fmt: skip
-
-
-def test_the_template_of_vxp_holds_no_number() -> None:
-    rows = read_published(FOLDER / "vxp.csv")
-    assert len(rows) == 55
-    assert not any(row.values for row in rows)
-
-
-# --- faults --------------------------------------------------------------------------------------
-
 FAULTS: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
-    "unknown method": ({"method_id": "modalinc"}, "Did you mean modalink", {"method_id": "modalink"}),
-    "unknown protocol": (
+    "no method": ({"method": ""}, "no method; write the name that the paper prints", {"method": "ModaLink"}),
+    "an unknown method": (
+        {"method_id": "modalnik"},
+        "unknown method 'modalnik'. Did you mean modalink?",
+        {"method_id": "modalink"},
+    ),
+    "an unknown protocol": (
         {"protocol_id": "kitti-synchronous"},
-        "Did you mean kitti-synchronous-10m",
+        "unknown protocol 'kitti-synchronous'. Did you mean kitti-synchronous-10m?",
         {"protocol_id": "kitti-synchronous-10m"},
     ),
-    "protocol of other data": ({"dataset": "oxford"}, "is for the dataset kitti", {"dataset": "kitti"}),
-    "unknown direction": ({"direction": "2D-3D"}, "image->cloud", {"direction": "image->cloud"}),
-    "no method": ({"method": ""}, "write the name that the paper prints", {"method": "ModaLink"}),
-    "more than everything": ({"recall_at_1": "903.1"}, "ends at 100 %", {"recall_at_1": "90.31"}),
-    "a fraction": ({"recall_at_1": "0.77"}, "write 77, or 0.77% if that is printed", {"recall_at_1": "77"}),
-    "a small percentage": ({"recall_at_1": "0.77"}, "or 0.77% if", {"recall_at_1": "0.77%"}),
-    "a negative number": ({"recall_at_1": "-3"}, "a spreadsheet computes", {"recall_at_1": "3"}),
-    "words": ({"recall_at_1": "n/a"}, "or leave the cell empty", {"recall_at_1": ""}),
-    "a decimal comma": ({"recall_at_1": "90,31"}, "such as 77.28", {"recall_at_1": "90.31"}),
-    "not a number": ({"recall_at_1": "nan"}, "which is no number", {"recall_at_1": ""}),
-    "a percentage of time": ({"image_ms": "12%"}, "which is no number", {"image_ms": "12"}),
-    "no source": ({"source": ""}, "the paper and its arXiv id", {"source": "RangeBEV (arXiv 2502.11742)"}),
-    "a formula": ({"note": "=1+1"}, "write the words without it", {"note": "1+1"}),
-    "a hidden formula": ({"table": " @SUM(A1)"}, "a spreadsheet computes", {"table": "I"}),
-}  # fmt: skip
-"""What is wrong in a line, a part of the sentence about it, and what that sentence says to write instead."""
+    "an unknown direction": (
+        {"direction": "2D-3D"},
+        "unknown direction '2D-3D'. Available: image->image, image->cloud",
+        {"direction": "image->cloud"},
+    ),
+    "another dataset": (
+        {"dataset": "oxford"},
+        "is for the dataset kitti, not for 'oxford'; change one of the two",
+        {"dataset": "kitti"},
+    ),
+    "no source": ({"source": ""}, "a number without a source; write the paper", {"source": "A paper (arXiv 1)"}),
+    "a comma in a number": (
+        {"recall_at_1": "90,31"},
+        "recall_at_1 is '90,31', which is no number; write it as printed, such as 77.28, or leave the cell empty",
+        {"recall_at_1": ""},
+    ),
+    "a dash": ({"recall_at_1": "n/a"}, "is 'n/a', which is no number", {"recall_at_1": "77.28"}),
+    "more than everything": ({"recall_at_1": "903.1"}, "recall ends at 100 %", {"recall_at_1": "90.31"}),
+    "a fraction": ({"recall_at_1": "0.9031"}, "looks like a fraction; write 90.31, or", {"recall_at_1": "90.31"}),
+    "a fraction that is printed": ({"recall_at_1": "0.4"}, "or 0.4% if that is printed", {"recall_at_1": "0.4%"}),
+    "milliseconds in percent": ({"image_ms": "12 %"}, "image_ms is '12 %', which is no number", {"image_ms": "12"}),
+    "a formula": (
+        {"note": "=1+1"},
+        "note begins with '=', which a spreadsheet computes; write the words without it",
+        {"note": "1+1"},
+    ),
+}
+"""Changes of a right line, what is said of them, and what the sentence advises."""
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_names_its_line_and_its_cure_works(name: str, tmp_path: Path) -> None:
-    wrong, said, cure = FAULTS[name]
-    path = write(tmp_path / "paper.csv", GOOD, GOOD | {"split": "02"} | wrong)
-    sentence = fault(path)
-    assert sentence.startswith(f"{path}, line 3: ")
-    assert said in sentence
-    assert len(read_published(write(path, GOOD, GOOD | {"split": "02"} | wrong | cure))) == 2
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_wrong_line_is_named_with_its_cure_which_helps(fault: str, tmp_path: Path) -> None:
+    broken, sentence, cure = FAULTS[fault]
+    path = write_lines(tmp_path / "a.csv", {}, broken | {"split": "02"})
+    with pytest.raises(CrossplaceError, match=re.escape(f"{path}, line 3: ")) as raised:
+        published_in(tmp_path)
+    assert sentence in str(raised.value)
+    write_lines(path, {}, broken | {"split": "02"} | cure)
+    assert len(published_in(tmp_path)["a"]) == 2
 
 
-def test_a_number_that_is_printed_as_less_than_one_percent_is_one(tmp_path: Path) -> None:
-    (row,) = read_published(write(tmp_path / "paper.csv", GOOD | {"recall_at_1": "0.77%"}))
-    assert row.values["R@1"] == Decimal("0.77")
+def as_text(change: Callable[[str], str]) -> Callable[[Path], None]:
+    return lambda path: path.write_text(change(path.read_text())) and None
 
 
-HEADERS: dict[str, tuple[Callable[[str], str], str]] = {
-    "missing column": (lambda text: text.replace("page,", ""), "missing columns: page;"),
-    "unknown column": (lambda text: text.replace("note", "note,notes"), "Did you mean note"),
-    "column twice": (lambda text: text.replace("note", "note,note"), "is there twice"),
-    "semicolons": (lambda text: text.replace(",", ";"), "separate the columns by commas"),
-    "nothing": (lambda _: "", "begin the file with the line method,"),
-}  # fmt: skip
+FILES: dict[str, tuple[Callable[[Path], None], str, Callable[[Path], None]]] = {
+    "semicolons": (
+        as_text(lambda words: words.replace(",", ";")),
+        "separate the columns by commas",
+        as_text(lambda words: words.replace(";", ",")),
+    ),
+    "a missing column": (
+        as_text(lambda words: words.replace(",page,", ",sheet,", 1)),
+        "the columns page are missing; begin the file with the line " + ",".join(COLUMNS),
+        as_text(lambda words: "\n".join([",".join(COLUMNS), *words.splitlines()[1:]])),
+    ),
+    "an additional column": (
+        as_text(lambda words: "\n".join([f"{line},x" for line in words.splitlines()])),
+        "unknown column 'x'",
+        as_text(lambda words: "\n".join([line.removesuffix(",x") for line in words.splitlines()])),
+    ),
+    "a column twice": (
+        as_text(lambda words: "\n".join([f"{line},note" for line in words.splitlines()])),
+        "the column note is there twice; take one away",
+        as_text(lambda words: "\n".join([line.removesuffix(",note") for line in words.splitlines()])),
+    ),
+    "a comma in words": (
+        as_text(lambda words: words.replace("A paper", "A paper, once")),
+        "cells where the header has 21; put words that hold a comma between quotation marks",
+        as_text(lambda words: words.replace("A paper, once (arXiv 2502.11742)", '"A paper, once"')),
+    ),
+    "a short line": (
+        as_text(lambda words: words.rstrip()[:-2]),
+        "add commas",
+        as_text(lambda words: f"{words},,"),
+    ),
+    "an open quotation mark": (
+        as_text(lambda words: words.replace("A paper", '"A paper')),
+        "add commas, and close every quotation mark",
+        as_text(lambda words: words.replace('"A paper', "A paper")),
+    ),
+    "another encoding": (
+        lambda path: path.write_bytes(path.read_text().replace("A paper", "Ein Gerät").encode("latin-1")) and None,
+        "save it as UTF-8",
+        lambda path: path.write_text(path.read_bytes().decode("latin-1")) and None,
+    ),
+}
+"""Changes of a right file, what is said of them, and what the sentence advises."""
 
 
-@pytest.mark.parametrize("name", HEADERS)
-def test_a_fault_of_the_header_says_what_the_header_is(name: str, tmp_path: Path) -> None:
-    change, said = HEADERS[name]
-    path = write(tmp_path / "paper.csv")
-    right = path.read_text()
-    path.write_text(change(right))
-    sentence = fault(path)
-    assert sentence.startswith(f"{path}, line 1: ")
-    assert said in sentence
-    path.write_text(right)
-    assert read_published(path) == ()
+@pytest.mark.parametrize("fault", FILES)
+def test_a_wrong_file_is_named_with_its_cure_which_helps(fault: str, tmp_path: Path) -> None:
+    damage, sentence, cure = FILES[fault]
+    path = write_lines(tmp_path / "a.csv", {})
+    right = published_in(tmp_path)["a"]
+    damage(path)
+    with pytest.raises(CrossplaceError, match=re.escape(str(path))) as raised:
+        published_in(tmp_path)
+    assert sentence in str(raised.value)
+    cure(path)
+    assert [row.values for row in published_in(tmp_path)["a"]] == [row.values for row in right]
 
 
-def test_a_line_with_a_cell_too_many_asks_for_quotation_marks(tmp_path: Path) -> None:
-    path = write(tmp_path / "paper.csv", GOOD)
-    right = path.read_text()
-    path.write_text(right.replace("ModaLink,", "ModaLink, fast,"))
-    assert "quotation marks" in fault(path)
-    path.write_text(right.replace("ModaLink,", '"ModaLink, fast",'))
-    assert read_published(path)[0].method == "ModaLink, fast"
-    path.write_text(right.rsplit(",", 1)[0] + "\n")
-    assert "add commas" in fault(path)
+def test_what_a_spreadsheet_saves_is_read(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.csv", {}, {"split": "02", "recall_at_1": "70.18 %"})
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    one, other = published_in(tmp_path)["a"]
+    assert one.values == {"R@1": Decimal("90.31")}
+    assert other.values == {"R@1": Decimal("70.18")}
+    assert (one.where, one.origin) == (f"{path}, line 2", "A paper (arXiv 2502.11742), Table I")
 
 
-def test_what_no_csv_can_be_is_said(tmp_path: Path) -> None:
-    path = write(tmp_path / "paper.csv", GOOD)
-    path.write_bytes(path.read_bytes() + b"\xff")
-    assert "save it as UTF-8" in fault(path)
-
-
-def test_all_faults_are_found_at_once_and_the_sentence_says_how_many_more(tmp_path: Path) -> None:
-    path = write(
-        tmp_path / "paper.csv", GOOD | {"method_id": "x", "recall_at_1": "200"}, GOOD | {"split": "02", "source": ""}
-    )
-    _, faults = examined(path)
-    assert len(faults) == 3
-    assert "2 further faults: crossplace tables --check" in fault(path)
-
-
-def test_a_file_of_a_spreadsheet_with_a_mark_and_empty_lines_is_read(tmp_path: Path) -> None:
-    path = write(tmp_path / "paper.csv", GOOD)
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n") + b"," * (len(COLUMNS) - 1) + b"\r\n")
-    assert len(read_published(path)) == 1
+def test_every_fault_is_found_at_once(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "a.csv", {"method_id": "x", "recall_at_1": "y"}, {"source": ""}, {})
+    rows, faults = examined_in(tmp_path)
+    assert [row.line for row in rows["a"]] == [4]
+    assert [fault.split(": ")[0] for fault in faults] == [f"{path}, line {number}" for number in (2, 2, 3)]
+    with pytest.raises(CrossplaceError, match=r"2 further faults: crossplace tables --check"):
+        published_in(tmp_path)
 
 
 # --- contradictions ------------------------------------------------------------------------------
 
 
-def test_one_cell_with_two_numbers_is_refused_and_either_cure_works(tmp_path: Path) -> None:
-    path = write(tmp_path / "paper.csv", GOOD, GOOD | {"recall_at_1": "95.8"})
-    sentence = fault(path)
-    assert (
-        f"{path}, line 2 and {path}, line 3 contradict each other: R@1 of ModaLink on 00 is 90.31 and 95.8" in sentence
+@pytest.mark.parametrize("files", [("a", "a"), ("a", "b")], ids=["in one file", "between two papers"])
+@pytest.mark.parametrize("column", ["train_split", "protocol_id", "open_rule"])
+def test_one_cell_with_two_numbers_is_refused_until_the_lines_say_how_they_differ(
+    files: tuple[str, str], column: str, tmp_path: Path
+) -> None:
+    other = {"method": "modalink", "recall_at_1": "90.1", "source": "Another paper (arXiv 2)"}
+
+    def write(**changes: str) -> None:
+        lines: dict[str, list[dict[str, str]]] = {}
+        for name, line in zip(files, ({}, other | changes), strict=True):
+            lines.setdefault(name, []).append(line)
+        for name, wanted in lines.items():
+            write_lines(tmp_path / f"{name}.csv", *wanted)
+
+    write()
+    with pytest.raises(CrossplaceError) as raised:
+        published_in(tmp_path)
+    said = str(raised.value)
+    second = f"{tmp_path / files[1]}.csv, line {3 if files[0] == files[1] else 2}"
+    assert said.startswith(
+        f"{tmp_path / files[0]}.csv, line 2 and {second} contradict each other: R@1 of ModaLink on 00"
     )
-    assert len(read_published(write(path, GOOD, GOOD))) == 2
-    assert (
-        len(read_published(write(path, GOOD, GOOD | {"recall_at_1": "95.8", "train_split": "00 frames 0-2999"}))) == 2
-    )
+    assert "is 90.31 and 90.1" in said
+    assert column in said
+    write(**{column: "kitti-00head-10m" if column == "protocol_id" else "something else"})
+    assert sum(map(len, published_in(tmp_path).values())) == 2
+    write(recall_at_1="90.31")
+    assert sum(map(len, published_in(tmp_path).values())) == 2, "the other advice: correct one"
 
 
-def test_rounding_is_no_contradiction(tmp_path: Path) -> None:
-    assert len(read_published(write(tmp_path / "paper.csv", GOOD, GOOD | {"recall_at_1": "90.3"}))) == 2
-    assert "contradict" in fault(write(tmp_path / "paper.csv", GOOD, GOOD | {"recall_at_1": "90.4"}))
+@pytest.mark.parametrize(("number", "agrees"), [("90.3", True), ("90", True), ("90.310", True), ("90.32", False)])
+def test_a_rounded_number_contradicts_nothing(number: str, agrees: bool, tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.csv", {}, {"recall_at_1": number})
+    assert bool(examined_in(tmp_path)[1]) != agrees
 
 
-def test_two_papers_that_quote_one_cell_differently_contradict(tmp_path: Path) -> None:
-    one = read_published(write(tmp_path / "one.csv", GOOD | {"method": "(LC)^2"}))
-    other = read_published(write(tmp_path / "other.csv", GOOD | {"method": "(LC)²", "recall_at_1": "91.31"}))
-    (sentence,) = contradictions([*one, *other])
-    assert "one.csv, line 2" in sentence
-    assert "other.csv, line 2" in sentence
-    unlike = read_published(
-        write(tmp_path / "other.csv", GOOD | {"method": "(LC)^2", "split": "02", "recall_at_1": "91"})
-    )
-    assert not contradictions([*one, *unlike])
+def test_without_a_protocol_only_numbers_of_one_table_are_of_one_thing(tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.csv", {"protocol_id": ""}, {"protocol_id": "", "recall_at_1": "1.5", "table": "II"})
+    assert not examined_in(tmp_path)[1]
+    write_lines(tmp_path / "a.csv", {"protocol_id": ""}, {"protocol_id": "", "recall_at_1": "1.5"})
+    assert len(examined_in(tmp_path)[1]) == 1
 
 
-def test_without_a_protocol_only_one_table_can_contradict_itself(tmp_path: Path) -> None:
-    open_rule = GOOD | {"protocol_id": ""}
-    one = read_published(write(tmp_path / "one.csv", open_rule))
-    other = read_published(write(tmp_path / "other.csv", open_rule | {"recall_at_1": "91.31"}))
-    assert not contradictions([*one, *other])
-    assert "contradict" in fault(write(tmp_path / "one.csv", open_rule, open_rule | {"recall_at_1": "91.31"}))
+# --- the committed files -------------------------------------------------------------------------
+
+ROWS = [row for rows in published_in(COMMITTED).values() for row in rows]
 
 
-def test_a_faulty_file_stops_the_collection_that_tables_are_made_from(tmp_path: Path) -> None:
-    (tmp_path / PUBLISHED).mkdir()
-    write(tmp_path / PUBLISHED / "paper.csv", GOOD | {"recall_at_1": "0.9"})
-    with pytest.raises(CrossplaceError, match="write 90"):
-        collect(tmp_path)
-    write(tmp_path / PUBLISHED / "paper.csv", GOOD | {"recall_at_1": "90"})
-    assert collect(tmp_path).published["paper"][0].values == {"R@1": Decimal("90")}
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.file.stem}:{row.line}")
+def test_a_committed_line_can_be_traced(row: PublishedRow) -> None:
+    assert re.search(r"\(arXiv \d{4}\.\d{5}\)", row.source)
+    assert not row.method_id or row.method_id in METHODS.names()
+    assert not row.protocol_id or row.protocol_id in PROTOCOLS
+    if row.values and row.direction:
+        assert row.table, "a number of recall names its table"
 
 
-# --- words ---------------------------------------------------------------------------------------
+def test_the_shared_facts_are_all_there() -> None:
+    """Numbers that were read once and must not be lost: their count by paper, and some of them."""
+    counts = {path.stem: sum(len(row.values) for row in ROWS if row.file == path) for path in COMMITTED.glob("*.csv")}
+    assert counts == {"dxpr": 129, "rangebev": 126, "modalink": 1, "vxp": 0, "lc2": 0, "liploc": 0}
+    of = {(row.file.stem, row.method, row.split, row.protocol_id): row.values for row in ROWS}
+    assert of["rangebev", "ModaLink", "00", "kitti-synchronous-10m"]["R@1"] == Decimal("90.31")
+    assert of["dxpr", "ModaLink", "00", "kitti-00head-10m"]["R@1"] == Decimal("95.8")
+    assert of["rangebev", "VXP", "00", "kitti-synchronous-10m"]["R@1%"] == Decimal("80.00")
 
 
-def test_what_was_trained_on_is_said_in_few_words() -> None:
-    square = Region(east_m=0.0, north_m=0.0, half_side_m=1.0)
-    assert training_words(Selection(traversals=("00", "01", "03", "21", "night"))) == "00-01, 03, 21, night"
-    assert training_words(Selection(outside=(square,), also=(Selection(regions=(square,) * 2),))) == (
-        "all outside 1 squares, all in 2 squares"
-    )
-    assert training_words(Selection(traversals=("00",), rows=(3000, None))) == "00 frames 3000-"
-    assert training_words(Selection(traversals=())) == "nothing"
+def test_a_number_typed_into_a_copy_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "vxp.csv"
+    path.write_bytes((COMMITTED / "vxp.csv").read_bytes())
+    change(path, 2, recall_at_1="12.34", table="1", page="5")
+    assert published_in(tmp_path)["vxp"][0].values == {"R@1": Decimal("12.34")}
 
 
-def test_directions_are_those_of_results() -> None:
-    assert DIRECTIONS == ("image->image", "image->cloud", "cloud->image", "cloud->cloud")
+# --- words for training sets ---------------------------------------------------------------------
+
+
+def test_training_sets_have_the_words_of_the_files() -> None:
+    said = {name: training_words(protocol.split.train) for name, protocol in PROTOCOLS.items()}
+    assert said["kitti-synchronous-10m"] == "11-21"
+    assert said["kitti-00head-10m"] == "00 frames 0-2999"
+    for row in ROWS:
+        if row.protocol_id and (row.values or row.file.stem == "vxp"):
+            assert row.train_split == said[row.protocol_id], row.where
+
+
+def test_names_that_follow_each_other_are_written_as_their_ends() -> None:
+    assert names_in_runs(["1", "2", "3", "5", "a", "09", "10"]) == ["1-3", "5", "a", "09-10"]
+    assert names_in_runs([]) == []
+
+
+def test_the_example_has_every_column() -> None:
+    assert set(LINE) < set(COLUMNS)
+    assert set(QUANTITIES) < set(COLUMNS)

@@ -13,7 +13,7 @@ from benchmark.records.collection import Collection, collect
 from benchmark.report.documents import DOCUMENTS, TABLES, TIDY, write_tables
 from benchmark.report.formats import FORMATS
 from benchmark.report.screen import screen
-from benchmark.report.table import Table
+from benchmark.report.table import Section, Table
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,14 @@ def collection(synthetic: Path) -> Collection:
     return collect(synthetic)
 
 
-def tables_in(collection: Collection) -> list[Table]:
-    return [table for kind in TABLES.values() for section in kind.sections(collection) for table in section.tables]
+@pytest.fixture(scope="module")
+def documents(collection: Collection) -> dict[str, list[Section]]:
+    """The sections of every kind."""
+    return {name: kind.sections(collection) for name, kind in TABLES.items()}
+
+
+def tables_in(documents: dict[str, list[Section]]) -> list[Table]:
+    return [table for sections in documents.values() for section in sections for table in section.tables]
 
 
 def test_every_result_is_read_and_each_dataset_has_its_board(collection: Collection) -> None:
@@ -33,9 +39,11 @@ def test_every_result_is_read_and_each_dataset_has_its_board(collection: Collect
         assert len(group.runs) == n_methods * len(SEEDS) + 2
 
 
-def test_every_method_stands_in_every_board_but_for_the_hole(collection: Collection, synthetic: Path) -> None:
+def test_every_method_stands_in_every_board_but_for_the_hole(
+    documents: dict[str, list[Section]], synthetic: Path
+) -> None:
     for kind in ("recall", "seeds", "pairs", "conditions"):
-        sections = TABLES[kind].sections(collection)
+        sections = documents[kind]
         assert len(sections) == len(DATASETS)
         for section in sections:
             said = str(section.tables)
@@ -44,8 +52,8 @@ def test_every_method_stands_in_every_board_but_for_the_hole(collection: Collect
                 assert (repr(method)[1:-1] in said) != is_hole, (kind, section.title, method)
 
 
-def test_marks_stand_where_they_belong(collection: Collection) -> None:
-    titles = {section.title.split(" · ")[0]: section for section in TABLES["recall"].sections(collection)}
+def test_marks_stand_where_they_belong(documents: dict[str, list[Section]]) -> None:
+    titles = {section.title.split(" · ")[0]: section for section in documents["recall"]}
     assert "PARTIAL: 2 test traversals" in titles["third-partial"].title
     assert "two test traversals are absent" in titles["third-partial"].notes
     assert "SMOKE RUN" in titles["fourth-smoke"].title
@@ -57,14 +65,14 @@ def test_marks_stand_where_they_belong(collection: Collection) -> None:
     assert "files of the suite were changed" in weak.under
 
 
-def test_methods_that_tie_have_equal_numbers(collection: Collection) -> None:
-    for section in TABLES["recall"].sections(collection):
+def test_methods_that_tie_have_equal_numbers(documents: dict[str, list[Section]]) -> None:
+    for section in documents["recall"]:
         rows = {row[0].words: row[1:] for row in section.tables[0].rows}
         assert [cell.value for cell in rows["twin"]] == [cell.value for cell in rows["other-twin"]]
 
 
-def test_two_machines_are_two_tables_of_cost(collection: Collection) -> None:
-    section = TABLES["cost"].sections(collection)[0]
+def test_two_machines_are_two_tables_of_cost(documents: dict[str, list[Section]]) -> None:
+    section = documents["cost"][0]
     assert [table.title for table in section.tables] == ["Cost on Test CPU, 2 threads", "Cost on Other GPU, 2 threads"]
     named = [{row[0].words for row in table.rows} for table in section.tables]
     assert named[1] == {METHODS[3]}
@@ -76,6 +84,8 @@ def test_a_second_run_writes_the_same_bytes(collection: Collection, synthetic: P
     second = {path.name: path.read_bytes() for path in write_tables(collect(synthetic), tmp_path / "b")}
     assert first == second
     assert {name.rpartition(".")[2] for name in first} == set(DOCUMENTS)
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}, "nothing is written elsewhere"
+    assert len(list((tmp_path / "a").iterdir())) == len(TABLES) * len(DOCUMENTS)
 
 
 # --- names that would do something ---------------------------------------------------------------
@@ -92,8 +102,8 @@ class Elements(HTMLParser):
         self.found |= {tag, *(f"@{name}" for name, _ in attrs)}
 
 
-def test_names_are_inert_in_a_page(collection: Collection) -> None:
-    for table in tables_in(collection):
+def test_names_are_inert_in_a_page(documents: dict[str, list[Section]]) -> None:
+    for table in tables_in(documents):
         reader = Elements()
         reader.feed(FORMATS["html"](table))
         assert reader.found <= {
@@ -102,45 +112,39 @@ def test_names_are_inert_in_a_page(collection: Collection) -> None:
         }  # fmt: skip
 
 
-def test_names_are_inert_in_markdown(collection: Collection) -> None:
-    for kind in TABLES.values():
-        written = DOCUMENTS["md"](kind, kind.sections(collection))
+def test_names_are_inert_in_markdown(documents: dict[str, list[Section]]) -> None:
+    for name, kind in TABLES.items():
+        written = DOCUMENTS["md"](kind, documents[name])
         assert SCRIPT not in written
         assert not re.search(r"(?<!\\)\]\(javascript", written)
         rows = [line for line in written.splitlines() if line.startswith("|")]
         assert all(line.endswith("|") for line in rows)
 
 
-def test_formulae_are_inert_in_csv(collection: Collection) -> None:
-    for kind in TABLES.values():
-        for values in csv.reader(io.StringIO(DOCUMENTS["csv"](kind, kind.sections(collection)))):
+def test_formulae_are_inert_in_csv(documents: dict[str, list[Section]]) -> None:
+    for name, kind in TABLES.items():
+        for values in csv.reader(io.StringIO(DOCUMENTS["csv"](kind, documents[name]))):
             for value in values:
                 assert not value.startswith(("=", "@", "+")), value
                 assert not value.startswith("-") or float(value) <= 0
-    tidy = list(csv.DictReader(io.StringIO(DOCUMENTS["csv"](TABLES["recall"], TABLES["recall"].sections(collection)))))
+    tidy = list(csv.DictReader(io.StringIO(DOCUMENTS["csv"](TABLES["recall"], documents["recall"]))))
     assert tuple(tidy[0]) == TIDY
     assert any(row["row"].startswith("'=1+1") for row in tidy)
 
 
-def test_commands_are_inert_in_latex(collection: Collection) -> None:
-    for kind in TABLES.values():
-        written = DOCUMENTS["tex"](kind, kind.sections(collection))
+def test_commands_are_inert_in_latex(documents: dict[str, list[Section]]) -> None:
+    for name, kind in TABLES.items():
+        written = DOCUMENTS["tex"](kind, documents[name])
         assert "\\input{" not in written
         assert "\\textbackslash{}input" in written or "x\\_1" not in written
         assert all(ord(letter) < 0x180 for letter in written)
 
 
 @pytest.mark.parametrize("width", [80, 100])
-def test_escapes_are_inert_and_nothing_is_cut_on_a_screen(collection: Collection, width: int) -> None:
-    for table in tables_in(collection):
+def test_escapes_are_inert_and_nothing_is_cut_on_a_screen(documents: dict[str, list[Section]], width: int) -> None:
+    for table in tables_in(documents):
         shown = screen(table, width)
         assert "\x1b" not in shown
         assert "…" not in shown
         if not any(cell.words == LONG for row in table.rows for cell in row):
             assert max(map(len, shown.splitlines())) <= width
-
-
-def test_nothing_is_written_outside_its_folder(collection: Collection, tmp_path: Path) -> None:
-    write_tables(collection, tmp_path / "inner")
-    assert {path.name for path in tmp_path.iterdir()} == {"inner"}
-    assert len(list((tmp_path / "inner").iterdir())) == len(TABLES) * len(DOCUMENTS)
