@@ -169,7 +169,9 @@ def test_transposed_depth_is_recognised_and_its_cure_works(
     assert fault(tiny_town, tmp_path, metres) == ""
 
 
-@pytest.mark.parametrize("change", [lambda d: d[10:], lambda d: d[:, :-8], lambda d: np.pad(d, 4)], ids=str)
+@pytest.mark.parametrize(
+    "change", [lambda d: d[10:], lambda d: d[:, :-8], lambda d: np.pad(d, 4)], ids=["rows", "columns", "padded"]
+)
 def test_cropped_depth_is_found(
     change: Change, tiny_town: PreparedDataset, metres: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
