@@ -70,14 +70,19 @@ class Tables:
     """Folder of committed results."""
     paper: str | None = None
     """Write and print only the tables of this paper, such as vxp (docs/papers.md)."""
+    runs: Path | None = None
+    """With --paper: show also the results in this folder, such as runs; tables are then written to RUNS/tables."""
     check: bool = False
     """Say which printed numbers are there and what contradicts, of one paper or all; write nothing."""
 
     def __call__(self) -> None:
         """Write and print, or check."""
         from benchmark.report.paper_check import known_papers
+        from datasets.errors import CrossplaceError
 
         names = known_papers(self.paper)
+        if self.runs and (self.check or self.paper is None):
+            raise CrossplaceError("--runs goes with --paper alone: name a paper, and leave --check out")
         if self.check:
             self._check(names)
         elif self.paper is None:
@@ -108,10 +113,11 @@ class Tables:
         from benchmark.report.screen import screen_section
 
         require_files([paper], self.results)
-        collection, kind = collect(self.results), f"paper-{paper}"
+        collection, kind = collect(self.results, *([self.runs] if self.runs else [])), f"paper-{paper}"
         for section in TABLES[kind].sections(collection):
             say(screen_section(section))
-        say(f"written: {', '.join(map(str, write_tables(collection, self.results / 'tables', [kind])))}")
+        written = write_tables(collection, (self.runs or self.results) / "tables", [kind])
+        say(f"written: {', '.join(map(str, written))}")
 
     def _write_all(self) -> None:
         """Write and print; in the suite's own repository also the leaderboard that travels with it."""

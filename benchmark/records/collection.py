@@ -60,16 +60,27 @@ class Collection:
 
 
 def collect(*folders: Path) -> Collection:
-    """Everything below ``folders``; raises :class:`CrossplaceError` where two results are one or contradict."""
-    results, studies, curves = (
-        sorted({path for folder in folders for path in folder.rglob(name)}) for name in (RESULT, STUDY, SENSITIVITY)
-    )
+    """Everything below ``folders``; raises :class:`CrossplaceError` where two results are one or contradict.
+
+    A result counts once if a later folder holds the run that was published into an earlier one.
+    """
+    runs: list[Run] = []
+    for folder in folders:
+        there = {_made(run.result) for run in runs}
+        read = [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
+        runs += [run for run in read if _made(run.result) not in there]
+    studies, curves = (sorted({path for folder in folders for path in folder.rglob(n)}) for n in (STUDY, SENSITIVITY))
     return Collection(
-        groups=grouped(Run(folder=path.parent, result=Result.read(path.parent)) for path in results),
+        groups=grouped(runs),
         studies=[*map(StudyRecord.read, studies)],
         sensitivities=[*map(SensitivityRecord.read, curves)],
         published={name: rows for folder in folders for name, rows in published_in(folder / PUBLISHED).items()},
     )
+
+
+def _made(result: Result) -> tuple[str, str, str]:
+    """What a run and its published copy have in common, and no two runs."""
+    return result.run_id, result.key, result.created
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:

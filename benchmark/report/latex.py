@@ -1,6 +1,7 @@
 """A table for a paper: booktabs, ready to paste."""
 
 import re
+from collections.abc import Sequence
 
 from benchmark.report.table import Cell, Column, Table, explained, parts, printable
 
@@ -23,20 +24,23 @@ def latex(table: Table) -> str:
     r"""The table as a ``table`` environment; the document needs ``\usepackage{booktabs}``."""
     table = explained(table)
     align = "".join("l" if table.is_words(number) else "r" for number in range(len(table.columns)))
-    headings = " & ".join(written(column.heading) for column in table.columns)
-    rows = [
-        " & ".join(_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)) + r" \\"
-        for row in table.rows
-    ]
+    headings = _row([written(column.heading) for column in table.columns])
+    rows = [_row([_cell(cell, column) for cell, column in zip(row, table.columns, strict=True)]) for row in table.rows]
     caption = [rf"\caption{{{written(table.title)}}}"] if table.title else []
     notes = (
         [rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize {written(' '.join(table.notes))}}}"]
         if table.notes
         else []
     )
-    body = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", headings + r" \\", r"\midrule", *rows, r"\bottomrule"]
+    body = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", headings, r"\midrule", *rows, r"\bottomrule"]
     lines = [r"\begin{table}[t]", r"\centering\small", *caption, *body, r"\end{tabular}", *notes, r"\end{table}"]
     return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    """One line of a table; the line before it would take a bracket or a star at its beginning for an option."""
+    row = " & ".join(cells)
+    return f"{'{}' if row.lstrip().startswith(('[', '*')) else ''}{row} \\\\"
 
 
 def written(words: str) -> str:

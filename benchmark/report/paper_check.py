@@ -99,7 +99,8 @@ def differing(name: str, collection: Collection) -> Table | None:
         Column(name="printed", digits=2),
         Column(name="difference", is_signed=True),
     ]
-    body = [[text(one.name), one.cell, number(one.printed), one.difference()] for one in found]
+    distinct = {(one.name, one.here.words, one.printed): one for one in found}.values()  # tables may share a cell
+    body = [[text(one.name), one.cell, number(one.printed), one.difference()] for one in distinct]
     title = f"{PAPERS[name].name}: results that differ from print by more than their interval"
     return Table(title=title, columns=columns, rows=body) if body else None
 

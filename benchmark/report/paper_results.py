@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from benchmark.evaluation.metrics import mean_over_pairs, pooled
-from benchmark.records.collection import Collection, Group
+from benchmark.records.collection import Collection, Group, Run
 from benchmark.records.leaderboard import TRAINED, Board, Entry, merged
+from benchmark.records.part import of_pairs
 from benchmark.records.published import training_words
 from benchmark.records.schema import CostRecord, Result
 from benchmark.records.study import BASE, StudyRecord
@@ -22,6 +22,8 @@ from datasets.base import Selection
 
 UNLIKE = ("untrained", "ranker", "foreign")
 """Origins of results that no paper prints."""
+ABLATION = "ablation"
+"""The study whose lines are variants; those of others are perturbations."""
 QUICK = SharedOptions().preset
 """The preset whose networks are smaller than the papers'."""
 NO_NUMBER = "this result does not hold this number"
@@ -103,9 +105,9 @@ def _of_groups(line: PaperLine, column: PaperColumn, groups: Sequence[Group], pr
         trained_on = trained_here(board)
         if board.protocol["name"] != protocol or line.train_split not in ("", trained_on):
             continue
-        chosen = [result for result in group.results if _is_of(result, line)]
-        by_run = {result.run_id: result for result in chosen}
-        for entry in merged(Entry.of(_restricted(result, column.part)) for result in chosen):
+        chosen = [run for run in group.runs if _is_of(run.result, line)]
+        by_run = {run.result.run_id: run.result for run in chosen}
+        for entry in merged(Entry.of(_restricted(run, column.part)) for run in chosen):
             origin = TRAINED[0] if entry.origin in TRAINED else entry.origin
             key = (board.fingerprint, entry.preset, entry.config_key, origin, trained_on, str(board.protocol["absent"]))
             words = name_cell(entry, {}).under
@@ -121,23 +123,9 @@ def _is_of(result: Result, line: PaperLine) -> bool:
     return is_like and (method.name, method.variant) == (line.method, line.variant)
 
 
-def _restricted(result: Result, part: PaperPart) -> Result:
-    """The result as if only the pairs of ``part`` had been asked; its interval stays where those are all there are."""
-    if not part.pairs:
-        return result
-    directions = {}
-    for direction, record in result.directions.items():
-        chosen = [pair for pair in record.pairs if (pair.query, pair.database) in part.pairs]
-        is_all = len(chosen) == len(record.pairs)
-        directions[direction] = record.model_copy(
-            update={
-                "mean": mean_over_pairs(chosen),
-                "pooled": pooled(chosen),
-                "pairs": chosen,
-                "intervals": record.intervals if is_all else {},
-            }
-        )
-    return result.model_copy(update={"directions": directions})
+def _restricted(run: Run, part: PaperPart) -> Result:
+    """The result as if only the pairs of ``part`` had been asked."""
+    return of_pairs(run.result, run.folder, part.pairs) if part.pairs else run.result
 
 
 def _cell(entry: Entry, costs: Sequence[CostRecord], column: PaperColumn) -> Cell:
@@ -167,16 +155,19 @@ def trained_here(board: Board) -> str:
 
 
 def _of_studies(line: PaperLine, column: PaperColumn, studies: Sequence[StudyRecord], protocol: str) -> Found:
-    """Lines of studies; a study holds recall@1 alone."""
+    """Lines of ablations; a study holds recall@1 alone."""
     for record in studies:
         name, _, _ = record.protocol.rpartition(" v")
-        if (record.method, name) != (line.method, protocol) or "+" in record.preset or column.metric != FIRST:
+        if (record.study, record.method, name) != (ABLATION, line.method, protocol):
+            continue
+        if "+" in record.preset or column.metric != FIRST or column.part.pairs:
             continue
         for change in record.lines:
             values = change.recall.get(column.direction, [])
-            if change.name == (line.variant or BASE) and values and not column.part.pairs:
+            if change.name == (line.variant or BASE) and values:
                 share = "" if record.share_of_schedule >= 1 else f", {100 * record.share_of_schedule:.0f} % of schedule"
-                words = f"study {record.study}, {record.preset}, {len(values)} seeds{share}"
+                seeds = f"{len(values)} seeds" if len(values) > 1 else f"seed {record.seeds[0]}"
+                words = f"study {record.study}, {record.preset}, {seeds}{share}"
                 fresh = _Growing(words=words, marks=_study_marks(record), board=None)
                 deviation = 100 * stdev(values) if len(values) > 1 else None
                 yield (id(record),), fresh, Cell(value=100 * fmean(values), deviation=deviation)

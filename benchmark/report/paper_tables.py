@@ -21,7 +21,8 @@ PRESETS = ("paper-{dataset}", "paper", "full", "gpu")
 STAND_IN = "procedural stand-in"
 ON_TOWN = f"The same shape on the built-in town · {STAND_IN}, never to be compared with printed numbers"
 HOW_TO_READ = (
-    "Recall in %, [95 % interval over places] where a result holds it; several seeds: mean ± standard deviation."
+    "Recall in %. Results here have a [95 % interval] where they, or the ranks beside them, hold one; several seeds: "
+    "mean ± standard deviation."
 )
 MARKED = "Marked results under the same protocol, which must not be set beside printed numbers"
 SMALLER = f"{QUICK}: a smaller network than the paper's; {SCRATCH}: without a pretrained backbone."

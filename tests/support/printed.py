@@ -9,7 +9,7 @@ from typing import Any
 from benchmark.evaluation.metrics import mean_over_pairs, pooled
 from benchmark.keys import plain
 from benchmark.records.published import COLUMNS, PUBLISHED
-from benchmark.records.schema import RESULT, CostRecord, MethodRecord, Result
+from benchmark.records.schema import RANKS, RESULT, CostRecord, MethodRecord, Result
 from datasets.base import Protocol
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
@@ -99,4 +99,5 @@ def result_under(
         | changes
     )
     (folder / RESULT).write_text(changed.model_dump_json())
+    (folder / RANKS).unlink()  # as published results of recorded data; these would be of other pairs
     return Result.read(folder)

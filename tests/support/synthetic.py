@@ -57,7 +57,7 @@ def synthetic_collection(folder: Path, world: PreparedDataset, protocol: Protoco
                 method=_method(method, seed),
                 cost=_cost(place),
                 seed=seed,
-                scorer=_noisy(world, 4.0 + 3.0 * noise_of, seed + 10 * noise_of),
+                scorer=noisy(world, 4.0 + 3.0 * noise_of, seed + 10 * noise_of),
                 environment={"device": "Other GPU" if place == 3 else "Test CPU", "threads": 2},
             )
     for dataset in DATASETS:
@@ -93,7 +93,7 @@ def _cost(place: int) -> CostRecord | None:
     )
 
 
-def _noisy(world: PreparedDataset, noise_m: float, seed: int) -> Scorer:
+def noisy(world: PreparedDataset, noise_m: float, seed: int) -> Scorer:
     """Distances between frames in the plane, with noise of ``noise_m``."""
 
     def score(direction: Direction, asked: Asked) -> Float[ndarray, "nq nd"]:

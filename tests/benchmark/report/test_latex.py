@@ -16,6 +16,7 @@ from benchmark.report.table import Cell, Column, Table, number, text
 PDFLATEX = shutil.which("pdflatex")
 RESULTS = Path(__file__).parents[3] / "results"
 LONGEST_S = 60
+NAMES = (*METHODS, "[x]", " [1.0, 2.0]", "*", "\\\\[1cm]", "日本語", "Ζ", "🙂", "^^5e", "#1")
 
 
 def compiled(body: str, folder: Path) -> str:
@@ -61,7 +62,7 @@ def test_names_that_would_do_something_compile_as_words(tmp_path: Path) -> None:
             ],
             notes=[name],
         )
-        for name in METHODS
+        for name in NAMES
     ]
     said = compiled(cleared([FORMATS["tex"](table) for table in tables]), tmp_path)
     assert "passwd" not in said

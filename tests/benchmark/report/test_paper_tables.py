@@ -247,6 +247,7 @@ def test_changes_of_a_study_stand_in_the_ablation_of_the_town() -> None:
     (table,) = [t for t in town.tables if any("What the parts bring" in note for note in t.notes)]
     said = {(row[0].words, row[0].under.split(",")[0]) for row in table.rows}
     assert ("VXP, without the local stage", "study ablation") in said
+    assert not any("robustness" in under for _, under in said), "its lines are perturbations, not variants"
     assert "ablation" in STUDIES
 
 
@@ -291,6 +292,39 @@ def test_one_paper_is_printed_and_written_alone(
     assert (results / "tables" / "paper-rangebev.md").read_text() == DOCUMENTS["md"](
         kind, kind.sections(collect(results))
     )
+
+
+def test_results_of_this_machine_are_shown_and_written_apart(
+    made: Made, results: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(results.parent)
+    made(run="../runs/results/run")
+    tables = ["tables", "--paper", "rangebev"]
+    assert main(tables) == 0
+    committed = Path("results/tables/paper-rangebev.md").read_text()
+    assert "here, paper-kitti" not in committed
+    capsys.readouterr()
+    assert main([*tables, "--runs", "runs"]) == 0
+    assert "ModaLink here, paper-kitti" in capsys.readouterr().out
+    assert "here, paper-kitti" in Path("runs/tables/paper-rangebev.md").read_text()
+    assert Path("results/tables/paper-rangebev.md").read_text() == committed
+    assert main(["publish", "runs/results/run"]) == 0
+    shown = Path("runs/tables/paper-rangebev.md").read_bytes()
+    assert main([*tables, "--runs", "runs"]) == 0, "a published copy counts once"
+    assert Path("runs/tables/paper-rangebev.md").read_bytes() == shown
+    assert main(tables) == 0
+    assert Path("results/tables/paper-rangebev.md").read_bytes() == shown
+
+
+@pytest.mark.parametrize("other", [[], ["--paper", "vxp", "--check"]])
+def test_runs_without_the_tables_of_a_paper_are_refused(
+    other: list[str], results: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tables", "--results", str(results), "--runs", "runs", *other]) == 1
+    assert "--runs goes with --paper alone: name a paper, and leave --check out" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert main(["tables", "--results", str(results), "--runs", str(results.parent / "runs"), "--paper", "vxp"]) == 0
 
 
 def test_an_unknown_paper_is_a_sentence_with_near_names(
