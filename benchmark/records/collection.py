@@ -43,9 +43,14 @@ class Group:
         return Board.of(self.runs[0].result)
 
     @property
+    def named(self) -> dict[str, Run]:
+        """Runs by their names, which entries of tables hold."""
+        return {run.result.run_id: run for run in self.runs}
+
+    @property
     def folders(self) -> dict[str, Path]:
-        """Folders by the names of runs, which entries of tables hold."""
-        return {run.result.run_id: run.folder for run in self.runs}
+        """Folders by the names of runs."""
+        return {name: run.folder for name, run in self.named.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

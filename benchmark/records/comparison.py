@@ -19,26 +19,11 @@ from benchmark.evaluation.metrics import METRICS, Metric, recall_metric
 from benchmark.evaluation.rankers import CHANCE
 from benchmark.evaluation.significance import Difference, difference, holm, letters
 from benchmark.records.queries import Queries, misfit
+from benchmark.records.ranks import read_ranks
 from benchmark.records.schema import RANKS, PairRecall, Result
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 
-COLUMNS = [
-    "directions",
-    "pairs",
-    "query_direction",
-    "query_pair",
-    "query_frame",
-    "query_first_positive_rank",
-    "query_n_positives",
-    "query_n_candidates",
-    "frame_traversal",
-    "frame_condition",
-    "frame_world",
-    "frame_east_m",
-    "frame_north_m",
-]
-"""What a comparison needs of ``ranks.npz``."""
 _PROTOCOL = TypeAdapter(Protocol)
 
 
@@ -53,21 +38,9 @@ class StoredRun:
     @classmethod
     def read(cls, folder: Path) -> "StoredRun":
         """Read a result and its ranks."""
-        result, path = Result.read(folder), folder / RANKS
-        if not path.is_file():
-            return cls(folder=folder, result=result, ranks=None)
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                ranks = {name: stored[name] for name in stored.files}
-            missing = [name for name in COLUMNS if name not in ranks]
-            if missing:
-                raise KeyError(f"no {missing[0]}")
-        except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
-            raise CrossplaceError(
-                f"{path}: not readable ranks ({error}); delete {folder} and run bench again"
-            ) from error
-        if fault := misfit(result, ranks):
-            raise CrossplaceError(f"{path}: {fault}; put back the two files of one run, or run bench again")
+        result, ranks = Result.read(folder), read_ranks(folder)
+        if ranks is not None and (fault := misfit(result, ranks)):
+            raise CrossplaceError(f"{folder / RANKS}: {fault}; put back the two files of one run, or run bench again")
         return cls(folder=folder, result=result, ranks=ranks)
 
     @property

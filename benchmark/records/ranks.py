@@ -1,6 +1,5 @@
-"""Reading ``ranks.npz``, which holds what became of every query (docs/results.md)."""
+"""The arrays of ``ranks.npz``, as every reader of stored ranks takes them."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +8,26 @@ from numpy import ndarray
 from benchmark.records.schema import RANKS
 from datasets.errors import CrossplaceError
 
+COLUMNS = [
+    "directions",
+    "pairs",
+    "query_direction",
+    "query_pair",
+    "query_frame",
+    "query_first_positive_rank",
+    "query_n_positives",
+    "query_n_candidates",
+    "frame_traversal",
+    "frame_condition",
+    "frame_world",
+    "frame_east_m",
+    "frame_north_m",
+]
+"""What every ``ranks.npz`` has; published ones lack some of the others."""
 
-def read_ranks(folder: Path, columns: Sequence[str]) -> dict[str, ndarray] | None:
-    """The named columns of ``folder/ranks.npz``, without those that it lacks; none if there is no such file.
+
+def read_ranks(folder: Path) -> dict[str, ndarray] | None:
+    """The arrays of the result in ``folder``; none if there is no such file.
 
     Integers are signed and have 64 bits, however narrow they were stored.
 
@@ -23,9 +39,13 @@ def read_ranks(folder: Path, columns: Sequence[str]) -> dict[str, ndarray] | Non
         return None
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            return {name: _widened(stored[name]) for name in columns if name in stored.files}
+            ranks = {name: _widened(stored[name]) for name in stored.files}
+        missing = [name for name in COLUMNS if name not in ranks]
+        if missing:
+            raise KeyError(f"no {missing[0]}")
     except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
         raise CrossplaceError(f"{path}: not readable ranks ({error}); delete {folder} and run bench again") from error
+    return ranks
 
 
 def _widened(column: ndarray) -> ndarray:

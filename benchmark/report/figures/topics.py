@@ -14,6 +14,7 @@ from numpy import ndarray
 from benchmark.evaluation.metrics import is_counted
 from benchmark.records.collection import Collection, Group, Run
 from benchmark.records.leaderboard import TRAINED, Entry, merged
+from benchmark.records.ranks import read_ranks
 from benchmark.records.schema import RANKS, Result
 from benchmark.report.comparison import FIRST, preset_of, shared_words, stand_in_note, title
 from benchmark.report.table import Cell, Table
@@ -247,17 +248,13 @@ def ranks_of(run: Run, *names: str) -> dict[str, ndarray]:
     Raises:
         CrossplaceError: the file is missing, as for published results of real data, or broken.
     """
-    if not (run.folder / RANKS).is_file():
+    ranks = read_ranks(run.folder)
+    if ranks is None:
         raise CrossplaceError(
             f"there is no {RANKS} beside the result, because published results of real data leave it out; draw from "
             "the folder below runs/results on the machine that has the data"
         )
-    try:
-        with (run.folder / RANKS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            found = {name: stored[name] for name in (*ALWAYS, *names) if name in stored.files}
-    except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
-        raise CrossplaceError(f"{run.folder / RANKS}: not readable; delete the folder and run bench again") from error
-    return {name: array.astype(np.int64) if array.dtype.kind in "iu" else array for name, array in found.items()}
+    return {name: ranks[name] for name in (*ALWAYS, *names) if name in ranks}
 
 
 def queries_of(run: Run, ranks: dict[str, ndarray], direction: str) -> CountedQueries:

@@ -1,23 +1,17 @@
 """Where queries fail: the share whose first place is wrong, by the conditions of both drives."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy import ndarray
 
 from benchmark.evaluation.metrics import is_counted, is_hit
-from benchmark.records.collection import Group
+from benchmark.records.collection import Group, Run
 from benchmark.records.leaderboard import Board, Entry
 from benchmark.records.ranks import read_ranks
 from benchmark.report.comparison import Comparison, means_over_seeds, preset_of, shared_words
 from benchmark.report.table import Cell, Column, Table, text
 
-COLUMNS = (
-    *("directions", "pairs", "query_direction", "query_pair", "query_frame", "query_first_positive_rank"),
-    *("frame_traversal", "frame_condition"),
-)
-"""What counting failures needs of ``ranks.npz``."""
 NO_RANKS = "no ranks.npz beside this result: published results of real data hold aggregates only"
 Conditions = tuple[str, str]
 """Condition of the query and condition of the traversal that is searched."""
@@ -49,7 +43,7 @@ def labels(entries: Sequence[Entry]) -> list[str]:
 def failure_tables(group: Group) -> list[Table]:
     """A table a direction: a row for each two conditions, a column for each row of the leaderboard."""
     entries = entries_of(group)
-    counts = [_added([_counts(group.folders[run], group) for run in entry.runs]) for entry in entries]
+    counts = [_added([_counts(group.named[run]) for run in entry.runs]) for entry in entries]
     directions = dict.fromkeys(direction for found in counts for direction in found)
     return [_table(direction, entries, [found.get(direction) for found in counts]) for direction in directions]
 
@@ -77,14 +71,14 @@ def _cell(found: Mapping[Conditions, tuple[int, int]] | None, both: Conditions) 
     return Cell(value=100 * misses / counted, under=f"{misses:,} of {counted:,}") if counted else Cell()
 
 
-def _counts(folder: Path, group: Group) -> Counts:
+def _counts(run: Run) -> Counts:
     """Misses of one run; empty without ranks."""
-    ranks = read_ranks(folder, COLUMNS)
+    ranks = read_ranks(run.folder)
     if ranks is None:
         return {}
     query, database = _conditions(ranks)
     rank = ranks["query_first_positive_rank"]
-    is_asked = is_counted(rank, group.board.protocol["no_positive"])
+    is_asked = is_counted(rank, run.result.protocol["no_positive"])
     found: Counts = {}
     for number, direction in enumerate(ranks["directions"].tolist()):
         of_direction = is_asked & (ranks["query_direction"] == number)

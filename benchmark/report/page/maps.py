@@ -22,14 +22,9 @@ from benchmark.report.table import printable
 from datasets.base import Protocol
 from datasets.places import PLANE, Poses, same_place
 
-COLUMNS = (
-    *("directions", "pairs", "query_direction", "query_pair", "query_frame", "query_n_positives"),
-    *("query_first_positive_rank", "query_top_frame"),
-    *("frame_id", "frame_traversal", "frame_condition", "frame_world"),
-    *("frame_east_m", "frame_north_m", "frame_yaw_rad"),
-)
-"""What a map needs of ``ranks.npz``."""
-FRAMES = [name for name in COLUMNS if name.startswith("frame_")]
+COLUMNS = {"query_top_frame", "frame_id", "frame_yaw_rad"}
+"""What a map needs of ``ranks.npz``, beside the columns that every one has."""
+FRAMES = [f"frame_{name}" for name in ("id", "traversal", "condition", "world", "east_m", "north_m", "yaw_rad")]
 N_NEAREST = 5
 NONE = 0xFFFF
 """Stands for a frame that is not there; no map holds as many frames."""
@@ -61,8 +56,9 @@ def _answered(group: Group) -> Iterator[_Answered]:
     """The first seed of every row that has nearest frames; more seeds would say little for their bytes."""
     entries = entries_of(group)
     for entry, name in zip(entries, labels(entries), strict=True):
-        ranks = read_ranks(group.folders[entry.runs[0]], COLUMNS)
-        if ranks is not None and len(ranks) == len(COLUMNS) and len(ranks["query_frame"]):
+        run = group.named[entry.runs[0]]
+        ranks = read_ranks(run.folder)
+        if ranks is not None and ranks.keys() >= COLUMNS and len(ranks["query_frame"]):
             seed = f", seed {entry.seeds[0]}" if len(entry.seeds) > 1 else ""
             yield _Answered(label=f"{name}{seed}", run_id=entry.runs[0], ranks=ranks)
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.evaluation.intervals import map_blocks
-from benchmark.records.comparison import COLUMNS, differences
+from benchmark.records.comparison import differences
 from benchmark.records.publish import KEPT_BITS, N_NEAREST, coarse, compact, publish, zipped
+from benchmark.records.ranks import COLUMNS
 from benchmark.records.schema import OLD_NAMES, RANKS, RESULT, MethodRecord, Result
 from datasets.base import Protocol
 from datasets.prepared import PreparedDataset
