@@ -364,7 +364,9 @@ def test_a_broken_result_names_file_and_key(folder: Path, change: Callable[..., 
 def test_what_is_no_result_is_named(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / RESULT).write_text(content)
-    with pytest.raises(CrossplaceError, match=r"(result\.json: (not readable|not valid JSON|no result)|no result\.json in it; name)"):
+    with pytest.raises(
+        CrossplaceError, match=r"(result\.json: (not readable|not valid JSON|no result)|no result\.json in it; name)"
+    ):
         Result.read(tmp_path)
 
 

@@ -202,10 +202,10 @@ def test_broken_ranks_are_told(damage: bytes, tmp_path: Path) -> None:
 
 def test_files_are_written_with_their_data_and_equal_on_a_second_run(committed: Collection, tmp_path: Path) -> None:
     small = Collection(groups=committed.groups[1:2])
-    files, holes = write_figures(small, tmp_path / "a", ["recall", "confidence"])
+    files, holes = write_figures(small, tmp_path / "a", ["recall", "severity"])
     assert sorted(path.suffix for path in files) == [".csv", ".png", ".svg"]
-    assert {hole.figure for hole in holes} == {"confidence"}
-    again, _ = write_figures(small, tmp_path / "b", ["recall", "confidence"])
+    assert {hole.figure for hole in holes} == {"severity"}
+    again, _ = write_figures(small, tmp_path / "b", ["recall", "severity"])
     assert [path.read_bytes() for path in files] == [path.read_bytes() for path in again]
     header, first, *_ = files[-1].read_text().splitlines()
     assert header.startswith("method,direction,N,recall %")
