@@ -22,6 +22,7 @@ from benchmark.cli.spellings import of_today
 from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.records.schema import Result
 from benchmark.registry import DATASETS, METHODS
+from benchmark.report.documents import DOCUMENTS, TABLES
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
 from methods.layers.sparse import spconv_backend as sparse_spconv
@@ -278,7 +279,7 @@ def test_a_protocol_of_other_data_or_no_name_is_a_sentence(
         ),
         ("evaluate --dataset nowhere", ["unknown dataset 'nowhere'"]),
         ("convert vxp-official nowhere.pth out.safetensors", ["nowhere.pth: no readable torch file"]),
-        ("publish nowhere", ["nowhere/result.json: not readable (No such file or directory)", "run bench again"]),
+        ("publish nowhere", ["nowhere: no such folder; name the folder of a run, below runs/results or results"]),
         ("bench --device gpu", ["unknown device 'gpu'"]),
         ("bench --sparse-backend spconv", ["sparse backend spconv: it is missing today", "--sparse-backend torch"]),
         ("bench --perturb image-blurr", ["unknown perturbation 'image-blurr'.", "Did you mean image-blur"]),
@@ -705,8 +706,9 @@ def test_published_results_become_tables(
     assert capsys.readouterr().out.count("published results/small_world/") == 4
     crossplace("tables")
     out = capsys.readouterr().out
-    assert "written: 27 files in results/tables" in out
-    assert len([*(tmp_path / "results" / "tables").iterdir()]) == 27
+    n_files = len(TABLES) * len(DOCUMENTS)
+    assert f"written: {n_files} files in results/tables" in out
+    assert len([*(tmp_path / "results" / "tables").iterdir()]) == n_files
     text = (tmp_path / "results" / "tables" / "recall.md").read_text()
     assert text.count("| height_histogram ") == 3, "a table a metric"
     assert "| height_histogram " in (tmp_path / "results" / "tables" / "cost.md").read_text()
