@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import benchmark
-from benchmark.records.schema import RESULT, Result
+from benchmark.records.schema import Result
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
@@ -64,7 +64,7 @@ def test_encoding_again_writes_nothing_and_other_weights_have_another_folder(
         (lambda: benchmark.prepare("twon"), r"unknown dataset 'twon'\. Did you mean town\?"),
         (lambda: benchmark.prepare("town", presett="tiny"), r"unknown option of dataset town 'presett=tiny'"),
         (lambda: benchmark.load_method("vpx"), r"unknown method 'vpx'\. Did you mean vxp\?"),
-        (lambda: benchmark.read_result(Path("nowhere")), rf"{RESULT}: not readable"),
+        (lambda: benchmark.read_result(Path("nowhere")), "nowhere: no such folder; name the folder of a run"),
     ],
     ids=["dataset", "option", "method", "result"],
 )
