@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from pydantic import TypeAdapter
 
 from benchmark.evaluation.intervals import Units, traversal_units
 from benchmark.evaluation.metrics import METRICS, Metric, recall_metric
@@ -20,11 +19,9 @@ from benchmark.evaluation.rankers import CHANCE
 from benchmark.evaluation.significance import Difference, difference, holm, letters
 from benchmark.records.queries import Queries, misfit
 from benchmark.records.ranks import read_ranks
-from benchmark.records.schema import RANKS, PairRecall, Result
+from benchmark.records.schema import RANKS, PairRecall, Result, protocol_of
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
-
-_PROTOCOL = TypeAdapter(Protocol)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +43,7 @@ class StoredRun:
     @property
     def protocol(self) -> Protocol:
         """The protocol of the result."""
-        return _PROTOCOL.validate_python(self.result.protocol)
+        return protocol_of(self.result.protocol)
 
     def queries(self, direction: str) -> Queries:
         """The counted queries of ``direction``.

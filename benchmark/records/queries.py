@@ -32,12 +32,12 @@ class Queries:
     def of(cls, ranks: Mapping[str, ndarray], direction: str, no_positive: str) -> "Queries":
         """The counted queries of ``direction``, whose label must be in ``ranks``."""
         is_direction = ranks["query_direction"] == ranks["directions"].tolist().index(direction)
-        is_asked = is_direction & is_counted(_widened(ranks["query_first_positive_rank"]), no_positive)
+        is_asked = is_direction & is_counted(widened(ranks["query_first_positive_rank"]), no_positive)
         return cls(ranks=ranks, is_asked=is_asked)
 
     def column(self, name: str) -> ndarray:
         """One of the ``query_*`` arrays, as wide numbers."""
-        return _widened(self.ranks[f"query_{name}"][self.is_asked])
+        return widened(self.ranks[f"query_{name}"][self.is_asked])
 
     def of_frame(self, name: str) -> ndarray:
         """One of the ``frame_*`` arrays, at the frame of each query."""
@@ -119,7 +119,7 @@ class Queries:
         return {name: ends.get(name) for name in values}, units.words
 
 
-def _widened(column: ndarray) -> ndarray:
+def widened(column: ndarray) -> ndarray:
     """Numbers in 64 bits, integers signed, however narrow they were stored."""
     return column.astype({"u": np.int64, "i": np.int64, "f": np.float64}.get(column.dtype.kind, column.dtype))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 
+from benchmark.records.queries import widened
 from benchmark.records.schema import RANKS
 from datasets.errors import CrossplaceError
 
@@ -29,7 +30,7 @@ COLUMNS = [
 def read_ranks(folder: Path) -> dict[str, ndarray] | None:
     """The arrays of the result in ``folder``; none if there is no such file.
 
-    Integers are signed and have 64 bits, however narrow they were stored.
+    Numbers have 64 bits and integers a sign, however narrow they were stored.
 
     Raises:
         CrossplaceError: a file that is damaged.
@@ -39,14 +40,10 @@ def read_ranks(folder: Path) -> dict[str, ndarray] | None:
         return None
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            ranks = {name: _widened(stored[name]) for name in stored.files}
+            ranks = {name: widened(stored[name]) for name in stored.files}
         missing = [name for name in COLUMNS if name not in ranks]
         if missing:
             raise KeyError(f"no {missing[0]}")
     except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
         raise CrossplaceError(f"{path}: not readable ranks ({error}); delete {folder} and run bench again") from error
     return ranks
-
-
-def _widened(column: ndarray) -> ndarray:
-    return column.astype(np.int64) if column.dtype.kind in "iu" else column

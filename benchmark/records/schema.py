@@ -7,6 +7,7 @@
 import io
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,11 @@ RESULT, RANKS = "result.json", "ranks.npz"
 _PROTOCOL = TypeAdapter(Protocol)
 OLD_NAMES = {"1": "R@1", "5": "R@5", "1%": "R@1%"}
 """Names of metrics in results before schema 1.2, and the names in ``METRICS``."""
+
+
+def protocol_of(content: Mapping[str, Any]) -> Protocol:
+    """The protocol that a result or a board holds in full; fields that came later are at their defaults."""
+    return _PROTOCOL.validate_python(content)
 
 
 class _Model(BaseModel):
@@ -220,7 +226,7 @@ class Result(_Model):
     @classmethod
     def _complete(cls, protocol: dict[str, Any]) -> dict[str, Any]:
         """With fields that protocols got after it was written at their defaults, so that equal protocols are equal."""
-        return protocol | _PROTOCOL.dump_python(_PROTOCOL.validate_python(protocol), mode="json")
+        return protocol | _PROTOCOL.dump_python(protocol_of(protocol), mode="json")
 
     def headline(self, direction: str) -> Recall:
         """The average of a direction that the protocol names as its headline."""

@@ -4,16 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy import ndarray
-from pydantic import TypeAdapter
 
 from benchmark.evaluation.metrics import METRICS
 from benchmark.records.confidence import confidence_records
 from benchmark.records.queries import Queries, is_expected
-from benchmark.records.schema import SCHEMA, DirectionRecord, Result
-from datasets.base import Protocol
+from benchmark.records.schema import SCHEMA, DirectionRecord, Result, protocol_of
 from datasets.errors import CrossplaceError
-
-_PROTOCOL = TypeAdapter(Protocol)
 
 
 def upgraded(result: Result, ranks: Mapping[str, ndarray]) -> Result:
@@ -47,7 +43,7 @@ def _intervals(
     """The fields of a direction that are computed anew."""
     if direction not in ranks["directions"].tolist():
         raise _of_another_run(result, direction)
-    protocol = _PROTOCOL.validate_python(result.protocol)
+    protocol = protocol_of(result.protocol)
     queries = Queries.of(ranks, direction, protocol.no_positive)
     weights = queries.weights(protocol.averaging)
     by_chance = is_expected(result.method, result.schema_version)

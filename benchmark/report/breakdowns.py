@@ -1,7 +1,7 @@
 """What lies behind a headline number: seeds, pairs of traversals, conditions, and severities of perturbations."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 
 from benchmark.evaluation.confidence import Confidence
 from benchmark.evaluation.metrics import Recall
@@ -9,10 +9,10 @@ from benchmark.records.collection import Group
 from benchmark.records.leaderboard import Entry
 from benchmark.records.schema import PairRecall, Result
 from benchmark.records.study import LineRecord, StudyRecord
-from benchmark.report.comparison import FIRST, Comparison, means_over_seeds
+from benchmark.report.comparison import FIRST, arrow, clean_rows, crosses
 from benchmark.report.studies import ROBUSTNESS, study_section
-from benchmark.report.table import Cell, Column, Section, Table, number, text
-from benchmark.report.tables import arrow, named
+from benchmark.report.table import Cell, Column, Section, Table, mean_of, text
+from benchmark.report.tables import named
 
 Kind = tuple[str, str]
 """What asks and what is searched: two traversals, or their conditions."""
@@ -39,16 +39,15 @@ ABSENT = "no query of these traversals counts"
 
 def seed_tables(group: Group) -> list[Table]:
     """A table for each direction: a row a configuration that was trained with several seeds, a column a seed."""
-    rows = [entry for entry in _rows(group) if len(entry.seeds) > 1]
+    rows = [entry for entry in clean_rows(group) if len(entry.seeds) > 1]
     seeds = sorted({seed for entry in rows for seed in entry.seeds})
-    by_run = {result.run_id: result for result in group.results}
     directions = dict.fromkeys(direction for entry in rows for direction in entry.recall)
     columns = [Column(name="method"), *(Column(name=f"seed {seed}") for seed in seeds), Column(name="mean")]
 
     def cells(entry: Entry, direction: str) -> list[Cell]:
-        of_seed = {run.seed: _percent(run.headline(direction)) for run in _runs(entry, by_run, direction)}
+        of_seed = {run.seed: _percent(run.headline(direction)) for run in _results(group, entry, direction)}
         single = [of_seed.get(seed, Cell(reason="not run with this seed")) for seed in seeds]
-        return [text(named(entry)), *single, _mean(list(of_seed.values()))]
+        return [text(named(entry)), *single, mean_of((cell.value for cell in of_seed.values()), ABSENT)]
 
     return [
         Table(
@@ -62,11 +61,10 @@ def seed_tables(group: Group) -> list[Table]:
 
 def pair_tables(group: Group) -> list[Table]:
     """A matrix for each configuration and direction across modalities: rows ask, columns are searched."""
-    by_run = {result.run_id: result for result in group.results}
     tables = []
-    for entry in _rows(group):
+    for entry in clean_rows(group):
         for direction in _across(entry.recall):
-            values = _by_pair(_runs(entry, by_run, direction), direction)
+            values = _by_pair(_results(group, entry, direction), direction)
             if len(values) > 1:
                 tables.append(_matrix(f"{FIRST} of {named(entry)}, {arrow(direction)}", values, _conditions(group)))
     return tables
@@ -82,11 +80,10 @@ def condition_tables(group: Group) -> list[Table]:
         query, database = (conditions.get(traversal) for traversal in pair)
         return (query, database) if query and database else None
 
-    by_run = {result.run_id: result for result in group.results}
     found: dict[str, dict[str, dict[Kind, Cell]]] = {}
-    for entry in _rows(group):
+    for entry in clean_rows(group):
         for direction in _across(entry.recall):
-            cells = _by_pair(_runs(entry, by_run, direction), direction, kind_of)
+            cells = _by_pair(_results(group, entry, direction), direction, kind_of)
             found.setdefault(direction, {})[named(entry)] = cells
     tables = []
     for direction, rows in found.items():
@@ -100,14 +97,13 @@ def condition_tables(group: Group) -> list[Table]:
 
 def confidence_tables(group: Group) -> list[Table]:
     """A table for each direction across modalities: what is left if only sure answers are given, means over seeds."""
-    by_run = {result.run_id: result for result in group.results}
     rows: dict[str, list[Sequence[Cell]]] = {}
-    for entry in _rows(group):
+    for entry in clean_rows(group):
         for direction in _across(entry.recall):
-            runs = _runs(entry, by_run, direction)
+            runs = _results(group, entry, direction)
             found = [known for run in runs if (known := run.directions[direction].confidence)]
             silent = SILENT if found else UNKNOWN
-            values = [_mean([number(_hundred(of(known))) for known in found], silent) for of in CONFIDENCE.values()]
+            values = [mean_of(map(_hundred, map(of, found)), silent) for of in CONFIDENCE.values()]
             rows.setdefault(direction, []).append([text(named(entry)), *values])
     columns = [Column(name="method"), *(Column(name=name) for name in CONFIDENCE)]
     return [
@@ -147,26 +143,22 @@ def _severities(record: StudyRecord, direction: str) -> Table:
 def _line(line: LineRecord, direction: str) -> Cell:
     if line.error:
         return Cell(reason=f"failed: {line.error}")
-    return _mean([Cell(value=100 * value) for value in line.recall[direction]])
+    return mean_of((100 * value for value in line.recall[direction]), ABSENT)
 
 
 # --- values --------------------------------------------------------------------------------------
 
 
-def _rows(group: Group) -> list[Entry]:
-    """Configurations whose clean frames were ranked, means over seeds, best first."""
-    comparison = means_over_seeds(Comparison.of(group.results, alone=True))
-    return [entry for entry in comparison.entries if not entry.perturbation]
-
-
-def _runs(entry: Entry, by_run: Mapping[str, Result], direction: str) -> list[Result]:
-    return [by_run[run] for run in entry.runs if direction in by_run[run].directions]
+def _results(group: Group, entry: Entry, direction: str) -> list[Result]:
+    """The results behind a row that have this direction."""
+    found = [group.named[run].result for run in entry.runs]
+    return [result for result in found if direction in result.directions]
 
 
 def _across(directions: Iterable[str]) -> list[str]:
     """The directions across modalities, or all where there is none."""
     names = list(directions)
-    return [name for name in names if len(set(name.split("->"))) > 1] or names
+    return [*filter(crosses, names)] or names
 
 
 def _by_pair(
@@ -180,7 +172,7 @@ def _by_pair(
             kind = kind_of((pair.query, pair.database))
             if value is not None and kind is not None:
                 found.setdefault(kind, [[] for _ in runs])[seed].append(100 * value)
-    return {kind: _mean([Cell(value=fmean(values)) for values in seeds if values]) for kind, seeds in found.items()}
+    return {kind: mean_of((fmean(values) for values in seeds if values), ABSENT) for kind, seeds in found.items()}
 
 
 def _matrix(title: str, values: Mapping[Kind, Cell], conditions: Mapping[str, str]) -> Table:
@@ -210,11 +202,3 @@ def _hundred(share: float | None) -> float | None:
 def _percent(recall: Recall | PairRecall) -> Cell:
     value = recall.values.get(FIRST)
     return Cell(value=None if value is None else 100 * value)
-
-
-def _mean(cells: Sequence[Cell], reason: str = ABSENT) -> Cell:
-    """Mean of the seeds with the standard deviation between them."""
-    values = [cell.value for cell in cells if cell.value is not None]
-    if not values:
-        return Cell(reason=reason)
-    return Cell(value=fmean(values), deviation=stdev(values) if len(values) > 1 else None)

@@ -10,9 +10,9 @@ from benchmark.records.comparison import differences
 from benchmark.records.leaderboard import Entry, merged
 from benchmark.records.schema import Result
 from benchmark.records.whereabouts import Part, PlacePart, Whereabouts, whereabouts
-from benchmark.report.comparison import FIRST, Comparison, judged, means_over_seeds, preset_of
+from benchmark.report.comparison import FIRST, Comparison, arrow, judged, means_over_seeds, preset_of
 from benchmark.report.table import NONE, Cell, Column, Table, number, text
-from benchmark.report.tables import arrow, difference_table, recall_table
+from benchmark.report.tables import difference_table, recall_table
 from datasets.errors import CrossplaceError, unknown
 
 MOST = 8

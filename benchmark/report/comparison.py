@@ -7,7 +7,7 @@ from benchmark.evaluation.significance import LEVEL
 from benchmark.records.collection import Group
 from benchmark.records.comparison import Standing, ranking
 from benchmark.records.leaderboard import Board, Entry, merged, published
-from benchmark.records.schema import Result
+from benchmark.records.schema import MethodRecord, Result
 from benchmark.report.table import Mark
 from datasets.errors import CrossplaceError
 
@@ -94,9 +94,15 @@ class Comparison:
 
 def means_over_seeds(comparison: Comparison) -> Comparison:
     """The same comparison with a row for each configuration: means over seeds, best first."""
-    first = comparison.directions[0]
+    first = next(iter(comparison.directions), "")
     entries = sorted(merged(comparison.entries), key=lambda entry: -entry.percent(first, FIRST))
     return replace(comparison, entries=entries)
+
+
+def clean_rows(group: Group) -> list[Entry]:
+    """Configurations that were ranked on frames as recorded: means over seeds, best first; no ranker of the harness."""
+    comparison = means_over_seeds(Comparison.of(group.results, alone=True))
+    return [entry for entry in comparison.entries if not entry.perturbation]
 
 
 def judged(comparison: Comparison, group: Group) -> Comparison:
@@ -197,6 +203,17 @@ def shared_words(entries: Sequence[Entry]) -> Shared:
     return found
 
 
-def preset_of(entry: Entry) -> str:
+def crosses(direction: str) -> bool:
+    """Whether a direction leads from one modality to the other."""
+    query, _, database = direction.partition("->")
+    return query != database
+
+
+def arrow(direction: str) -> str:
+    """A direction as people read it."""
+    return direction.replace("->", "→")
+
+
+def preset_of(row: Entry | MethodRecord) -> str:
     """Preset and variant of a row, as tables write them."""
-    return "+".join(filter(None, [entry.preset, entry.variant]))
+    return "+".join(filter(None, [row.preset, row.variant]))

@@ -7,7 +7,7 @@ from benchmark.catalogue import method_entry
 from benchmark.records.collection import Collection
 from benchmark.records.leaderboard import Board
 from benchmark.records.published import QUANTITIES, PublishedRow, folded, training_words
-from benchmark.report.comparison import SCRATCH
+from benchmark.report.comparison import SCRATCH, arrow
 from benchmark.report.paper_results import QUICK, HereLine, here_lines, trained_here
 from benchmark.report.papers import PAPERS, PaperColumn, PaperLine, PaperPart, PaperTable
 from benchmark.report.table import Cell, Column, Section, Table, text
@@ -79,7 +79,7 @@ def _aspects(column: PaperColumn) -> tuple[str, str, str]:
     """What a heading can say: the part, the direction, and the metric with its unit."""
     unit = "" if column.direction else _UNITS[column.metric]
     named = " ".join(filter(None, [column.metric, unit]))
-    return column.part.name or column.part.on_town, column.direction.replace("->", "→"), named
+    return column.part.name or column.part.on_town, arrow(column.direction), named
 
 
 def _varies(columns: Sequence[PaperColumn]) -> list[bool]:

@@ -1,7 +1,7 @@
 """Tables of recall against a rule or against the map: one for each axis."""
 
 from benchmark.records.sensitivity import AxisRecord, PointRecord, SensitivityRecord
-from benchmark.report.comparison import FIRST, marks, stand_in_note
+from benchmark.report.comparison import FIRST, arrow, marks, preset_of, stand_in_note
 from benchmark.report.table import Cell, Column, Section, Table, text
 
 NO_LIMIT = "no limit"
@@ -20,7 +20,7 @@ def sensitivity_section(record: SensitivityRecord) -> Section:
 def sensitivity_title(record: SensitivityRecord) -> str:
     """What all numbers of a record share."""
     method, protocol = record.method, record.protocol
-    preset = "+".join(filter(None, [method.preset, method.variant]))
+    preset = preset_of(method)
     named = f"{method.name} ({preset}) · {record.dataset.name} · {protocol['name']} v{protocol['version']}"
     return f"{named}{stand_in_note(record.dataset.is_real)}{marks(protocol)}"
 
@@ -40,7 +40,7 @@ def _table(axis: AxisRecord, metric: str) -> Table:
     directions = list(dict.fromkeys(direction for point in axis.points for direction in point.directions))
     columns = [
         Column(name="value", unit=axis.unit),
-        *(Column(name=direction.replace("->", "→")) for direction in directions),
+        *(Column(name=arrow(direction)) for direction in directions),
         Column(name="counted"),
         Column(name="map"),
     ]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from benchmark.records.study import BASE, LineRecord, StudyRecord
-from benchmark.report.comparison import stand_in_note
+from benchmark.report.comparison import arrow, stand_in_note
 from benchmark.report.table import Cell, Column, Section, Table, number, text
 
 ROBUSTNESS = "robustness"
@@ -13,7 +13,7 @@ ROBUSTNESS = "robustness"
 def study_tables(record: StudyRecord) -> list[Table]:
     """A table for each question: the unchanged method and the changes that answer it."""
     directions = list(record.lines[0].recall)
-    arrows = [direction.replace("->", "→") for direction in directions]
+    arrows = [*map(arrow, directions)]
     columns = [
         Column(name="change"),
         *map(_plain, arrows),

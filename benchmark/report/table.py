@@ -1,8 +1,9 @@
 """Tables as values: what a cell holds is known before anybody decides how it looks (see ``formats``)."""
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import fmean, stdev
 from typing import Literal
 
 Mark = Literal["", "best", "second"]
@@ -86,6 +87,14 @@ def text(words: str, under: str = "") -> Cell:
 def number(value: int | float | None, *, reason: str = "") -> Cell:
     """A cell with a number, or with none and the reason why."""
     return Cell(value=None if value is None else float(value), reason="" if value is not None else reason)
+
+
+def mean_of(values: Iterable[float | None], reason: str) -> Cell:
+    """A cell with the mean of seeds and the standard deviation between them; without any value, with the reason."""
+    found = [value for value in values if value is not None]
+    if not found:
+        return Cell(reason=reason)
+    return Cell(value=fmean(found), deviation=stdev(found) if len(found) > 1 else None)
 
 
 def parts(cell: Cell, column: Column) -> tuple[str, str]:

@@ -6,7 +6,17 @@ from dataclasses import replace
 from benchmark.evaluation.metrics import METRICS
 from benchmark.evaluation.significance import Difference
 from benchmark.records.leaderboard import Entry
-from benchmark.report.comparison import BOUNDS, FIRST, Comparison, Shared, footnotes, preset_of, shared_words, title
+from benchmark.report.comparison import (
+    BOUNDS,
+    FIRST,
+    Comparison,
+    Shared,
+    arrow,
+    footnotes,
+    preset_of,
+    shared_words,
+    title,
+)
 from benchmark.report.screen import paragraphs, screen
 from benchmark.report.table import Cell, Column, Table, number, parts, text
 
@@ -89,11 +99,6 @@ def difference_table(differences: Mapping[str, Difference], depth: int, title: s
 def tables_of(comparison: Comparison) -> list[Table]:
     """Everything that is shown of a comparison, in order."""
     return [recall_table(comparison, FIRST), further_table(comparison), *cost_tables(comparison)]
-
-
-def arrow(direction: str) -> str:
-    """A direction as tables write it."""
-    return direction.replace("->", "→")
 
 
 def named(entry: Entry) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.report.comparison import FIRST
+from benchmark.report.comparison import FIRST, arrow
 from benchmark.report.figures.style import (
     FAINT,
     GRID,
@@ -17,7 +17,7 @@ from benchmark.report.figures.style import (
     sheet,
     short,
 )
-from benchmark.report.figures.topics import MethodRow, Sources, Topic, arrow, cells, chosen, names_in
+from benchmark.report.figures.topics import MethodRow, Sources, Topic, cells, chosen, names_in
 from benchmark.report.table import Column, Table, number, text
 from datasets.errors import CrossplaceError
 

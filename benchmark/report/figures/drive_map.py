@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmark.report.comparison import arrow
 from benchmark.report.figures.style import FAINT, GRID, RIGHT, WRONG, Margins, sheet
-from benchmark.report.figures.topics import Sources, Topic, arrow, cells, chosen, names_in, queries_of, ranks_of
+from benchmark.report.figures.topics import Sources, Topic, cells, chosen, names_in, queries_of, ranks_of
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.errors import CrossplaceError
 

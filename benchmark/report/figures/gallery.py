@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
-from pydantic import TypeAdapter
 
 from benchmark.protocol.ground_truth import relate
+from benchmark.records.schema import protocol_of
+from benchmark.report.comparison import arrow
 from benchmark.report.figures.cost import crossing
 from benchmark.report.figures.style import FAINT, RIGHT, WRONG, Margins, say, sheet, short
-from benchmark.report.figures.topics import Sources, Topic, arrow, cells, chosen, names_in, queries_of, ranks_of
+from benchmark.report.figures.topics import Sources, Topic, cells, chosen, names_in, queries_of, ranks_of
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.base import Modality, Protocol
 from datasets.errors import CrossplaceError
@@ -52,7 +53,7 @@ def numbers(topic: Topic, sources: Sources) -> Table:
         if missing := [name for name in ids if name not in rows_of]:
             raise CrossplaceError(f"the dataset {dataset.name} has no frame {missing[0]}; {_CURE}")
         at = np.array([rows_of[name] for name in ids])
-        rows += _lines(dataset, at, TypeAdapter(Protocol).validate_python(run.result.protocol), shown, direction)
+        rows += _lines(dataset, at, protocol_of(run.result.protocol), shown, direction)
     several = f" Seed {run.result.seed} of {len(topic.row.runs)}." if len(topic.row.runs) > 1 else ""
     names = ("query number", "rank", "shown as", "frame", "traversal", "condition", "right")
     return Table(

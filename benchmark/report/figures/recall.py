@@ -1,15 +1,15 @@
 """Recall@N of every method: means over seeds with their spread, and the interval over places where it is stored."""
 
 from collections.abc import Sequence
-from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from benchmark.evaluation.metrics import DEPTHS
 from benchmark.evaluation.rankers import CHANCE
 from benchmark.records.schema import Result
+from benchmark.report.comparison import arrow
 from benchmark.report.figures.style import FAINT, GRID, MOST_SERIES, Look, Margins, label_ends, looks, sheet, short
-from benchmark.report.figures.topics import MethodRow, Sources, Topic, arrow, cells, chosen, content, names_in
-from benchmark.report.table import Cell, Column, Table, number, text
+from benchmark.report.figures.topics import MethodRow, Sources, Topic, cells, chosen, content, names_in
+from benchmark.report.table import Cell, Column, Table, mean_of, number, text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,10 +73,8 @@ def _at(result: Result, direction: str, depth: int) -> float | None:
 
 
 def _mean(values: Sequence[float | None]) -> Cell:
-    found = [100 * value for value in values if value is not None]
-    if not found or len(found) < len(values):
-        return Cell(reason="no query counts")
-    return Cell(value=fmean(found), deviation=stdev(found) if len(found) > 1 else None)
+    is_whole = None not in values
+    return mean_of((100 * value for value in values if value is not None) if is_whole else (), "no query counts")
 
 
 def draw(table: Table, sources: Sources) -> "Figure":

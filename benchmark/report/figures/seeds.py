@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from benchmark.report.comparison import FIRST
+from benchmark.report.comparison import FIRST, arrow
 from benchmark.report.figures.style import FAINT, GRID, LETTER_IN, MOST_SERIES, Margins, looks, sheet, short
-from benchmark.report.figures.topics import Sources, Topic, arrow, chosen, content, names_in
+from benchmark.report.figures.topics import Sources, Topic, chosen, content, names_in
 from benchmark.report.table import Cell, Column, Table, text
 from benchmark.report.tables import recall_cell
 

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from benchmark.report.comparison import FIRST
+from benchmark.report.comparison import FIRST, arrow
 from benchmark.report.figures.style import GRID, Look, Margins, label_ends, looks, sheet, short
-from benchmark.report.figures.topics import Sources, Topic, arrow, cells, chosen, content, names_in
+from benchmark.report.figures.topics import Sources, Topic, cells, chosen, content, names_in
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.errors import CrossplaceError
 

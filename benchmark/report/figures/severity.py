@@ -1,13 +1,13 @@
 """Robustness: recall against the severity of each perturbation, from a study."""
 
 import textwrap
-from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from benchmark.records.study import LineRecord
+from benchmark.report.comparison import arrow
 from benchmark.report.figures.style import FAINT, GRID, Margins, label_ends, looks, sheet, short
-from benchmark.report.figures.topics import Sources, Topic, arrow, chosen, content, names_in
-from benchmark.report.table import Cell, Column, Table, number, text
+from benchmark.report.figures.topics import Sources, Topic, chosen, content, names_in
+from benchmark.report.table import Cell, Column, Table, mean_of, number, text
 from datasets.errors import CrossplaceError
 
 if TYPE_CHECKING:
@@ -66,10 +66,7 @@ def _strength(name: str) -> float | None:
 
 
 def _mean(line: LineRecord, direction: str) -> Cell:
-    values = [100 * value for value in line.recall.get(direction, ())]
-    if not values:
-        return Cell(reason=line.error or "no result")
-    return Cell(value=fmean(values), deviation=stdev(values) if len(values) > 1 else None)
+    return mean_of((100 * value for value in line.recall.get(direction, ())), line.error or "no result")
 
 
 def draw(table: Table, sources: Sources) -> "Figure":

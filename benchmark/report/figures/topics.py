@@ -13,10 +13,10 @@ from numpy import ndarray
 
 from benchmark.evaluation.metrics import is_counted
 from benchmark.records.collection import Collection, Group, Run
-from benchmark.records.leaderboard import TRAINED, Entry, merged
+from benchmark.records.leaderboard import TRAINED, Entry
 from benchmark.records.ranks import read_ranks
 from benchmark.records.schema import RANKS, Result
-from benchmark.report.comparison import FIRST, preset_of, shared_words, stand_in_note, title
+from benchmark.report.comparison import arrow, clean_rows, preset_of, shared_words, stand_in_note, title
 from benchmark.report.table import Cell, Table
 from datasets.errors import CrossplaceError
 
@@ -82,13 +82,10 @@ def rows_of(group: Group) -> list[MethodRow]:
     Raises:
         CrossplaceError: there is none.
     """
-    runs = {run.result.run_id: run for run in group.runs}
-    own = [run.result for run in group.runs if run.result.method.origin != "ranker" and not run.result.perturbation]
-    if not own:
+    entries = clean_rows(group)
+    if not entries:
         raise CrossplaceError("there is no result of a method on frames as recorded; run crossplace bench first")
-    first = next(iter(own[0].directions))
-    entries = sorted(merged(map(Entry.of, own)), key=lambda entry: -entry.percent(first, FIRST))
-    found = [[runs[name] for name in entry.runs] for entry in entries]
+    found = [[group.named[name] for name in entry.runs] for entry in entries]
     named = zip(labels(entries), entries, found, strict=True)
     return [MethodRow(label=label, entry=entry, runs=of) for label, entry, of in named]
 
@@ -172,7 +169,7 @@ def _studies(collection: Collection) -> Iterator[Topic]:
 def _sensitivities(collection: Collection) -> Iterator[Topic]:
     for record in collection.sensitivities:
         method, data, protocol = record.method, record.dataset, record.protocol
-        preset = "+".join(filter(None, [method.preset, method.variant]))
+        preset = preset_of(method)
         named = f"{method.name} ({preset})" if preset else method.name
         yield Topic(
             words=f"{named} · {data.name} · {protocol['name']} v{protocol['version']}" + stand_in_note(data.is_real),
@@ -196,11 +193,6 @@ def file_name(words: Sequence[str]) -> str:
     """A name that is safe in every file system: lower-case letters, digits, ``-`` and ``_``; at most 100 characters."""
     plain = [unicodedata.normalize("NFKD", word).encode("ascii", "ignore").decode().lower() for word in words]
     return "-".join(filter(None, (re.sub(r"[^a-z0-9_]+", "-", word).strip("-") for word in plain)))[:100].strip("-")
-
-
-def arrow(direction: str) -> str:
-    """A direction as people read it."""
-    return direction.replace("->", "→")
 
 
 # --- the ranks of a run --------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmark.records.collection import Collection
+from benchmark.report.comparison import crosses
 from benchmark.report.figures import FIGURES
 from benchmark.report.figures.plates import Plate, as_csv, as_svg, plates
 from benchmark.report.figures.topics import Sources
@@ -41,7 +42,7 @@ def drawings(
 
 def _across(found: Sequence[Plate]) -> list[Plate]:
     """The plates whose direction leads from one modality to the other, or that have no direction; else all."""
-    chosen = [plate for plate in found if len(set(plate.topic.direction.split("->"))) > 1 or not plate.topic.direction]
+    chosen = [plate for plate in found if not plate.topic.direction or crosses(plate.topic.direction)]
     return chosen or list(found)
 
 

@@ -9,7 +9,7 @@ from benchmark.evaluation.metrics import is_counted, is_hit
 from benchmark.records.collection import Group, Run
 from benchmark.records.leaderboard import Board, Entry
 from benchmark.records.ranks import read_ranks
-from benchmark.report.comparison import Comparison, means_over_seeds, preset_of, shared_words
+from benchmark.report.comparison import arrow, clean_rows, preset_of, shared_words
 from benchmark.report.table import Cell, Column, Table, text
 
 NO_RANKS = "no ranks.npz beside this result: published results of real data hold aggregates only"
@@ -24,12 +24,6 @@ def heading(board: Board) -> str:
     return f"{board.dataset}, protocol {board.protocol['name']}"
 
 
-def entries_of(group: Group) -> list[Entry]:
-    """Rows of a board that have ranks of their own on the frames as recorded: means over seeds, best first."""
-    every = Comparison.of(group.results, alone=True)
-    return [entry for entry in means_over_seeds(every).entries if not entry.perturbation]
-
-
 def labels(entries: Sequence[Entry]) -> list[str]:
     """Each row in a few words: method, what not all share of preset and variant, and weights that were not trained."""
     shared = shared_words(entries)
@@ -42,7 +36,7 @@ def labels(entries: Sequence[Entry]) -> list[str]:
 
 def failure_tables(group: Group) -> list[Table]:
     """A table a direction: a row for each two conditions, a column for each row of the leaderboard."""
-    entries = entries_of(group)
+    entries = clean_rows(group)
     counts = [_added([_counts(group.named[run]) for run in entry.runs]) for entry in entries]
     directions = dict.fromkeys(direction for found in counts for direction in found)
     return [_table(direction, entries, [found.get(direction) for found in counts]) for direction in directions]
@@ -57,7 +51,7 @@ def _table(
         for query, database in conditions
     ]
     return Table(
-        title=f"{direction.replace('->', '→')}: queries whose first place is wrong, %",
+        title=f"{arrow(direction)}: queries whose first place is wrong, %",
         columns=[Column(name="query → database"), *(Column(name=name) for name in labels(entries))],
         rows=rows,
         notes=["Below each share: wrong queries of all that count. Seeds are added up."],

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
-from pydantic import TypeAdapter
 
 from benchmark.records.collection import Group
 from benchmark.records.ranks import read_ranks
-from benchmark.report.page.failures import entries_of, heading, labels
+from benchmark.records.schema import protocol_of
+from benchmark.report.comparison import clean_rows
+from benchmark.report.page.failures import heading, labels
 from benchmark.report.table import printable
 from datasets.base import Protocol
 from datasets.places import PLANE, Poses, same_place
@@ -54,7 +55,7 @@ def map_data(groups: Sequence[Group], budget: float) -> list[dict[str, Any]]:
 
 def _answered(group: Group) -> Iterator[_Answered]:
     """The first seed of every row that has nearest frames; more seeds would say little for their bytes."""
-    entries = entries_of(group)
+    entries = clean_rows(group)
     for entry, name in zip(entries, labels(entries), strict=True):
         run = group.named[entry.runs[0]]
         ranks = read_ranks(run.folder)
@@ -67,7 +68,7 @@ def _board(group: Group, runs: Sequence[_Answered], step: int) -> dict[str, Any]
     frames = _all_frames(runs)
     if len(frames["frame_id"]) >= NONE:
         return None
-    protocol = TypeAdapter(Protocol).validate_python(group.board.protocol)
+    protocol = protocol_of(group.board.protocol)
     longest = max(_longest_pair(run.ranks) for run in runs)
     step = max(step, math.ceil(longest / MOST_QUERIES))
     traversals = list(dict.fromkeys(frames["frame_traversal"].tolist()))

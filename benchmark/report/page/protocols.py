@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import TypeAdapter
-
+from benchmark.records.schema import protocol_of
 from benchmark.report.table import Column, Table, text
 from datasets.base import Protocol, Selection
 from datasets.places import PLANE
@@ -26,7 +25,7 @@ AVERAGING = {
 
 def sentences(content: Mapping[str, Any]) -> list[str]:
     """What the protocol asks, searches, and calls right; ``content`` is that of a result."""
-    protocol = TypeAdapter(Protocol).validate_python(content)
+    protocol = protocol_of(content)
     return [protocol.title.rstrip(".") + ".", *_asked(protocol), *_right(protocol), *_counted(protocol)]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from synthetic import DATASETS, HOLE, LONG, METHODS, SCRIPT, SEEDS
 
-from benchmark.records.collection import Collection, collect
+from benchmark.records.collection import Collection, Group, collect
 from benchmark.records.schema import RESULT, Result
 from benchmark.report.documents import DOCUMENTS, TABLES, TIDY, write_tables
 from benchmark.report.formats import FORMATS
@@ -164,3 +164,11 @@ def test_escapes_are_inert_and_nothing_is_cut_on_a_screen(documents: dict[str, l
         assert "…" not in shown
         if not any(cell.words == LONG for row in table.rows for cell in row):
             assert max(map(len, shown.splitlines())) <= width
+
+
+def test_a_board_without_any_method_has_its_bounds_and_no_rows(synthetic: Path) -> None:
+    rankers = [run for run in collect(synthetic).groups[0].runs if run.result.method.origin == "ranker"]
+    alone = Collection(groups=[Group(runs=rankers)])
+    for name, kind in TABLES.items():
+        for section in kind.sections(alone):
+            assert all(not table.rows for table in section.tables), name
