@@ -201,6 +201,8 @@ class Selection:
 
     Without a second number, frames are kept to the end of the traversal.
     """
+    middle_share: float = field(default=1.0, metadata=ADDED)
+    """Keep this share of the frames of each world: those in a square around its middle, after all other rules."""
     also: tuple["Selection", ...] = field(default=(), metadata=ADDED)
     """Further selections, each with its own rules: a frame takes part if any selection keeps it."""
 
@@ -291,6 +293,12 @@ class Protocol:
     """
     is_ranked: bool = field(default=True, metadata=ADDED)
     """Whether methods may be ranked by this protocol; tables say so if its queries are too few."""
+    travel: Literal["same", "opposite"] = field(default="same", metadata=ADDED)
+    """Whether a place is looked for in its own direction of travel, or on a map that was driven the other way.
+
+    ``opposite`` needs a heading limit. Headings then count as differing from the reversed one. Frames with the heading
+    of the query are not searched, because a map that was driven the other way has none.
+    """
     absent: tuple[str, ...] = field(default=(), metadata=ADDED)
     """Test traversals that the data lacks; if there are any, tables mark the results as partial."""
 

@@ -15,6 +15,18 @@ _TOWN_TEST = Selection(traversals=("test-*",))  # the preset decides how far fra
 _TOWN_SEEN = Selection(traversals=("test-*", "!test-night", "!test-winter"))
 _TOWN_BY_DAY = Selection(traversals=("test-day", "test-day-*"))
 
+_TOWN_ANY = Protocol(
+    name="town-any",
+    version=1,
+    title="Procedural town: every condition against every other, night and winter too, same heading, 20 m",
+    dataset="town",
+    split=_TOWN_SPLIT,
+    query=_TOWN_TEST,
+    database=_TOWN_TEST,
+    pairs="across",
+    radius_m=20.0,
+    heading_limit_rad=0.5,
+)
 _TOWN = (
     Protocol(
         name="town",
@@ -51,6 +63,16 @@ _TOWN = (
         pairs="across",
         radius_m=20.0,
         heading_limit_rad=0.5,
+    ),
+    # Also by night and in winter, as query and as map: what is right is found under every pair of conditions.
+    _TOWN_ANY,
+    # A query is asked of maps that were driven the other way. Every test drive holds both directions of each street,
+    # so the rule leaves out of the map what has the query's own heading.
+    replace(
+        _TOWN_ANY,
+        name="town-any-opposite",
+        title="Procedural town: every condition against every other, map driven the other way, 20 m",
+        travel="opposite",
     ),
     # A tour drives every street once in each direction, so it returns to a place with the opposite heading. With a
     # heading limit, only chance meetings at junctions would remain. The LiDAR sees all around, the camera only ahead.

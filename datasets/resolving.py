@@ -91,6 +91,38 @@ def smoke(protocol: Protocol, names: Sequence[str]) -> Protocol:
     )
 
 
+def on_validation(protocol: Protocol) -> Protocol:
+    """``protocol`` with its validation frames as queries and as database, and training as it is.
+
+    What is chosen by its numbers was chosen without any test frame. Rules that name pairs of test traversals become
+    all ordered pairs of validation traversals.
+
+    Raises:
+        CrossplaceError: a protocol without validation frames.
+    """
+    validation = protocol.split.validation
+    if not any(part.traversals for part in validation.alternatives()):
+        raise CrossplaceError(
+            f"protocol {protocol.name} keeps no validation frames apart, so that nothing can be chosen without its test "
+            "frames; choose a --protocol with validation traversals (crossplace list protocols)"
+        )
+    return replace(
+        protocol,
+        name=f"{protocol.name}-on-validation",
+        title=f"{protocol.title}; scored on the validation frames",
+        query=validation,
+        database=validation,
+        pairs=protocol.pairs if isinstance(protocol.pairs, str) else "across",
+        absent=(),
+    )
+
+
+def on_part_of_training(protocol: Protocol, share: float) -> Protocol:
+    """``protocol`` with a share of its training places, which lie together; see :attr:`Selection.middle_share`."""
+    first, *others = (replace(part, middle_share=share, also=()) for part in protocol.split.train.alternatives())
+    return replace(protocol, split=replace(protocol.split, train=replace(first, also=tuple(others))))
+
+
 def own_data(dataset: PreparedDataset) -> Protocol:
     """A protocol for a prepared folder that has no named protocol: all frames against all frames, within 20 m."""
     return Protocol(

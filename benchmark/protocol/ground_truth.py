@@ -1,16 +1,16 @@
 """Who is asked against what: pairs of traversals, the frames a query may find, and which of these are right."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from benchmark.protocol.selection import by_traversal
 from datasets.base import Frames, Protocol
 from datasets.errors import CrossplaceError
-from datasets.places import codes, same_place
+from datasets.places import codes, heading_difference_rad, same_place
 
 BLOCK_ENTRIES = 2**22
 """Entries of a query × database matrix handled at once, which bounds temporary memory (32 MiB for each of float64)."""
@@ -61,7 +61,8 @@ def relate(query: Frames, database: Frames, protocol: Protocol) -> Relation:
     """Candidates and positives of every query.
 
     A database frame is a candidate unless it is the query's own frame (``own_frame="drop"``), lies within
-    ``min_gap_s`` of it in time (inclusive) or, under ``earlier_only``, is not strictly earlier. Candidates are
+    ``min_gap_s`` of it in time (inclusive) or, under ``earlier_only``, is not strictly earlier. Under
+    ``travel="opposite"`` frames with the query's own heading, within the limit, are no candidates. Candidates are
     decided before anything is ranked: frames from elsewhere, other worlds too, stay in as distractors. Positives
     are the candidates that show the same place.
     """
@@ -71,6 +72,11 @@ def relate(query: Frames, database: Frames, protocol: Protocol) -> Relation:
         is_candidate=np.concatenate([block.is_candidate for block in blocks]),
         is_positive=np.concatenate([block.is_positive for block in blocks]),
     )
+
+
+def facing_rad(protocol: Protocol, yaw_rad: Float[ndarray, " n"]) -> Float[ndarray, " n"]:
+    """Headings of a map that a query's heading is compared with: reversed where the map was driven the other way."""
+    return yaw_rad + np.pi if protocol.travel == "opposite" else yaw_rad
 
 
 def _relation(query: Frames, database: Frames, protocol: Protocol) -> Relation:
@@ -85,7 +91,11 @@ def _relation(query: Frames, database: Frames, protocol: Protocol) -> Relation:
             is_candidate &= np.abs(query_is_later_ns) > round(protocol.min_gap_s * 1e9)
         if protocol.earlier_only:
             is_candidate &= query_is_later_ns > 0
-    same = same_place(query, database, protocol.radius_m, protocol.heading_limit_rad, protocol.distance_axes)
+    limit_rad = protocol.heading_limit_rad
+    if protocol.travel == "opposite" and limit_rad is not None:
+        is_candidate &= heading_difference_rad(query.yaw_rad[:, None], database.yaw_rad[None, :]) >= limit_rad
+    facing = replace(database, yaw_rad=facing_rad(protocol, database.yaw_rad))
+    same = same_place(query, facing, protocol.radius_m, limit_rad, protocol.distance_axes)
     return Relation(is_candidate=is_candidate, is_positive=is_candidate & same)
 
 

@@ -1,5 +1,6 @@
 """Which frames of a dataset take part: traversals by name, thinned along the drive, cut out by map regions."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -75,7 +76,7 @@ def _select_alone(frames: Frames, selection: Selection) -> Int[ndarray, " k"]:
     in_region = ~_inside_any(frames, kept, selection.outside)
     if selection.regions:
         in_region &= _inside_any(frames, kept, selection.regions)
-    return kept[in_region]
+    return _in_the_middle(frames, kept[in_region], selection.middle_share)
 
 
 def _thin_by_path(frames: Frames, rows: Int[ndarray, " n"], spacing_m: float) -> Int[ndarray, " k"]:
@@ -113,6 +114,20 @@ def by_traversal(frames: Frames, rows: Int[ndarray, " n"]) -> dict[str, Int[ndar
     """``rows`` apart by traversal, in the order of first appearance."""
     names = frames.traversal[rows]
     return {name: rows[names == name] for name in dict.fromkeys(names.tolist())}
+
+
+def _in_the_middle(frames: Frames, rows: Int[ndarray, " n"], share: float) -> Int[ndarray, " k"]:
+    """A share (rounded up) of ``rows`` in each world: the nearest to its median place, by the larger of both axes.
+
+    So they lie in one square, and those of a smaller share lie in the square of a larger one.
+    """
+    kept = [rows[:0]]
+    for world in dict.fromkeys(frames.world[rows].tolist()) if share < 1 else ():
+        here = rows[frames.world[rows] == world]
+        plane_m = frames.position_m[here, :2]
+        offset_m = np.abs(plane_m - np.median(plane_m, axis=0)).max(axis=1)
+        kept.append(here[np.argsort(offset_m, kind="stable")[: math.ceil(share * len(here))]])
+    return np.sort(np.concatenate(kept)) if share < 1 else rows
 
 
 def _inside_any(frames: Frames, rows: Int[ndarray, " n"], regions: Sequence[Region]) -> Bool[ndarray, " n"]:

@@ -98,6 +98,7 @@ def test_the_rules_of_a_protocol_make_sense(protocol: Protocol) -> None:
     assert protocol.min_gap_s is None or protocol.min_gap_s > 0
     if protocol.earlier_only or protocol.min_gap_s is not None:
         assert protocol.pairs == "within", "clocks of two traversals do not compare"
+    assert protocol.travel == "same" or protocol.heading_limit_rad is not None, "every heading has both directions"
     if not isinstance(protocol.pairs, str):
         assert set(protocol.pairs) == {(b, a) for a, b in protocol.pairs}, "both orders"
         assert all(protocol.query.includes(a) and protocol.database.includes(b) for a, b in protocol.pairs)

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from benchmark.protocol.ground_truth import facing_rad
 from benchmark.records.collection import Group
 from benchmark.records.ranks import read_ranks
 from benchmark.records.schema import protocol_of
@@ -166,7 +167,8 @@ def _is_right(
     searched, found = np.unique(top, return_inverse=True)
     axes = [axis for axis in protocol.distance_axes if axis in PLANE]
     poses = [_poses(ranks, frames) for frames in (asking, searched)]
-    is_near = same_place(poses[0], poses[1], protocol.radius_m, protocol.heading_limit_rad, axes)
+    facing = poses[1]._replace(yaw_rad=facing_rad(protocol, poses[1].yaw_rad))
+    is_near = same_place(poses[0], facing, protocol.radius_m, protocol.heading_limit_rad, axes)
     near = is_near[query.reshape(-1, 1), found.reshape(top.shape)]
     return (place == first) | ((place > first) & (first > 0) & (top >= 0) & near)
 

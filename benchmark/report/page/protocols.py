@@ -48,8 +48,11 @@ def _right(protocol: Protocol) -> Iterator[str]:
     yield f"A retrieved place is right if it is at most {protocol.radius_m:g} m from the query{across}."
     if protocol.heading_limit_rad is None:
         yield "The direction of travel does not matter."
+        return
+    degrees = math.degrees(protocol.heading_limit_rad)
+    if protocol.travel == "opposite":
+        yield f"Both headings must also be opposite within {degrees:.0f}°. Frames that head as the query are not searched."
     else:
-        degrees = math.degrees(protocol.heading_limit_rad)
         yield f"Both headings must also differ by less than {degrees:.0f}°, so the opposite direction is wrong."
 
 
@@ -77,6 +80,7 @@ def _selection(selection: Selection) -> str:
     parts.append(f"outside {len(selection.outside)} squares of the map" if selection.outside else "")
     parts.append(f"a frame every {selection.spacing_m:g} m" if selection.spacing_m is not None else "")
     parts.append(f"about {selection.count} frames of each" if selection.count is not None else "")
+    parts.append(f"the middle {100 * selection.middle_share:g} % of them" if selection.middle_share < 1 else "")
     return ", ".join(filter(None, parts))
 
 

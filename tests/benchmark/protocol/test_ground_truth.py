@@ -152,6 +152,15 @@ def test_relations_walk_all_pairs_of_the_selected_rows():
     assert list(relations(drives, protocol(), np.array([], dtype=int), database)) == []
 
 
+def test_a_map_driven_the_other_way_has_no_frame_with_the_heading_of_the_query():
+    """By hand: five frames at one place, one of them far away; the query heads east."""
+    there = [("ahead", 0.0, 0), ("left", 1.6, 0), ("back", 3.1, 0), ("back far", -3.1, 50), ("ahead far", 0.4, 50)]
+    database = frames([(name, "w", 0, east, 0, yaw) for name, yaw, east in there])
+    found = relate(frames([("q", "w", 0, 0, 0, 0.0)]), database, protocol(heading_limit_rad=0.5, travel="opposite"))
+    assert found.is_candidate.tolist() == [[False, True, True, True, False]]
+    assert found.is_positive.tolist() == [[False, False, True, False, False]]
+
+
 FRAME = st.tuples(
     st.sampled_from(["f0", "f1", "f2", "f3"]),
     st.sampled_from(["north", "south"]),
@@ -170,6 +179,7 @@ FRAME = st.tuples(
     min_gap_s=st.sampled_from([None, 0.0, 2.0]),
     earlier_only=st.booleans(),
     own_frame=st.sampled_from(["keep", "drop"]),
+    travel=st.sampled_from(["same", "opposite"]),
 )
 def test_relation_agrees_with_a_double_loop(query, database, radius_m, heading_limit_rad, **time_rules):
     rules = protocol(radius_m=float(radius_m), heading_limit_rad=heading_limit_rad, **time_rules)
@@ -181,6 +191,10 @@ def test_relation_agrees_with_a_double_loop(query, database, radius_m, heading_l
             candidate = candidate and (not rules.earlier_only or d_s < q_s)
             turn = abs(math.remainder(q_yaw - d_yaw, 2 * math.pi))
             same = q_world == d_world and (q_east - d_east) ** 2 + (q_north - d_north) ** 2 <= radius_m**2
-            same = same and (heading_limit_rad is None or turn < heading_limit_rad)
+            if heading_limit_rad is not None and rules.travel == "same":
+                same = same and turn < heading_limit_rad
+            if heading_limit_rad is not None and rules.travel == "opposite":
+                candidate = candidate and turn >= heading_limit_rad
+                same = same and math.pi - turn < heading_limit_rad
             assert found.is_candidate[i, j] == candidate
             assert found.is_positive[i, j] == (candidate and same)

@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -267,3 +268,34 @@ def test_a_thinned_map_keeps_the_frame_nearest_to_the_mark(spacing_m, step):
     frames = on_a_line(30, 4.0, traversal=["a"] * 15 + ["b"] * 15)
     expected = [row for row in range(30) if row % 15 % step == 0]
     assert thinned(frames, np.arange(30), spacing_m).tolist() == expected
+
+
+def test_the_middle_is_a_square_around_the_median_place():
+    """By hand: a line of 5 places, 10 m apart; its middle is the third, and equally near ones go by their order."""
+    line = on_a_line(5, 10.0)
+    kept = {share: select(line, Selection(middle_share=share)).tolist() for share in (0.1, 0.2, 0.4, 0.6, 1.0)}
+    assert kept == {0.1: [2], 0.2: [2], 0.4: [1, 2], 0.6: [1, 2, 3], 1.0: [0, 1, 2, 3, 4]}
+
+
+@given(
+    plane_m=st.lists(st.tuples(st.integers(-50, 50), st.integers(-50, 50)), min_size=1, max_size=30),
+    small=st.sampled_from([0.1, 0.25, 0.5]),
+    data=st.data(),
+)
+def test_a_share_of_the_middle_lies_together_and_within_any_larger_share(plane_m, small, data):
+    worlds = data.draw(st.lists(st.sampled_from("ab"), min_size=len(plane_m), max_size=len(plane_m)))
+    frames = replace(frames_at(plane_m), world=np.array(worlds, dtype=object))
+    few, more = (select(frames, Selection(middle_share=share)).tolist() for share in (small, 2 * small))
+    assert set(few) <= set(more)
+    for world in set(worlds):
+        here = [row for row, name in enumerate(worlds) if name == world]
+        inside = [row for row in few if row in here]
+        assert len(inside) == math.ceil(small * len(here))
+        middle = np.median(frames.position_m[here, :2], axis=0)
+        reach_m = {row: np.abs(frames.position_m[row, :2] - middle).max() for row in here}
+        assert max(reach_m[row] for row in inside) <= min((reach_m[r] for r in here if r not in inside), default=1e9)
+
+
+def test_the_middle_is_found_after_all_other_rules():
+    """The middle of the rows that are left, not of the whole drive."""
+    assert select(on_a_line(9, 10.0), Selection(rows=(4, None), middle_share=0.2)).tolist() == [6]
