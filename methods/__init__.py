@@ -7,6 +7,7 @@ METHODS = {
     "liploc": "methods.liploc:LipLoc",
     "modalink": "methods.modalink:ModaLink",
     "i2prec": "methods.i2prec:I2pRec",
+    "dxpr": "methods.dxpr:Dxpr",
     "rangebev": "methods.rangebev:RangeBev",
     "range_plain": "methods.range_plain:RangePlain",
     "height_histogram": "methods.height_histogram:HeightHistogram",

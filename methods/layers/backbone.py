@@ -55,8 +55,14 @@ class ImageBackbone(nn.Module):
 
     def class_token(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b c"]:
         """The class token after the block of the feature map, of a backbone with :attr:`has_class_token`."""
-        _, prefix = self._intermediates(pixels, return_prefix_tokens=True)[-1]
-        return prefix[:, 0]
+        return self.map_and_class_token(pixels)[1]
+
+    def map_and_class_token(
+        self, pixels: Float[Tensor, "b 3 height width"]
+    ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b c"]]:
+        """Feature map and class token in one pass, of a backbone with :attr:`has_class_token`."""
+        feature_map, prefix = self._intermediates(pixels, return_prefix_tokens=True)[-1]
+        return feature_map, prefix[:, 0]
 
     def _intermediates(self, pixels: Tensor, **options: bool) -> Any:
         return self.encoder.forward_intermediates(

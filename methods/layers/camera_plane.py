@@ -3,6 +3,8 @@
 A depth image holds metres along the optical axis, (batch, 1, height, width), and 0 where depth is unknown.
 """
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -46,6 +48,38 @@ def without_upper_rows(intrinsics: Float[Tensor, "b 4"], share: float) -> Float[
         raise CrossplaceError(f"cut of upper image rows: expected a share from 0 to below 1, found {share}")
     fx, fy, cx, cy = intrinsics.unbind(1)
     return torch.stack([fx, fy / (1 - share), cx, (cy - share) / (1 - share)], dim=1)
+
+
+class KeptRows(NamedTuple):
+    """The rows that remain of images of ``whole_height`` rows."""
+
+    whole_height: int
+    top: int
+    """First row that is kept."""
+    height: int
+    """Number of rows that are kept."""
+
+    @classmethod
+    def of(cls, height: int, share: tuple[float, float]) -> "KeptRows":
+        """So many rows as this share of the whole image, from its upper to its lower end (0 to 1)."""
+        upper, lower = share
+        if not 0 <= upper < lower <= 1:
+            raise CrossplaceError(
+                f"kept image rows: expected two rising shares from 0 to 1, found {upper:g} and {lower:g}"
+            )
+        whole_height = round(height / (lower - upper))
+        return cls(whole_height, min(round(upper * whole_height), whole_height - height), height)
+
+    def __call__(self, images: Float[Tensor, "b c whole width"]) -> Float[Tensor, "b c height width"]:
+        """These rows of images."""
+        return images[:, :, self.top : self.top + self.height]
+
+    def intrinsics(self, intrinsics: Float[Tensor, "b 4"]) -> Float[Tensor, "b 4"]:
+        """Intrinsics of these rows, from those of the whole images; both are fractions."""
+        fx, fy, cx, cy = intrinsics.unbind(1)
+        return torch.stack(
+            [fx, fy * self.whole_height / self.height, cx, (cy * self.whole_height - self.top) / self.height], 1
+        )
 
 
 def densified(depth_m: Depth, radius: int = 4, passes: int = 2) -> Depth:

@@ -77,6 +77,40 @@ TRIPLET_LOSSES = {"hardest": batch_hard_triplet, "all": batch_all_triplet}
 """Triplet losses: name of the mining → loss."""
 
 
+def multi_similarity(
+    similarity: Float[Tensor, "b b"],
+    positive: Bool[Tensor, "b b"],
+    negative: Bool[Tensor, "b b"],
+    positive_base: Float[Tensor, "b b"] | float = 0.0,
+    negative_base: float = 0.0,
+    *,
+    alpha: float = 1.0,
+    beta: float = 50.0,
+    margin: float = 0.1,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, ""]]:
+    """Multi-similarity loss: (sum over anchors, anchors with a pair that counts, anchors).
+
+    A negative of an anchor counts if it is more similar than the least similar positive less ``margin``. A positive
+    counts if it is less similar than the most similar negative plus ``margin``. With λ as the base of each pair, the
+    loss of an anchor is log(1 + Σ exp(−α (s − λ))) / α over its positives plus log(1 + Σ exp(β (s − λ))) / β over its
+    negatives. Source: Wang et al. 2019, there with one base.
+    """
+    least_positive = similarity.masked_fill(~positive, torch.inf).amin(1, keepdim=True)
+    most_negative = similarity.masked_fill(~negative, -torch.inf).amax(1, keepdim=True)
+    pull = positive & (similarity < most_negative + margin)
+    push = negative & (similarity > least_positive - margin)
+    pulled = _log_one_plus(-alpha * (similarity - positive_base), pull) / alpha
+    pushed = _log_one_plus(beta * (similarity - negative_base), push) / beta
+    active = (pull | push).any(1).sum().to(similarity.dtype)
+    return (pulled + pushed).sum(), active, similarity.new_tensor(float(len(similarity)))
+
+
+def _log_one_plus(exponents: Float[Tensor, "b n"], counts: Bool[Tensor, "b n"]) -> Float[Tensor, " b"]:
+    """Logarithm of 1 plus the powers of e that count, in each row, without overflow."""
+    masked = exponents.masked_fill(~counts, -torch.inf)
+    return torch.cat([torch.zeros_like(masked[:, :1]), masked], dim=1).logsumexp(1)
+
+
 def mean_over_triplets(statistics: dict[str, float]) -> float:
     """Mean loss over *all* triplets, from the mean over active triplets (``loss``) and the numbers of both kinds."""
     return statistics["loss"] * statistics["active"] / max(statistics["triplets"], 1.0)
