@@ -10,6 +10,7 @@ METHODS = {
     "dxpr": "methods.dxpr:Dxpr",
     "rangebev": "methods.rangebev:RangeBev",
     "range_plain": "methods.range_plain:RangePlain",
+    "twin_layout": "methods.twin_layout:TwinLayout",
     "height_histogram": "methods.height_histogram:HeightHistogram",
 }
 """Every method of the suite: name → ``"module:Class"``. Other packages add methods by ``crossplace.methods``."""

@@ -1,4 +1,4 @@
-"""The plainest image encoder with one descriptor."""
+"""Plain image encoders with one descriptor."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -6,10 +6,11 @@ from torch.nn import functional
 
 from methods.layers.backbone import ImageBackbone
 from methods.layers.gem import GeM
+from methods.layers.layout_pool import Layout, LayoutPool
 
 
 class PooledEncoder(nn.Module):
-    """Backbone (see :class:`ImageBackbone`) → GeM → linear → unit length."""
+    """Backbone (see :class:`ImageBackbone`) → GeM, or means that keep a layout → linear → unit length."""
 
     def __init__(
         self,
@@ -19,11 +20,13 @@ class PooledEncoder(nn.Module):
         descriptor_size: int,
         weights: str,
         weights_sha256: str = "",
+        layout: Layout | None = None,
     ) -> None:
         super().__init__()
         self.backbone = ImageBackbone(backbone, block, image_size, weights, weights_sha256)
-        self.pool = GeM()
-        self.head = nn.Linear(self.backbone.channels, descriptor_size)
+        channels = self.backbone.channels
+        self.pool = LayoutPool(channels, layout) if layout else GeM()
+        self.head = nn.Linear(self.pool.out_channels if layout else channels, descriptor_size)
 
     def forward(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
         """Descriptors of normalised images."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2 import functional as image_ops
 
-from datasets.base import Lidar
+from datasets.base import Frame, Lidar
 from datasets.errors import CrossplaceError
 from methods.base import ImageInput
 from methods.batch import Batch
@@ -51,53 +51,47 @@ class RangeView:
     max_range_m: float | None = None
 
     def windows(self, batch: Batch) -> Windows:
-        """The window of every sample, on the device of the clouds.
+        """The window of every sample, on the device of the batch. It needs no cloud, so images can be drawn in it too.
 
         Raises:
-            CrossplaceError: a frame lacks a cloud, a LiDAR block or the calibration that the view needs.
+            CrossplaceError: a frame lacks a LiDAR block or the calibration that the view needs.
         """
-        clouds = batch.require_clouds()
-        vertical = [self._vertical(batch, i) for i in range(len(batch))]
-        ranges = [self.max_range_m or self._lidar(batch, i).max_range_m for i in range(len(batch))]
-        edges = torch.tensor([edges for edges, _ in vertical], device=clouds.points.device).deg2rad()
-        left, width = self._azimuths(batch)
-        return Windows(
-            edges[:, 0],
-            edges[:, 1],
-            left,
-            width,
-            clouds.points.new_tensor(ranges),
-            torch.tensor([lines for _, lines in vertical], device=clouds.points.device),
-        )
+        vertical = [self._vertical(frame) for frame in batch.frames]
+        ranges = [self.max_range_m or _lidar(frame).max_range_m for frame in batch.frames]
+        like = batch.clouds.points if batch.clouds else batch.calibration()[0]
+        edges = like.new_tensor([edges for edges, _ in vertical]).deg2rad()
+        left, width = self._azimuths(batch, like)
+        lines = torch.tensor([lines for _, lines in vertical], device=like.device)
+        return Windows(edges[:, 0], edges[:, 1], left, width, like.new_tensor(ranges), lines)
 
-    def _vertical(self, batch: Batch, sample: int) -> tuple[tuple[float, float], int]:
+    def _vertical(self, frame: Frame) -> tuple[tuple[float, float], int]:
         """Lower and upper edge, degrees, and the number of lines."""
         if self.vertical_fov_deg is not None:
             return self.vertical_fov_deg, self.rows
-        lidar = self._lidar(batch, sample)
+        lidar = _lidar(frame)
         lower, upper = lidar.vertical_fov_deg
         if lidar.form == "submap" or lidar.beams < 2:
             return (lower, upper), self.rows
         half_beam = (upper - lower) / (lidar.beams - 1) / 2
         return (lower - half_beam, upper + half_beam), min(lidar.beams, self.rows)
 
-    @staticmethod
-    def _lidar(batch: Batch, sample: int) -> Lidar:
-        frame, lidar = batch.frames[sample], batch.require_clouds().lidars[sample]
-        if lidar is None:
-            raise CrossplaceError(
-                f"frame {frame.frame_id}: a range image needs the LiDAR's field of view and range, but traversal "
-                f"{frame.traversal!r} has no lidar block in dataset.json; add it or configure the view in full"
-            )
-        return lidar
-
-    def _azimuths(self, batch: Batch) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+    def _azimuths(self, batch: Batch, like: Tensor) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
         """Left edge and width, radians."""
         if self.azimuth_deg == "camera":
             return camera_window(*batch.calibration())
         left, right = self.azimuth_deg
-        every = batch.require_clouds().points.new_ones(len(batch))
+        every = like.new_ones(len(batch))
         return every * math.radians(left), every * math.radians(left - right)
+
+
+def _lidar(frame: Frame) -> Lidar:
+    """The LiDAR block of a frame."""
+    if frame.lidar is None:
+        raise CrossplaceError(
+            f"frame {frame.frame_id}: a range image needs the LiDAR's field of view and range, but traversal "
+            f"{frame.traversal!r} has no lidar block in dataset.json; add it or configure the view in full"
+        )
+    return frame.lidar
 
 
 def camera_window(

@@ -1,0 +1,109 @@
+"""Contrastive training of a cross-modal method in one stage: pairs of two visits, each side picks its partners."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+from torch import Tensor, nn
+
+from datasets.base import Frames, Split
+from datasets.places import neighbours
+from methods.base import Sampler, Stage, StageOutput
+from methods.batch import Batch, Sample
+from methods.learning.augment import colour_jitter, joint_turn, mirror, random_rigid
+from methods.learning.contrastive import Temperature, contrast_masks, masked_info_nce
+from methods.learning.relighting import Relighting
+from methods.learning.samplers import PairSampler
+from methods.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContrastTraining:
+    """How frames are changed at random before both sides are compared."""
+
+    relighting: Relighting | None = Relighting()
+    """Random light, colour and noise of images. None: plain colour jitter instead."""
+    jitter: float = 0.1
+    """Strength of the plain colour jitter, which is used without relighting."""
+    mirror_probability: float = 0.5
+    """Probability of mirroring an image and its cloud together."""
+    turn_deg: float = 6.0
+    """Largest turn of image and cloud together about the vertical, degrees."""
+    yaw_deg: float = 0.0
+    """Largest turn of the cloud against its image about the vertical, degrees."""
+    shift_m: float = 0.0
+    """Largest shift of the cloud against its image, per axis of the plane, metres."""
+    temperature: float = 0.07
+    """Temperature at the beginning of training."""
+
+
+Encode = Callable[[Batch], Float[Tensor, "b d"]]
+
+
+class ContrastStage(Stage):
+    """Train both sides at once with a symmetric InfoNCE over the images and the clouds of a batch.
+
+    A batch holds pairs of frames of one place from different traversals, as far as there are any. So an image is drawn
+    to clouds of other days too. The split gives the radii: pairs that are neither positive nor negative take no part.
+    """
+
+    name = "contrast"
+
+    def __init__(
+        self,
+        images: Encode,
+        clouds: Encode,
+        split: Split,
+        recipe: Recipe,
+        training: ContrastTraining,
+        trained: Sequence[nn.Module],
+        temperature: Temperature,
+    ) -> None:
+        super().__init__()
+        self.encode_images, self.encode_clouds = images, clouds
+        self.split, self.recipe, self.options = split, recipe, training
+        self.trained, self.temperature = trained, temperature
+
+    def trainable(self) -> list[nn.Module]:
+        """The modules that the method hands over, and the temperature."""
+        return [*self.trained, self.temperature]
+
+    def sampler(self, frames: Frames, *, training: bool) -> Sampler:
+        """Every frame once an epoch, together with a positive of another traversal where one is left."""
+        positives = neighbours(frames, self.split.positive_m, self.split.heading_limit_rad)
+        return PairSampler(elsewhere(frames, positives), self.recipe.batch_size, alone=True)
+
+    def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Other light in the image, joint mirroring, a joint turn, and a small motion of the cloud alone."""
+        options = self.options
+        if rng.random() < options.mirror_probability:
+            sample = mirror(sample)
+        assert sample.image is not None and sample.points is not None
+        light = options.relighting
+        image = light(sample.image, rng) if light else colour_jitter(sample.image, rng, options.jitter)
+        sample = replace(sample, image=image)
+        if options.turn_deg:
+            sample = joint_turn(sample, float(rng.uniform(-options.turn_deg, options.turn_deg)))
+        if options.yaw_deg or options.shift_m:
+            assert sample.points is not None
+            points = random_rigid(
+                sample.points, rng, shift_m=options.shift_m, roll_pitch_deg=0.0, yaw_deg=options.yaw_deg
+            )
+            sample = replace(sample, points=points)
+        return sample
+
+    def forward(self, batch: Batch) -> StageOutput:
+        """Loss of each image that picks clouds, and of each cloud that picks images."""
+        images, clouds = self.encode_images(batch), self.encode_clouds(batch)
+        positive, masked = contrast_masks(batch.frames, self.split, images.device)
+        loss_sum, count = masked_info_nce(images, clouds, positive, masked, self.temperature())
+        return StageOutput(loss_sum=loss_sum, count=count)
+
+
+def elsewhere(frames: Frames, positives: Sequence[Int[ndarray, " _"]]) -> list[Int[ndarray, " _"]]:
+    """Of the positives of each frame those of other traversals, or all where there is only one traversal."""
+    if len(frames.traversal_names()) < 2:
+        return list(positives)
+    return [rows[frames.traversal[rows] != name] for rows, name in zip(positives, frames.traversal, strict=True)]

@@ -1,0 +1,173 @@
+"""Twin towers over one grid of angles, pooled with their layout: this suite's own method.
+
+Camera image and cloud are drawn over the same directions: rows are elevations, columns are azimuths. Each goes through
+a small network of its own. The pooling keeps where things are, and both towers are trained together by a contrastive
+loss on images under random light.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from datasets.base import Split
+from methods.base import DescriptorSpec, ImageInput, Method, Stage, TowersConfig
+from methods.batch import Batch
+from methods.card import MethodCard
+from methods.layers.angular_image import angular_images
+from methods.layers.layout_pool import Layout
+from methods.layers.pooled_encoder import PooledEncoder
+from methods.layers.range_image import RangeView, Windows, nearest_ranges
+from methods.learning.contrast_stage import ContrastStage, ContrastTraining
+from methods.learning.contrastive import Temperature
+from methods.recipe import Recipe
+
+HEIGHT_UNIT_M = 10.0
+"""Height above the LiDAR that counts as 1 in the cloud's second channel, metres."""
+MEAN, STD = 0.4, 0.3
+"""Common scale of the cloud's channels before the network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwinLayoutConfig(TowersConfig):
+    """Architecture and training. There is no paper, so all values are this suite's choices."""
+
+    weights: str = "timm"
+    backbone: str = "resnet18"
+    backbone_block: int = 2
+    """Stage of the backbone whose feature map is pooled: 2 is the second, at stride 8."""
+    image: ImageInput = ImageInput(height=128, width=224)
+    """Network input made of the directions that the camera's image and the LiDAR's beams share."""
+    view: RangeView = RangeView(rows=64, columns=224, azimuth_deg="camera")
+    """Directions that both sides show: all beams of the sensor, within the camera's horizontal field of view."""
+    range_size: tuple[int, int] = (128, 224)
+    """Height and width of the cloud's network input."""
+    layout: Layout | None = Layout(rows=4, columns=8, channels=48)
+    """Grid in which the pooling keeps the layout. None: GeM, which keeps none."""
+    headings: int = 1
+    """Views of a cloud, evenly over the full turn from the camera's own. The nearest one counts. With one, a place is
+    found only in the camera's direction of travel."""
+    has_height: bool = True
+    """Whether the cloud's input has the height of its points and whether there are any, beside their nearness."""
+    descriptor_size: int = 256
+    training: ContrastTraining = ContrastTraining()
+    recipe: Recipe = Recipe(
+        epochs=40,
+        batch_size=64,
+        learning_rate=1e-3,
+        learning_rate_floor=0.0,
+        schedule="cosine",
+        warmup_steps=100,
+        optimizer="adamw",
+        weight_decay=1e-2,
+    )
+
+
+_FULL = TwinLayoutConfig()
+_QUICK = replace(
+    _FULL,
+    weights="none",
+    image=ImageInput(height=64, width=112, per_image=True),
+    view=RangeView(rows=32, columns=64, azimuth_deg="camera"),
+    range_size=(64, 96),
+    recipe=replace(_FULL.recipe, epochs=20, batch_size=32, warmup_steps=40),
+)
+
+PRESETS: dict[str, TwinLayoutConfig] = {
+    "quick": _QUICK,
+    "gpu": replace(_FULL, recipe=replace(_FULL.recipe, budget_s=540.0)),
+    "full": _FULL,
+}
+"""Presets. ``full`` takes the place of ``paper``, since there is no paper."""
+
+
+class TwinLayout(Method):
+    """Image and cloud over one grid of angles, a ResNet each, pooling with the layout, symmetric InfoNCE."""
+
+    card = MethodCard(
+        name="twin_layout",
+        title="Twin towers over one grid of angles, pooled with their layout",
+        paper="none: this suite's own method",
+        venue="none",
+        year=2026,
+        code="this repository",
+        code_licence="MIT",
+        modalities="image, cloud",
+        trained_on="nothing published",
+        pretrained="nothing published; preset full: ResNet-18 from ImageNet",
+        sources="common parts: ResNet-18 (He et al. 2016), InfoNCE in both directions (Radford et al. 2021)",
+    )
+    presets = PRESETS
+
+    def __init__(self, config: TwinLayoutConfig | None = None) -> None:
+        super().__init__()
+        self.config: TwinLayoutConfig = config or TwinLayoutConfig()
+        c = self.config
+        self.descriptors = (DescriptorSpec(size=c.descriptor_size, distance="l2", cloud_views=c.headings),)
+        self.image_encoder = self._encoder(c.image.size, of_points=False)
+        self.cloud_encoder = self._encoder(c.range_size, of_points=True)
+        self.temperature = Temperature(c.training.temperature)
+
+    def _encoder(self, size: tuple[int, int], *, of_points: bool) -> PooledEncoder:
+        c = self.config
+        backbone, *weights = c.tower(of_points=of_points)
+        return PooledEncoder(backbone, c.backbone_block, size, c.descriptor_size, *weights, layout=c.layout)
+
+    def image_inputs(self, batch: Batch) -> Float[Tensor, "b 3 h w"]:
+        """Images over the angles of the view, normalised."""
+        image, (intrinsics, camera_from_lidar) = self.config.image, batch.calibration()
+        windows = self.config.view.windows(batch)
+        drawn = angular_images(
+            batch.require_images(), windows, intrinsics, camera_from_lidar, rows=image.height, columns=image.width
+        )
+        return image(list(drawn))
+
+    def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b views 3 h w"]:
+        """Spherical images of nearness, height and presence, one for each heading."""
+        windows = self.config.view.windows(batch)
+        step_rad = 2 * math.pi / self.config.headings
+        turned = [windows._replace(left_rad=windows.left_rad + i * step_rad) for i in range(self.config.headings)]
+        return torch.stack([self._drawn(batch, window) for window in turned], dim=1)
+
+    def _drawn(self, batch: Batch, windows: Windows) -> Float[Tensor, "b 3 h w"]:
+        """What the LiDAR sees in one window."""
+        clouds, view = batch.require_clouds(), self.config.view
+        ranges_m = nearest_ranges(clouds.points, clouds.batch_index, windows, rows=view.rows, columns=view.columns)
+        is_there = ranges_m > 0
+        reach_m = windows.max_range_m[:, None, None]
+        nearness = torch.where(is_there, 1 - ranges_m.clamp(min=1).log() / reach_m.log(), 0.0)
+        channels = [nearness] * 3
+        if self.config.has_height:
+            lower, upper = windows.lower_rad[:, None], windows.upper_rad[:, None]
+            row = (torch.arange(view.rows, device=ranges_m.device) + 0.5) / view.rows
+            elevation = upper - row * (upper - lower)
+            height = ranges_m * elevation.sin()[:, :, None] / HEIGHT_UNIT_M
+            channels = [nearness, height, is_there.to(nearness.dtype)]
+        image = functional.interpolate(
+            torch.stack(channels, dim=1), self.config.range_size, mode="bilinear", align_corners=False
+        )
+        return (image - MEAN) / STD
+
+    def encode_images(self, inputs: Float[Tensor, "b 3 h w"]) -> dict[str, Float[Tensor, "b 1 d"]]:
+        """Descriptors of camera images, of unit length."""
+        return {"main": self.image_encoder(inputs)[:, None]}
+
+    def encode_clouds(self, inputs: Float[Tensor, "b views 3 h w"]) -> dict[str, Float[Tensor, "b views d"]]:
+        """Descriptors of clouds, one for each heading, of unit length."""
+        return {"main": self.cloud_encoder(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])}
+
+    def stages(self, split: Split) -> Sequence[Stage]:
+        """One stage, on the heading of the camera."""
+
+        def images(batch: Batch) -> Tensor:
+            return self.image_encoder(self.image_inputs(batch))
+
+        def clouds(batch: Batch) -> Tensor:
+            return self.cloud_encoder(self._drawn(batch, self.config.view.windows(batch)))
+
+        config, towers = self.config, [self.image_encoder, self.cloud_encoder]
+        return [ContrastStage(images, clouds, split, config.recipe, config.training, towers, self.temperature)]
