@@ -80,7 +80,8 @@ class ContrastStage(Stage):
         options = self.options
         if rng.random() < options.mirror_probability:
             sample = mirror(sample)
-        assert sample.image is not None and sample.points is not None
+        assert sample.image is not None
+        assert sample.points is not None
         light = options.relighting
         image = light(sample.image, rng) if light else colour_jitter(sample.image, rng, options.jitter)
         sample = replace(sample, image=image)
