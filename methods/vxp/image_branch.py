@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from datasets.errors import CrossplaceError
 from methods.layers.backbone import ImageBackbone
-from methods.layers.pooling import POOLINGS, pooled_channels
+from methods.layers.pooling import pool_of, pooled_channels
 from methods.learning.distillation import ImageTeacher
 from methods.vxp.config import VxpConfig
 
@@ -23,7 +23,7 @@ class ImageBranch(ImageTeacher):
             raise CrossplaceError(
                 f"backbone {config.backbone} has no class token; choose a transformer or another pooling"
             )
-        self.pool = nn.Identity() if self.takes_class_token else POOLINGS[config.pooling](channels)
+        self.pool = nn.Identity() if self.takes_class_token else pool_of(config.pooling, channels, config.layout)
         self.head = nn.Linear(pooled_channels(self.pool, channels), config.descriptor_size)
 
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b d"]:

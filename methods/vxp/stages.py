@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,7 +13,9 @@ from methods.batch import Batch, Sample
 from methods.layers.netvlad import initialise_clusters
 from methods.layers.projection import image_cells
 from methods.learning import distillation
-from methods.vxp.cloud_branch import CloudBranch, InViewVoxels
+from methods.learning.remembering import Remembered
+from methods.recipe import Recipe
+from methods.vxp.cloud_branch import CloudBranch, CloudInputs, InViewVoxels
 from methods.vxp.image_branch import ImageBranch
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 CLOUD_BRANCH = (
     *("grid", "max_voxels", "feature_channels", "widths"),
-    *("collisions", "stretched_centres", "as_published"),
+    *("collisions", "stretched_centres", "as_published", "output_sites"),
 )
 """Fields of the configuration that only the cloud branch reads."""
 
@@ -31,24 +32,43 @@ CLOUD_BRANCH = (
 class TeacherStage(distillation.TeacherStage):
     """Image descriptors by triplets of images of the same and of other places."""
 
-    ignores = (*CLOUD_BRANCH, "inverse_depth_weighting", "head_from_teacher", "local_stage", "global_stage")
+    ignores = (
+        *(*CLOUD_BRANCH, "inverse_depth_weighting", "head_from_teacher"),
+        *("local_stage", "global_stage", "teacher_features"),
+    )
 
     def __init__(self, method: "Vxp", split: Split) -> None:
         super().__init__(method, method.image_branch, method.config, split)
 
 
-class LocalStage(distillation.StudentStage):
+class StudentStage(distillation.StudentStage):
+    """A stage of the cloud branch, which keeps voxelized clouds as long as only mirroring changes them."""
+
+    teacher: ImageBranch
+    student: CloudBranch
+
+    def __init__(self, method: "Vxp", recipe: Recipe, *, is_moved: bool) -> None:
+        """``is_moved``: whether augmentation moves the points."""
+        super().__init__(method, method.image_branch, method.cloud_branch, recipe, method.config.augmentation)
+        self._clouds = Remembered() if self.is_cached and not is_moved else None
+
+    def cloud_inputs(self, batch: Batch) -> CloudInputs:
+        """Voxelized clouds, found once for each frame and its mirror image if that is enough."""
+        if self._clouds is None:
+            return self.student.inputs(batch)
+        clouds = self._clouds(batch.appearances, lambda number: self.student.inputs(batch.only(number)).packed())
+        return CloudInputs.joined(clouds, self.student.config.grid)
+
+
+class LocalStage(StudentStage):
     """Voxel features towards the teacher's pixel features where they project, near voxels weighing more."""
 
     name = "local"
     ignores = ("head_from_teacher", "global_stage")
-    teacher: ImageBranch
-    student: CloudBranch
 
     def __init__(self, method: "Vxp", split: Split) -> None:
-        config = method.config
-        super().__init__(method, method.image_branch, method.cloud_branch, config.local_stage, config.augmentation)
-        self.is_weighted = config.inverse_depth_weighting
+        super().__init__(method, method.config.local_stage, is_moved=False)
+        self.is_weighted = method.config.inverse_depth_weighting
 
     def trainable(self) -> list[nn.Module]:
         """Voxel feature encoder and sparse encoder."""
@@ -60,28 +80,25 @@ class LocalStage(distillation.StudentStage):
 
     def forward(self, batch: Batch) -> StageOutput:
         """SmoothL1 between voxel and pixel features (as published: × inverse depth), mean over all elements."""
-        with torch.no_grad():
-            feature_map = self.teacher.backbone(self.method.image_inputs(batch))
-        seen = self.student.in_view(self.method.cloud_inputs(batch))
+        feature_map = self.answers(self.teacher.backbone, batch)
+        seen = self.student.in_view(self.cloud_inputs(batch))
         error = functional.smooth_l1_loss(seen.features, pixels_at(feature_map, seen), reduction="none")
         if self.is_weighted:
             error = error / seen.depth_m[:, None]
         return StageOutput(loss_sum=error.sum(), count=error.new_tensor(error.numel()))
 
 
-class GlobalStage(distillation.StudentStage):
+class GlobalStage(StudentStage):
     """The cloud's descriptor towards the teacher's descriptor of the same frame.
 
     The encoder is tuned further, pooling and head are new.
     """
 
     name = "global"
-    teacher: ImageBranch
-    student: CloudBranch
 
     def __init__(self, method: "Vxp", split: Split) -> None:
         config = method.config
-        super().__init__(method, method.image_branch, method.cloud_branch, config.global_stage, config.augmentation)
+        super().__init__(method, config.global_stage, is_moved=config.augmentation.rigid)
         self.starts_as_teacher = config.head_from_teacher
 
     def before(self, batches: Iterable[Batch]) -> None:

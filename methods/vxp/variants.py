@@ -66,6 +66,7 @@ VARIANTS: dict[str, Variant] = {
     "nearest-wins": Variant(question=_COLLISIONS, change=_with(collisions="nearest-wins")),
     "inverse-depth-pooling": Variant(question=_COLLISIONS, change=_with(collisions="inverse-depth")),
     "stretched-centres": Variant(question=_COLLISIONS, change=_with(stretched_centres=True)),
+    "occupied-sites": Variant(question=_COLLISIONS, change=_with(output_sites="occupied")),
     "coarse-voxels": Variant(question=_COLLISIONS, change=_voxels(1.5)),
     "fine-voxels": Variant(question=_COLLISIONS, change=_voxels(1 / 1.5), is_cheap=False),
     "resnet18": Variant(question=_ENCODER, change=_convolutional("resnet18")),
@@ -76,6 +77,7 @@ VARIANTS: dict[str, Variant] = {
     "dinov2-s14": Variant(question=_ENCODER, change=_transformer("vit_small_patch14_dinov2.lvd142m"), is_cheap=False),
     "mean-pooling": Variant(question=_POOLING, change=_with(pooling="mean")),
     "netvlad": Variant(question=_POOLING, change=_with(pooling="netvlad")),
+    "layout-pooling": Variant(question=_POOLING, change=_with(pooling="layout")),
     "class-token": Variant(question=_POOLING, change=_with(pooling="class-token"), is_cheap=False),
 }
 """Any of them can be combined: ``--variant vit-s16+class-token`` is that encoder with that pooling."""

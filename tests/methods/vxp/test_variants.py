@@ -111,6 +111,8 @@ CHANGES = {
     "widths": EncoderWidths(entry=4, full=(), half=(4,), deep=(4,)),
     "inverse_depth_weighting": False,
     "head_from_teacher": True,
+    "output_sites": "occupied",
+    "teacher_features": "cached",
     "local_stage": replace(SMALL.local_stage, epochs=1, batch_size=3),
     "global_stage": replace(SMALL.global_stage, epochs=1, batch_size=3),
 }
