@@ -20,7 +20,7 @@ from methods.layers.projection import (
     transform_points,
     voxel_centres,
 )
-from methods.layers.sparse.modules import SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
+from methods.layers.sparse.modules import RowNorm, SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
 from methods.layers.sparse.sites import Sites
 from methods.layers.voxels import (
     PaddedVoxelFeatureEncoder,
@@ -130,6 +130,9 @@ class CloudBranch(nn.Module):
         self.pool = pool_of(pooling, out_channels, config.layout)
         self.head = nn.Linear(pooled_channels(self.pool, out_channels), config.descriptor_size)
 
+        for norm in (module for module in self.modules() if isinstance(module, RowNorm)):
+            norm.momentum = config.norm_momentum
+
     def inputs(self, batch: Batch) -> CloudInputs:
         """Move the clouds into the network frame and voxelize them."""
         if self.config.as_published:
@@ -179,9 +182,12 @@ class CloudBranch(nn.Module):
 
     def forward(self, inputs: CloudInputs) -> Float[Tensor, "b d"]:
         """Global descriptors; defined for a cloud without any voxel in view."""
-        seen = self.in_view(inputs)
+        return self.describe(self.in_view(inputs), inputs.batch_size)
+
+    def describe(self, seen: InViewVoxels, batch_size: int) -> Float[Tensor, "b d"]:
+        """Global descriptors of encoded voxels."""
         weights = 1 / seen.depth_m if self.config.collisions == "inverse-depth" else None
-        rows = seen.batch_index, inputs.batch_size, weights
+        rows = seen.batch_index, batch_size, weights
         if isinstance(self.pool, LayoutPool):
             return self.head(self.pool.pool_rows(seen.features, seen.uv, *rows))
         return self.head(self.pool.pool_rows(seen.features, *rows))

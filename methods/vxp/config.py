@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from datasets.base import ADDED
+from datasets.errors import CrossplaceError
 from methods.base import ImageInput, MethodConfig
 from methods.layers.layout_pool import Layout
 from methods.layers.voxels import VoxelGrid
@@ -52,12 +53,28 @@ class VxpConfig(TeacherConfig):
     output_sites: Literal["dilated", "occupied"] = field(default="dilated", metadata=ADDED)
     """Output cells of the encoder's regular convolutions: all that they reach (as published), or only those that hold a
     return. A cell's centre is then that of the voxels that it holds."""
+    norm_momentum: float = field(default=0.01, metadata=ADDED)
+    """Share of a batch in the running statistics of the cloud branch's batch normalisations."""
     inverse_depth_weighting: bool = True
     """Near voxels weigh more in the local stage."""
     head_from_teacher: bool = False
     """Start the cloud branch's pooling and head as copies of the image branch's (as published: fresh)."""
     local_stage: Recipe = Recipe(epochs=30, batch_size=8, learning_rate=1e-4, learning_rate_floor=5e-6)
     global_stage: Recipe = Recipe(epochs=30, batch_size=8, learning_rate=1e-4, learning_rate_floor=5e-6)
+    joint_stage: Recipe = field(
+        default=Recipe(epochs=0, batch_size=32, learning_rate=1e-4, learning_rate_floor=5e-6, optimizer="adamw"),
+        metadata=ADDED,
+    )
+    """Training of both branches together by a contrastive loss. With epochs, descriptors have unit length. Not part of
+    the paper's method."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.joint_stage.epochs and self.pooling == "class-token":
+            raise CrossplaceError(
+                "joint_stage trains on feature maps, but pooling class-token has none; choose another pooling or set "
+                "the epochs of joint_stage to 0"
+            )
 
 
 _OXFORD = VxpConfig()

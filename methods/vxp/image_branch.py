@@ -28,5 +28,10 @@ class ImageBranch(ImageTeacher):
 
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b d"]:
         """Global descriptors."""
-        pooled = self.backbone.class_token(pixels) if self.takes_class_token else self.pool(self.backbone(pixels))
-        return self.head(pooled)
+        if self.takes_class_token:
+            return self.head(self.backbone.class_token(pixels))
+        return self.describe(self.backbone(pixels))
+
+    def describe(self, feature_map: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        """Global descriptors of feature maps, by a pooling that is not the class token."""
+        return self.head(self.pool(feature_map))

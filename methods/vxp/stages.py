@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CLOUD_BRANCH = (
     *("grid", "max_voxels", "feature_channels", "widths"),
-    *("collisions", "stretched_centres", "as_published", "output_sites"),
+    *("collisions", "stretched_centres", "as_published", "output_sites", "norm_momentum"),
 )
 """Fields of the configuration that only the cloud branch reads."""
 
@@ -34,11 +34,25 @@ class TeacherStage(distillation.TeacherStage):
 
     ignores = (
         *(*CLOUD_BRANCH, "inverse_depth_weighting", "head_from_teacher"),
-        *("local_stage", "global_stage", "teacher_features"),
+        *("local_stage", "global_stage", "joint_stage", "teacher_features"),
     )
 
     def __init__(self, method: "Vxp", split: Split) -> None:
         super().__init__(method, method.image_branch, method.config, split)
+
+
+class CloudMemory:
+    """Voxelized clouds, found once for each frame and for its mirror image if they ``is_kept``."""
+
+    def __init__(self, branch: CloudBranch, *, is_kept: bool) -> None:
+        self.branch, self.is_kept, self.remembered = branch, is_kept, Remembered()
+
+    def __call__(self, batch: Batch) -> CloudInputs:
+        """The input of the branch's networks."""
+        if not self.is_kept:
+            return self.branch.inputs(batch)
+        clouds = self.remembered(batch.appearances, lambda number: self.branch.inputs(batch.only(number)).packed())
+        return CloudInputs.joined(clouds, self.branch.config.grid)
 
 
 class StudentStage(distillation.StudentStage):
@@ -50,21 +64,18 @@ class StudentStage(distillation.StudentStage):
     def __init__(self, method: "Vxp", recipe: Recipe, *, is_moved: bool) -> None:
         """``is_moved``: whether augmentation moves the points."""
         super().__init__(method, method.image_branch, method.cloud_branch, recipe, method.config.augmentation)
-        self._clouds = Remembered() if self.is_cached and not is_moved else None
+        self._clouds = CloudMemory(self.student, is_kept=self.is_cached and not is_moved)
 
     def cloud_inputs(self, batch: Batch) -> CloudInputs:
-        """Voxelized clouds, found once for each frame and its mirror image if that is enough."""
-        if self._clouds is None:
-            return self.student.inputs(batch)
-        clouds = self._clouds(batch.appearances, lambda number: self.student.inputs(batch.only(number)).packed())
-        return CloudInputs.joined(clouds, self.student.config.grid)
+        """Voxelized clouds, from memory where that is enough."""
+        return self._clouds(batch)
 
 
 class LocalStage(StudentStage):
     """Voxel features towards the teacher's pixel features where they project, near voxels weighing more."""
 
     name = "local"
-    ignores = ("head_from_teacher", "global_stage")
+    ignores = ("head_from_teacher", "global_stage", "joint_stage")
 
     def __init__(self, method: "Vxp", split: Split) -> None:
         super().__init__(method, method.config.local_stage, is_moved=False)
@@ -81,11 +92,7 @@ class LocalStage(StudentStage):
     def forward(self, batch: Batch) -> StageOutput:
         """SmoothL1 between voxel and pixel features (as published: × inverse depth), mean over all elements."""
         feature_map = self.answers(self.teacher.backbone, batch)
-        seen = self.student.in_view(self.cloud_inputs(batch))
-        error = functional.smooth_l1_loss(seen.features, pixels_at(feature_map, seen), reduction="none")
-        if self.is_weighted:
-            error = error / seen.depth_m[:, None]
-        return StageOutput(loss_sum=error.sum(), count=error.new_tensor(error.numel()))
+        return local_loss(self.student.in_view(self.cloud_inputs(batch)), feature_map, is_weighted=self.is_weighted)
 
 
 class GlobalStage(StudentStage):
@@ -110,6 +117,14 @@ class GlobalStage(StudentStage):
         if type(self.student.pool) is type(self.teacher.pool):
             self.student.pool.load_state_dict(self.teacher.pool.state_dict())
         self.student.head.load_state_dict(self.teacher.head.state_dict())
+
+
+def local_loss(seen: InViewVoxels, feature_map: Tensor, *, is_weighted: bool) -> StageOutput:
+    """SmoothL1 between the features of voxels and of the pixels that they fall on, ``is_weighted`` by inverse depth."""
+    error = functional.smooth_l1_loss(seen.features, pixels_at(feature_map, seen), reduction="none")
+    if is_weighted:
+        error = error / seen.depth_m[:, None]
+    return StageOutput(loss_sum=error.sum(), count=error.new_tensor(error.numel()))
 
 
 def pixels_at(feature_map: Tensor, seen: InViewVoxels) -> Tensor:
