@@ -15,7 +15,8 @@ from datasets.errors import CrossplaceError
 from datasets.places import neighbours
 from datasets.prepared import PreparedDataset
 from methods.base import Method, Stage
-from methods.batch import Sample, collate, load_sample
+from methods.batch import Batch, Sample, collate, load_sample
+from methods.learning.normalisation import batch_norms, measured_statistics
 
 SPLIT = Split(train=Selection(), validation=Selection())
 N_PLACES = 16
@@ -66,13 +67,14 @@ def learn_by_heart(
     stages = method.stages(SPLIT)
     for number, stage in enumerate(stages, start=1):
         is_last = number == len(stages)
-        batch = asked if len(stage.modalities) == 2 else samples
+        batch = collate(asked if len(stage.modalities) == 2 else samples)
         for step in _steps(method, stage, batch, most_steps if is_last else early_steps):
             done += 1
-            if is_last and step % LOOK_EVERY == 0 and own_cloud_recall(method, asked) == 1:
+            if is_last and step % LOOK_EVERY == 0 and _recall_now(method, stage, batch, asked) == 1:
                 break
             if time.monotonic() - started > budget_s * number / len(stages):
                 break
+        _measure(stage, batch)
     recall, seconds = own_cloud_recall(method, asked), time.monotonic() - started
     return Memory(before=before, recall=recall, steps=done, seconds=seconds)
 
@@ -107,9 +109,21 @@ def own_cloud_recall(method: Method, samples: Sequence[Sample], descriptor: int 
     return float((distances(images, clouds, spec.distance).argmin(1) == np.arange(len(samples))).mean())
 
 
-def _steps(method: Method, stage: Stage, samples: Sequence[Sample], most: int) -> Iterator[int]:
+def _recall_now(method: Method, stage: Stage, batch: Batch, samples: Sequence[Sample]) -> float:
+    _measure(stage, batch)
+    return own_cloud_recall(method, samples)
+
+
+def _measure(stage: Stage, batch: Batch) -> None:
+    """Statistics of the batch normalisations that ``stage`` trains, as the training loop measures them."""
+    trained = stage.trainable()
+    with torch.no_grad(), measured_statistics(*trained):
+        if batch_norms(*trained):
+            stage(batch)
+
+
+def _steps(method: Method, stage: Stage, batch: Batch, most: int) -> Iterator[int]:
     """Train ``stage`` on one batch; yields the number of steps done, from 1, between them."""
-    batch = collate(samples)
     with torch.no_grad():
         stage.eval().before(iter([batch]))
     method.requires_grad_(False)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.descriptors.encoding import encode_batch
 from benchmark.registry import METHODS
@@ -13,6 +13,7 @@ from datasets.base import Modality
 from datasets.prepared import PreparedDataset
 from methods.base import Method
 from methods.batch import Sample, collate, load_sample
+from methods.learning.normalisation import measured_statistics
 
 TOLERANCE = 1e-5
 """Absolute and relative, between descriptors that should be the same."""
@@ -46,15 +47,9 @@ class Subject:
     def of(cls, name: str, dataset: PreparedDataset) -> "Subject":
         """Batch-norm statistics are those of some frames: untrained ones make all descriptors equal."""
         method = new_method(name)
-        norms = [m for m in method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-        momenta = [norm.momentum for norm in norms]
-        for norm in norms:
-            norm.momentum = None  # take the next batch's statistics as they are
         subject = cls(name=name, method=method, dataset=dataset)
-        encode(method.train(), subject.samples())
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
-        method.eval()
+        with measured_statistics(method):
+            encode(method, subject.samples())
         return subject
 
     def samples(self) -> list[Sample]:

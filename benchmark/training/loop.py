@@ -29,6 +29,7 @@ from datasets.files import locked, sha256_of, write_atomically
 from datasets.prepared import PreparedDataset
 from methods.base import Method, Stage, StageOutput
 from methods.batch import Batch
+from methods.learning.normalisation import batch_norms, measured_statistics
 
 try:
     from lightning_fabric import Fabric
@@ -38,6 +39,9 @@ except ImportError:  # the full lightning package brings it under another name
     from lightning.fabric.plugins import MixedPrecision
 
 log = logging.getLogger(__name__)
+
+MEASURED_FRAMES = 400
+"""Training frames, in whole batches, on which statistics of batch normalisations are measured. At most an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,17 +181,38 @@ class _StageRun:
 
     def _prepare(self) -> None:
         """The stage's own preparation, on batches of the first epoch that are not augmented."""
-
-        def batches() -> Iterator[Batch]:
-            local = self.samplers["train"].batches(np.random.default_rng([*self.seed, 0, 0]))
-            rows = [self.rows["train"][some].tolist() for some in local]
-            for batch in batch_loader(self.dataset, rows, self.stage.modalities, workers=self.options.workers):
-                yield batch.to(self.fabric.device)
-
         self.stage.eval()
         torch.manual_seed(int(np.random.SeedSequence([*self.seed]).generate_state(1)[0]))
         with torch.no_grad():
-            self.stage.before(batches())
+            self.stage.before(self._loaded(self._batches("train", [*self.seed, 0, 0])))
+
+    def _batches(self, part: str, seed: Sequence[int]) -> list[list[int]]:
+        """Rows of the dataset in each batch of the part's sampler."""
+        local = self.samplers[part].batches(np.random.default_rng(seed))
+        return [self.rows[part][some].tolist() for some in local]
+
+    def _loaded(self, batches: Sequence[Sequence[int]], augmented_by: Sequence[int] | None = None) -> Iterator[Batch]:
+        """Batches on the device, with the stage's augmentation if there is a seed for it."""
+        augment, seed = (None, (0,)) if augmented_by is None else (self.stage.augment, augmented_by)
+        modalities, workers = self.stage.modalities, self.options.workers
+        for batch in batch_loader(self.dataset, batches, modalities, augment=augment, seed=seed, workers=workers):
+            yield batch.to(self.fabric.device)
+
+    def _measure(self) -> None:
+        """Measure the statistics of the batch normalisations that the stage trains, for the weights as they are now.
+
+        The batches are the stage's own, not augmented, and differ from epoch to epoch.
+        """
+        trained = self.stage.trainable()
+        if not batch_norms(*trained):
+            return
+        batches = self._batches("train", [*self.seed, self.progress["epoch"], 2])
+        frames_before = np.cumsum([0, *(len(batch) for batch in batches)])[:-1]
+        some = [batch for batch, n in zip(batches, frames_before, strict=True) if n < MEASURED_FRAMES]
+        self.stage.eval()
+        with torch.no_grad(), measured_statistics(*trained):
+            for batch in self._loaded(some):
+                self.stage(batch)
 
     def _is_stopped(self) -> bool:
         recipe = self.stage.recipe
@@ -217,6 +242,7 @@ class _StageRun:
                 f"stage {stage.name}: no batch can be formed from {len(self.rows['train'])} training frames of "
                 f"{self.dataset.folder}; this stage needs places that were visited more than once"
             )
+        self._measure()
         validation = self._pass(wrapped, "validation", None)
         self.samplers["train"].after_epoch(training)
         scored = validation or training
@@ -249,21 +275,14 @@ class _StageRun:
             set_training_mode(stage)
         # Validation batches are the same every epoch.
         seed = [*self.seed, epoch if step else 0, 0 if step else 1]
-        local = self.samplers[part].batches(np.random.default_rng(seed))
-        batches = [self.rows[part][rows].tolist() for rows in local]
-        loader = batch_loader(
-            self.dataset,
-            batches,
-            stage.modalities,
-            augment=stage.augment if step else None,
-            seed=seed,
-            workers=self.options.workers,
-        )
+        batches = self._batches(part, seed)
+        loaded = self._loaded(batches, seed if step else None)
         sums: dict[str, float] = defaultdict(float)
         name = f"{stage.name} {epoch + 1}/{stage.recipe.epochs} {part}"
+        forward = wrapped if step else stage  # validation is in full precision, as evaluation
         with torch.set_grad_enabled(step is not None):
-            for number, batch in enumerate(track(loader, name, len(batches))):
-                output = wrapped(batch.to(self.fabric.device))
+            for number, batch in enumerate(track(loaded, name, len(batches))):
+                output = forward(batch)
                 loss = output.loss
                 if not torch.isfinite(loss):
                     raise CrossplaceError(

@@ -14,7 +14,7 @@ from methods.cattaneo.config import PRESETS, VARIANTS, CattaneoConfig
 from methods.cattaneo.networks import CloudBranch, CloudInputs, ImageBranch
 from methods.layers.netvlad import initialise_clusters
 from methods.learning import distillation
-from methods.learning.distillation import measured_statistics
+from methods.learning.normalisation import measured_statistics
 
 
 class Cattaneo(Method):

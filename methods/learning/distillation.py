@@ -1,7 +1,6 @@
 """An image teacher, and a student that learns the teacher's descriptors: training that VXP and its baseline share."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -98,28 +97,6 @@ class TeacherConfig(MethodConfig):
     is its answer to the plain and to the mirrored image, found once and kept in memory. Images then have no jitter and
     no affine in the student's stages."""
     teacher: Recipe = Recipe(epochs=100, batch_size=16, learning_rate=1e-5, learning_rate_floor=1e-6)
-
-
-@contextmanager
-def measured_statistics(module: nn.Module) -> Iterator[None]:
-    """Context that sets the running statistics of the batch normalisations in a new ``module``.
-
-    The running statistics become the mean statistics of all batches inside the context. Otherwise a network with slow
-    running statistics cannot be evaluated until hundreds of steps later. The module is in training mode inside the
-    context and in evaluation mode after it.
-    """
-    norms = [norm for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    module.train()
-    try:
-        yield
-    finally:
-        module.eval()
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
 
 
 class ImageTeacher(nn.Module):

@@ -68,8 +68,8 @@ def uninterrupted(run: Callable[..., TrainingReport], tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     ("stage", "at"),
-    [("Teach", 1), ("Teach", 12), ("Teach", 17), ("Align", 1), ("Align", 9)],
-    ids=["first step", "second epoch", "third epoch", "between stages", "second stage"],
+    [("Teach", 1), ("Teach", 20), ("Teach", 25), ("Teach", 34), ("Align", 1), ("Align", 11)],
+    ids=["first step", "second epoch", "while it measures", "third epoch", "between stages", "second stage"],
 )
 def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
     toy: Any,
@@ -117,7 +117,7 @@ def test_other_optimisers_and_their_groups_resume_too(
     run(tmp_path / "whole", teach=recipe)
 
     def interrupt(number: int, batch: Batch) -> None:
-        if number == 12:
+        if number == 20:  # in the second epoch
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -339,18 +339,18 @@ def test_validation_batches_are_the_same_every_epoch_and_not_augmented(
 
     count_calls(monkeypatch, toy.Align, watch)
     run(tmp_path)
-    per_epoch = len(seen) // 2
-    training, validation = ([s for s in seen if s[0] == is_training] for is_training in (True, False))
-    assert len(training) == len(validation) == per_epoch
-    assert validation[: per_epoch // 2] == validation[per_epoch // 2 :]
-    assert training[: per_epoch // 2] != training[per_epoch // 2 :]
-    assert {i for _, ids, _ in training for i in ids} == {f"{d}-{n}" for d in ("morning", "evening") for n in range(12)}
+    assert [is_training for is_training, *_ in seen] == 2 * ([True] * 3 + [False] * 6)
+    first, second = seen[:9], seen[9:]
+    assert first[6:] == second[6:]
+    assert first[:3] != second[:3]
+    train_ids = {f"{drive}-{n}" for drive in ("morning", "evening") for n in range(12)}
+    assert {i for _, ids, _ in first[:3] for i in ids} == train_ids
 
 
 # --- what goes wrong -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("at", "part"), [(2, "train"), (4, "validation")])
+@pytest.mark.parametrize(("at", "part"), [(2, "train"), (8, "validation")])
 def test_a_loss_that_is_not_a_number_names_stage_epoch_step_and_frames(
     toy: Any,
     run: Callable[..., TrainingReport],
@@ -359,7 +359,7 @@ def test_a_loss_that_is_not_a_number_names_stage_epoch_step_and_frames(
     at: int,
     part: str,
 ) -> None:
-    """24 frames in batches of 8: three steps of training, then three of validation."""
+    """24 frames in batches of 8: three steps each of training, of measuring and of validation."""
     ids: list[str] = []
 
     def poison(number: int, batch: Batch) -> None:
@@ -415,18 +415,18 @@ def test_a_damaged_checkpoint_says_what_to_delete(run: Callable[..., TrainingRep
         run(tmp_path)
 
 
-def test_mixed_precision_is_for_the_networks_and_not_for_coordinates_or_weights(
+def test_mixed_precision_is_for_training_networks_and_not_for_coordinates_weights_or_validation(
     toy: Any, run: Callable[..., TrainingReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: set[tuple[torch.dtype, torch.dtype]] = set()
+    seen: set[tuple[bool, torch.dtype, torch.dtype]] = set()
     encode = toy.Toy.encode_clouds
 
     def watched(self: Any, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        seen.add((inputs.dtype, self.cloud_branch[0](inputs).dtype))
+        seen.add((torch.is_grad_enabled(), inputs.dtype, self.cloud_branch[0](inputs).dtype))
         return encode(self, inputs)
 
     monkeypatch.setattr(toy.Toy, "encode_clouds", watched)
     run(tmp_path, options=replace(CPU, precision="bf16-mixed"))
-    assert seen == {(torch.float32, torch.bfloat16)}
+    assert seen == {(True, torch.float32, torch.bfloat16), (False, torch.float32, torch.float32)}
     weights = load_file(tmp_path / "weights.safetensors")
     assert {w.dtype for w in weights.values()} == {torch.float32, torch.int64}
