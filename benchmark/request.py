@@ -70,7 +70,8 @@ class SharedOptions:
     seed: int = 0
     """Seed of initialisation, sampling, augmentation and the random ranker."""
     weights: str | None = None
-    """Pretrained backbone: none (from scratch), timm (download) or a file; default: as the preset says."""
+    """Pretrained backbone: none (from scratch), timm (download), package (ImageNet weights, extra pretrained) or a
+    file; default: as the preset says."""
     retrain: bool = False
     """Train even if trained weights for this preset and dataset come with the suite."""
     untrained: bool = False

@@ -90,7 +90,7 @@ class Fusion:
     """How many of the nearest frames are re-ranked. All other frames keep their order."""
 
 
-FROM_SCRATCH, DOWNLOAD = "none", "timm"
+FROM_SCRATCH, DOWNLOAD, PACKAGE = "none", "timm", "package"
 """Choices of backbone weights that are not a file."""
 
 
@@ -99,11 +99,14 @@ class MethodConfig:
     """Base of every method's configuration. Defaults of subclasses are the paper's values."""
 
     weights: str = FROM_SCRATCH
-    """Pretrained backbone: ``none`` (from scratch), ``timm`` (download) or a local file."""
+    """Pretrained backbone: ``none`` (from scratch), ``timm`` (download), ``package`` (ImageNet weights of an installed
+    package, see :mod:`methods.layers.package_weights`) or a local file."""
     weights_sha256: str = ""
     """Expected SHA-256 of the backbone file, or at least its first 8 digits. Empty: not checked."""
     image: ImageInput | None = field(default=None, metadata=ADDED)
     """How camera images become network input. None: the method makes its network input in another way."""
+    backbone: str = field(default="", metadata=ADDED)
+    """The image backbone, by its name in timm. Empty: the method has none."""
     depth: DepthConfig | None = field(default=None, metadata=ADDED)
     """Source of the depth of camera images, and how this source is trained. None: the method needs no depth."""
 
@@ -112,6 +115,20 @@ class MethodConfig:
             raise CrossplaceError(
                 f"weights_sha256 {self.weights_sha256!r} is no SHA-256: expected 64 lower-case hexadecimal digits"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TowersConfig(MethodConfig):
+    """Base of configurations with an encoder of camera images and separate encoders of what points look like."""
+
+    cloud_backbone: str = field(default="", metadata=ADDED)
+    """Backbone of the encoders of points, from scratch. Empty: that of camera images, with the same weights."""
+
+    def tower(self, *, of_points: bool) -> tuple[str, str, str]:
+        """Backbone, weights and their SHA-256 of one encoder."""
+        if of_points and self.cloud_backbone:
+            return self.cloud_backbone, FROM_SCRATCH, ""
+        return self.backbone, self.weights, self.weights_sha256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

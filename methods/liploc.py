@@ -14,10 +14,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from datasets.base import Frames, Split
-from methods.base import DescriptorSpec, ImageInput, Method, MethodConfig, Sampler, Stage, StageOutput, Variant
+from methods.base import (
+    DescriptorSpec,
+    ImageInput,
+    Method,
+    MethodConfig,
+    Sampler,
+    Stage,
+    StageOutput,
+    TowersConfig,
+    Variant,
+)
 from methods.batch import Batch, Sample
 from methods.card import MethodCard
 from methods.layers.backbone import PooledBackbone
+from methods.layers.package_weights import LITE0, PACKAGED, started_from
 from methods.layers.range_image import RangeView, as_pixels, range_shares
 from methods.learning.augment import colour_jitter, mirror
 from methods.learning.coarse_dropout import CoarseDropout
@@ -37,12 +48,13 @@ cast depends on the machine; common machines give 251."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LipLocConfig(MethodConfig):
+class LipLocConfig(TowersConfig):
     """Architecture and training of LIP-Loc (authors' configurations ``exp_large`` and ``exp_largest_vit``)."""
 
     weights: str = "timm"
     backbone: str = "resnet50"
-    """Backbone of both encoders. The other published model has ``vit_small_patch16_224``."""
+    """Backbone of both encoders, unless another is named for range images. The other published model has
+    ``vit_small_patch16_224``."""
     image: ImageInput = ImageInput(height=224, width=224, antialias=False)
     """Network input made of the whole camera image. Range images have the same size."""
     view: RangeView = HDL64_AHEAD
@@ -84,31 +96,39 @@ def _vit(config: LipLocConfig) -> LipLocConfig:
 
 
 _PAPER = LipLocConfig()
+_QUICK = replace(
+    _PAPER,
+    weights="none",
+    backbone="resnet10t",
+    image=ImageInput(height=80, width=112, per_image=True),
+    view=replace(CAMERA_AHEAD, rows=32, columns=64),
+    embedding_size=512,
+    temperature=10.0,
+    jitter=0.1,
+    mirror_probability=0.5,
+    holes_probability=0.5,
+    image_rate=1.0,
+    cloud_rate=1.0,
+    recipe=replace(
+        _PAPER.recipe,
+        epochs=8,
+        batch_size=32,
+        learning_rate=5e-4,
+        learning_rate_floor=1e-5,
+        decay=0.7,
+        decay_every=1,
+        plateau=None,
+    ),
+)
 
 PRESETS: dict[str, MethodConfig] = {
-    "quick": replace(
-        _PAPER,
-        weights="none",
-        backbone="resnet10t",
-        image=ImageInput(height=80, width=112, per_image=True),
-        view=replace(CAMERA_AHEAD, rows=32, columns=64),
-        embedding_size=512,
-        temperature=10.0,
-        jitter=0.1,
-        mirror_probability=0.5,
-        holes_probability=0.5,
-        image_rate=1.0,
-        cloud_rate=1.0,
-        recipe=replace(
-            _PAPER.recipe,
-            epochs=8,
-            batch_size=32,
-            learning_rate=5e-4,
-            learning_rate_floor=1e-5,
-            decay=0.7,
-            decay_every=1,
-            plateau=None,
-        ),
+    "quick": _QUICK,
+    "pretrained": replace(
+        _QUICK,
+        **started_from(LITE0),
+        cloud_backbone=_QUICK.backbone,
+        image=PACKAGED[LITE0].image(height=80, width=112),
+        image_rate=0.4,
     ),
     "gpu": replace(_PAPER, view=CAMERA_AHEAD, recipe=replace(_PAPER.recipe, budget_s=540.0)),
     "paper": _PAPER,
@@ -116,7 +136,8 @@ PRESETS: dict[str, MethodConfig] = {
 }
 """Presets. ``paper`` and ``paper-vit``: KITTI, from ImageNet's weights. ``quick``: a ResNet of ten layers from scratch
 on small images. All learning rates of ``quick`` are equal, since nothing is pretrained. At its temperature, descriptors
-of norm 16 do not saturate."""
+of norm 16 do not saturate. ``pretrained`` is ``quick`` with ImageNet weights for camera images, which learn at 2e-4.
+Deviation: range images keep their ResNet from scratch; published with both encoders from ImageNet."""
 
 
 class ProjectionHead(nn.Module):
@@ -140,9 +161,10 @@ class ProjectionHead(nn.Module):
 class Branch(nn.Module):
     """Encoder and head of one modality."""
 
-    def __init__(self, config: LipLocConfig) -> None:
+    def __init__(self, config: LipLocConfig, *, of_points: bool) -> None:
         super().__init__()
-        backbone = PooledBackbone(config.backbone, config.image.size, config.weights, config.weights_sha256)
+        name, *weights = config.tower(of_points=of_points)
+        backbone = PooledBackbone(name, config.image.size, *weights)
         widens = backbone.channels != config.embedding_size
         self.encoder = nn.Sequential(
             backbone, nn.Linear(backbone.channels, config.embedding_size) if widens else nn.Identity()
@@ -193,8 +215,8 @@ class LipLoc(Method):
         super().__init__()
         self.config: LipLocConfig = config or LipLocConfig()
         self.descriptors = (DescriptorSpec(size=self.config.descriptor_size, distance="dot"),)
-        self.image_branch = Branch(self.config)
-        self.cloud_branch = Branch(self.config)
+        self.image_branch = Branch(self.config, of_points=False)
+        self.cloud_branch = Branch(self.config, of_points=True)
 
     def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b 3 h w"]:
         """Range images in 256 grey levels, 255 at the maximum range.

@@ -11,9 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from datasets.base import Split
-from methods.base import DescriptorSpec, ImageInput, Method, MethodConfig, Stage, Variant
+from methods.base import DescriptorSpec, ImageInput, Method, MethodConfig, Stage, TowersConfig, Variant
 from methods.batch import Batch
 from methods.card import MethodCard
+from methods.layers.package_weights import LITE0, PACKAGED, started_from
 from methods.layers.pooled_encoder import PooledEncoder
 from methods.layers.range_image import RangeView, as_pixels, range_shares
 from methods.learning.cross_modal import CrossModalTriplets, TripletTraining
@@ -21,7 +22,7 @@ from methods.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class RangePlainConfig(MethodConfig):
+class RangePlainConfig(TowersConfig):
     """Architecture and training. There is no paper, so all values are this suite's choices."""
 
     weights: str = "timm"
@@ -40,22 +41,31 @@ class RangePlainConfig(MethodConfig):
 
 
 _FULL = RangePlainConfig()
+_QUICK = replace(
+    _FULL,
+    weights="none",
+    backbone_block=3,
+    image=ImageInput(height=80, width=112, per_image=True),
+    view=RangeView(rows=32, columns=64, azimuth_deg="camera"),
+    range_size=(64, 96),
+    training=TripletTraining(mining="all"),
+    recipe=Recipe(epochs=8, batch_size=16, learning_rate=5e-4, learning_rate_floor=1e-5, decay=0.7, decay_every=1),
+)
 
 PRESETS: dict[str, MethodConfig] = {
-    "quick": replace(
-        _FULL,
-        weights="none",
-        backbone_block=3,
-        image=ImageInput(height=80, width=112, per_image=True),
-        view=RangeView(rows=32, columns=64, azimuth_deg="camera"),
-        range_size=(64, 96),
-        training=TripletTraining(mining="all"),
-        recipe=Recipe(epochs=8, batch_size=16, learning_rate=5e-4, learning_rate_floor=1e-5, decay=0.7, decay_every=1),
+    "quick": _QUICK,
+    "pretrained": replace(
+        _QUICK,
+        **started_from(LITE0),
+        cloud_backbone=_QUICK.backbone,
+        image=PACKAGED[LITE0].image(height=80, width=112),
+        recipe=replace(_QUICK.recipe, optimizer="adamw", learning_rate=3e-4),
     ),
     "gpu": replace(_FULL, recipe=replace(_FULL.recipe, budget_s=540.0)),
     "full": _FULL,
 }
-"""Presets. ``full`` takes the place of ``paper``, since there is no paper."""
+"""Presets. ``full`` takes the place of ``paper``, since there is no paper. ``pretrained`` is ``quick`` with ImageNet
+weights for camera images; spherical images keep their ResNet-18 from scratch."""
 
 
 class RangePlain(Method):
@@ -86,12 +96,13 @@ class RangePlain(Method):
         super().__init__()
         self.config: RangePlainConfig = config or RangePlainConfig()
         self.descriptors = (DescriptorSpec(size=self.config.descriptor_size, distance="l2"),)
-        self.image_encoder = self._encoder(self.config.image.size)
-        self.cloud_encoder = self._encoder(self.config.range_size)
+        self.image_encoder = self._encoder(self.config.image.size, of_points=False)
+        self.cloud_encoder = self._encoder(self.config.range_size, of_points=True)
 
-    def _encoder(self, size: tuple[int, int]) -> PooledEncoder:
+    def _encoder(self, size: tuple[int, int], *, of_points: bool) -> PooledEncoder:
         c = self.config
-        return PooledEncoder(c.backbone, c.backbone_block, size, c.descriptor_size, c.weights, c.weights_sha256)
+        backbone, *weights = c.tower(of_points=of_points)
+        return PooledEncoder(backbone, c.backbone_block, size, c.descriptor_size, *weights)
 
     def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b 3 h w"]:
         """Spherical images of nearness: 1 at the LiDAR, 0 at its maximum range and where nothing returned."""

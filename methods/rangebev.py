@@ -15,12 +15,13 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as image_ops
 
 from datasets.base import Split
-from methods.base import DescriptorSpec, Fusion, ImageInput, Method, MethodConfig, Stage, Variant
+from methods.base import DescriptorSpec, Fusion, ImageInput, Method, MethodConfig, Stage, TowersConfig, Variant
 from methods.batch import Batch
 from methods.card import MethodCard
 from methods.depth import GPU_DEPTH, QUICK_DEPTH, DepthConfig
 from methods.layers.bev import BevGrid, bev_image, pseudo_points, thinned
 from methods.layers.depth.sources import depth_provider
+from methods.layers.package_weights import LITE0, PACKAGED, started_from
 from methods.layers.pooled_encoder import PooledEncoder
 from methods.layers.projection import network_from_lidar, project, transform_points
 from methods.layers.range_image import RangeView, as_pixels, range_shares
@@ -33,7 +34,7 @@ View = Literal["range", "bev"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RangeBevConfig(MethodConfig):
+class RangeBevConfig(TowersConfig):
     """Architecture and training. Defaults are the paper's for KITTI (authors' configuration for ``Kitti_evaluate``).
 
     Deviation: no feature pyramid and no start from ADE20K. GeM on the last map is the plain form, and weights of
@@ -81,23 +82,31 @@ class RangeBevConfig(MethodConfig):
 
 
 _PAPER = RangeBevConfig()
+_QUICK = replace(
+    _PAPER,
+    weights="none",
+    backbone="resnet18",
+    backbone_block=3,
+    image=ImageInput(height=80, width=112, per_image=True),
+    view=RangeView(rows=32, columns=64, azimuth_deg="camera"),
+    range_size=(64, 96),
+    grid=replace(_PAPER.grid, rows=64, columns=64),
+    slice_m=0.8,
+    depth=QUICK_DEPTH,
+    depth_size=(48, 64),
+    retrieved_by="range",
+    training=TripletTraining(mining="all"),
+    recipe=Recipe(epochs=4, batch_size=16, learning_rate=5e-4, learning_rate_floor=1e-5, decay=0.5, decay_every=1),
+)
 
 PRESETS: dict[str, MethodConfig] = {
-    "quick": replace(
-        _PAPER,
-        weights="none",
-        backbone="resnet18",
-        backbone_block=3,
-        image=ImageInput(height=80, width=112, per_image=True),
-        view=RangeView(rows=32, columns=64, azimuth_deg="camera"),
-        range_size=(64, 96),
-        grid=replace(_PAPER.grid, rows=64, columns=64),
-        slice_m=0.8,
-        depth=QUICK_DEPTH,
-        depth_size=(48, 64),
-        retrieved_by="range",
-        training=TripletTraining(mining="all"),
-        recipe=Recipe(epochs=4, batch_size=16, learning_rate=5e-4, learning_rate_floor=1e-5, decay=0.5, decay_every=1),
+    "quick": _QUICK,
+    "pretrained": replace(
+        _QUICK,
+        **started_from(LITE0),
+        cloud_backbone=_QUICK.backbone,
+        image=PACKAGED[LITE0].image(height=80, width=112),
+        recipe=replace(_QUICK.recipe, optimizer="adamw", learning_rate=3e-4),
     ),
     "gpu": replace(
         _PAPER,
@@ -106,7 +115,8 @@ PRESETS: dict[str, MethodConfig] = {
     ),
     "paper": _PAPER,
 }
-"""Presets. ``quick`` is that of ``range_plain``, re-ranked by bird's-eye views with cells of 0.8 m."""
+"""Presets. ``quick`` is that of ``range_plain``, re-ranked by bird's-eye views with cells of 0.8 m. ``pretrained`` is
+``quick`` with ImageNet weights for camera images; the three encoders of points keep their ResNet-18 from scratch."""
 
 
 @dataclass(kw_only=True)
@@ -166,17 +176,15 @@ class RangeBev(Method):
         # Built first, so that its training does not depend on the other parts.
         self.depth = depth_provider(c.depth.source, *c.depth_size)
         from_above = (c.grid.rows, c.grid.columns)
-        self.image_encoders = self._encoders(c.image.size, from_above)
-        self.cloud_encoders = self._encoders(c.range_size, from_above)
+        ahead = self._encoder(c.image.size, of_points=False)
+        self.image_encoders = nn.ModuleDict({"range": ahead, "bev": self._encoder(from_above)})
+        ahead = self._encoder(c.range_size)
+        self.cloud_encoders = nn.ModuleDict({"range": ahead, "bev": self._encoder(from_above)})
 
-    def _encoders(self, range_size: tuple[int, int], bev_size: tuple[int, int]) -> nn.ModuleDict:
+    def _encoder(self, size: tuple[int, int], *, of_points: bool = True) -> PooledEncoder:
         c = self.config
-        return nn.ModuleDict(
-            {
-                view: PooledEncoder(c.backbone, c.backbone_block, size, c.descriptor_size, c.weights, c.weights_sha256)
-                for view, size in (("range", range_size), ("bev", bev_size))
-            }
-        )
+        backbone, *weights = c.tower(of_points=of_points)
+        return PooledEncoder(backbone, c.backbone_block, size, c.descriptor_size, *weights)
 
     def image_inputs(self, batch: Batch) -> Views:
         """The image, and its points from above. Estimating or reading depth is preprocessing."""
@@ -199,7 +207,7 @@ class RangeBev(Method):
     def _from_above(
         self, points: Float[Tensor, "n 3"], batch_index: Int[Tensor, " n"], batch_size: int
     ) -> Float[Tensor, "b 3 rows columns"]:
-        """Density, greatest height and density again of points at the camera, on ImageNet's scale.
+        """Density, greatest height and density again of points at the camera, on the scale of camera images.
 
         Deviation: published with linear density alone. Height tells a wall from a kerb at no cost.
         """

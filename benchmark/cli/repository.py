@@ -8,7 +8,7 @@ from benchmark.cli.listing import listing
 from benchmark.records.collection import Collection, Group
 from benchmark.records.comparison import differences
 from benchmark.records.environment import REPOSITORY
-from benchmark.records.leaderboard import LEADERBOARD, write_leaderboard
+from benchmark.records.leaderboard import IMAGENET, LEADERBOARD, Entry, write_leaderboard
 from benchmark.report.comparison import BOUNDS, FIRST, Comparison, means_over_seeds
 from benchmark.report.formats import markdown
 from benchmark.report.screen import screen
@@ -20,6 +20,8 @@ from datasets.files import write_atomically
 BEGIN, END = "<!-- leaderboard -->", "<!-- /leaderboard -->"
 SHOWN = (DEFAULT_DATASET, "image->cloud")
 """Protocol and direction of the README's leaderboard."""
+MARK, STARTS_THERE = "†", "starts from ImageNet weights (preset `pretrained`)"
+"""The mark of such rows in the README's leaderboard, and what it means."""
 WIDTHS = (80, 100)
 """Columns of the terminals that docs/screens.md shows."""
 
@@ -53,7 +55,7 @@ def leaderboard_table(collection: Collection) -> Table:
     found = means_over_seeds(Comparison.of(_shown(collection).results, alone=True))
     rows = [
         [
-            text(f"`{entry.method}`"),
+            text(_marked(entry)),
             recall_cell(entry, direction, FIRST),
             recall_cell(entry, direction, "R@5", ends=False),
             *(number(entry.cost[part].value if part in entry.cost else None) for part in ("image", "cloud")),
@@ -71,7 +73,13 @@ def leaderboard_table(collection: Collection) -> Table:
         Column(name="image", unit="ms"),
         Column(name="cloud", unit="ms"),
     ]
-    return Table(columns=columns, rows=rows)
+    is_marked = any(IMAGENET in entry.learnt for entry in found.entries)
+    return Table(columns=columns, rows=rows, notes=[f"{MARK} {STARTS_THERE}"] if is_marked else [])
+
+
+def _marked(entry: Entry) -> str:
+    """The method, with a mark if its backbone starts from ImageNet weights."""
+    return f"`{entry.method}`{MARK if IMAGENET in entry.learnt else ''}"
 
 
 def _shown(collection: Collection) -> Group:

@@ -12,12 +12,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from benchmark.records.schema import CostNumber, DirectionRecord, Result
+from benchmark.records.schema import CostNumber, DirectionRecord, MethodRecord, Result
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 
 TRAINED = ("shipped", "trained")
 """Origins of weights that the suite's own training made."""
+SCRATCH, IMAGENET = "scratch", "from ImageNet"
+"""Words for training without a pretrained backbone, and with one from ImageNet."""
+STARTS = {"none": SCRATCH, "package": IMAGENET, "timm": "from timm's weights"}
+"""What training began with, in words, by the backbone weights of a result. The others are files."""
 LEADERBOARD = "leaderboard.json"
 REMEDY = "install the suite anew, or write the file anew with crossplace tables"
 
@@ -185,11 +189,14 @@ def _values(result: Result, direction: str, record: DirectionRecord) -> dict[str
 
 def _learnt_from(result: Result) -> tuple[str, ...]:
     """What training began with, and where depth came from."""
-    method = result.method
-    depth = (f"depth by {source}",) if (source := _depth_source(method.config)) else ()
-    if method.origin not in TRAINED:
-        return depth
-    return (("scratch",) if method.backbone_weights == "none" else ()) + depth
+    depth = f"depth by {source}" if (source := _depth_source(result.method.config)) else ""
+    return tuple(filter(None, [start_words(result.method), depth]))
+
+
+def start_words(method: MethodRecord) -> str:
+    """What training of the backbone began with; nothing for what the suite's training did not make."""
+    start = method.backbone_weights
+    return STARTS.get(start, f"from {start}") if start and method.origin in TRAINED else ""
 
 
 def _depth_source(config: dict[str, Any]) -> str | None:

@@ -154,7 +154,8 @@ class MethodRecord(_Model):
     """The same in words, with the command that made shipped weights."""
     weights_sha256: str
     backbone_weights: str
-    """Pretrained weights that training began with: ``none`` is from scratch, ``timm`` a download, else a file name."""
+    """Pretrained weights that training began with: ``none`` is from scratch, ``timm`` a download, ``package`` ImageNet
+    weights of a Python package, else a file name."""
     share_of_schedule: float | None
     training: dict[str, Any]
 

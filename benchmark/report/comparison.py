@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from benchmark.evaluation.significance import LEVEL
 from benchmark.records.collection import Group
 from benchmark.records.comparison import Standing, ranking
-from benchmark.records.leaderboard import Board, Entry, merged, published
+from benchmark.records.leaderboard import IMAGENET, SCRATCH, Board, Entry, merged, published
 from benchmark.records.schema import MethodRecord, Result
 from benchmark.report.table import Mark
 from datasets.errors import CrossplaceError
@@ -16,8 +16,11 @@ FIRST = "R@1"
 BOUNDS = {"random": "by chance (exact expectation)", "constant": "constant descriptors", "oracle": "oracle"}
 """Rankers of the harness, as the line below a table calls them."""
 FOUND = {"image": "the place of {value} % of the images", "cloud": "the place of {value} % of the clouds"}
-SCRATCH = "scratch"
-"""Word for training without a pretrained backbone."""
+STARTED = {
+    SCRATCH: "trained from scratch: no pretrained backbone",
+    IMAGENET: f"{IMAGENET}: the image backbone starts from ImageNet weights",
+}
+"""What the words for the start of training mean."""
 Shared = Mapping[str, str]
 """Words that all rows have in common, and the notes that say them once."""
 
@@ -186,21 +189,21 @@ def footnotes(comparison: Comparison) -> list[str]:
         )
     if shared := shared_words(entries):
         notes.append(f"{'; '.join(shared.values())}.")
+    if IMAGENET not in shared and any(IMAGENET in entry.learnt for entry in entries):
+        notes.append(f"{STARTED[IMAGENET]}.")
     notes += [f"No result of {name}: {reason}" for name, reason in comparison.holes.items()]
     return [*notes, *comparison.warnings]
 
 
 def shared_words(entries: Sequence[Entry]) -> Shared:
-    """What stands in a note instead of in every row: the preset, and that no training began with other weights."""
+    """What stands in a note instead of in every row: the preset, and what all trainings began with."""
     found = {}
     presets = {preset_of(entry) for entry in entries if entry.preset}
     if len(presets) == 1:
         (preset,) = presets
         found[preset] = f"All methods with the preset {preset}"
     trained = [entry.learnt for entry in entries if entry.shares]
-    if trained and all(SCRATCH in learnt for learnt in trained):
-        found[SCRATCH] = "trained from scratch: no pretrained backbone"
-    return found
+    return found | {word: note for word, note in STARTED.items() if trained and all(word in of for of in trained)}
 
 
 def crosses(direction: str) -> bool:

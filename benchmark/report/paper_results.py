@@ -8,12 +8,12 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from benchmark.records.collection import Collection, Group, Run
-from benchmark.records.leaderboard import TRAINED, Board, Entry, merged
+from benchmark.records.leaderboard import IMAGENET, SCRATCH, TRAINED, Board, Entry, merged
 from benchmark.records.part import of_pairs
 from benchmark.records.published import training_words
 from benchmark.records.schema import CostRecord, Result
 from benchmark.records.study import BASE, StudyRecord
-from benchmark.report.comparison import FIRST, SCRATCH, marks, stand_in_note
+from benchmark.report.comparison import FIRST, marks, stand_in_note
 from benchmark.report.papers import PaperColumn, PaperLine, PaperPart
 from benchmark.report.table import Cell, number
 from benchmark.report.tables import name_cell, recall_cell, share_words
@@ -24,8 +24,8 @@ UNLIKE = ("untrained", "ranker", "foreign")
 """Origins of results that no paper prints."""
 ABLATION = "ablation"
 """The study whose lines are variants; those of others are perturbations."""
-QUICK = SharedOptions().preset
-"""The preset whose networks are smaller than the papers'."""
+SMALL = (SharedOptions().preset, "pretrained")
+"""The presets whose networks are smaller than the papers'."""
 NO_NUMBER = "this result does not hold this number"
 PARTIAL_TRAINING = "partial: training"
 """Beginning of the warning of a result whose training data was not whole (``datasets.resolving``)."""
@@ -140,8 +140,8 @@ def _marks_of(entry: Entry, results: Sequence[Result], board: Board) -> tuple[st
     whole_board = f"{stand_in_note(board.is_real)}{marks({**board.protocol, 'is_ranked': True})}"
     found = [mark for mark in whole_board.split(" · ") if mark]
     found += [w for result in results for w in result.warnings if w.startswith(PARTIAL_TRAINING)]
-    found += [QUICK] if entry.preset == QUICK else []
-    found += [SCRATCH] if SCRATCH in entry.learnt else []
+    found += [entry.preset] if entry.preset in SMALL else []
+    found += [word for word in (SCRATCH, IMAGENET) if word in entry.learnt]
     found += [share] if (share := share_words(entry)) else []
     return tuple(dict.fromkeys(found))
 
@@ -176,7 +176,7 @@ def _of_studies(line: PaperLine, column: PaperColumn, studies: Sequence[StudyRec
 def _study_marks(record: StudyRecord) -> tuple[str, ...]:
     found = {
         "procedural stand-in": not record.is_real,
-        QUICK: record.preset == QUICK,
+        record.preset: record.preset in SMALL,
         "part of the schedule": record.share_of_schedule < 1,
     }
     return tuple(words for words, holds in found.items() if holds)

@@ -7,8 +7,8 @@ from benchmark.catalogue import method_entry
 from benchmark.records.collection import Collection
 from benchmark.records.leaderboard import Board
 from benchmark.records.published import QUANTITIES, PublishedRow, folded, training_words
-from benchmark.report.comparison import SCRATCH, arrow
-from benchmark.report.paper_results import QUICK, HereLine, here_lines, trained_here
+from benchmark.report.comparison import STARTED, arrow
+from benchmark.report.paper_results import SMALL, HereLine, here_lines, trained_here
 from benchmark.report.papers import PAPERS, PaperColumn, PaperLine, PaperPart, PaperTable
 from benchmark.report.table import Cell, Column, Section, Table, text
 from benchmark.request import DEFAULT_DATASET
@@ -25,7 +25,7 @@ HOW_TO_READ = (
     "mean ± standard deviation."
 )
 MARKED = "Marked results under the same protocol, which must not be set beside printed numbers"
-SMALLER = f"{QUICK}: a smaller network than the paper's; {SCRATCH}: without a pretrained backbone."
+SMALLER = f"{', '.join(SMALL)}: a smaller network than the paper's; {'; '.join(STARTED.values())}."
 DIFFERENCE = "Difference: here minus printed, only where protocol and training set agree"
 Here = Mapping[PaperLine, Sequence[HereLine]]
 _UNITS = {quantity.name: quantity.unit for quantity in QUANTITIES.values()}

@@ -47,7 +47,7 @@ def further_table(comparison: Comparison) -> Table:
     rows = []
     for entry in comparison.entries:
         values = [[_one(entry, d, name) for name in names] for d in comparison.directions]
-        rows.append([text(entry.method), *(text(" / ".join(cell)) for cell in values)])
+        rows.append([text(named(entry)), *(text(" / ".join(cell)) for cell in values)])
     return Table(title=f"{' / '.join(names)}, %", columns=columns, rows=rows)
 
 
@@ -67,7 +67,7 @@ def cost_tables(comparison: Comparison) -> list[Table]:
 def _cost_table(machine: str, entries: Sequence[Entry]) -> Table:
     units = {name: n.unit for entry in entries for name, n in entry.cost.items()}
     columns = [Column(name="method"), *(Column(name=name, unit=unit, better="lower") for name, unit in units.items())]
-    rows = [[text(e.method), *(number(e.cost[n].value if n in e.cost else None) for n in units)] for e in entries]
+    rows = [[text(named(e)), *(number(e.cost[n].value if n in e.cost else None) for n in units)] for e in entries]
     note = "Median time at batch 1, preprocessing and network, loading not counted."
     return Table(title=f"Cost on {machine}", columns=columns, rows=rows, notes=[note])
 

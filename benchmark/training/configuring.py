@@ -6,8 +6,9 @@ from pathlib import Path
 from benchmark.request import MethodOptions
 from datasets.errors import CrossplaceError, unknown
 from datasets.files import sha256_of
-from methods.base import Method, MethodConfig
+from methods.base import PACKAGE, Method, MethodConfig
 from methods.layers.depth.sources import with_depth, without_folder
+from methods.layers.package_weights import packaged
 from methods.recipe import recipes_in, shortened
 
 
@@ -18,11 +19,26 @@ def configure(method: type[Method], request: MethodOptions) -> MethodConfig:
     config = _whole_schedule(method, request)
     config = config if request.depth is None else with_depth(config, request.depth)
     weights = config.weights if request.weights is None else request.weights
-    # A file is identified by what it holds, so that another file at the same path never meets old results.
-    file = Path(weights).expanduser()
-    found = sha256_of(file) if file.is_file() else ""
-    sha256 = request.weights_sha256 or found or config.weights_sha256
+    kept = config.weights_sha256 if weights == config.weights else ""
+    sha256 = request.weights_sha256 or _content(weights, config) or kept
     return replace(shortened(config, request.share), weights=weights, weights_sha256=sha256)
+
+
+def _content(weights: str, config: MethodConfig) -> str:
+    """SHA-256 of the weights, if they are a package's or a file.
+
+    Weights are identified by what they hold. So another file at the same path never meets old results.
+    """
+    if weights != PACKAGE:
+        file = Path(weights).expanduser()
+        return sha256_of(file) if file.is_file() else ""
+    found = packaged(config.backbone)
+    if config.image and not found.fits(config.image):
+        raise CrossplaceError(
+            f"--weights {PACKAGE}: the weights of {config.backbone} expect images with mean {found.mean[0]:.3f} and "
+            f"deviation {found.std[0]:.3f} in all channels; choose a preset whose images are so, such as pretrained"
+        )
+    return found.sha256
 
 
 def planned_share(method: type[Method], request: MethodOptions) -> float:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from methods.base import ImageInput, MethodConfig, Variant
+from methods.layers.package_weights import LITE0, PACKAGED, started_from
 from methods.layers.voxels import VoxelGrid
 from methods.learning.distillation import Augmentation, TeacherConfig
 from methods.recipe import Recipe
@@ -81,9 +82,18 @@ _QUICK = replace(
     student=Recipe(epochs=4, batch_size=8, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.5, decay_every=1),
 )
 """For a CPU: VXP's quick teacher and voxels, a narrow student whose rates fit its map of 23 × 23 cells."""
+_PRETRAINED = replace(
+    _QUICK,
+    **started_from(LITE0),
+    backbone_block=3,
+    image=PACKAGED[LITE0].image(height=96, width=128),
+    teacher=replace(_QUICK.teacher, optimizer="adamw", learning_rate=2e-4),
+)
+"""``quick`` with a teacher from ImageNet weights: 112 channels, 6 × 8 cells."""
 
 PRESETS: dict[str, MethodConfig] = {
     "quick": _QUICK,
+    "pretrained": _PRETRAINED,
     "gpu": replace(
         _OXFORD,
         teacher=replace(_OXFORD.teacher, budget_s=300.0),

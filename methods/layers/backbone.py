@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from datasets.errors import CrossplaceError
 from datasets.files import sha256_of
-from methods.base import DOWNLOAD, FROM_SCRATCH
+from methods.base import DOWNLOAD, FROM_SCRATCH, PACKAGE
+from methods.layers.package_weights import load_packaged
 
 
 class ImageBackbone(nn.Module):
@@ -88,6 +89,8 @@ def _create(name: str, image_size: tuple[int, int], weights: str, weights_sha256
     size = {"img_size": image_size} if name.startswith("vit_") else {}
     if weights == FROM_SCRATCH:
         return timm.create_model(name, **size)
+    if weights == PACKAGE:
+        return load_packaged(name, timm.create_model(name), weights_sha256)
     path = None if weights == DOWNLOAD else _checked_file(name, Path(weights).expanduser(), weights_sha256)
     try:
         if weights == DOWNLOAD and weights_sha256:
@@ -123,8 +126,8 @@ def _checked_file(name: str, path: Path, expected_sha256: str) -> Path:
     """``path``, if it exists and has the expected hash (given, or in its name)."""
     if not path.is_file():
         raise CrossplaceError(
-            f"backbone weights for {name}: no file {path}; pass --weights FILE, --weights timm to download, or "
-            "--weights none to train from scratch on purpose"
+            f"backbone weights for {name}: no file {path}; pass --weights FILE, --weights timm to download, --weights "
+            "package for those of a Python package, or --weights none to train from scratch on purpose"
         )
     found = sha256_of(path)
     in_name = re.search(r"-([0-9a-f]{8})\.", path.name)  # torch.hub's convention: first digits of the SHA-256

