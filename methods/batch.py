@@ -24,6 +24,8 @@ class Sample:
     intrinsics: Float[Tensor, "4"] | None
     """Camera intrinsics fx, fy, cx, cy in units of image width and height."""
     camera_from_lidar: Float[Tensor, "4 4"] | None
+    is_mirrored: bool = False
+    """Whether image, cloud and calibration are seen in a mirror."""
 
 
 def load_sample(dataset: PreparedDataset, frame: Frame, modalities: Sequence[Modality]) -> Sample:
@@ -65,6 +67,8 @@ class Batch:
     """Camera intrinsics fx, fy, cx, cy in units of image width and height. None: at least one frame lacks
     intrinsics."""
     camera_from_lidar: Float[Tensor, "b 4 4"] | None
+    is_mirrored: tuple[bool, ...] = ()
+    """Whether each sample is seen in a mirror. Empty: none is."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -96,6 +100,28 @@ class Batch:
                 f"{bad.traversal!r} has none in dataset.json; add them or choose a method that needs no calibration"
             )
         return self.intrinsics, self.camera_from_lidar
+
+    @property
+    def appearances(self) -> list[tuple[str, bool]]:
+        """Identifier of each frame, and whether it is seen in a mirror."""
+        mirrored = self.is_mirrored or (False,) * len(self)
+        return [(frame.frame_id, is_mirrored) for frame, is_mirrored in zip(self.frames, mirrored, strict=True)]
+
+    def only(self, number: int) -> "Batch":
+        """The batch of one of its samples."""
+        some, clouds, k, matrix = slice(number, number + 1), self.clouds, self.intrinsics, self.camera_from_lidar
+        if clouds is not None:
+            points = clouds.points[clouds.batch_index == number]
+            index = clouds.batch_index.new_zeros(len(points))
+            clouds = Clouds(points=points, batch_index=index, lidars=clouds.lidars[some])
+        return Batch(
+            frames=self.frames[some],
+            images=self.images and self.images[some],
+            clouds=clouds,
+            intrinsics=None if k is None else k[some],
+            camera_from_lidar=None if matrix is None else matrix[some],
+            is_mirrored=self.is_mirrored[some],
+        )
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch with its tensors on ``device``."""
@@ -129,6 +155,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         else None,
         intrinsics=_stack([s.intrinsics for s in samples]),
         camera_from_lidar=_stack([s.camera_from_lidar for s in samples]),
+        is_mirrored=tuple(s.is_mirrored for s in samples),
     )
 
 

@@ -77,7 +77,7 @@ class TeacherStage(distillation.TeacherStage):
 
     ignores = (
         *("grid", "max_voxels", "feature_channels", "widths", "aspp_channels", "aspp_rates", "dropout"),
-        *("scale_from_teacher", "student"),
+        *("scale_from_teacher", "student", "teacher_features"),
     )
 
     def __init__(self, method: Cattaneo, split: Split) -> None:

@@ -6,6 +6,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from methods.layers.gem import GeM, row_means
+from methods.layers.layout_pool import Layout, LayoutPool
 from methods.layers.netvlad import NetVLAD
 
 
@@ -35,9 +36,17 @@ POOLINGS: dict[str, Callable[[int], Pool]] = {
     "mean": lambda channels: MeanPool(),
     "netvlad": NetVLAD,
 }
-"""Poolings: name → module for a number of channels. Each pools maps (``forward``) and rows (``pool_rows``)."""
+"""Poolings: name → module for a number of channels. Each pools maps (``forward``) and rows (``pool_rows``).
+
+A :class:`LayoutPool` stands beside them: its rows also need their places in the image.
+"""
+
+
+def pool_of(name: str, channels: int, layout: Layout | None = None) -> Pool | LayoutPool:
+    """The pooling with this name: one of :data:`POOLINGS`, or ``layout``."""
+    return LayoutPool(channels, layout) if name == "layout" else POOLINGS[name](channels)
 
 
 def pooled_channels(pool: nn.Module, channels: int) -> int:
     """Length of the vector that ``pool`` makes from ``channels`` channels."""
-    return pool.out_channels if isinstance(pool, NetVLAD) else channels
+    return pool.out_channels if isinstance(pool, NetVLAD | LayoutPool) else channels

@@ -87,15 +87,21 @@ def nearest_in_cell(
     return by_cell[is_first].sort().values
 
 
-def voxel_centres(indices: Int[Tensor, "n 4"], grid: VoxelGrid, stride: int = 4) -> Float[Tensor, "n 3"]:
+def voxel_centres(
+    indices: Int[Tensor, "n 4"], grid: VoxelGrid, stride: int = 4, *, is_mean: bool = False
+) -> Float[Tensor, "n 3"]:
     """Centres, in the network frame, of the sites (batch, z, y, x) of an encoder's output grid.
 
-    Two convolutions of kernel 3, stride 2, padding 1 centre output ``i`` on input voxel ``4 i``.
+    Two convolutions of kernel 3, stride 2, padding 1 centre output ``i`` on input voxel ``4 i``. With ``is_mean`` the
+    centre is the mean of the voxels ``4 i`` to ``4 i + 3``, which the cell holds if only occupied cells are kept.
 
     Deviation: published VXP stretches the 28 output cells over the range of 110 voxels
     (:func:`stretched_voxel_centres`). Its centres are off by up to 0.59 m in x and y.
     """
-    return grid.centres_m(stride * indices[:, 1:].flip(1), like=torch.empty(0, device=indices.device))
+    cells = stride * indices[:, 1:].flip(1)
+    if is_mean:
+        cells = cells + (stride - 1) / 2
+    return grid.centres_m(cells, like=torch.empty(0, device=indices.device))
 
 
 def stretched_voxel_centres(

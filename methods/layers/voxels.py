@@ -45,7 +45,7 @@ class VoxelGrid:
         )
         return x, y, z
 
-    def centres_m(self, cells: Int[Tensor, "n 3"], like: Tensor) -> Float[Tensor, "n 3"]:
+    def centres_m(self, cells: Int[Tensor, "n 3"] | Float[Tensor, "n 3"], like: Tensor) -> Float[Tensor, "n 3"]:
         """Centres of the voxels with these x, y, z numbers, in the dtype of ``like``."""
         return like.new_tensor(self.lower_m) + (cells + 0.5) * like.new_tensor(self.size_m)
 

@@ -59,6 +59,7 @@ def mirror(sample: Sample) -> Sample:
         points=None if sample.points is None else sample.points * torch.tensor([1.0, -1.0, 1.0]),
         intrinsics=None if k is None else torch.stack([k[0], k[1], 1 - k[2], k[3]]),
         camera_from_lidar=None if matrix is None else flip_camera @ matrix @ flip_lidar,
+        is_mirrored=not sample.is_mirrored,
     )
 
 

@@ -1,15 +1,15 @@
 """An image teacher, and a student that learns the teacher's descriptors: training that VXP and its baseline share."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from datasets.base import Frames, Split
+from datasets.base import ADDED, Frames, Split
 from datasets.places import neighbours
 from methods.base import Method, MethodConfig, Sampler, Stage, StageOutput
 from methods.batch import Batch, Sample
@@ -17,6 +17,7 @@ from methods.layers.backbone import ImageBackbone
 from methods.layers.netvlad import initialise_clusters
 from methods.learning.augment import colour_jitter, mirror, random_affine, random_rigid
 from methods.learning.losses import TRIPLET_LOSSES, mean_over_triplets, pair_masks
+from methods.learning.remembering import Remembered
 from methods.learning.samplers import PairSampler, ShuffleSampler
 from methods.recipe import Recipe
 
@@ -37,8 +38,14 @@ class Augmentation:
     rigid: bool = True
     """Whether the stage that aligns descriptors applies a random rigid motion to the cloud."""
 
+    def only_mirroring(self) -> "Augmentation":
+        """The same without any change of the image but mirroring."""
+        return replace(self, jitter=0.0, affine=False)
+
     def jittered(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Colour jitter of the image."""
+        if not self.jitter:
+            return sample
         assert sample.image is not None
         return replace(sample, image=colour_jitter(sample.image, rng, self.jitter))
 
@@ -85,6 +92,10 @@ class TeacherConfig(MethodConfig):
     """Share of active triplets below which the teacher's batch size grows."""
     growth_limit: int = 80
     """Largest batch size of the teacher."""
+    teacher_features: Literal["live", "cached"] = field(default="live", metadata=ADDED)
+    """What the student learns from: ``live`` is the teacher's answer to each augmented image (as published). ``cached``
+    is its answer to the plain and to the mirrored image, found once and kept in memory. Images then have no jitter and
+    no affine in the student's stages."""
     teacher: Recipe = Recipe(epochs=100, batch_size=16, learning_rate=1e-5, learning_rate_floor=1e-6)
 
 
@@ -148,7 +159,10 @@ class StudentStage(Stage):
     ) -> None:
         super().__init__()
         self.method, self.teacher, self.student = method, teacher, student
-        self.recipe, self.augmentation = recipe, augmentation
+        assert isinstance(method.config, TeacherConfig)
+        self.is_cached = method.config.teacher_features == "cached"
+        self.recipe, self.augmentation = recipe, augmentation.only_mirroring() if self.is_cached else augmentation
+        self._answers = Remembered()
 
     def trainable(self) -> list[nn.Module]:
         """The whole cloud branch."""
@@ -164,10 +178,26 @@ class StudentStage(Stage):
 
     def forward(self, batch: Batch) -> StageOutput:
         """SmoothL1 between descriptors, mean over elements."""
-        with torch.no_grad():
-            target: Tensor = self.teacher(self.method.image_inputs(batch))
-        found: Tensor = self.student(self.method.cloud_inputs(batch))
+        target = self.answers(self.teacher, batch)
+        found: Tensor = self.student(self.cloud_inputs(batch))
         return StageOutput(
             loss_sum=functional.smooth_l1_loss(found, target, reduction="sum"),
             count=found.new_tensor(found.numel()),
         )
+
+    def answers(self, network: nn.Module, batch: Batch) -> Tensor:
+        """What the frozen teacher, or its part ``network``, makes of the images. No gradient reaches it.
+
+        A kept answer was found for its image alone: it depends on no other frame of a batch, also not by rounding. So
+        a resumed run, which has forgotten all answers, finds the same ones.
+        """
+        with torch.no_grad():
+            if not self.is_cached:
+                return network(self.method.image_inputs(batch))
+            keys = [(id(network), *appearance) for appearance in batch.appearances]
+            found = self._answers(keys, lambda number: (network(self.method.image_inputs(batch.only(number)))[0],))
+            return torch.stack([answer for (answer,) in found])
+
+    def cloud_inputs(self, batch: Batch) -> Any:
+        """Network input for the clouds."""
+        return self.method.cloud_inputs(batch)

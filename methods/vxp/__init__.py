@@ -5,14 +5,17 @@ from pathlib import Path
 
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from datasets.base import Split
 from methods.base import DescriptorSpec, Method, Stage
 from methods.batch import Batch
 from methods.card import MethodCard, ShippedWeights
+from methods.learning.contrastive import Temperature
 from methods.vxp.cloud_branch import CloudBranch, CloudInputs
 from methods.vxp.config import PRESETS, VxpConfig
 from methods.vxp.image_branch import ImageBranch
+from methods.vxp.joint import JointStage
 from methods.vxp.stages import GlobalStage, LocalStage, TeacherStage
 from methods.vxp.variants import VARIANTS
 
@@ -59,6 +62,8 @@ class Vxp(Method):
         self.image_branch = ImageBranch(self.config)
         backbone = self.image_branch.backbone
         self.cloud_branch = CloudBranch(self.config, out_channels=backbone.channels, map_size=backbone.map_size)
+        if self.config.joint_stage.epochs:
+            self.temperature = Temperature()
 
     def cloud_inputs(self, batch: Batch) -> CloudInputs:
         """Points in the camera-centred network frame, voxelized."""
@@ -66,13 +71,20 @@ class Vxp(Method):
 
     def encode_images(self, inputs: Float[Tensor, "b 3 s s"]) -> dict[str, Float[Tensor, "b 1 d"]]:
         """The teacher's descriptors."""
-        return {"main": self.image_branch(inputs)[:, None]}
+        return {"main": self._compared(self.image_branch(inputs))[:, None]}
 
     def encode_clouds(self, inputs: CloudInputs) -> dict[str, Float[Tensor, "b 1 d"]]:
         """The student's descriptors."""
-        return {"main": self.cloud_branch(inputs)[:, None]}
+        return {"main": self._compared(self.cloud_branch(inputs))[:, None]}
+
+    def _compared(self, descriptors: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        """As published without normalisation; of unit length if both branches are trained together."""
+        return functional.normalize(descriptors, dim=1) if self.config.joint_stage.epochs else descriptors
 
     def stages(self, split: Split) -> Sequence[Stage]:
-        """Teacher, local alignment, global alignment; those that are planned for no epoch are left out."""
-        stages = [stage(self, split) for stage in (TeacherStage, LocalStage, GlobalStage)]
+        """Teacher, local alignment, global alignment; those that are planned for no epoch are left out.
+
+        The stage that trains both branches together is planned for none, except by variants.
+        """
+        stages = [stage(self, split) for stage in (TeacherStage, LocalStage, GlobalStage, JointStage)]
         return [stage for stage in stages if stage.recipe.epochs]

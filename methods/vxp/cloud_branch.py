@@ -1,12 +1,17 @@
 """The cloud side of VXP: voxels, sparse encoder, projection into the image, pooling."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from methods.batch import Batch
-from methods.layers.pooling import POOLINGS, Pool, pooled_channels
+from methods.layers.layout_pool import LayoutPool
+from methods.layers.pooling import pool_of, pooled_channels
 from methods.layers.projection import (
     nearest_in_cell,
     network_from_lidar,
@@ -15,10 +20,12 @@ from methods.layers.projection import (
     transform_points,
     voxel_centres,
 )
-from methods.layers.sparse.modules import SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
+from methods.layers.sparse.modules import RowNorm, SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
+from methods.layers.sparse.sites import Sites
 from methods.layers.voxels import (
     PaddedVoxelFeatureEncoder,
     VoxelFeatureEncoder,
+    VoxelGrid,
     Voxels,
     voxelize,
     voxelize_in_file_order,
@@ -38,6 +45,27 @@ class CloudInputs:
     """In units of image width and height."""
     batch_size: int
 
+    def packed(self) -> tuple[Tensor, ...]:
+        """All that the networks need of one cloud, in little memory."""
+        points = self.points[self.voxels.point_rows]
+        return points, self.voxels.sites.keys, self.voxels.counts, self.intrinsics
+
+    @classmethod
+    def joined(cls, clouds: Sequence[tuple[Tensor, ...]], grid: VoxelGrid) -> "CloudInputs":
+        """The batch of some :meth:`packed` clouds."""
+        points, keys, counts, intrinsics = map(list, zip(*clouds, strict=True))
+        shape = grid.shape[::-1]
+        sites = torch.cat([own + number * math.prod(shape) for number, own in enumerate(keys)])
+        rows, in_voxel = torch.cat(points), torch.cat(counts)
+        voxels = Voxels(
+            sites=Sites.from_keys(sites, shape, len(clouds)),
+            point_rows=torch.arange(len(rows), device=rows.device),
+            voxel_of_point=torch.repeat_interleave(in_voxel, output_size=len(rows)),
+            counts=in_voxel,
+            grid=grid,
+        )
+        return cls(points=rows, voxels=voxels, intrinsics=torch.cat(intrinsics), batch_size=len(clouds))
+
 
 @dataclass(kw_only=True)
 class InViewVoxels:
@@ -51,14 +79,20 @@ class InViewVoxels:
 
 
 class SparseEncoder(nn.Sequential):
-    """110³ → 55³ → 55³ → 28³: submanifold layers within a resolution, regular ones between (as published)."""
+    """110³ → 55³ → 55³ → 28³: submanifold layers within a resolution, regular ones between (as published).
+
+    With ``only_occupied`` the regular ones keep to the cells that hold a return.
+    """
 
     stride = 4
 
-    def __init__(self, in_channels: int, out_channels: int, widths: EncoderWidths) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, widths: EncoderWidths, *, only_occupied: bool = False
+    ) -> None:
+        regular = {"only_occupied": only_occupied}
         units: list[nn.Module] = []
 
-        def add(conv: type[SubmanifoldConv3d | SparseConv3d], channels: int, **options: int) -> None:
+        def add(conv: type[SubmanifoldConv3d | SparseConv3d], channels: int, **options: Any) -> None:
             nonlocal in_channels
             units.append(SparseUnit(conv(in_channels, channels, **options)))
             in_channels = channels
@@ -67,10 +101,10 @@ class SparseEncoder(nn.Sequential):
         for channels in widths.full:
             add(SubmanifoldConv3d, channels)
         for level, stride in ((widths.half, 2), (widths.deep, 1)):
-            add(SparseConv3d, level[0], stride=stride)
+            add(SparseConv3d, level[0], stride=stride, **regular)
             for channels in level[1:]:
                 add(SubmanifoldConv3d, channels)
-        add(SparseConv3d, out_channels, stride=2)
+        add(SparseConv3d, out_channels, stride=2, **regular)
         super().__init__(*units)
 
 
@@ -88,9 +122,16 @@ class CloudBranch(nn.Module):
             if published
             else VoxelFeatureEncoder(config.feature_channels)
         )
-        self.encoder = SparseEncoder(config.feature_channels[-1], out_channels, config.widths)
-        self.pool: Pool = POOLINGS["gem" if config.pooling == "class-token" else config.pooling](out_channels)
+        self.is_occupied = config.output_sites == "occupied"
+        self.encoder = SparseEncoder(
+            config.feature_channels[-1], out_channels, config.widths, only_occupied=self.is_occupied
+        )
+        pooling = "gem" if config.pooling == "class-token" else config.pooling
+        self.pool = pool_of(pooling, out_channels, config.layout)
         self.head = nn.Linear(pooled_channels(self.pool, out_channels), config.descriptor_size)
+
+        for norm in (module for module in self.modules() if isinstance(module, RowNorm)):
+            norm.momentum = config.norm_momentum
 
     def inputs(self, batch: Batch) -> CloudInputs:
         """Move the clouds into the network frame and voxelize them."""
@@ -128,7 +169,7 @@ class CloudBranch(nn.Module):
         centres = (
             stretched_voxel_centres(indices, grid, shape)
             if self.config.stretched_centres
-            else voxel_centres(indices, grid, stride=self.encoder.stride)
+            else voxel_centres(indices, grid, stride=self.encoder.stride, is_mean=self.is_occupied)
         )
         either_side = self.config.as_published is not None
         uv, depth_m, visible = project(centres, batch_index, inputs.intrinsics, either_side=either_side)
@@ -141,6 +182,12 @@ class CloudBranch(nn.Module):
 
     def forward(self, inputs: CloudInputs) -> Float[Tensor, "b d"]:
         """Global descriptors; defined for a cloud without any voxel in view."""
-        seen = self.in_view(inputs)
+        return self.describe(self.in_view(inputs), inputs.batch_size)
+
+    def describe(self, seen: InViewVoxels, batch_size: int) -> Float[Tensor, "b d"]:
+        """Global descriptors of encoded voxels."""
         weights = 1 / seen.depth_m if self.config.collisions == "inverse-depth" else None
-        return self.head(self.pool.pool_rows(seen.features, seen.batch_index, inputs.batch_size, weights))
+        rows = seen.batch_index, batch_size, weights
+        if isinstance(self.pool, LayoutPool):
+            return self.head(self.pool.pool_rows(seen.features, seen.uv, *rows))
+        return self.head(self.pool.pool_rows(seen.features, *rows))

@@ -1,9 +1,12 @@
 """VXP's choices as data. Defaults are the published values for Oxford RobotCar."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from datasets.base import ADDED
+from datasets.errors import CrossplaceError
 from methods.base import ImageInput, MethodConfig
+from methods.layers.layout_pool import Layout
 from methods.layers.voxels import VoxelGrid
 from methods.learning.distillation import Augmentation, TeacherConfig
 from methods.recipe import Recipe
@@ -30,8 +33,10 @@ class VxpConfig(TeacherConfig):
     """Which feature map of the backbone: last transformer block, or convolutional stage."""
     image: ImageInput = ImageInput(height=224, width=224, antialias=False)
     """Square network input. Published features used a resize without antialiasing."""
-    pooling: Literal["gem", "mean", "netvlad", "class-token"] = "gem"
+    pooling: Literal["gem", "mean", "netvlad", "class-token", "layout"] = "gem"
     """Pooling of both branches. Clouds have no class token: with it, theirs is GeM."""
+    layout: Layout = field(default=Layout(), metadata=ADDED)
+    """Grid of the pooling ``layout``."""
     descriptor_size: int = 256
     grid: VoxelGrid = VoxelGrid()
     max_voxels: int = 10_000
@@ -45,12 +50,31 @@ class VxpConfig(TeacherConfig):
     """Voxel centres that stretch the encoder's cells over the grid (as published) instead of the true strides'."""
     as_published: published.AsPublished | None = None
     """Preprocessing that official checkpoints were trained with; none: ours."""
+    output_sites: Literal["dilated", "occupied"] = field(default="dilated", metadata=ADDED)
+    """Output cells of the encoder's regular convolutions: all that they reach (as published), or only those that hold a
+    return. A cell's centre is then that of the voxels that it holds."""
+    norm_momentum: float = field(default=0.01, metadata=ADDED)
+    """Share of a batch in the running statistics of the cloud branch's batch normalisations."""
     inverse_depth_weighting: bool = True
     """Near voxels weigh more in the local stage."""
     head_from_teacher: bool = False
     """Start the cloud branch's pooling and head as copies of the image branch's (as published: fresh)."""
     local_stage: Recipe = Recipe(epochs=30, batch_size=8, learning_rate=1e-4, learning_rate_floor=5e-6)
     global_stage: Recipe = Recipe(epochs=30, batch_size=8, learning_rate=1e-4, learning_rate_floor=5e-6)
+    joint_stage: Recipe = field(
+        default=Recipe(epochs=0, batch_size=32, learning_rate=1e-4, learning_rate_floor=5e-6, optimizer="adamw"),
+        metadata=ADDED,
+    )
+    """Training of both branches together by a contrastive loss. With epochs, descriptors have unit length. Not part of
+    the paper's method."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.joint_stage.epochs and self.pooling == "class-token":
+            raise CrossplaceError(
+                "joint_stage trains on feature maps, but pooling class-token has none; choose another pooling or set "
+                "the epochs of joint_stage to 0"
+            )
 
 
 _OXFORD = VxpConfig()

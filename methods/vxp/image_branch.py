@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from datasets.errors import CrossplaceError
 from methods.layers.backbone import ImageBackbone
-from methods.layers.pooling import POOLINGS, pooled_channels
+from methods.layers.pooling import pool_of, pooled_channels
 from methods.learning.distillation import ImageTeacher
 from methods.vxp.config import VxpConfig
 
@@ -23,10 +23,15 @@ class ImageBranch(ImageTeacher):
             raise CrossplaceError(
                 f"backbone {config.backbone} has no class token; choose a transformer or another pooling"
             )
-        self.pool = nn.Identity() if self.takes_class_token else POOLINGS[config.pooling](channels)
+        self.pool = nn.Identity() if self.takes_class_token else pool_of(config.pooling, channels, config.layout)
         self.head = nn.Linear(pooled_channels(self.pool, channels), config.descriptor_size)
 
     def forward(self, pixels: Float[Tensor, "b 3 s s"]) -> Float[Tensor, "b d"]:
         """Global descriptors."""
-        pooled = self.backbone.class_token(pixels) if self.takes_class_token else self.pool(self.backbone(pixels))
-        return self.head(pooled)
+        if self.takes_class_token:
+            return self.head(self.backbone.class_token(pixels))
+        return self.describe(self.backbone(pixels))
+
+    def describe(self, feature_map: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
+        """Global descriptors of feature maps, by a pooling that is not the class token."""
+        return self.head(self.pool(feature_map))

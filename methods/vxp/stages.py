@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,7 +13,9 @@ from methods.batch import Batch, Sample
 from methods.layers.netvlad import initialise_clusters
 from methods.layers.projection import image_cells
 from methods.learning import distillation
-from methods.vxp.cloud_branch import CloudBranch, InViewVoxels
+from methods.learning.remembering import Remembered
+from methods.recipe import Recipe
+from methods.vxp.cloud_branch import CloudBranch, CloudInputs, InViewVoxels
 from methods.vxp.image_branch import ImageBranch
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 CLOUD_BRANCH = (
     *("grid", "max_voxels", "feature_channels", "widths"),
-    *("collisions", "stretched_centres", "as_published"),
+    *("collisions", "stretched_centres", "as_published", "output_sites", "norm_momentum"),
 )
 """Fields of the configuration that only the cloud branch reads."""
 
@@ -31,24 +32,54 @@ CLOUD_BRANCH = (
 class TeacherStage(distillation.TeacherStage):
     """Image descriptors by triplets of images of the same and of other places."""
 
-    ignores = (*CLOUD_BRANCH, "inverse_depth_weighting", "head_from_teacher", "local_stage", "global_stage")
+    ignores = (
+        *(*CLOUD_BRANCH, "inverse_depth_weighting", "head_from_teacher"),
+        *("local_stage", "global_stage", "joint_stage", "teacher_features"),
+    )
 
     def __init__(self, method: "Vxp", split: Split) -> None:
         super().__init__(method, method.image_branch, method.config, split)
 
 
-class LocalStage(distillation.StudentStage):
-    """Voxel features towards the teacher's pixel features where they project, near voxels weighing more."""
+class CloudMemory:
+    """Voxelized clouds, found once for each frame and for its mirror image if they ``is_kept``."""
 
-    name = "local"
-    ignores = ("head_from_teacher", "global_stage")
+    def __init__(self, branch: CloudBranch, *, is_kept: bool) -> None:
+        self.branch, self.is_kept, self.remembered = branch, is_kept, Remembered()
+
+    def __call__(self, batch: Batch) -> CloudInputs:
+        """The input of the branch's networks."""
+        if not self.is_kept:
+            return self.branch.inputs(batch)
+        clouds = self.remembered(batch.appearances, lambda number: self.branch.inputs(batch.only(number)).packed())
+        return CloudInputs.joined(clouds, self.branch.config.grid)
+
+
+class StudentStage(distillation.StudentStage):
+    """A stage of the cloud branch, which keeps voxelized clouds as long as only mirroring changes them."""
+
     teacher: ImageBranch
     student: CloudBranch
 
+    def __init__(self, method: "Vxp", recipe: Recipe, *, is_moved: bool) -> None:
+        """``is_moved``: whether augmentation moves the points."""
+        super().__init__(method, method.image_branch, method.cloud_branch, recipe, method.config.augmentation)
+        self._clouds = CloudMemory(self.student, is_kept=self.is_cached and not is_moved)
+
+    def cloud_inputs(self, batch: Batch) -> CloudInputs:
+        """Voxelized clouds, from memory where that is enough."""
+        return self._clouds(batch)
+
+
+class LocalStage(StudentStage):
+    """Voxel features towards the teacher's pixel features where they project, near voxels weighing more."""
+
+    name = "local"
+    ignores = ("head_from_teacher", "global_stage", "joint_stage")
+
     def __init__(self, method: "Vxp", split: Split) -> None:
-        config = method.config
-        super().__init__(method, method.image_branch, method.cloud_branch, config.local_stage, config.augmentation)
-        self.is_weighted = config.inverse_depth_weighting
+        super().__init__(method, method.config.local_stage, is_moved=False)
+        self.is_weighted = method.config.inverse_depth_weighting
 
     def trainable(self) -> list[nn.Module]:
         """Voxel feature encoder and sparse encoder."""
@@ -60,28 +91,21 @@ class LocalStage(distillation.StudentStage):
 
     def forward(self, batch: Batch) -> StageOutput:
         """SmoothL1 between voxel and pixel features (as published: × inverse depth), mean over all elements."""
-        with torch.no_grad():
-            feature_map = self.teacher.backbone(self.method.image_inputs(batch))
-        seen = self.student.in_view(self.method.cloud_inputs(batch))
-        error = functional.smooth_l1_loss(seen.features, pixels_at(feature_map, seen), reduction="none")
-        if self.is_weighted:
-            error = error / seen.depth_m[:, None]
-        return StageOutput(loss_sum=error.sum(), count=error.new_tensor(error.numel()))
+        feature_map = self.answers(self.teacher.backbone, batch)
+        return local_loss(self.student.in_view(self.cloud_inputs(batch)), feature_map, is_weighted=self.is_weighted)
 
 
-class GlobalStage(distillation.StudentStage):
+class GlobalStage(StudentStage):
     """The cloud's descriptor towards the teacher's descriptor of the same frame.
 
     The encoder is tuned further, pooling and head are new.
     """
 
     name = "global"
-    teacher: ImageBranch
-    student: CloudBranch
 
     def __init__(self, method: "Vxp", split: Split) -> None:
         config = method.config
-        super().__init__(method, method.image_branch, method.cloud_branch, config.global_stage, config.augmentation)
+        super().__init__(method, config.global_stage, is_moved=config.augmentation.rigid)
         self.starts_as_teacher = config.head_from_teacher
 
     def before(self, batches: Iterable[Batch]) -> None:
@@ -93,6 +117,14 @@ class GlobalStage(distillation.StudentStage):
         if type(self.student.pool) is type(self.teacher.pool):
             self.student.pool.load_state_dict(self.teacher.pool.state_dict())
         self.student.head.load_state_dict(self.teacher.head.state_dict())
+
+
+def local_loss(seen: InViewVoxels, feature_map: Tensor, *, is_weighted: bool) -> StageOutput:
+    """SmoothL1 between the features of voxels and of the pixels that they fall on, ``is_weighted`` by inverse depth."""
+    error = functional.smooth_l1_loss(seen.features, pixels_at(feature_map, seen), reduction="none")
+    if is_weighted:
+        error = error / seen.depth_m[:, None]
+    return StageOutput(loss_sum=error.sum(), count=error.new_tensor(error.numel()))
 
 
 def pixels_at(feature_map: Tensor, seen: InViewVoxels) -> Tensor:

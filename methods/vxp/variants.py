@@ -18,6 +18,25 @@ def _without_local_stage(config: VxpConfig) -> VxpConfig:
     return replace(config, local_stage=replace(config.local_stage, epochs=0))
 
 
+def _longer_students(config: VxpConfig) -> VxpConfig:
+    """Four times the epochs of the local stage and twice those of the global one, with the same total decay."""
+    return replace(config, local_stage=config.local_stage.shortened(4), global_stage=config.global_stage.shortened(2))
+
+
+def _joint(config: VxpConfig) -> VxpConfig:
+    """Both branches together after the teacher's stage, for as many epochs as the student's stages have."""
+    local, last = config.local_stage, config.global_stage
+    together = replace(last, epochs=local.epochs + last.epochs, batch_size=32, optimizer="adamw")
+    return replace(
+        config, local_stage=replace(local, epochs=0), global_stage=replace(last, epochs=0), joint_stage=together
+    )
+
+
+def _joint_alone(config: VxpConfig) -> VxpConfig:
+    """Both branches together from the start."""
+    return replace(_joint(config), teacher=replace(config.teacher, epochs=0))
+
+
 def _voxels(scale: float) -> Change:
     """Voxels larger by ``scale``; the range is kept as far as it divides."""
 
@@ -63,9 +82,15 @@ _POOLING = "What does the pooling bring?"
 VARIANTS: dict[str, Variant] = {
     "no-local-stage": Variant(question=_STAGES, change=_without_local_stage),
     "no-inverse-depth": Variant(question=_STAGES, change=_with(inverse_depth_weighting=False)),
+    "long-students": Variant(question=_STAGES, change=_longer_students, is_cheap=False),
+    "momentum-0.1": Variant(question=_STAGES, change=_with(norm_momentum=0.1)),
+    "cached-teacher": Variant(question=_STAGES, change=_with(teacher_features="cached")),
+    "joint": Variant(question=_STAGES, change=_joint_alone),
+    "joint-after-teacher": Variant(question=_STAGES, change=_joint),
     "nearest-wins": Variant(question=_COLLISIONS, change=_with(collisions="nearest-wins")),
     "inverse-depth-pooling": Variant(question=_COLLISIONS, change=_with(collisions="inverse-depth")),
     "stretched-centres": Variant(question=_COLLISIONS, change=_with(stretched_centres=True)),
+    "occupied-sites": Variant(question=_COLLISIONS, change=_with(output_sites="occupied")),
     "coarse-voxels": Variant(question=_COLLISIONS, change=_voxels(1.5)),
     "fine-voxels": Variant(question=_COLLISIONS, change=_voxels(1 / 1.5), is_cheap=False),
     "resnet18": Variant(question=_ENCODER, change=_convolutional("resnet18")),
@@ -76,6 +101,7 @@ VARIANTS: dict[str, Variant] = {
     "dinov2-s14": Variant(question=_ENCODER, change=_transformer("vit_small_patch14_dinov2.lvd142m"), is_cheap=False),
     "mean-pooling": Variant(question=_POOLING, change=_with(pooling="mean")),
     "netvlad": Variant(question=_POOLING, change=_with(pooling="netvlad")),
+    "layout-pooling": Variant(question=_POOLING, change=_with(pooling="layout")),
     "class-token": Variant(question=_POOLING, change=_with(pooling="class-token"), is_cheap=False),
 }
 """Any of them can be combined: ``--variant vit-s16+class-token`` is that encoder with that pooling."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from methods.layers.sparse import spconv_backend, torch_backend
-from methods.layers.sparse.sites import Sites, Triple
+from methods.layers.sparse.sites import Sites, Triple, occupied_cells, output_shape
 
 Choice = Literal["auto", "torch", "spconv"]
 """Choices of the backend. ``auto`` is spconv on CUDA if it can be imported, else torch."""
@@ -58,7 +58,15 @@ def submanifold(sites: Sites, kernel_size: int) -> Convolve:
     return sites.rules[key]
 
 
-def reach(sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple) -> tuple[Sites, Convolve]:
-    """All sites that a regular convolution can reach from ``sites``, and the convolution."""
+def reach(
+    sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple, *, only_occupied: bool = False
+) -> tuple[Sites, Convolve]:
+    """All sites that a regular convolution can reach from ``sites``, and the convolution.
+
+    With ``only_occupied``, only those output cells that hold a site (:func:`occupied_cells`).
+    """
     backend = resolve(_choice.get(), sites.indices.device)
-    return _MODULES[backend].reach(sites, kernel_size, stride, padding)
+    kept = None
+    if only_occupied:
+        kept = occupied_cells(sites, output_shape(sites, kernel_size, stride, padding), stride)
+    return _MODULES[backend].reach(sites, kernel_size, stride, padding, kept)

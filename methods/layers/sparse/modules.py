@@ -70,25 +70,43 @@ class SubmanifoldConv3d(_Conv3d):
 
 
 class SparseConv3d(_Conv3d):
-    """Convolution without bias that is active wherever its kernel meets an active site.
+    """Convolution without bias that is active wherever its kernel meets an active site, or only in occupied cells.
 
     Kernel, stride and padding are the same along all axes, or given for z, y and x. The weight is (out, kz, ky, kx,
-    in). At all sites that the convolution reaches, the result equals a dense convolution of the zero-filled grid.
+    in). At all its output sites, the result equals a dense convolution of the zero-filled grid.
+
+    With ``only_occupied`` the output sites are the cells that hold an active site: along an axis with stride s, cell i
+    holds the sites s·i to s·i + s - 1. The kernel must reach all of them.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: Triple = 3, stride: Triple = 1, padding: Triple = 1
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Triple = 3,
+        stride: Triple = 1,
+        padding: Triple = 1,
+        *,
+        only_occupied: bool = False,
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size)
-        self.stride, self.padding = stride, padding
+        self.stride, self.padding, self.only_occupied = stride, padding, only_occupied
+        axes = zip(*map(each_axis, (kernel_size, stride, padding)), strict=True)
+        if only_occupied and not all(pad + step <= kernel <= 2 * pad + 1 for kernel, step, pad in axes):
+            raise CrossplaceError(
+                f"sparse convolution: kernel {kernel_size} with stride {stride} and padding {padding} does not reach "
+                "all occupied cells; choose a padding of half the kernel and a stride of at most half, rounded up"
+            )
 
     def extra_repr(self) -> str:
         """Channels and geometry."""
-        return f"{super().extra_repr()}, stride={self.stride}, padding={self.padding}"
+        occupied = ", only_occupied" if self.only_occupied else ""
+        return f"{super().extra_repr()}, stride={self.stride}, padding={self.padding}{occupied}"
 
     def forward(self, x: SparseTensor) -> SparseTensor:
         """New sites on the output grid, new features."""
-        sites, convolve = backend.reach(x.sites, self.kernel_size, self.stride, self.padding)
+        geometry = self.kernel_size, self.stride, self.padding
+        sites, convolve = backend.reach(x.sites, *geometry, only_occupied=self.only_occupied)
         return SparseTensor(convolve(x.features, self.weight), sites)
 
 

@@ -89,6 +89,17 @@ def output_shape(sites: Sites, kernel_size: Triple, stride: Triple, padding: Tri
     return depth, height, width
 
 
+def occupied_cells(sites: Sites, shape: Shape, stride: Triple) -> Int[Tensor, " n"]:
+    """Ascending keys of the cells of a strided grid of ``shape`` that hold a site.
+
+    Along an axis with stride s, cell i holds the sites s·i to s·i + s - 1.
+    """
+    held = sites.indices.clone()
+    for axis, step in enumerate(each_axis(stride), start=1):
+        held[:, axis] //= step
+    return site_keys(held, shape, sites.batch_size).unique()
+
+
 def cells_fed(
     size: int, out_size: int, kernel_size: int, stride: int, padding: int, device: torch.device
 ) -> Int[Tensor, "k {size}"]:

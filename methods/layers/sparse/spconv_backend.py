@@ -126,14 +126,19 @@ def submanifold(sites: Sites, kernel_size: int) -> Convolution | torch_backend.R
 
 
 def reach(
-    sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple
+    sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple, kept: Int[Tensor, " m"] | None = None
 ) -> tuple[Sites, Convolution | torch_backend.Rulebook]:
-    """All sites that a regular convolution can reach from ``sites``, and its rules."""
+    """All sites that a regular convolution can reach from ``sites``, and its rules; with ``kept``, these keys alone.
+
+    spconv computes all sites in any case. The others are left out of the result.
+    """
     shape = output_shape(sites, kernel_size, stride, padding)
     if not _reaches_any(sites, shape, kernel_size, stride, padding):
-        return torch_backend.reach(sites, kernel_size, stride, padding)
+        return torch_backend.reach(sites, kernel_size, stride, padding, kept)
     indices, kernel = _rules(sites, shape, kernel_size, stride, padding, is_submanifold=False)
     keys, order = site_keys(indices.long(), shape, sites.batch_size).sort()
+    if kept is not None:
+        order, keys = order[torch.searchsorted(keys, kept)], kept
     return Sites.from_keys(keys, shape, sites.batch_size), Convolution(kernel, order)
 
 

@@ -73,14 +73,20 @@ def submanifold(sites: Sites, kernel_size: int) -> Rulebook:
     )
 
 
-def reach(sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple) -> tuple[Sites, Rulebook]:
-    """All sites that a regular convolution can reach from ``sites``, and its rules."""
+def reach(
+    sites: Sites, kernel_size: Triple, stride: Triple, padding: Triple, kept: Int[Tensor, " m"] | None = None
+) -> tuple[Sites, Rulebook]:
+    """All sites that a regular convolution can reach from ``sites``, and its rules; with ``kept``, these keys alone."""
     shape = output_shape(sites, kernel_size, stride, padding)
     check_addressable(sites.batch_size, shape)
-    in_rows, targets, counts = _pairs(_targets(sites, shape, kernel_size, stride, padding))
-    keys = _unique(targets, n_cells := sites.batch_size * math.prod(shape))
-    rulebook = Rulebook(in_rows, _find(keys, targets, n_cells).long(), counts, len(keys))
-    return Sites.from_keys(keys, shape, sites.batch_size), rulebook
+    targets, n_cells = _targets(sites, shape, kernel_size, stride, padding), sites.batch_size * math.prod(shape)
+    if kept is None:
+        in_rows, reached, counts = _pairs(targets)
+        kept = _unique(reached, n_cells)
+        out_rows = _find(kept, reached, n_cells).long()
+    else:
+        in_rows, out_rows, counts = _pairs(_find(kept, targets, n_cells))
+    return Sites.from_keys(kept, shape, sites.batch_size), Rulebook(in_rows, out_rows, counts, len(kept))
 
 
 def _targets(sites: Sites, shape: Shape, kernel_size: Triple, stride: Triple, padding: Triple) -> Int[Tensor, "k n"]:

@@ -5,32 +5,28 @@ import numpy as np
 import pytest
 import torch
 from batches import sample_of
+from small_vxp import (
+    CONFIG,
+    PLACES,
+    SPLIT,
+    changed,
+    mean_loss,
+    optimizer_of,
+    snapshot,
+    stage_of,
+    train_step,
+)
 from torch import Tensor, nn
 
-from datasets.base import Selection, Split
 from datasets.prepared import PreparedDataset
-from methods.base import ImageInput, Stage
 from methods.batch import Batch, Sample, collate
-from methods.layers.voxels import VoxelGrid
+from methods.learning.augment import mirror
 from methods.learning.losses import batch_hard_triplet, pair_masks
 from methods.vxp import Vxp
 from methods.vxp.cloud_branch import InViewVoxels
-from methods.vxp.config import Augmentation, EncoderWidths, VxpConfig
+from methods.vxp.config import Augmentation
 from methods.vxp.stages import pixels_at
 
-CONFIG = VxpConfig(
-    weights="none",
-    backbone="resnet18",
-    backbone_block=1,
-    image=ImageInput(height=32, width=32, antialias=False),
-    descriptor_size=12,
-    grid=VoxelGrid(size_m=(1.0, 1.0, 0.5)),
-    feature_channels=(8, 16),
-    widths=EncoderWidths(entry=8, full=(8,), half=(8, 8), deep=(16,)),
-)
-SPLIT = Split(train=Selection(), validation=Selection())
-PLACES = (0, 12, 5, 17, 10, 22)
-"""Rows of the small world: three places, each in the morning and in the evening."""
 STAGES = ("teacher", "local", "global")
 
 
@@ -38,41 +34,6 @@ STAGES = ("teacher", "local", "global")
 def method() -> Vxp:
     torch.manual_seed(0)
     return Vxp(CONFIG)
-
-
-def stage_of(method: Vxp, name: str) -> Stage:
-    """A stage as the harness runs it: everything frozen but what it trains, and only that in training mode."""
-    stage = {s.name: s for s in method.stages(SPLIT)}[name]
-    method.requires_grad_(False)
-    stage.eval()
-    for module in stage.trainable():
-        module.requires_grad_(True).train()
-    return stage
-
-
-def mean_loss(stage: Stage, batch: Batch) -> Tensor:
-    output = stage(batch)
-    return output.loss_sum / output.count.clamp(min=1)
-
-
-def train_step(stage: Stage, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
-    optimizer.zero_grad()
-    mean_loss(stage, batch).backward()
-    optimizer.step()
-
-
-def optimizer_of(stage: Stage) -> torch.optim.Optimizer:
-    return torch.optim.Adam([p for module in stage.trainable() for p in module.parameters()], lr=1e-4)
-
-
-def snapshot(module: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
-
-
-def changed(module: nn.Module, before: dict[str, Tensor]) -> set[str]:
-    """Names of parameters and buffers that differ from ``before``, up to the second dot."""
-    after = module.state_dict()
-    return {".".join(name.split(".")[:2]) for name in before if not torch.equal(before[name], after[name])}
 
 
 # --- all stages ----------------------------------------------------------------------------------
@@ -313,3 +274,77 @@ def test_global_stage_moves_the_cloud_and_the_image_only_where_published(
         assert moved_m.max() > 0.1
         # at most 1.5 m an axis and a turn of some 10.4° about the LiDAR
         assert (moved_m <= 1.5 * 3**0.5 + 0.19 * sample.points.norm(dim=1)).all()
+
+
+# --- cached answers of the teacher ---------------------------------------------------------------
+
+
+def cached(**options: object) -> Vxp:
+    torch.manual_seed(0)
+    still = Augmentation(jitter=0.0, mirror_probability=0.5, rigid=False)
+    return Vxp(replace(CONFIG, augmentation=still, teacher_features="cached", **options))
+
+
+@pytest.mark.parametrize("name", ["local", "global"])
+def test_cached_answers_give_the_loss_of_live_ones_also_for_mirrored_frames(
+    small_world: PreparedDataset, name: str
+) -> None:
+    samples = [sample_of(small_world, row) for row in PLACES]
+    mirrored = [mirror(sample) if number % 2 else sample for number, sample in enumerate(samples)]
+    kept = stage_of(cached(), name)
+    live = stage_of(Vxp(replace(cached().config, teacher_features="live")), name)
+    live.method.load_state_dict(kept.method.state_dict())
+    # the second round comes from memory, in another order
+    for some in (samples, mirrored, samples[::-1], mirrored[::-1]):
+        batch = collate(some)
+        found, expected = (mean_loss(stage.eval(), batch) for stage in (kept, live))
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(
+        kept(collate(mirrored)).loss_sum, kept(collate([mirror(mirror(m)) for m in mirrored])).loss_sum
+    )
+
+
+@pytest.mark.parametrize("name", ["local", "global"])
+def test_the_teacher_and_the_voxels_are_asked_once_for_each_frame_and_its_mirror_image(
+    small_world: PreparedDataset, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage, asked = stage_of(cached(), name), {"image": 0, "cloud": 0}
+    method = stage.method
+    original_image, original_cloud = method.image_inputs, method.cloud_branch.inputs
+
+    def image_inputs(batch: Batch) -> Tensor:
+        asked["image"] += len(batch)
+        return original_image(batch)
+
+    def cloud_inputs(batch: Batch) -> object:
+        asked["cloud"] += len(batch)
+        return original_cloud(batch)
+
+    monkeypatch.setattr(method, "image_inputs", image_inputs)
+    monkeypatch.setattr(method.cloud_branch, "inputs", cloud_inputs)
+    samples = [sample_of(small_world, row) for row in PLACES]
+    for some in (samples, samples[:2], [mirror(sample) for sample in samples], samples):
+        mean_loss(stage, collate(some)).backward()
+    assert asked == {"image": 12, "cloud": 12}
+
+
+def test_a_forgetful_stage_gives_bit_for_bit_the_same_losses(small_world: PreparedDataset) -> None:
+    samples = [sample_of(small_world, row) for row in PLACES]
+    knows, forgets = (stage_of(cached(), "global").eval() for _ in range(2))
+    mean_loss(knows, collate(samples))
+    forgets._answers.limit_bytes = forgets._clouds.remembered.limit_bytes = 0
+    for some in (samples[:1], samples[1:4], samples[2:]):
+        assert torch.equal(mean_loss(knows, collate(some)), mean_loss(forgets, collate(some)))
+
+
+def test_cached_answers_mean_images_without_jitter_and_moved_clouds_are_voxelized_anew(
+    small_world: PreparedDataset,
+) -> None:
+    sample = sample_of(small_world, 0)
+    config = replace(CONFIG, augmentation=Augmentation(affine=True), teacher_features="cached")
+    for name in ("local", "global"):
+        stage = stage_of(Vxp(config), name)
+        for seed in range(6):
+            found = stage.augment(sample, np.random.default_rng(seed))
+            assert torch.equal(found.image, sample.image.flip(-1) if found.is_mirrored else sample.image)
+        assert stage._clouds.is_kept == (name == "local")

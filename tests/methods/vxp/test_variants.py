@@ -83,7 +83,8 @@ def test_every_affordable_variant_trains_a_step_in_each_stage(name: str, small_w
     method = Vxp(config)
     batch = collate([load_sample(small_world, small_world.frame(r), ("image", "cloud")) for r in (0, 12, 5, 17)])
     names = [stage.name for stage in method.stages(SPLIT)]
-    assert names == (["teacher", "global"] if name == "no-local-stage" else ["teacher", "local", "global"])
+    other = {"no-local-stage": ["teacher", "global"], "joint": ["joint"], "joint-after-teacher": ["teacher", "joint"]}
+    assert names == other.get(name, ["teacher", "local", "global"])
     for stage in method.stages(SPLIT):
         method.requires_grad_(False)
         for module in stage.trainable():
@@ -111,6 +112,10 @@ CHANGES = {
     "widths": EncoderWidths(entry=4, full=(), half=(4,), deep=(4,)),
     "inverse_depth_weighting": False,
     "head_from_teacher": True,
+    "output_sites": "occupied",
+    "teacher_features": "cached",
+    "norm_momentum": 0.5,
+    "joint_stage": replace(SMALL.joint_stage, epochs=1),
     "local_stage": replace(SMALL.local_stage, epochs=1, batch_size=3),
     "global_stage": replace(SMALL.global_stage, epochs=1, batch_size=3),
 }

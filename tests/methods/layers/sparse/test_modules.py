@@ -16,7 +16,7 @@ from methods.layers.sparse import backend as sparse_backend
 from methods.layers.sparse import torch_backend as sparse_torch
 from methods.layers.sparse.backend import Backend
 from methods.layers.sparse.modules import RowNorm, SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
-from methods.layers.sparse.sites import Sites, Triple
+from methods.layers.sparse.sites import Sites, Triple, each_axis
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def check_against_dense(
 ) -> None:
     """Sites, values and both gradients must be those of a dense convolution, on a CPU, of the zero-filled grid."""
     conv = conv.to(where.device, dtype)
-    is_submanifold = isinstance(conv, SubmanifoldConv3d)
+    is_submanifold, only_occupied = isinstance(conv, SubmanifoldConv3d), getattr(conv, "only_occupied", False)
     stride, padding = (1, conv.kernel_size // 2) if is_submanifold else (conv.stride, conv.padding)
     sites = sites_of(occupied)
     features = torch.randn(len(sites.indices), conv.in_channels, dtype=dtype, requires_grad=True)
@@ -101,6 +101,11 @@ def check_against_dense(
     )
     mask = occupied[:, None].to(dtype)
     reached = F.conv3d(mask, torch.ones(1, 1, *conv.weight.shape[1:4], dtype=dtype), stride=stride, padding=padding)
+    if only_occupied:  # the maximum over each cell's own sites, on a grid that is filled up to whole cells
+        step = each_axis(conv.stride)
+        filled = [n * s for n, s in zip(dense.shape[2:], step, strict=True)]
+        room = [0 if i % 2 == 0 else filled[2 - i // 2] - occupied.shape[3 - i // 2] for i in range(6)]
+        reached = F.max_pool3d(F.pad(mask, room), step, step)
     expected_sites = sites_of(occupied if is_submanifold else reached[:, 0] > 0.5)
     assert torch.equal(output.sites.indices.cpu(), expected_sites.indices)
     assert output.sites.shape == dense.shape[2:]
@@ -137,6 +142,33 @@ def test_regular_convolution_is_the_dense_one_at_exactly_the_sites_it_reaches(
             conv(SparseTensor(torch.zeros(int(occupied.sum()), 3), sites_of(occupied)))
     else:
         check_against_dense(conv, occupied, dtype, where)
+
+
+REACHING = [(3, 2, 1), (3, 1, 1), (5, 3, 2), (1, 1, 0), (3, (1, 1, 2), 1)]
+
+
+@given(occupied_grids(), st.sampled_from(REACHING), st.sampled_from(DTYPES))
+@settings(max_examples=60, deadline=None)
+def test_with_only_occupied_cells_it_is_the_dense_one_at_exactly_the_cells_that_hold_a_site(
+    where: Where, occupied: Tensor, geometry: tuple[Triple, Triple, Triple], dtype: torch.dtype
+) -> None:
+    check_against_dense(SparseConv3d(3, 4, *geometry, only_occupied=True), occupied, dtype, where)
+
+
+def test_occupied_cells_worked_out_by_hand() -> None:
+    occupied = torch.zeros(1, 1, 1, 7, dtype=torch.bool)
+    occupied[..., [0, 3, 6]] = True
+    dilated, kept = (SparseConv3d(1, 1, stride=2, only_occupied=only) for only in (False, True))
+    x = SparseTensor(torch.ones(3, 1), sites_of(occupied))
+    assert dilated(x).sites.indices[:, 3].tolist() == [0, 1, 2, 3]
+    assert kept(x).sites.indices[:, 3].tolist() == [0, 1, 3]
+
+
+@pytest.mark.parametrize(("kernel_size", "stride", "padding"), [(3, 3, 1), (2, 2, 0), (3, 1, 0), (5, (1, 1, 4), 2)])
+def test_a_kernel_that_misses_occupied_cells_is_refused(kernel_size: int, stride: Triple, padding: int) -> None:
+    with pytest.raises(CrossplaceError, match="does not reach all occupied cells; choose a padding of half the kernel"):
+        SparseConv3d(1, 1, kernel_size, stride, padding, only_occupied=True)
+    SparseConv3d(1, 1, kernel_size | 1, min((kernel_size | 1) // 2 + 1, 2), (kernel_size | 1) // 2, only_occupied=True)
 
 
 @given(occupied_grids(), st.sampled_from([((1, 1, 3), (1, 1, 2), (0, 0, 1)), (3, (1, 1, 2), 1), ((2, 1, 3), 1, 1)]))
