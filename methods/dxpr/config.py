@@ -143,9 +143,9 @@ _QUICK = replace(
         weight_decay=1e-4,
     ),
 )
-"""For one CPU core: ResNet-18 from scratch after its second stage (6 × 12 cells). Overlap is a share of all known pixels,
-since by the published share some views of the town that face each other would be positives. Pairs of little overlap are
-masked: the town's rule of a place holds for them too."""
+"""For one CPU core: ResNet-18 from scratch after its second stage (6 × 12 cells). Overlap is a share of all known
+pixels, since by the published share some views of the town that face each other would be positives. Pairs of little
+overlap are masked: the town's rule of a place holds for them too."""
 
 PRESETS: dict[str, MethodConfig] = {
     "quick": _QUICK,

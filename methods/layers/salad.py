@@ -35,7 +35,7 @@ class Salad(nn.Module):
         self.features = _two_layers(channels, hidden, cluster_channels, dropout)
         self.token = _two_layers(channels, hidden, token_channels, 0.0)
         self.dustbin = nn.Parameter(torch.tensor(1.0))
-        """Score of the dustbin, the same for each feature."""
+        """Score of the dustbin, one for all features (as published). Its mass is fixed, so its score matters little."""
         self.out_channels = clusters * cluster_channels + token_channels
         """Length of the descriptor."""
 

@@ -162,3 +162,13 @@ def test_images_need_not_be_square(name: str, block: int, size: tuple[int, int])
     scale = 8 if name.startswith("resnet") else 16
     backbone = ImageBackbone(name, block, (size[0] * scale, size[1] * scale), "none")
     assert backbone.map_size == size
+
+
+def test_map_and_class_token_come_from_one_pass() -> None:
+    torch.manual_seed(0)
+    backbone = ImageBackbone("vit_tiny_patch16_224", 1, (32, 48), "none").eval()
+    pixels = torch.randn(2, 3, 32, 48)
+    feature_map, token = backbone.map_and_class_token(pixels)
+    assert (feature_map.shape, token.shape) == ((2, 192, 2, 3), (2, 192))
+    torch.testing.assert_close(feature_map, backbone(pixels))
+    torch.testing.assert_close(token, backbone.class_token(pixels))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from datasets.errors import CrossplaceError
-from methods.layers.camera_plane import densified, depth_image, without_upper_rows
+from methods.layers.camera_plane import KeptRows, densified, depth_image, without_upper_rows
 
 LOOKING_ALONG_X = torch.tensor([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 PINHOLE = torch.tensor([0.5, 0.5, 0.5, 0.5])
@@ -164,3 +164,32 @@ def test_an_image_is_filled_alike_alone_and_in_a_batch() -> None:
     together = densified(depth_m)
     for row in range(5):
         torch.testing.assert_close(densified(depth_m[row : row + 1])[0], together[row], atol=1e-5, rtol=1e-6)
+
+
+# --- kept rows -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("share", [(0.0, 1.0), (0.25, 0.75), (0.15, 0.85), (0.5, 1.0)])
+def test_kept_rows_of_a_depth_image_are_the_image_through_their_intrinsics(share: tuple[float, float]) -> None:
+    rows = KeptRows.of(8, share)
+    rng = np.random.default_rng(0)
+    ahead = rng.uniform(3, 30, 500)
+    cloud = np.column_stack([ahead, ahead * rng.uniform(-1.2, 1.2, 500), ahead * rng.uniform(-1.2, 1.2, 500)])
+    points, index = torch.from_numpy(cloud).float(), torch.zeros(500, dtype=torch.long)
+    whole = depth_image(points, index, LOOKING_ALONG_X[None], PINHOLE[None], rows.whole_height, 10)
+    part = depth_image(points, index, LOOKING_ALONG_X[None], rows.intrinsics(PINHOLE[None]), 8, 10)
+    assert (part > 0).any()
+    torch.testing.assert_close(rows(whole), part)
+
+
+def test_kept_rows_by_hand() -> None:
+    assert KeptRows.of(64, (0.15, 0.85)) == (91, 14, 64)
+    assert KeptRows.of(150, (126 / 376, 1.0)) == (226, 76, 150)
+    assert KeptRows.of(5, (0.0, 1.0)) == (5, 0, 5)
+
+
+@pytest.mark.parametrize("share", [(0.5, 0.5), (0.8, 0.2), (-0.1, 1.0), (0.0, 1.1)])
+def test_rows_that_are_none_are_a_sentence(share: tuple[float, float]) -> None:
+    with pytest.raises(CrossplaceError, match=f"two rising shares from 0 to 1, found {share[0]:g} and {share[1]:g}"):
+        KeptRows.of(8, share)
+    KeptRows.of(8, (0.2, 0.8))

@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from batches import bare_frame as frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from datasets.base import Frame, Selection, Split
+from datasets.base import Selection, Split
 from methods.learning.losses import (
     batch_all_triplet,
     batch_hard_triplet,
     cross_modal_masks,
+    multi_similarity,
     pair_masks,
     pairwise_distance,
     soft_target_cross_entropy,
@@ -20,22 +22,6 @@ from methods.learning.losses import (
 )
 
 SPLIT = Split(train=Selection(), validation=Selection(), positive_m=10.0, negative_m=25.0, heading_limit_rad=0.5)
-
-
-def frame(frame_id: str, east_m: float, north_m: float = 0.0, yaw_rad: float = 0.0, world: str = "a") -> Frame:
-    return Frame(
-        frame_id=frame_id,
-        traversal="t",
-        world=world,
-        timestamp_ns=0,
-        position_m=(float(east_m), north_m, 0.0),
-        yaw_rad=yaw_rad,
-        image="",
-        cloud="",
-        intrinsics=None,
-        camera_from_lidar=None,
-        lidar=None,
-    )
 
 
 # --- masks ---------------------------------------------------------------------------------------
@@ -177,6 +163,76 @@ def test_gradient_agrees_with_finite_differences() -> None:
     embeddings = torch.randn(6, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1), requires_grad=True)
     positive, negative = masks([(0, 1), (1, 0), (4, 5)], [(0, 2), (1, 3), (4, 2), (4, 3)], 6)
     assert torch.autograd.gradcheck(lambda e: batch_hard_triplet(e, positive, negative, 3.0)[0], embeddings)
+
+
+# --- multi-similarity ----------------------------------------------------------------------------
+
+
+def naive_multi_similarity(
+    s: list[list[float]], positive: Tensor, negative: Tensor, base: list[list[float]], options: dict[str, float]
+) -> tuple[float, int]:
+    """Anchor by anchor, as in Wang et al. 2019, equations 13 to 15: the loss, and how many anchors have a pair."""
+    n, total, active = len(s), 0.0, 0
+    alpha, beta, margin = options["alpha"], options["beta"], options["margin"]
+    for i in range(n):
+        positives = [j for j in range(n) if positive[i, j]]
+        negatives = [j for j in range(n) if negative[i, j]]
+        pull = [j for j in positives if negatives and s[i][j] - margin < max(s[i][k] for k in negatives)]
+        push = [j for j in negatives if positives and s[i][j] + margin > min(s[i][k] for k in positives)]
+        total += math.log(1 + sum(math.exp(-alpha * (s[i][j] - base[i][j])) for j in pull)) / alpha
+        total += math.log(1 + sum(math.exp(beta * (s[i][j] - options["negative_base"])) for j in push)) / beta
+        active += bool(pull or push)
+    return total, active
+
+
+@given(st.integers(0, 10_000), st.integers(2, 7), st.sampled_from([0.0, 0.1, 0.5]))
+@settings(max_examples=40, deadline=None)
+def test_multi_similarity_is_that_of_a_loop(seed: int, n: int, margin: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    similarity = 2 * torch.rand(n, n, generator=generator, dtype=torch.float64) - 1
+    related, base = torch.randint(0, 3, (n, n), generator=generator), torch.rand(n, n, generator=generator).double()
+    positive, negative = related == 1, related == 2
+    options = {"alpha": 1.5, "beta": 20.0, "margin": margin, "negative_base": 0.2}
+    total, active, count = multi_similarity(similarity, positive, negative, base, **options)
+    expected, expected_active = naive_multi_similarity(similarity.tolist(), positive, negative, base.tolist(), options)
+    assert float(total) == pytest.approx(expected, abs=1e-9)
+    assert (int(active), int(count)) == (expected_active, n)
+
+
+def test_only_pairs_that_are_hard_enough_count() -> None:
+    # the anchor's positives are 0.9 and 0.3 alike, its negatives 0.5 and 0.15: 0.9 and 0.15 are easy by a margin of 0.1
+    similarity = torch.tensor([[1.0, 0.9, 0.3, 0.5, 0.15]]).repeat(5, 1).requires_grad_()
+    positive, negative = masks([(0, 1), (0, 2)], [(0, 3), (0, 4)], 5)
+    loss_sum, active, count = multi_similarity(similarity, positive, negative)
+    loss_sum.backward()
+    assert (float(active), float(count)) == (1, 5)
+    assert (similarity.grad != 0).nonzero().tolist() == [[0, 2], [0, 3]]
+    assert similarity.grad[0, 2] < 0 < similarity.grad[0, 3]
+
+
+def test_a_positive_with_a_larger_base_is_pulled_more() -> None:
+    similarity = torch.full((3, 3), 0.5).requires_grad_()
+    positive, negative = masks([(0, 1), (2, 1)], [(0, 2), (2, 0)], 3)
+    base = torch.tensor([[0.0, 0.1, 0.0], [0.0, 0.0, 0.0], [0.0, 0.2, 0.0]])
+    multi_similarity(similarity, positive, negative, base)[0].backward()
+    assert similarity.grad[2, 1] < similarity.grad[0, 1] < 0
+
+
+@pytest.mark.parametrize(("positive", "negative"), [([], [(0, 1)]), ([(0, 1)], []), ([], [])])
+def test_an_anchor_needs_a_positive_and_a_negative(positive: list, negative: list) -> None:
+    similarity = torch.full((2, 2), 0.5, requires_grad=True)
+    loss_sum, active, _ = multi_similarity(similarity, *masks(positive, negative, 2))
+    loss_sum.backward()
+    assert (float(loss_sum.detach()), float(active)) == (0, 0)
+    assert similarity.grad.tolist() == [[0, 0], [0, 0]]
+
+
+def test_multi_similarity_does_not_overflow() -> None:
+    similarity = torch.ones(3, 3, requires_grad=True)
+    loss_sum, *_ = multi_similarity(similarity, *masks([(0, 1)], [(0, 2)], 3), alpha=500.0, beta=1000.0)
+    loss_sum.backward()
+    assert float(loss_sum.detach()) == pytest.approx(1.0, rel=1e-3)
+    assert similarity.grad.isfinite().all()
 
 
 # --- distances -----------------------------------------------------------------------------------
