@@ -53,7 +53,10 @@ class ImageInput:
         """Scale to ``[0, 1]``, resize (bilinear, aspect ratio not kept), normalise."""
         size = [self.height, self.width]
         scaled = [image_ops.resize(image.float() / 255, size, antialias=self.antialias) for image in images]
-        pixels = torch.stack(scaled)
+        return self.normalised(torch.stack(scaled))
+
+    def normalised(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+        """Pixels from 0 to 1 with the mean and the deviation taken out, by constants or by each image's own."""
         if self.per_image:
             spread, mean = torch.std_mean(pixels, dim=(2, 3), keepdim=True)
             return (pixels - mean) / (spread + 1 / 255)  # one grey level keeps a blank image finite

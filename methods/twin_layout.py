@@ -124,7 +124,7 @@ class TwinLayout(Method):
         drawn = angular_images(
             batch.require_images(), windows, intrinsics, camera_from_lidar, rows=image.height, columns=image.width
         )
-        return image(list(drawn))
+        return image.normalised(drawn / 255)
 
     def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b views 3 h w"]:
         """Spherical images of nearness, height and presence, one for each heading."""

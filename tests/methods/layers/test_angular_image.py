@@ -37,7 +37,7 @@ def test_what_the_camera_sees_lies_where_the_clouds_point_in_that_direction_lies
     brightest, nearest = (divmod(int(image.argmax()), 40) for image in (seen, ranges_m))
     assert abs(brightest[0] - nearest[0]) <= 1
     assert abs(brightest[1] - nearest[1]) <= 1
-    assert (seen > 0).sum() < 20
+    assert (seen > 0).sum() < 40
 
 
 def test_directions_outside_the_image_and_behind_the_camera_are_black() -> None:

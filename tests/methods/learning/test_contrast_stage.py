@@ -1,5 +1,3 @@
-from types import SimpleNamespace
-
 import numpy as np
 import torch
 from batches import batch_of
@@ -12,14 +10,12 @@ from methods.learning.contrast_stage import elsewhere
 from methods.twin_layout import PRESETS, TwinLayout
 
 
-def test_partners_come_from_other_traversals_if_there_are_any() -> None:
-    def names(*each: str) -> SimpleNamespace:
-        column = np.array(each, dtype=object)
-        return SimpleNamespace(traversal=column, traversal_names=lambda: list(dict.fromkeys(each)))
-
+def test_partners_come_from_other_traversals_if_there_are_any(tiny_town: PreparedDataset) -> None:
+    frames = tiny_town.frames.take(np.array([0, 1, 67]))
     positives = [np.array([1, 2]), np.array([0, 2]), np.array([0, 1])]
-    assert [x.tolist() for x in elsewhere(names("a", "a", "b"), positives)] == [[2], [2], [0, 1]]
-    assert [x.tolist() for x in elsewhere(names("a", "a", "a"), positives)] == [[1, 2], [0, 2], [0, 1]]
+    assert [x.tolist() for x in elsewhere(frames, positives)] == [[2], [2], [0, 1]]
+    alone = tiny_town.frames.take(np.array([0, 1, 2]))
+    assert [x.tolist() for x in elsewhere(alone, positives)] == [[1, 2], [0, 2], [0, 1]]
 
 
 def test_the_loss_is_that_of_a_loop_over_both_sides(tiny_town: PreparedDataset) -> None:
