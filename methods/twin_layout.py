@@ -6,8 +6,9 @@ loss on images under random light.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -51,6 +52,8 @@ class TwinLayoutConfig(TowersConfig):
     headings: int = 1
     """Views of a cloud, evenly over the full turn from the camera's own. The nearest one counts. With one, a place is
     found only in the camera's direction of travel."""
+    has_common_angles: bool = True
+    """Whether images are drawn over the angles of the view. If not, the whole image is resized as it is."""
     has_height: bool = True
     """Whether the cloud's input has the height of its points and whether there are any, beside their nearness."""
     descriptor_size: int = 256
@@ -77,12 +80,51 @@ _QUICK = replace(
     recipe=replace(_FULL.recipe, epochs=20, batch_size=32, warmup_steps=40),
 )
 
-PRESETS: dict[str, TwinLayoutConfig] = {
+PRESETS: dict[str, MethodConfig] = {
     "quick": _QUICK,
     "gpu": replace(_FULL, recipe=replace(_FULL.recipe, budget_s=540.0)),
     "full": _FULL,
 }
 """Presets. ``full`` takes the place of ``paper``, since there is no paper."""
+
+
+Change = Callable[[TwinLayoutConfig], TwinLayoutConfig]
+
+
+def _with(**fields: Any) -> Change:
+    return lambda config: replace(config, **fields)
+
+
+def _trained(**fields: Any) -> Change:
+    return lambda config: replace(config, training=replace(config.training, **fields))
+
+
+def _all_around(config: TwinLayoutConfig) -> TwinLayoutConfig:
+    """Views every 30°, half of which the training bridges by turning the cloud against its image."""
+    turned = replace(config.training, yaw_deg=15.0)
+    return replace(config, headings=12, descriptor_size=128, training=turned)
+
+
+_ANGLES = "What do the inputs bring?"
+_LAYOUT = "Does the pooling have to keep the layout?"
+_LIGHT = "What do the random changes bring?"
+_HEADING = "Can a place be found from another heading?"
+_SIZE = "How small may a place be?"
+
+VARIANTS: dict[str, Variant] = {
+    "plain-image": Variant(question=_ANGLES, change=_with(has_common_angles=False)),
+    "nearness-alone": Variant(question=_ANGLES, change=_with(has_height=False)),
+    "gem": Variant(question=_LAYOUT, change=_with(layout=None)),
+    "one-cell": Variant(question=_LAYOUT, change=_with(layout=Layout(rows=1, columns=1, channels=128))),
+    "coarse-layout": Variant(question=_LAYOUT, change=_with(layout=Layout(rows=2, columns=4, channels=48))),
+    "plain-jitter": Variant(question=_LIGHT, change=_trained(relighting=None)),
+    "no-turn": Variant(question=_LIGHT, change=_trained(turn_deg=0.0)),
+    "no-mirror": Variant(question=_LIGHT, change=_trained(mirror_probability=0.0)),
+    "loose-yaw": Variant(question=_HEADING, change=_trained(yaw_deg=15.0)),
+    "all-around": Variant(question=_HEADING, change=_all_around),
+    "64-numbers": Variant(question=_SIZE, change=_with(descriptor_size=64)),
+}
+"""Any of them can be combined: ``--variant all-around+plain-jitter``."""
 
 
 class TwinLayout(Method):
@@ -102,6 +144,7 @@ class TwinLayout(Method):
         sources="common parts: ResNet-18 (He et al. 2016), InfoNCE in both directions (Radford et al. 2021)",
     )
     presets = PRESETS
+    variants = VARIANTS
 
     def __init__(self, config: TwinLayoutConfig | None = None) -> None:
         super().__init__()
@@ -114,11 +157,13 @@ class TwinLayout(Method):
 
     def _encoder(self, size: tuple[int, int], *, of_points: bool) -> PooledEncoder:
         c = self.config
-        backbone, *weights = c.tower(of_points=of_points)
-        return PooledEncoder(backbone, c.backbone_block, size, c.descriptor_size, *weights, layout=c.layout)
+        backbone, weights, sha256 = c.tower(of_points=of_points)
+        return PooledEncoder(backbone, c.backbone_block, size, c.descriptor_size, weights, sha256, c.layout)
 
     def image_inputs(self, batch: Batch) -> Float[Tensor, "b 3 h w"]:
         """Images over the angles of the view, normalised."""
+        if not self.config.has_common_angles:
+            return self.config.image(batch.require_images())
         image, (intrinsics, camera_from_lidar) = self.config.image, batch.calibration()
         windows = self.config.view.windows(batch)
         drawn = angular_images(
