@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from datasets.base import Split
-from methods.base import DescriptorSpec, ImageInput, Method, Stage, TowersConfig
+from methods.base import DescriptorSpec, ImageInput, Method, MethodConfig, Stage, TowersConfig, Variant
 from methods.batch import Batch
 from methods.card import MethodCard
 from methods.layers.angular_image import angular_images

@@ -25,8 +25,9 @@ class PooledEncoder(nn.Module):
         super().__init__()
         self.backbone = ImageBackbone(backbone, block, image_size, weights, weights_sha256)
         channels = self.backbone.channels
-        self.pool = LayoutPool(channels, layout) if layout else GeM()
-        self.head = nn.Linear(self.pool.out_channels if layout else channels, descriptor_size)
+        self.pool: LayoutPool | GeM = LayoutPool(channels, layout) if layout else GeM()
+        pooled = self.pool.out_channels if isinstance(self.pool, LayoutPool) else channels
+        self.head = nn.Linear(pooled, descriptor_size)
 
     def forward(self, pixels: Float[Tensor, "b 3 height width"]) -> Float[Tensor, "b d"]:
         """Descriptors of normalised images."""
