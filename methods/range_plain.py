@@ -101,8 +101,8 @@ class RangePlain(Method):
 
     def _encoder(self, size: tuple[int, int], *, of_points: bool) -> PooledEncoder:
         c = self.config
-        backbone, *weights = c.tower(of_points=of_points)
-        return PooledEncoder(backbone, c.backbone_block, size, c.descriptor_size, *weights)
+        backbone, weights, sha256 = c.tower(of_points=of_points)
+        return PooledEncoder(backbone, c.backbone_block, size, c.descriptor_size, weights, sha256)
 
     def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b 3 h w"]:
         """Spherical images of nearness: 1 at the LiDAR, 0 at its maximum range and where nothing returned."""

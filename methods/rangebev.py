@@ -183,8 +183,8 @@ class RangeBev(Method):
 
     def _encoder(self, size: tuple[int, int], *, of_points: bool = True) -> PooledEncoder:
         c = self.config
-        backbone, *weights = c.tower(of_points=of_points)
-        return PooledEncoder(backbone, c.backbone_block, size, c.descriptor_size, *weights)
+        backbone, weights, sha256 = c.tower(of_points=of_points)
+        return PooledEncoder(backbone, c.backbone_block, size, c.descriptor_size, weights, sha256)
 
     def image_inputs(self, batch: Batch) -> Views:
         """The image, and its points from above. Estimating or reading depth is preprocessing."""
