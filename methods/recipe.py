@@ -1,24 +1,28 @@
-"""How a stage of training is optimised: epochs, learning rate and its decay, and groups of parameters."""
+"""How a stage of training is optimised: epochs, the learning rate of each step, and groups of parameters."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal
 
 from torch import nn
 
+from datasets.base import ADDED
+from datasets.errors import CrossplaceError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """An optimiser with a stepwise exponential schedule. Its unit is the epoch."""
+    """An optimiser and its schedule."""
 
     epochs: int
     batch_size: int
     learning_rate: float
     learning_rate_floor: float
     decay: float = 0.95
+    """Factor of the schedule ``step``."""
     decay_every: int = 2
-    """Epochs between two decays."""
+    """Epochs between two decays of the schedule ``step``."""
     plateau: int | None = None
     """Epochs without a better score after which the learning rate decays. None: it decays every ``decay_every``
     epochs."""
@@ -30,20 +34,49 @@ class Recipe:
     weight_decay: float = 1e-6
     budget_s: float | None = None
     """Wall-clock seconds for training. Training stops after the epoch that exceeds them. The share of epochs done is
-    recorded."""
+    recorded. The schedule ``cosine`` does not look at the clock: a budget that ends it leaves the rate high."""
+    schedule: Literal["step", "cosine"] = field(default="step", metadata=ADDED)
+    """How the learning rate falls: by a factor after some epochs, or at each step along half a cosine. The cosine
+    reaches ``learning_rate_floor`` at the last planned step."""
+    warmup_steps: int = field(default=0, metadata=ADDED)
+    """Steps at the beginning in which the learning rate rises linearly. The last of them has the full rate."""
+    clip_norm: float | None = field(default=None, metadata=ADDED)
+    """Largest norm of the gradient over all trained parameters. A longer gradient is scaled down. None: no limit."""
+
+    def __post_init__(self) -> None:
+        if self.schedule == "cosine" and self.plateau is not None:
+            raise CrossplaceError(
+                "a recipe has schedule cosine and plateau, which is for the schedule step; leave one of them out"
+            )
 
     def shortened(self, share: float) -> "Recipe":
-        """The recipe with this share of the epochs, rounded up, and the same total decay.
+        """The recipe with this share of the epochs, rounded up, the same total decay, and as large a share of warm-up.
 
         A share of 1 changes nothing. A recipe without epochs stays without epoc
         """
         epochs = math.ceil(share * self.epochs)
         if epochs == self.epochs:
             return self
-        return replace(self, epochs=epochs, decay=self.decay ** (self.epochs / epochs))
+        warmup_steps = math.ceil(self.warmup_steps * epochs / self.epochs)
+        return replace(self, epochs=epochs, decay=self.decay ** (self.epochs / epochs), warmup_steps=warmup_steps)
 
-    def learning_rate_at(self, epoch: int, scores: Sequence[float] = ()) -> float:
-        """Learning rate during ``epoch`` (from 0). ``scores`` are those of all earlier epochs (smaller is better)."""
+    def learning_rate_at(self, epoch: int, scores: Sequence[float] = (), *, step: int = 0, n_steps: int = 1) -> float:
+        """Learning rate of a step.
+
+        Args:
+            epoch: number of the epoch, from 0.
+            scores: those of all earlier epochs (smaller is better).
+            step: number of the step in the epoch, from 0.
+            n_steps: steps of this epoch. All epochs count as having as many, so that the rate depends on nothing else.
+        """
+        done, planned = epoch * n_steps + step + 1, self.epochs * n_steps
+        warmup = min(self.warmup_steps, planned)
+        if done < warmup:
+            return self.learning_rate * done / warmup
+        if self.schedule == "cosine":
+            share = (done - warmup) / max(planned - warmup, 1)
+            above_floor = (self.learning_rate - self.learning_rate_floor) * (1 + math.cos(math.pi * share)) / 2
+            return self.learning_rate_floor + above_floor
         decays = epoch // self.decay_every if self.plateau is None else _decays(scores, self.plateau)
         return max(self.learning_rate * self.decay**decays, self.learning_rate_floor)
 
