@@ -21,7 +21,7 @@ from benchmark.console import track
 from benchmark.frames.loading import batch_loader
 from benchmark.protocol.selection import select
 from benchmark.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
-from benchmark.training.optimising import optimizer_of, set_training_mode
+from benchmark.training.optimising import optimizer_of, set_learning_rate, set_training_mode
 from benchmark.training.report import WEIGHTS, StageReport, TrainingReport
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
@@ -225,13 +225,18 @@ class _StageRun:
 
     def _epoch(self, wrapped: Any, fabric_optimizer: Any, optimizer: torch.optim.Optimizer) -> None:
         epoch, stage, started = self.progress["epoch"], self.stage, time.perf_counter()
-        learning_rate = stage.recipe.learning_rate_at(epoch, self._scores())
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate * group["learning_rate_factor"]
+        recipe, scores, learning_rate = stage.recipe, self._scores(), 0.0
 
-        def step(loss: Tensor) -> None:
+        def step(loss: Tensor, number: int, n_steps: int) -> None:
+            nonlocal learning_rate
+            learning_rate = recipe.learning_rate_at(epoch, scores, step=number, n_steps=n_steps)
+            set_learning_rate(optimizer, learning_rate)
             fabric_optimizer.zero_grad()
             self.fabric.backward(loss)
+            if recipe.clip_norm is not None:
+                self.fabric.clip_gradients(
+                    wrapped, fabric_optimizer, max_norm=recipe.clip_norm, error_if_nonfinite=False
+                )
             fabric_optimizer.step()
 
         # Dropout and the like draw from torch's own generator, which a resumed run must find as an uninterrupted one.
@@ -267,7 +272,7 @@ class _StageRun:
         losses = " · ".join(f"{k} {v['loss']:.4f}" for k, v in (("train", training), ("validation", validation)) if v)
         log.info("%s: epoch %d/%d · %s · %.0f s", stage.name, epoch + 1, stage.recipe.epochs, losses, seconds)
 
-    def _pass(self, wrapped: Any, part: str, step: Callable[[Tensor], None] | None) -> dict[str, float]:
+    def _pass(self, wrapped: Any, part: str, step: Callable[[Tensor, int, int], None] | None) -> dict[str, float]:
         """One pass over ``part``; mean loss and summed statistics, empty if there were no batches."""
         stage, epoch = self.stage, self.progress["epoch"]
         stage.eval()
@@ -291,7 +296,7 @@ class _StageRun:
                         "and images, or lower the learning rate"
                     )
                 if step:
-                    step(loss)
+                    step(loss, number, len(batches))
                 for key, value in _sums(output):
                     sums[key] += value
         if not batches:

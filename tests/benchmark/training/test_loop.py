@@ -98,11 +98,22 @@ def test_interrupted_and_resumed_equals_uninterrupted_bit_for_bit(
     assert report.weights_sha256 == TrainingReport.read(uninterrupted).weights_sha256
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_other_optimisers_and_their_groups_resume_too(
-    toy: Any, run: Callable[..., TrainingReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+PLATEAU = {"plateau": 1, "decay": 0.5}
+COSINE = {"schedule": "cosine", "warmup_steps": 4, "clip_norm": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "schedule"), [("sgd", PLATEAU), ("adamw", PLATEAU), ("adamw", COSINE)], ids=["sgd", "adamw", "cosine"]
+)
+def test_other_optimisers_schedules_and_groups_resume_too(
+    toy: Any,
+    run: Callable[..., TrainingReport],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    optimizer: str,
+    schedule: dict[str, Any],
 ) -> None:
-    recipe = replace(RECIPE, optimizer=optimizer, plateau=1, decay=0.5, weight_decay=0.1)
+    recipe = replace(RECIPE, optimizer=optimizer, weight_decay=0.1, **schedule)
 
     def groups(stage: Any) -> list[ParameterGroup]:
         layer, norm = stage.method.image_branch
@@ -345,6 +356,53 @@ def test_validation_batches_are_the_same_every_epoch_and_not_augmented(
     assert first[:3] != second[:3]
     train_ids = {f"{drive}-{n}" for drive in ("morning", "evening") for n in range(12)}
     assert {i for _, ids, _ in first[:3] for i in ids} == train_ids
+
+
+def watched_optimizer(monkeypatch: pytest.MonkeyPatch, note: Callable[[torch.optim.Optimizer], None]) -> None:
+    """Have ``note`` called before each step of SGD."""
+    step = torch.optim.SGD.step
+
+    def noted(self: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
+        note(self)
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", noted)
+
+
+def test_each_step_has_the_learning_rate_of_the_schedule(
+    run: Callable[..., TrainingReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two epochs of three steps: two up, four down along half a cosine to the floor."""
+    seen: list[float] = []
+    watched_optimizer(monkeypatch, lambda optimizer: seen.append(optimizer.param_groups[0]["lr"]))
+    recipe = Recipe(
+        **{"epochs": 2, "batch_size": 8, "learning_rate": 0.01, "learning_rate_floor": 0.0, "optimizer": "sgd"},
+        **{"schedule": "cosine", "warmup_steps": 2},
+    )
+    run(tmp_path, align=recipe)
+    root = math.sqrt(0.5)
+    assert seen == pytest.approx([0.005, 0.01, 0.005 * (1 + root), 0.005, 0.005 * (1 - root), 0.0])
+    rows = metrics(tmp_path / "align")
+    assert [float(row["learning_rate"]) for row in rows] == pytest.approx([seen[2], seen[5]]), "that of the last step"
+
+
+def test_long_gradients_are_cut_to_the_recipes_norm(
+    run: Callable[..., TrainingReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+
+    def note(optimizer: torch.optim.Optimizer) -> None:
+        gradients = [p.grad.flatten() for group in optimizer.param_groups for p in group["params"]]
+        seen.append(float(torch.cat(gradients).norm()))
+
+    watched_optimizer(monkeypatch, note)
+    run(tmp_path / "free", align=replace(RECIPE, optimizer="sgd"))
+    free, seen = seen, []
+    limit = sorted(free)[len(free) // 2]
+    run(tmp_path / "cut", align=replace(RECIPE, optimizer="sgd", clip_norm=limit))
+    assert max(free) > 1.01 * limit
+    assert max(seen) == pytest.approx(limit, rel=1e-3)
+    assert seen[0] == pytest.approx(min(free[0], limit), rel=1e-3)
 
 
 # --- what goes wrong -----------------------------------------------------------------------------
