@@ -14,6 +14,8 @@ from datasets.prepared import PreparedDataset
 from methods.base import Method
 from methods.batch import Sample, collate, load_sample
 
+USUAL = "quick"
+"""The preset that every method has."""
 TOLERANCE = 1e-5
 """Absolute and relative, between descriptors that should be the same."""
 GPU_TOLERANCE = 1e-2
@@ -39,18 +41,19 @@ class Subject:
 
     name: str
     method: Method
-    """The quick preset, untrained, in evaluation mode."""
+    """One of its presets, untrained, in evaluation mode."""
     dataset: PreparedDataset
+    preset: str = USUAL
 
     @classmethod
-    def of(cls, name: str, dataset: PreparedDataset) -> "Subject":
+    def of(cls, name: str, dataset: PreparedDataset, preset: str = USUAL) -> "Subject":
         """Batch-norm statistics are those of some frames: untrained ones make all descriptors equal."""
-        method = new_method(name)
+        method = new_method(name, preset)
         norms = [m for m in method.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
         momenta = [norm.momentum for norm in norms]
         for norm in norms:
             norm.momentum = None  # take the next batch's statistics as they are
-        subject = cls(name=name, method=method, dataset=dataset)
+        subject = cls(name=name, method=method, dataset=dataset, preset=preset)
         encode(method.train(), subject.samples())
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
@@ -67,11 +70,11 @@ class Subject:
         return found
 
 
-def new_method(name: str, seed: int = 0) -> Method:
-    """The quick preset of a method, untrained."""
+def new_method(name: str, preset: str = USUAL, *, seed: int = 0) -> Method:
+    """A method as a preset configures it, untrained and without a pretrained backbone."""
     torch.manual_seed(seed)
     kind = METHODS.get(name)
-    return kind(replace(kind.presets["quick"], weights="none")).eval()
+    return kind(replace(kind.presets[preset], weights="none")).eval()
 
 
 def encode(method: Method, samples: Sequence[Sample]) -> Descriptors:
