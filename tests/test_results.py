@@ -1,14 +1,15 @@
 """The committed results stay loadable and belong to the tables beside them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmark.cli.repository import with_leaderboard
+from benchmark.cli.repository import BEGIN, END, with_leaderboard
 from benchmark.evaluation.metrics import DEPTHS
 from benchmark.evaluation.rankers import CHANCE
-from benchmark.records.collection import collect
+from benchmark.records.collection import Run, collect
 from benchmark.records.leaderboard import LEADERBOARD, write_leaderboard
 from benchmark.records.schema import RANKS, RESULT, Result
 from benchmark.registry import METHODS
@@ -60,3 +61,24 @@ def test_what_travels_and_what_the_readme_shows_follow_from_the_stored_results(t
     assert (tmp_path / LEADERBOARD).read_text() == stored.read_text(), "run: nox -s tables"
     readme = (REPOSITORY / "README.md").read_text()
     assert with_leaderboard(readme, collection) == readme, "run: nox -s tables"
+
+
+def test_the_readme_marks_rows_from_imagenet_and_no_other() -> None:
+    document = f"{BEGIN}\n{END}"
+    collection = collect(REPOSITORY / "results")
+    note = "- † starts from ImageNet weights (preset `pretrained`)"
+    assert "`lc2`" in with_leaderboard(document, collection)
+    assert "†" not in with_leaderboard(document, collection)
+    groups = [replace(group, runs=[_from_imagenet(run) for run in group.runs]) for group in collection.groups]
+    marked = with_leaderboard(document, replace(collection, groups=groups))
+    assert "`lc2`†" in marked
+    assert "`range_plain`†" not in marked
+    assert note in marked.splitlines()
+
+
+def _from_imagenet(run: Run) -> Run:
+    method = run.result.method
+    if method.name != "lc2":
+        return run
+    changed = method.model_copy(update={"backbone_weights": "package"})
+    return replace(run, result=run.result.model_copy(update={"method": changed}))

@@ -153,7 +153,7 @@ def _encoders(method: Method, batch: Batch) -> dict[Modality, Callable[[], dict[
 
 def survives_a_file(subject: Subject) -> None:
     """Weights written and read by another instance give the same descriptors."""
-    samples, other = subject.samples(), new_method(subject.name, seed=1)
+    samples, other = subject.samples(), new_method(subject.name, subject.preset, seed=1)
     expected = encode(subject.method, samples)
     if subject.method.is_trainable:
         before = encode(other, samples)
@@ -188,7 +188,7 @@ def works_on_a_gpu(subject: Subject) -> None:
 
 def trains(subject: Subject) -> None:
     """Each stage has a finite loss on a batch of its sampler, and gradients for exactly what it says it trains."""
-    trained = new_method(subject.name)
+    trained = new_method(subject.name, subject.preset)
     stages = trained.stages(SPLIT)
     require(bool(stages) == trained.is_trainable, "a method has stages if, and only if, is_trainable")
     require(len({stage.name for stage in stages}) == len(stages), "two stages have one name")
@@ -222,10 +222,10 @@ def trains(subject: Subject) -> None:
 
 
 def learns_by_heart(subject: Subject) -> str:
-    """Trained for up to five minutes, the quick preset finds the cloud of each of 16 images that lie 50 m apart."""
+    """Trained for up to five minutes, it finds the cloud of each of 16 images that lie 50 m apart."""
     if not subject.method.is_trainable:
         return "nothing to train"
-    memory = learn_by_heart(new_method(subject.name), subject.dataset)
+    memory = learn_by_heart(new_method(subject.name, subject.preset), subject.dataset)
     require(memory.recall == 1, str(memory))
     return str(memory)
 

@@ -15,6 +15,8 @@ from methods.base import Method
 from methods.batch import Sample, collate, load_sample
 from methods.learning.normalisation import measured_statistics
 
+USUAL = "quick"
+"""The preset that every method has."""
 TOLERANCE = 1e-5
 """Absolute and relative, between descriptors that should be the same."""
 GPU_TOLERANCE = 1e-2
@@ -40,14 +42,15 @@ class Subject:
 
     name: str
     method: Method
-    """The quick preset, untrained, in evaluation mode."""
+    """One of its presets, untrained, in evaluation mode."""
     dataset: PreparedDataset
+    preset: str = USUAL
 
     @classmethod
-    def of(cls, name: str, dataset: PreparedDataset) -> "Subject":
+    def of(cls, name: str, dataset: PreparedDataset, preset: str = USUAL) -> "Subject":
         """Batch-norm statistics are those of some frames: untrained ones make all descriptors equal."""
-        method = new_method(name)
-        subject = cls(name=name, method=method, dataset=dataset)
+        method = new_method(name, preset)
+        subject = cls(name=name, method=method, dataset=dataset, preset=preset)
         with measured_statistics(method):
             encode(method, subject.samples())
         return subject
@@ -62,11 +65,11 @@ class Subject:
         return found
 
 
-def new_method(name: str, seed: int = 0) -> Method:
-    """The quick preset of a method, untrained."""
+def new_method(name: str, preset: str = USUAL, *, seed: int = 0) -> Method:
+    """A method as a preset configures it, untrained and without a pretrained backbone."""
     torch.manual_seed(seed)
     kind = METHODS.get(name)
-    return kind(replace(kind.presets["quick"], weights="none")).eval()
+    return kind(replace(kind.presets[preset], weights="none")).eval()
 
 
 def encode(method: Method, samples: Sequence[Sample]) -> Descriptors:

