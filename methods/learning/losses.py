@@ -91,9 +91,9 @@ def multi_similarity(
     """Multi-similarity loss: (sum over anchors, anchors with a pair that counts, anchors).
 
     A negative of an anchor counts if it is more similar than the least similar positive less ``margin``. A positive
-    counts if it is less similar than the most similar negative plus ``margin``. With λ as the base of each pair, the
-    loss of an anchor is log(1 + Σ exp(−α (s − λ))) / α over its positives plus log(1 + Σ exp(β (s − λ))) / β over its
-    negatives. Source: Wang et al. 2019, there with one base.
+    counts if it is less similar than the most similar negative plus ``margin``. The loss of an
+    anchor is log(1 + Σ exp(−α (s − λ))) / α over its positives, plus log(1 + Σ exp(β (s − λ))) / β over its negatives.
+    Here s is the similarity of a pair, and λ its base. Source: Wang et al. 2019, there with one base.
     """
     least_positive = similarity.masked_fill(~positive, torch.inf).amin(1, keepdim=True)
     most_negative = similarity.masked_fill(~negative, -torch.inf).amax(1, keepdim=True)

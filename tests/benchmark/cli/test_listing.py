@@ -15,7 +15,7 @@ from benchmark.cli.listing import listing
 from benchmark.registry import METHODS
 from methods.base import FROM_SCRATCH
 
-KIB = {"vxp": 1, "liploc": 1, "rangebev": 2, "lc2": 32, "modalink": 68}
+KIB = {"vxp": 1, "liploc": 1, "rangebev": 2, "lc2": 32, "modalink": 68, "dxpr": 33}
 """Per place, of the published networks with one view."""
 
 
