@@ -40,7 +40,6 @@ def asked_under(frames, protocol):
         yield frames.take(asked.query_rows), frames.take(asked.database_rows), asked.relation
 
 
-
 @pytest.mark.parametrize("preset", ["small", "tiny"])
 def test_both_directions_of_travel_are_asked_of_the_same_traversals(preset, frames):
     """Whatever one protocol calls right is never searched by the other, and both keep most of the queries."""
