@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from jobs import forget
 
 from benchmark.frames.preparing import look_at
 from benchmark.records.collection import collect
@@ -39,9 +38,15 @@ NAMES = METHODS.names()
 TRAINABLE = [name for name in NAMES if METHODS.get(name).is_trainable]
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one test has trained, the next one finds done."""
+    return tmp_path_factory.mktemp("runs")
+
+
 @pytest.fixture
 def request_(
-    toy: Any, small_world: PreparedDataset, protocol: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Any, small_world: PreparedDataset, protocol: Protocol, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Request:
     """The toy on the small world, where midnight is tested and neither trained on nor validated on."""
     seen = Selection(traversals=("morning", "evening"))
@@ -50,9 +55,7 @@ def request_(
     )
     monkeypatch.setitem(PROTOCOLS, "small", apart)
     monkeypatch.setattr(toy.Toy, "tunes", TUNES)
-    return Request.of(
-        method="toy", dataset=str(small_world.folder), protocol="small", device="cpu", runs=tmp_path / "runs"
-    )
+    return Request.of(method="toy", dataset=str(small_world.folder), protocol="small", device="cpu", runs=runs)
 
 
 def changes(lines: Sequence[study.Line]) -> list[str]:
@@ -96,21 +99,22 @@ def test_trials_are_of_tuning_alone(request_: Request) -> None:
 
 @pytest.fixture
 def tuned(request_: Request) -> tuple[StudyRecord, Path]:
-    return study.run_study(TUNE, request_, [0, 1], trials=5)
+    return study.run_study(TUNE, request_, [0, 1], trials=3)
 
 
 def test_a_tune_study_reads_no_test_traversal(
-    request_: Request, small_world: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+    request_: Request, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The same spy sees the test traversal in an ordinary run, so that it would have been seen."""
-    look_at(small_world)  # the doctor looks at all of a dataset, once, before anything is trained
+    look_at(Plan(request_).dataset)  # the doctor looks at all of a dataset, once, before anything is trained
     read: set[str] = set()
     for name in ("load_image", "load_cloud", "stored_cloud"):
         monkeypatch.setattr(PreparedDataset, name, _spied(getattr(PreparedDataset, name), read))
-    record, _ = study.run_study(TUNE, request_, [0], trials=3)
-    assert [line.error for line in record.lines] == ["", "", ""]
+    fresh = request_.changed(runs=tmp_path)
+    record, _ = study.run_study(TUNE, fresh, [0], trials=2)
+    assert [line.error for line in record.lines] == ["", ""]
     assert read == {"morning", "evening"}
-    study.run_study("ablation", request_, [0])
+    study.run_study("ablation", fresh, [0])
     assert read == {"morning", "evening", "midnight"}
 
 
@@ -264,25 +268,23 @@ def test_all_settings_are_the_leaves_of_a_configuration(toy: Any) -> None:
 
 
 def test_a_learning_curve_takes_as_many_steps_on_fewer_places(
-    request_: Request, monkeypatch: pytest.MonkeyPatch
+    request_: Request, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Steps of the shuffled stage, counted: 24 frames in batches of 2, or parts of them for longer."""
     steps: dict[str, int] = {}
     frames: dict[str, set[str]] = {}
     loader = loop.batch_loader
 
-    def counted(
-        dataset: PreparedDataset, batches: list[list[int]], *args: Any, augment: Any = None, **named: Any
-    ) -> Any:
-        if augment is not None and args[0] == ("image", "cloud"):
+    def counted(dataset: PreparedDataset, batches: list[list[int]], *args: Any, **named: Any) -> Any:
+        if named.get("augment") and args[0] == ("image", "cloud"):
             line = f"{len(set(itertools.chain(*batches)))} frames"
             steps[line] = steps.get(line, 0) + len(batches)
             frames.setdefault(line, set()).update(dataset.frames.frame_id[list(itertools.chain(*batches))])
-        return loader(dataset, batches, *args, augment=augment, **named)
+        return loader(dataset, batches, *args, **named)
 
     monkeypatch.setattr(loop, "batch_loader", counted)
     monkeypatch.setattr(study, "PARTS", (25, 50))
-    record, _ = study.run_study(LEARNING_CURVE, request_.changed(variant="align.batch_size=2"), [0])
+    record, _ = study.run_study(LEARNING_CURVE, request_.changed(variant="align.batch_size=2", runs=tmp_path), [0])
     assert [line.error for line in record.lines] == [""] * 3
     assert [line.name for line in record.lines] == [BASE, "places 25 %", "places 50 %"]
     assert steps == {"24 frames": 24, "6 frames": 24, "12 frames": 24}
@@ -313,7 +315,6 @@ def test_differences_along_a_learning_curve_are_paired(request_: Request) -> Non
 
 
 def test_a_longer_schedule_is_said_in_the_result(request_: Request) -> None:
-    forget(request_.machine.runs)
     record, _ = study.run_study(LEARNING_CURVE, request_, [0], ["places 50 %"])
     result = Result.read(request_.machine.runs / "results" / record.lines[1].runs[0])
     assert result.method.share_of_schedule == pytest.approx(2.0)
