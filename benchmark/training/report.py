@@ -23,7 +23,7 @@ class StageReport:
     seconds: float
     stopped_early: bool = False
     """Whether the recipe's own rule ended it: then what was done is all of its schedule."""
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, int | float]] = field(default_factory=list)
     """What every epoch came to, by the names in ``KEPT``; empty if an older version trained."""
 
 

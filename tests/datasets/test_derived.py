@@ -62,6 +62,6 @@ def test_a_name_that_follows_no_rule_is_unknown(name: str) -> None:
 
 def test_without_validation_frames_nothing_can_be_scored() -> None:
     protocol = replace(PROTOCOLS["town"], split=Split(train=Selection(), validation=Selection(traversals=())))
-    with pytest.raises(CrossplaceError, match="town keeps no validation frames apart.*choose another --protocol"):
+    with pytest.raises(CrossplaceError, match=r"town keeps no validation frames apart.*choose another --protocol"):
         on_validation(protocol)
     assert on_validation(PROTOCOLS["town-night"]).query.traversals == ("validation-*",)
