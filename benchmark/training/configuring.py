@@ -69,7 +69,8 @@ def with_setting(config: Any, path: str, text: str) -> Any:
     parts = list(accumulate(outer, getattr, initial=config))
     kind: TypeAdapter[Any] = TypeAdapter(get_type_hints(type(parts[-1]))[name])
     try:
-        value = kind.validate_json(text) if text.startswith("[") else kind.validate_strings(text)
+        is_list = text.startswith("[")
+        value = kind.validate_python(text.strip("[]").split(",")) if is_list else kind.validate_strings(text)
     except ValidationError as error:
         raise CrossplaceError(f"setting {path}={text}: {first_fault(error)}; give another value") from error
     for part, step in zip(reversed(parts), (name, *reversed(outer)), strict=True):
