@@ -180,7 +180,7 @@ def test_lines_can_be_chosen_by_name_or_question(request_: Request) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"perturb": "image-noise"}, "leave --perturb out"), ({"checkpoint": Path(__file__)}, "leave --checkpoint out")],
+    [({"perturb": "image-noise"}, "leave --perturb out"), ({"checkpoint": Path(__file__)}, "leave --checkpoint and")],
     ids=["perturb", "checkpoint"],
 )
 def test_what_would_make_all_lines_alike_or_the_base_another_is_refused(
