@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 DEFAULT_DATASET, DEFAULT_METHOD = "town", "vxp"
+LONGEST_SHARE = 100
+"""Largest share of a schedule: a hundred times its epochs."""
 SMALLEST = ("preset=tiny",)
 """Options of the default dataset that make it small enough for a check of seconds."""
 DEFAULT_SEVERITY: Literal[3] = 3
@@ -66,7 +68,7 @@ class SharedOptions:
     preset: str = "quick"
     """Configuration of the method (crossplace list presets)."""
     share: float = 1.0
-    """Share of the preset's training epochs to do, above 0; tables say so where it is less than 1."""
+    """Share of the preset's training epochs to do, above 0; more than 1 trains longer. Tables say so unless it is 1."""
     seed: int = 0
     """Seed of initialisation, sampling, augmentation and the random ranker."""
     weights: str | None = None
@@ -83,7 +85,7 @@ class MethodOptions(SharedOptions, MethodName):
     """Which method, how it is configured, and where its weights come from."""
 
     variant: str = ""
-    """Changes of the preset (crossplace list variants), joined by +."""
+    """Changes of the preset (crossplace list variants), or single settings such as recipe.epochs=4, joined by +."""
     weights_sha256: str = ""
     """Expected SHA-256 of the backbone file (hexadecimal)."""
     depth: str | None = None

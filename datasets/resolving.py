@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from datasets.base import Protocol, Selection, Split
+from datasets.derived import base_and_change
 from datasets.errors import CrossplaceError
 from datasets.places import PLANE
 from datasets.prepared import PreparedDataset
@@ -17,8 +18,16 @@ def resolve(name: str, dataset: PreparedDataset) -> tuple[Protocol, list[str]]:
 
     A protocol of another dataset is an error. If some of its test traversals are absent, the result is marked as
     partial. If all its test pairs, or all its training traversals, are absent, a smoke run on everything that is there
-    takes its place: it shows that everything runs, and its recall means nothing.
+    takes its place: it shows that everything runs, and its recall means nothing. A derived protocol follows from
+    whatever became of its base (:mod:`datasets.derived`).
     """
+    base, change = base_and_change(name)
+    protocol, warnings = _resolved(base, dataset)
+    return change(protocol), warnings
+
+
+def _resolved(name: str, dataset: PreparedDataset) -> tuple[Protocol, list[str]]:
+    """A protocol of the table on this data."""
     protocol, names = PROTOCOLS[name], list(dataset.traversals)
     if protocol.dataset != dataset.name:
         raise CrossplaceError(
@@ -89,38 +98,6 @@ def smoke(protocol: Protocol, names: Sequence[str]) -> Protocol:
         pairs="within" if is_within else "across",
         smoke=True,
     )
-
-
-def on_validation(protocol: Protocol) -> Protocol:
-    """``protocol`` with its validation frames as queries and as database, and training as it is.
-
-    What is chosen by its numbers was chosen without any test frame. Rules that name pairs of test traversals become
-    all ordered pairs of validation traversals.
-
-    Raises:
-        CrossplaceError: a protocol without validation frames.
-    """
-    validation = protocol.split.validation
-    if not any(part.traversals for part in validation.alternatives()):
-        raise CrossplaceError(
-            f"protocol {protocol.name} keeps no validation frames apart, so that nothing can be chosen without its test "
-            "frames; choose a --protocol with validation traversals (crossplace list protocols)"
-        )
-    return replace(
-        protocol,
-        name=f"{protocol.name}-on-validation",
-        title=f"{protocol.title}; scored on the validation frames",
-        query=validation,
-        database=validation,
-        pairs=protocol.pairs if isinstance(protocol.pairs, str) else "across",
-        absent=(),
-    )
-
-
-def on_part_of_training(protocol: Protocol, share: float) -> Protocol:
-    """``protocol`` with a share of its training places, which lie together; see :attr:`Selection.middle_share`."""
-    first, *others = (replace(part, middle_share=share, also=()) for part in protocol.split.train.alternatives())
-    return replace(protocol, split=replace(protocol.split, train=replace(first, also=tuple(others))))
 
 
 def own_data(dataset: PreparedDataset) -> Protocol:

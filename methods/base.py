@@ -241,6 +241,8 @@ class Method(nn.Module):
     """Named configurations. ``quick`` must exist and run on a CPU."""
     variants: ClassVar[dict[str, Variant]] = {}
     """Named changes of any preset. They can be combined. Together they are the method's ablation."""
+    tunes: ClassVar[dict[str, tuple[Any, ...]]] = {}
+    """Settings that the study ``tune`` tries: the path of a value in the configuration, and other values for it."""
     is_trainable: ClassVar[bool] = True
     """Whether the method has anything to learn."""
     shipped: ClassVar[tuple[ShippedWeights, ...]] = ()

@@ -123,6 +123,14 @@ class I2pRec(Method):
         ),
         "hardest": Variant(question="Do hard triplets matter?", change=lambda config: replace(config, hardest=True)),
     }
+    tunes = {
+        "retrieval.learning_rate": (2e-3, 5e-4),
+        "retrieval.decay": (0.8,),
+        "retrieval.batch_size": (32,),
+        "margin": (0.5, 0.15),
+        "slice_m": (0.8,),
+        "scale_augmentation": (0.2,),
+    }
 
     def __init__(self, config: I2pRecConfig | None = None) -> None:
         super().__init__()

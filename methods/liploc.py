@@ -210,6 +210,14 @@ class LipLoc(Method):
         ),
         "vit-s16": Variant(question="What does the encoder bring?", change=_vit, is_cheap=False),
     }
+    tunes = {
+        "recipe.learning_rate": (1e-3, 2.5e-4),
+        "recipe.decay": (0.85,),
+        "recipe.batch_size": (64, 16),
+        "temperature": (5.0, 20.0),
+        "holes_probability": (0.0, 0.9),
+        "loss": ("diagonal",),
+    }
 
     def __init__(self, config: LipLocConfig | None = None) -> None:
         super().__init__()

@@ -91,6 +91,14 @@ class RangePlain(Method):
             change=lambda config: replace(config, view=replace(config.view, azimuth_deg=(180.0, -180.0))),
         ),
     }
+    tunes = {
+        "recipe.learning_rate": (1e-3, 2.5e-4),
+        "recipe.decay": (0.5, 0.85),
+        "recipe.batch_size": (32,),
+        "training.margin": (0.5, 0.15),
+        "training.mining": ("hardest",),
+        "training.jitter": (0.3,),
+    }
 
     def __init__(self, config: RangePlainConfig | None = None) -> None:
         super().__init__()

@@ -164,6 +164,14 @@ class RangeBev(Method):
         ),
         "no-fusion": Variant(question="What does re-ranking bring?", change=lambda config: replace(config, top=0)),
     }
+    tunes = {
+        "recipe.learning_rate": (1e-3, 2.5e-4),
+        "recipe.decay": (0.7,),
+        "recipe.batch_size": (32,),
+        "training.margin": (0.5, 0.15),
+        "training.jitter": (0.3,),
+        "retrieved_by": ("bev",),
+    }
 
     def __init__(self, config: RangeBevConfig | None = None) -> None:
         super().__init__()

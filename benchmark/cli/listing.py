@@ -11,6 +11,7 @@ from benchmark.registry import DATASETS, METHODS
 from benchmark.report.figures import FIGURES, PICTURES
 from benchmark.report.screen import paragraphs, screen
 from benchmark.report.table import Cell, Column, Table, number, text
+from datasets.derived import protocol_named
 from datasets.doctor.rules import RULES
 from datasets.errors import CrossplaceError, unknown
 from datasets.protocols import PROTOCOLS
@@ -124,22 +125,26 @@ def _protocols() -> Table:
     columns = [Column(name=name) for name in ("protocol", "dataset", "what is asked")]
     columns.append(Column(name="radius", unit="m", digits=0))
     rows = [[text(n), text(p.dataset), text(p.title), number(p.radius_m)] for n, p in PROTOCOLS.items()]
-    return Table(columns=columns, rows=rows, notes=["All choices of a protocol: crossplace list protocols NAME."])
+    notes = [
+        "All choices of a protocol: crossplace list protocols NAME.",
+        "NAME-on-validation scores on the validation frames, NAME-trained-on-25-percent trains on part of the places.",
+    ]
+    return Table(columns=columns, rows=rows, notes=notes)
 
 
 def _protocol(name: str) -> str:
     """The choices that define a protocol; selections by what they leave out."""
-    if name not in PROTOCOLS:
+    if (found := protocol_named(name)) is None:
         raise CrossplaceError(unknown("protocol", name, sorted(PROTOCOLS)))
-    found = PROTOCOLS[name]
     return "\n".join([name, *(f"{f.name}: {_words(getattr(found, f.name))}" for f in fields(found)[1:])])
 
 
 def _words(value: Any) -> str:
     """``value`` in one line; a dataclass by the fields that say something."""
     if is_dataclass(value):
-        told = [(f.name, getattr(value, f.name)) for f in fields(value)]
-        return f"({', '.join(f'{name} {_words(part)}' for name, part in told if part not in (None, (), (0, None)))})"
+        parts = [(f, getattr(value, f.name)) for f in fields(value)]
+        told = [(f.name, part) for f, part in parts if "added" not in f.metadata or part != f.default]
+        return f"({', '.join(f'{name} {_words(part)}' for name, part in told if part not in (None, ()))})"
     if isinstance(value, tuple):
         return (", " if any(isinstance(part, tuple) for part in value) else " ").join(map(_words, value)) or "none"
     return "none" if value is None else str(value)

@@ -25,10 +25,11 @@ class _OnData:
     def _open(self) -> "tuple[PreparedDataset, Protocol, str]":
         """The dataset, prepared if need be, the protocol as it applies to it, and what to say of it first."""
         from benchmark.frames.preparing import check_protocol_name, find_protocol, locate, prepare
+        from datasets.derived import base_and_change
         from datasets.protocols import PROTOCOLS
 
         check_protocol_name(self.name)
-        name = self.data.dataset or PROTOCOLS[self.name].dataset
+        name = self.data.dataset or PROTOCOLS[base_and_change(self.name)[0]].dataset
         dataset = prepare(locate(name, self.data.source, self.data.dataset_options))
         protocol, warnings = find_protocol(self.name, dataset)
         return dataset, protocol, "\n".join([f"{protocol.name} v{protocol.version}: {protocol.title}", *warnings])

@@ -112,11 +112,14 @@ class Study:
     """
 
     name: Positional[str]
-    """Study to run: ablation (the variants of a method) or robustness (every perturbation at every severity)."""
+    """Study to run: ablation (the variants of a method), robustness (every perturbation at every severity), tune
+    (settings, scored on validation frames) or learning-curve (parts of the training places)."""
     seeds: tuple[int, ...] = ()
     """Seeds that every line is run with; default: the one of --seed."""
     lines: tuple[str, ...] = ()
     """Names (or questions) of the lines to run; default: all that the preset can afford."""
+    trials: int | None = None
+    """How many settings the study tune tries, from 2 to 12 (default), the unchanged preset among them."""
     data: OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
     method: OmitArgPrefixes[MethodOptions] = field(default_factory=MethodOptions)
     machine: OmitArgPrefixes[MachineOptions] = field(default_factory=MachineOptions)
@@ -132,10 +135,10 @@ class Study:
         request = Request(data=self.data, method=self.method, machine=self.machine)
         seeds = self.seeds or (self.method.seed,)
         if not self.dry_run:
-            record, path = run_study(self.name, request, seeds, self.lines)
+            record, path = run_study(self.name, request, seeds, self.lines, self.trials)
             say(f"{screen_section(study_section(record))}{path}")
             return
-        for line in lines_of(self.name, request, self.lines):
+        for line in lines_of(self.name, request, self.lines, self.trials):
             for seed in seeds:
                 say(f"{' · '.join(filter(None, [line.question, line.name]))} · seed {seed}")
                 print_plan(plan_of(line, seed))

@@ -17,6 +17,7 @@ from benchmark.frames.examining import doubts_of, examined, remembered
 from benchmark.keys import key_of
 from benchmark.registry import DATASETS
 from datasets.base import Dataset, Finding, Protocol
+from datasets.derived import base_and_change
 from datasets.doctor.examination import Examination
 from datasets.errors import CrossplaceError, unknown
 from datasets.files import first_fault, locked, sha256_of, unreadable, writing
@@ -260,7 +261,7 @@ def _each_frame(steps: Iterable[tuple[int, int]]) -> Iterator[int]:
 
 def check_protocol_name(name: str | None) -> None:
     """Refuse a protocol that does not exist; can be asked before any data is prepared."""
-    if name is not None and name not in PROTOCOLS:
+    if name is not None and base_and_change(name)[0] not in PROTOCOLS:
         raise CrossplaceError(unknown("protocol", name, sorted(PROTOCOLS)))
 
 

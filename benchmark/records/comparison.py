@@ -83,16 +83,19 @@ def _metric(name: str) -> Metric:
 # --- differences ---------------------------------------------------------------------------------
 
 
-def differences(runs: Sequence[Path], others: Sequence[Path], depth: int = 1) -> dict[str, Difference]:
+def differences(
+    runs: Sequence[Path], others: Sequence[Path], depth: int = 1, *, is_same_training: bool = True
+) -> dict[str, Difference]:
     """Recall@``depth`` of the results in ``runs`` minus that in ``others`` (seeds: their means), by direction.
 
-    All must be of the same dataset and protocol, so that they asked the same queries. Weighted like the headline
+    All must be of the same dataset and protocol, so that they asked the same queries. Unless ``is_same_training``,
+    protocols may differ in what is trained on. Weighted like the headline
     number, over the queries that it counts. Units are chosen for the difference: traversals, or blocks of the map.
 
     Raises:
         CrossplaceError: results that cannot be compared, or that need ``ranks.npz`` and lack it.
     """
-    groups = comparable_groups([runs, others])
+    groups = comparable_groups([runs, others], is_same_training=is_same_training)
     found = {}
     for direction in shared_directions(groups):
         asked = _Asked.of(groups[1][0], direction)
@@ -179,13 +182,13 @@ def _pair_values(pairs: Sequence[PairRecall], metric: str, order: Sequence[tuple
     return np.array(values, dtype=np.float64)
 
 
-def comparable_groups(folders: Sequence[Sequence[Path]]) -> list[list[StoredRun]]:
+def comparable_groups(folders: Sequence[Sequence[Path]], *, is_same_training: bool = True) -> list[list[StoredRun]]:
     """The runs of each group, checked to be seeds of each other, and all groups to be alike."""
     groups = [[StoredRun.read(folder) for folder in group] for group in folders]
     for group in reversed(groups):
         _check_seeds(group)
     for run in (*groups[-1][1:], *(run for group in groups[:-1] for run in group)):
-        _check_comparable(run, groups[-1][0])
+        _check_comparable(run, groups[-1][0], () if is_same_training else ("name", "title", "split"))
     return groups
 
 
@@ -208,9 +211,10 @@ def _check_seeds(group: Sequence[StoredRun]) -> None:
         )
 
 
-def _check_comparable(run: StoredRun, reference: StoredRun) -> None:
+def _check_comparable(run: StoredRun, reference: StoredRun, may_differ: Sequence[str]) -> None:
     a, b = run.result, reference.result
-    if a.dataset.fingerprint != b.dataset.fingerprint or a.protocol != b.protocol:
+    rules = [{k: v for k, v in result.protocol.items() if k not in may_differ} for result in (a, b)]
+    if a.dataset.fingerprint != b.dataset.fingerprint or rules[0] != rules[1]:
         raise CrossplaceError(
             f"{run.folder} and {reference.folder} differ in dataset or protocol; compare like with like"
         )

@@ -9,6 +9,8 @@ from datasets.files import read_as, sealed, write_atomically
 
 STUDY = "study.json"
 BASE = "unchanged"
+ABLATION, ROBUSTNESS, TUNE, LEARNING_CURVE = "ablation", "robustness", "tune", "learning-curve"
+"""Names of studies whose records are shown in a way of their own."""
 
 
 class LineRecord(BaseModel):

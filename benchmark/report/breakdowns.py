@@ -8,9 +8,9 @@ from benchmark.evaluation.metrics import Recall
 from benchmark.records.collection import Group
 from benchmark.records.leaderboard import Entry
 from benchmark.records.schema import PairRecall, Result
-from benchmark.records.study import LineRecord, StudyRecord
+from benchmark.records.study import ROBUSTNESS, LineRecord, StudyRecord
 from benchmark.report.comparison import FIRST, arrow, clean_rows, crosses
-from benchmark.report.studies import ROBUSTNESS, study_section
+from benchmark.report.studies import study_section
 from benchmark.report.table import Cell, Column, Section, Table, mean_of, text
 from benchmark.report.tables import named
 

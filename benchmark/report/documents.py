@@ -20,7 +20,7 @@ from benchmark.report.latex import written
 from benchmark.report.paper_tables import paper_sections
 from benchmark.report.papers import PAPERS
 from benchmark.report.sensitivity import sensitivity_section
-from benchmark.report.studies import study_sections
+from benchmark.report.studies import BY_QUESTION, study_sections
 from benchmark.report.table import Cell, Section, Table
 from benchmark.report.tables import cost_tables, recall_table
 from datasets.files import write_atomically
@@ -74,6 +74,10 @@ def _cost(group: Group) -> list[Table]:
     return [table for part in parts for table in cost_tables(means_over_seeds(replace(every, entries=part)))]
 
 
+def _study_sections(study: str, collection: Collection) -> list[Section]:
+    return study_sections(collection.studies, (study,))
+
+
 TABLES: dict[str, Kind] = {
     "recall": Kind(title="Recall", sections=_recall_sections),
     "cost": Kind(title="Cost", sections=by_board(_cost)),
@@ -86,7 +90,7 @@ TABLES: dict[str, Kind] = {
         title="Sensitivity",
         sections=lambda collection: [sensitivity_section(record) for record in collection.sensitivities],
     ),
-    "ablation": Kind(title="Ablation", sections=lambda collection: study_sections(collection.studies)),
+    **{study: Kind(title=title, sections=partial(_study_sections, study)) for study, title in BY_QUESTION.items()},
     **{
         f"paper-{name}": Kind(title=f"The tables of {paper.name}", sections=partial(paper_sections, name))
         for name, paper in PAPERS.items()

@@ -12,7 +12,7 @@ from benchmark.records.leaderboard import IMAGENET, SCRATCH, TRAINED, Board, Ent
 from benchmark.records.part import of_pairs
 from benchmark.records.published import training_words
 from benchmark.records.schema import CostRecord, Result
-from benchmark.records.study import BASE, StudyRecord
+from benchmark.records.study import ABLATION, BASE, StudyRecord
 from benchmark.report.comparison import FIRST, marks, stand_in_note
 from benchmark.report.papers import PaperColumn, PaperLine, PaperPart
 from benchmark.report.table import Cell, number
@@ -22,8 +22,6 @@ from datasets.base import Selection
 
 UNLIKE = ("untrained", "ranker", "foreign")
 """Origins of results that no paper prints."""
-ABLATION = "ablation"
-"""The study whose lines are variants; those of others are perturbations."""
 SMALL = (SharedOptions().preset, "pretrained")
 """The presets whose networks are smaller than the papers'."""
 NO_NUMBER = "this result does not hold this number"
@@ -165,7 +163,7 @@ def _of_studies(line: PaperLine, column: PaperColumn, studies: Sequence[StudyRec
         for change in record.lines:
             values = change.recall.get(column.direction, [])
             if change.name == (line.variant or BASE) and values:
-                share = "" if record.share_of_schedule >= 1 else f", {100 * record.share_of_schedule:.0f} % of schedule"
+                share = "" if record.share_of_schedule == 1 else f", {100 * record.share_of_schedule:.0f} % of schedule"
                 seeds = f"{len(values)} seeds" if len(values) > 1 else f"seed {record.seeds[0]}"
                 words = f"study {record.study}, {record.preset}, {seeds}{share}"
                 fresh = _Growing(words=words, marks=_study_marks(record), board=None)

@@ -22,7 +22,7 @@ from benchmark.frames.loading import batch_loader
 from benchmark.protocol.selection import select
 from benchmark.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from benchmark.training.optimising import optimizer_of, set_learning_rate, set_training_mode
-from benchmark.training.report import WEIGHTS, StageReport, TrainingReport
+from benchmark.training.report import KEPT, WEIGHTS, StageReport, TrainingReport
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import locked, sha256_of, write_atomically
@@ -177,6 +177,7 @@ class _StageRun:
             best_epoch=self.progress["best_epoch"],
             seconds=round(self.progress["seconds"], 1),
             stopped_early=recipe.is_stopped(self._scores()),
+            history=[{name: epoch[name] for name in KEPT if name in epoch} for epoch in self.history],
         )
 
     def _prepare(self) -> None:

@@ -1,7 +1,7 @@
 """What training did, kept beside the weights and copied into results."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pydantic import with_config
@@ -9,6 +9,8 @@ from pydantic import with_config
 from datasets.files import STRICT, read_as, sealed, write_atomically
 
 REPORT, WEIGHTS = "training.json", "weights.safetensors"
+KEPT = ("epoch", "score", "train_loss", "validation_loss")
+"""Columns of a stage's ``metrics.csv`` that its report keeps, so that results hold them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +23,8 @@ class StageReport:
     seconds: float
     stopped_early: bool = False
     """Whether the recipe's own rule ended it: then what was done is all of its schedule."""
+    history: list[dict[str, int | float]] = field(default_factory=list)
+    """What every epoch came to, by the names in ``KEPT``; empty if an older version trained."""
 
 
 @with_config(STRICT)

@@ -44,6 +44,14 @@ class Cattaneo(Method):
     )
     presets = PRESETS
     variants = VARIANTS
+    tunes = {
+        "student.learning_rate": (2e-3, 5e-4),
+        "student.decay": (0.7,),
+        "student.batch_size": (16,),
+        "teacher.learning_rate": (1.2e-3, 3e-4),
+        "teacher.decay": (0.8,),
+        "dropout": (0.0,),
+    }
 
     def __init__(self, config: CattaneoConfig | None = None) -> None:
         super().__init__()

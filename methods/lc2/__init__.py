@@ -47,6 +47,14 @@ class Lc2(Method):
     )
     presets = PRESETS
     variants = VARIANTS
+    tunes = {
+        "triplet.learning_rate": (1e-3, 2.5e-4),
+        "triplet.decay": (0.7,),
+        "contrastive.learning_rate": (2e-3, 5e-4),
+        "margin": (0.3,),
+        "hard_negatives": (10, 2),
+        "scale_augmentation": (0.1,),
+    }
 
     def __init__(self, config: Lc2Config | None = None) -> None:
         super().__init__()

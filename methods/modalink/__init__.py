@@ -40,6 +40,14 @@ class ModaLink(Method):
     )
     presets = PRESETS
     variants = VARIANTS
+    tunes = {
+        "recipe.learning_rate": (1.2e-3, 3e-4),
+        "recipe.decay": (0.85,),
+        "recipe.batch_size": (32,),
+        "margin": (0.5, 0.15),
+        "map_margin": (0.0, 0.1),
+        "negative_m": (10.0,),
+    }
 
     def __init__(self, config: ModaLinkConfig | None = None) -> None:
         super().__init__()

@@ -44,6 +44,7 @@ class Vxp(Method):
     )
     presets = PRESETS
     variants = VARIANTS
+    tunes = {"teacher.learning_rate": (1.2e-3, 3e-4), "local_stage.epochs": (0, 2), "global_stage.decay": (0.7,)}
     shipped = (
         ShippedWeights(
             preset="quick",

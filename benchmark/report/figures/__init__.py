@@ -82,6 +82,16 @@ FIGURES = {
         each="study",
         module="severity",
     ),
+    "learning-curve": Figure(
+        title="recall against the part of the training places, with spread of seeds",
+        each="study",
+        module="learning_curve",
+    ),
+    "training": Figure(
+        title="loss of every epoch on training and validation frames, a panel a stage",
+        each="row",
+        module="training",
+    ),
     "sensitivity": Figure(
         title="recall against place radius, map spacing, heading limit and foreign places",
         each="sensitivity",

@@ -53,7 +53,7 @@ def board_marks(group: Group) -> list[str]:
     n_dirty = sum(bool(result.harness.get("dirty")) for result in group.results)
     dirty = f"{n_dirty} of {len(group.runs)} runs are dirty: files of the suite differed from its revision"
     is_short = [any("% of the schedule" in mark for mark in run_marks(result)) for result in group.results]
-    short = f"{sum(is_short)} of {len(group.runs)} runs did a part of their schedule"
+    short = f"{sum(is_short)} of {len(group.runs)} runs did a part or a multiple of their schedule"
     return [*of_board, *([dirty] if n_dirty else []), *([short] if any(is_short) else [])]
 
 

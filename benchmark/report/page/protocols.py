@@ -51,7 +51,8 @@ def _right(protocol: Protocol) -> Iterator[str]:
         return
     degrees = math.degrees(protocol.heading_limit_rad)
     if protocol.travel == "opposite":
-        yield f"Both headings must also be opposite within {degrees:.0f}°. Frames that head as the query are not searched."
+        yield f"Both headings must also be opposite within {degrees:.0f}°."
+        yield "Frames with the heading of the query are not searched."
     else:
         yield f"Both headings must also differ by less than {degrees:.0f}°, so the opposite direction is wrong."
 

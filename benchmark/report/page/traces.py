@@ -34,7 +34,7 @@ def run_marks(result: Result) -> list[str]:
         found.append("untrained")
     if start := start_words(method):
         found.append(start)
-    if method.share_of_schedule is not None and method.share_of_schedule < 1:
+    if method.share_of_schedule is not None and method.share_of_schedule != 1:
         found.append(f"{100 * method.share_of_schedule:.0f} % of the schedule")
     if result.perturbation:
         found.append(f"perturbed: {result.perturbation.name} {result.perturbation.severity}")

@@ -291,6 +291,38 @@ def test_severities_are_sorted_and_averaged_over_seeds() -> None:
     assert "m$" in as_svg(plate)
 
 
+def test_a_learning_curve_goes_from_few_places_to_all_of_them() -> None:
+    lines = (line("How many?", "places 25 %", 0.3, 0.5), line("How many?", "places 10 %", error="no memory"))
+    collection = study(*lines, line("How many?", "places 50 %", 0.5, 0.5))
+    (record,) = collection.studies
+    curve = Collection(groups=[], studies=[record.model_copy(update={"study": "learning-curve"})])
+    (plate,), holes = plates("learning-curve", curve)
+    assert not holes
+    assert cells(plate.table, "places", "R@1") == [(n, pytest.approx(v)) for n, v in ((25, 40), (50, 50), (100, 60))]
+    assert plate.table.rows[0][-1].deviation == pytest.approx(100 * math.sqrt(0.02))
+    assert "places 10 % failed: no memory" in plate.table.notes
+    assert "training places, %" in as_svg(plate)
+    found, (hole,) = plates("learning-curve", collection)
+    assert not found
+    assert "crossplace study learning-curve makes one" in hole.reason
+
+
+def test_the_training_of_a_method_is_drawn_from_the_history_in_its_results(tmp_path: Path) -> None:
+    history = [{"epoch": 1, "train_loss": 2.0, "validation_loss": 3.0}, {"epoch": 2, "train_loss": 1.0}]
+    base = Result.read(BASE)
+    training = {"stages": {"teach": {"history": history}, "align": {}}}
+    write(tmp_path / "new", base.model_copy(update={"method": base.method.model_copy(update={"training": training})}))
+    (plate,), holes = plates("training", collect(tmp_path / "new"))
+    assert not holes
+    found = cells(plate.table, "stage", "epoch", "part", "loss")
+    assert found == [("teach", 1, "training", 2.0), ("teach", 1, "validation", 3.0), ("teach", 2, "training", 1.0)]
+    assert "validation" in as_svg(plate)
+    write(tmp_path / "older", base)
+    none, (hole,) = plates("training", collect(tmp_path / "older"))
+    assert not none
+    assert "crossplace bench --retrain" in hole.reason
+
+
 def test_an_ablation_makes_no_curve() -> None:
     found, (hole,) = plates("severity", study(line("Pooling?", "netvlad", 0.1, 0.2)))
     assert not found

@@ -83,7 +83,7 @@ def test_what_a_reader_must_know_is_said(stored: Path) -> None:
     for words in (
         "first finds the place of 100.0 % of the images at first try",
         "1 of 7 runs are dirty: files of the suite differed from its revision",
-        "1 of 7 runs did a part of their schedule",
+        "1 of 7 runs did a part or a multiple of their schedule",
         "a warning of this run",
         "c0ffeec0ff",
         "50 % of the schedule",
