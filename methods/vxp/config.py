@@ -121,8 +121,8 @@ _PRETRAINED = replace(
     image=PACKAGED[LITE0].image(height=224, width=224),
     teacher_features="cached",
     teacher=replace(_QUICK.teacher, epochs=2, optimizer="adamw", learning_rate=2e-4),
-    local_stage=_QUICK.local_stage.shortened(4),
-    global_stage=_QUICK.global_stage.shortened(2),
+    local_stage=_QUICK.local_stage.shortened(4.0),
+    global_stage=_QUICK.global_stage.shortened(2.0),
 )
 """``quick`` with a teacher from ImageNet weights (112 channels, 14 × 14 cells) and longer stages of the student, which
 learns from kept answers of the teacher."""
