@@ -55,7 +55,8 @@ def learn_by_heart(
 
     All stages in order, each with its optimiser at its first learning rate, on one batch: the places, and for stages of
     one modality, which have nothing else to pull together, another frame beside each. The last stage goes on until all
-    is known, every other for ``early_steps``; none beyond ``most_steps`` or its part of ``budget_s``. No augmentation.
+    is known, every other for ``early_steps`` or until its loss is zero, which leaves nothing to learn. None goes beyond
+    ``most_steps`` or its part of ``budget_s``. No augmentation.
 
     Raises:
         CrossplaceError: too few places lie so far apart.
@@ -68,8 +69,10 @@ def learn_by_heart(
     for number, stage in enumerate(stages, start=1):
         is_last = number == len(stages)
         batch = collate(asked if len(stage.modalities) == 2 else samples)
-        for step in _steps(method, stage, batch, most_steps if is_last else early_steps):
+        for step, loss in _steps(method, stage, batch, most_steps if is_last else early_steps):
             done += 1
+            if not is_last and loss == 0:
+                break
             if is_last and step % LOOK_EVERY == 0 and _recall_now(method, stage, batch, asked) == 1:
                 break
             if time.monotonic() - started > budget_s * number / len(stages):
@@ -122,8 +125,8 @@ def _measure(stage: Stage, batch: Batch) -> None:
             stage(batch)
 
 
-def _steps(method: Method, stage: Stage, batch: Batch, most: int) -> Iterator[int]:
-    """Train ``stage`` on one batch; yields the number of steps done, from 1, between them."""
+def _steps(method: Method, stage: Stage, batch: Batch, most: int) -> Iterator[tuple[int, float]]:
+    """Train ``stage`` on one batch; yields the number of steps done, from 1, and the loss before the last one."""
     with torch.no_grad():
         stage.eval().before(iter([batch]))
     method.requires_grad_(False)
@@ -131,6 +134,7 @@ def _steps(method: Method, stage: Stage, batch: Batch, most: int) -> Iterator[in
     for step in range(1, most + 1):
         set_training_mode(stage)  # whoever looked in between has left evaluation
         optimizer.zero_grad()
-        stage(batch).loss.backward()
+        loss = stage(batch).loss
+        loss.backward()
         optimizer.step()
-        yield step
+        yield step, loss.item()

@@ -188,15 +188,20 @@ class StudentStage(Stage):
     def answers(self, network: nn.Module, batch: Batch) -> Tensor:
         """What the frozen teacher, or its part ``network``, makes of the images. No gradient reaches it.
 
-        A kept answer was found for its image alone: it depends on no other frame of a batch, also not by rounding. So
-        a resumed run, which has forgotten all answers, finds the same ones.
+        A kept answer was found for its image alone, without autocast: it depends neither on other frames of a batch nor
+        on who asked first. So a resumed run, which has forgotten all answers, finds the same ones.
         """
-        with torch.no_grad():
-            if not self.is_cached:
+        if not self.is_cached:
+            with torch.no_grad():
                 return network(self.method.image_inputs(batch))
-            keys = [(id(network), *appearance) for appearance in batch.appearances]
-            found = self._answers(keys, lambda number: (network(self.method.image_inputs(batch.only(number)))[0],))
-            return torch.stack([answer for (answer,) in found])
+
+        def answer(number: int) -> tuple[Tensor]:
+            pixels = self.method.image_inputs(batch.only(number))
+            with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
+                return (network(pixels)[0],)
+
+        keys = [(id(network), *appearance) for appearance in batch.appearances]
+        return torch.stack([found for (found,) in self._answers(keys, answer)])
 
     def cloud_inputs(self, batch: Batch) -> Any:
         """Network input for the clouds."""

@@ -7,6 +7,7 @@ from datasets.base import ADDED
 from datasets.errors import CrossplaceError
 from methods.base import ImageInput, MethodConfig
 from methods.layers.layout_pool import Layout
+from methods.layers.package_weights import LITE0, PACKAGED, started_from
 from methods.layers.voxels import VoxelGrid
 from methods.learning.distillation import Augmentation, TeacherConfig
 from methods.recipe import Recipe
@@ -113,8 +114,22 @@ _QUICK = replace(
 coarser voxels, narrow layers, ten minutes. All triplets, since the hardest collapse when day and night train together
 from scratch."""
 
+_PRETRAINED = replace(
+    _QUICK,
+    **started_from(LITE0),
+    backbone_block=3,
+    image=PACKAGED[LITE0].image(height=224, width=224),
+    teacher_features="cached",
+    teacher=replace(_QUICK.teacher, epochs=2, optimizer="adamw", learning_rate=2e-4),
+    local_stage=_QUICK.local_stage.shortened(4.0),
+    global_stage=_QUICK.global_stage.shortened(2.0),
+)
+"""``quick`` with a teacher from ImageNet weights (112 channels, 14 × 14 cells) and longer stages of the student, which
+learns from kept answers of the teacher."""
+
 PRESETS: dict[str, MethodConfig] = {
     "quick": _QUICK,
+    "pretrained": _PRETRAINED,
     "gpu": _GPU,
     "paper-oxford": _OXFORD,
     "paper-kitti": _KITTI,

@@ -20,7 +20,9 @@ def _without_local_stage(config: VxpConfig) -> VxpConfig:
 
 def _longer_students(config: VxpConfig) -> VxpConfig:
     """Four times the epochs of the local stage and twice those of the global one, with the same total decay."""
-    return replace(config, local_stage=config.local_stage.shortened(4), global_stage=config.global_stage.shortened(2))
+    return replace(
+        config, local_stage=config.local_stage.shortened(4.0), global_stage=config.global_stage.shortened(2.0)
+    )
 
 
 def _joint(config: VxpConfig) -> VxpConfig:

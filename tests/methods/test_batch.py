@@ -8,6 +8,7 @@ from torch import Tensor
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.batch import Sample, collate, load_sample
+from methods.learning.augment import mirror
 
 
 def samples_of(dataset: PreparedDataset, *rows: int) -> list[Sample]:
@@ -95,3 +96,19 @@ def test_a_batch_without_anything_but_frames_moves_too(small_world: PreparedData
     sample = Sample(frame=small_world.frame(0), image=None, points=None, intrinsics=None, camera_from_lidar=None)
     moved = collate([sample]).to("meta")
     assert (moved.images, moved.clouds, moved.intrinsics, moved.camera_from_lidar) == (None, None, None, None)
+
+
+def test_one_sample_of_a_batch_is_the_batch_of_that_sample(small_world: PreparedDataset) -> None:
+    samples = [load_sample(small_world, small_world.frame(row), ("image", "cloud")) for row in (0, 3, 14)]
+    samples[1] = mirror(samples[1])
+    batch = collate(samples)
+    ids = [sample.frame.frame_id for sample in samples]
+    assert batch.appearances == [(ids[0], False), (ids[1], True), (ids[2], False)]
+    for number, sample in enumerate(samples):
+        found, alone = batch.only(number), collate([sample])
+        assert found.appearances == alone.appearances == [batch.appearances[number]]
+        assert torch.equal(found.images[0], alone.images[0])
+        assert torch.equal(found.clouds.points, alone.clouds.points)
+        assert torch.equal(found.clouds.batch_index, alone.clouds.batch_index)
+        assert torch.equal(found.intrinsics, alone.intrinsics)
+        assert torch.equal(found.camera_from_lidar, alone.camera_from_lidar)

@@ -63,6 +63,28 @@ def test_a_method_that_can_learn_stops_when_it_knows_all(
     assert (memory.steps - 20) % LOOK_EVERY == 0
 
 
+@pytest.mark.parametrize(("learnt_after", "steps_of_the_first"), [(7, 7), (50, 20)])
+def test_an_early_stage_ends_when_nothing_is_left_to_learn(
+    toy: Any,
+    new_toy: Callable[..., Any],
+    small_world: PreparedDataset,
+    monkeypatch: pytest.MonkeyPatch,
+    learnt_after: int,
+    steps_of_the_first: int,
+) -> None:
+    losses, original = 0, toy.Teach.forward
+
+    def forward(self: Any, batch: Any) -> Any:
+        nonlocal losses
+        losses += self.method.image_branch.training and torch.is_grad_enabled()
+        output = original(self, batch)
+        return replace(output, loss_sum=output.loss_sum * (losses < learnt_after))
+
+    monkeypatch.setattr(toy.Teach, "forward", forward)
+    few = FEW | {"early_steps": 20, "most_steps": 1}
+    assert learn_by_heart(new_toy(), small_world, **few).steps == steps_of_the_first + 1
+
+
 def test_a_method_that_cannot_tell_clouds_apart_learns_nothing(
     new_toy: Callable[..., Any], small_world: PreparedDataset
 ) -> None:

@@ -225,6 +225,7 @@ def test_the_teacher_ignores_what_only_the_student_reads(batch: Batch) -> None:
         "dropout": 0.5,
         "scale_from_teacher": True,
         "student": replace(SMALL.student, epochs=1),
+        "teacher_features": "cached",
     }
     outcomes = []
     for config in (SMALL, replace(SMALL, **changes)):

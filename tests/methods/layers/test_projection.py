@@ -131,6 +131,12 @@ def test_centre_of_output_voxel_i_is_that_of_input_voxel_4i() -> None:
     torch.testing.assert_close(centres, torch.tensor([[0.2, -21.8, -3.9], [16.2, -18.6, 17.7]]))
 
 
+def test_centre_of_an_occupied_cell_is_the_mean_of_the_voxels_that_it_holds() -> None:
+    indices, grid = torch.tensor([[0, 0, 0, 0], [1, 27, 2, 10]]), VoxelGrid()
+    held = [voxel_centres(torch.cat([indices[:, :1], 4 * indices[:, 1:] + k], 1), grid, stride=1) for k in range(4)]
+    torch.testing.assert_close(voxel_centres(indices, grid, is_mean=True), torch.stack(held).mean(0))
+
+
 def test_stride_one_gives_the_centres_of_the_voxels_themselves() -> None:
     centre = voxel_centres(torch.tensor([[0, 3, 2, 1]]), VoxelGrid(size_m=(1.0, 2.0, 2.0)), stride=1)
     assert centre.tolist() == [[1.5, -17.0, 3.0]]

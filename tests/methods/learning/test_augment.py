@@ -146,7 +146,8 @@ def test_a_mirror_image_of_the_mirror_image_is_the_frame_itself(sample: Sample) 
 
 def test_a_frame_with_nothing_but_its_pose_mirrors(small_world: PreparedDataset) -> None:
     bare = Sample(frame=small_world.frame(0), image=None, points=None, intrinsics=None, camera_from_lidar=None)
-    assert mirror(bare) == bare
+    assert mirror(bare) == replace(bare, is_mirrored=True)
+    assert mirror(mirror(bare)) == bare
 
 
 # --- rigid motion --------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import pytest
 
 from methods.layers.voxels import VoxelGrid
 from methods.vxp.config import PRESETS, Augmentation, EncoderWidths, VxpConfig
+from methods.vxp.variants import VARIANTS
 
 # epochs, batch size, learning rate, floor, decay, epochs between decays, weight decay (as published, all three sets)
 TEACHER = (100, 16, 1e-5, 1e-6, 0.95, 2, 1e-6)
@@ -44,6 +45,33 @@ def test_paper_presets_train_as_published(name: str) -> None:
     assert {config.teacher.budget_s, config.local_stage.budget_s, config.global_stage.budget_s} == {None}
     assert (config.growth_rate, config.growth_threshold, config.growth_limit) == GROWTH[name]
     assert config.margin == 0.3
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_paper_presets_have_none_of_the_later_choices(name: str) -> None:
+    config = PRESETS[name]
+    assert (config.teacher_features, config.output_sites, config.norm_momentum) == ("live", "dilated", 0.01)
+    assert (config.pooling, config.joint_stage.epochs) == ("gem", 0)
+
+
+@pytest.mark.parametrize(
+    ("variant", "epochs"),
+    [
+        ("long-students", (5, 4, 8, 0)),
+        ("joint", (0, 0, 0, 5)),
+        ("joint-after-teacher", (5, 0, 0, 5)),
+        ("long-students+joint", (0, 0, 0, 12)),
+    ],
+)
+def test_variants_of_the_schedule(variant: str, epochs: tuple[int, ...]) -> None:
+    quick = config = PRESETS["quick"]
+    for name in variant.split("+"):
+        config = VARIANTS[name].change(config)
+    stages = config.teacher, config.local_stage, config.global_stage, config.joint_stage
+    assert tuple(stage.epochs for stage in stages) == epochs
+    last = stages[2] if epochs[2] else stages[3]
+    if variant == "long-students":  # eight epochs end where four did
+        assert last.learning_rate_at(8) == pytest.approx(quick.global_stage.learning_rate_at(4))
 
 
 @pytest.mark.parametrize("name", PAPERS)

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from datasets.prepared import PreparedDataset
 from methods.base import ImageInput
-from methods.layers.projection import network_from_lidar
-from methods.layers.sparse.modules import SparseTensor
+from methods.layers.projection import network_from_lidar, voxel_centres
+from methods.layers.sparse.modules import RowNorm, SparseTensor
 from methods.layers.sparse.sites import Sites
 from methods.layers.voxels import VoxelGrid
 from methods.vxp import Vxp
@@ -85,6 +85,33 @@ def test_both_branches_meet_in_channels_and_descriptor_size(small: Vxp) -> None:
     assert isinstance(small.image_branch, ImageBranch)
     assert small.cloud_branch.head.in_features == small.image_branch.head.in_features == 64
     assert small.cloud_branch.head.out_features == small.image_branch.head.out_features == 12
+
+
+def test_occupied_output_sites_are_the_cells_of_four_voxels_a_side_that_hold_a_return(
+    small_world: PreparedDataset,
+) -> None:
+    branch = Vxp(replace(SMALL, output_sites="occupied")).eval().cloud_branch
+    inputs = branch.inputs(batch_of(small_world, 0, 14))
+    with torch.no_grad():
+        encoded = branch.encoder(
+            SparseTensor(branch.feature_encoder(inputs.points, inputs.voxels), inputs.voxels.sites)
+        )
+    cells = {(b, z // 4, y // 4, x // 4) for b, z, y, x in inputs.voxels.sites.indices.tolist()}
+    assert [tuple(site) for site in encoded.sites.indices.tolist()] == sorted(cells)
+    centres = voxel_centres(encoded.sites.indices, SMALL.grid, is_mean=True)
+    index, points = (
+        inputs.voxels.sites.indices[inputs.voxels.voxel_of_point, 0],
+        inputs.points[inputs.voxels.point_rows],
+    )
+    half_m = torch.tensor(SMALL.grid.size_m) * 2 + 1e-4
+    for site, centre in zip(encoded.sites.indices, centres, strict=True):
+        assert ((points[index == site[0]] - centre).abs() <= half_m).all(1).any()
+
+
+def test_the_momentum_of_the_cloud_branch_is_a_choice() -> None:
+    for momentum in (0.01, 0.1):
+        branch = Vxp(replace(SMALL, norm_momentum=momentum)).cloud_branch
+        assert {module.momentum for module in branch.modules() if isinstance(module, RowNorm)} == {momentum}
 
 
 # --- voxels in view ------------------------------------------------------------------------------

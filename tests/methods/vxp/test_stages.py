@@ -337,6 +337,14 @@ def test_a_forgetful_stage_gives_bit_for_bit_the_same_losses(small_world: Prepar
         assert torch.equal(mean_loss(knows, collate(some)), mean_loss(forgets, collate(some)))
 
 
+def test_autocast_leaves_no_trace_in_cached_answers(small_world: PreparedDataset) -> None:
+    batch, stage = collate([sample_of(small_world, row) for row in PLACES]), stage_of(cached(), "global")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        asked_in_half = stage.answers(stage.teacher, batch)
+    anew = stage_of(cached(), "global")
+    assert torch.equal(asked_in_half, anew.answers(anew.teacher, batch))
+
+
 def test_cached_answers_mean_images_without_jitter_and_moved_clouds_are_voxelized_anew(
     small_world: PreparedDataset,
 ) -> None:
