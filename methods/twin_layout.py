@@ -21,6 +21,7 @@ from methods.batch import Batch
 from methods.card import MethodCard
 from methods.layers.angular_image import angular_images
 from methods.layers.layout_pool import Layout
+from methods.layers.package_weights import LITE0, PACKAGED, started_from
 from methods.layers.pooled_encoder import PooledEncoder
 from methods.layers.range_image import RangeView, Windows, nearest_ranges
 from methods.learning.contrast_stage import ContrastStage, ContrastTraining
@@ -61,7 +62,7 @@ class TwinLayoutConfig(TowersConfig):
     recipe: Recipe = Recipe(
         epochs=40,
         batch_size=64,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         learning_rate_floor=0.0,
         schedule="cosine",
         warmup_steps=100,
@@ -80,8 +81,17 @@ _QUICK = replace(
     recipe=replace(_FULL.recipe, epochs=20, batch_size=32, warmup_steps=40),
 )
 
+_PRETRAINED = replace(
+    _QUICK,
+    **started_from(LITE0),
+    cloud_backbone="resnet18",
+    image=PACKAGED[LITE0].image(height=64, width=112),
+    recipe=replace(_QUICK.recipe, learning_rate=1e-3),
+)
+
 PRESETS: dict[str, MethodConfig] = {
     "quick": _QUICK,
+    "pretrained": _PRETRAINED,
     "gpu": replace(_FULL, recipe=replace(_FULL.recipe, budget_s=540.0)),
     "full": _FULL,
 }
@@ -145,6 +155,14 @@ class TwinLayout(Method):
     )
     presets = PRESETS
     variants = VARIANTS
+    tunes = {
+        "recipe.learning_rate": (1e-3, 4e-3),
+        "recipe.weight_decay": (1e-1,),
+        "recipe.batch_size": (64,),
+        "training.temperature": (0.07, 0.02),
+        "training.turn_deg": (10.0,),
+        "training.yaw_deg": (3.0,),
+    }
 
     def __init__(self, config: TwinLayoutConfig | None = None) -> None:
         super().__init__()

@@ -35,7 +35,7 @@ class ContrastTraining:
     """Largest turn of the cloud against its image about the vertical, degrees."""
     shift_m: float = 0.0
     """Largest shift of the cloud against its image, per axis of the plane, metres."""
-    temperature: float = 0.07
+    temperature: float = 0.04
     """Temperature at the beginning of training."""
 
 

@@ -36,7 +36,7 @@ def test_the_loss_is_that_of_a_loop_over_both_sides(tiny_town: PreparedDataset) 
                 turned = abs((frame.yaw_rad - other.yaw_rad + np.pi) % (2 * np.pi) - np.pi)
                 is_right = i == j or (apart_m <= SPLIT.positive_m and turned < SPLIT.heading_limit_rad)
                 if is_right or apart_m > SPLIT.negative_m:
-                    kept.append(float(a[i] @ b[j]) / 0.07)
+                    kept.append(float(a[i] @ b[j]) / PRESETS["quick"].training.temperature)
                     right.append(is_right)
             log_sum = np.log(np.exp(kept).sum())
             total += np.mean([log_sum - x for x, r in zip(kept, right, strict=True) if r])
