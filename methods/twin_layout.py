@@ -24,6 +24,7 @@ from methods.layers.layout_pool import Layout
 from methods.layers.package_weights import LITE0, PACKAGED, started_from
 from methods.layers.pooled_encoder import PooledEncoder
 from methods.layers.range_image import RangeView, Windows, nearest_ranges
+from methods.learning.coarse_dropout import CoarseDropout
 from methods.learning.contrast_stage import ContrastStage, ContrastTraining
 from methods.learning.contrastive import Temperature
 from methods.recipe import Recipe
@@ -32,6 +33,8 @@ HEIGHT_UNIT_M = 10.0
 """Height above the LiDAR that counts as 1 in the cloud's second channel, metres."""
 MEAN, STD = 0.4, 0.3
 """Common scale of the cloud's channels before the network."""
+HOLE_HEIGHTS, HOLE_WIDTHS = (0.2, 0.6), (0.1, 0.35)
+"""Sides of the holes in training inputs, in shares of the input: smallest and largest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +131,8 @@ VARIANTS: dict[str, Variant] = {
     "one-cell": Variant(question=_LAYOUT, change=_with(layout=Layout(rows=1, columns=1, channels=128))),
     "coarse-layout": Variant(question=_LAYOUT, change=_with(layout=Layout(rows=2, columns=4, channels=48))),
     "plain-jitter": Variant(question=_LIGHT, change=_trained(relighting=None)),
-    "no-turn": Variant(question=_LIGHT, change=_trained(turn_deg=0.0)),
+    "no-turn": Variant(question=_LIGHT, change=_trained(turn_deg=0.0, yaw_deg=0.0)),
+    "no-losses": Variant(question=_LIGHT, change=_trained(lost_points=0.0, hole_probability=0.0)),
     "no-mirror": Variant(question=_LIGHT, change=_trained(mirror_probability=0.0)),
     "loose-yaw": Variant(question=_HEADING, change=_trained(yaw_deg=15.0)),
     "all-around": Variant(question=_HEADING, change=_all_around),
@@ -160,8 +164,8 @@ class TwinLayout(Method):
         "recipe.weight_decay": (1e-1,),
         "recipe.batch_size": (64,),
         "training.temperature": (0.07, 0.02),
-        "training.turn_deg": (10.0,),
-        "training.yaw_deg": (3.0,),
+        "training.turn_deg": (6.0,),
+        "training.yaw_deg": (0.0, 6.0),
     }
 
     def __init__(self, config: TwinLayoutConfig | None = None) -> None:
@@ -172,6 +176,7 @@ class TwinLayout(Method):
         self.image_encoder = self._encoder(c.image.size, of_points=False)
         self.cloud_encoder = self._encoder(c.range_size, of_points=True)
         self.temperature = Temperature(c.training.temperature)
+        self.holes = CoarseDropout(c.training.hole_probability, holes=1, heights=HOLE_HEIGHTS, widths=HOLE_WIDTHS)
 
     def _encoder(self, size: tuple[int, int], *, of_points: bool) -> PooledEncoder:
         c = self.config
@@ -227,10 +232,10 @@ class TwinLayout(Method):
         """One stage, on the heading of the camera."""
 
         def images(batch: Batch) -> Tensor:
-            return self.image_encoder(self.image_inputs(batch))
+            return self.image_encoder(self.holes(self.image_inputs(batch)))
 
         def clouds(batch: Batch) -> Tensor:
-            return self.cloud_encoder(self._drawn(batch, self.config.view.windows(batch)))
+            return self.cloud_encoder(self.holes(self._drawn(batch, self.config.view.windows(batch))))
 
-        config, towers = self.config, [self.image_encoder, self.cloud_encoder]
+        config, towers = self.config, [self.image_encoder, self.cloud_encoder, self.holes]
         return [ContrastStage(images, clouds, split, config.recipe, config.training, towers, self.temperature)]

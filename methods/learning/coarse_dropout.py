@@ -6,17 +6,23 @@ from torch import Tensor, nn
 
 
 class CoarseDropout(nn.Module):
-    """In training, five rectangles of each image become zero (the mean grey), with a given probability.
+    """In training, some rectangles of each image become zero (the mean grey), with a given probability.
 
-    Source: LIP-Loc (albumentations' CoarseDropout). Sides are 50 to 100 pixels at 224 × 224, here in shares of the
-    input. The holes are drawn from torch's generator on the CPU, for every device.
+    Source: LIP-Loc (albumentations' CoarseDropout), whose values are the defaults. Its sides are 50 to 100 pixels at
+    224 × 224, here in shares of the input. The holes are drawn from torch's generator on the CPU, for every device.
     """
 
-    holes, smallest, largest = 5, 50 / 224, 100 / 224
-
-    def __init__(self, probability: float) -> None:
+    def __init__(
+        self,
+        probability: float,
+        *,
+        holes: int = 5,
+        heights: tuple[float, float] = (50 / 224, 100 / 224),
+        widths: tuple[float, float] = (50 / 224, 100 / 224),
+    ) -> None:
+        """``heights`` and ``widths`` are the smallest and the largest side of a hole, in shares of the image's side."""
         super().__init__()
-        self.probability = probability
+        self.probability, self.holes, self.heights, self.widths = probability, holes, heights, widths
 
     def forward(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
         """Images with holes."""
@@ -24,12 +30,14 @@ class CoarseDropout(nn.Module):
             return pixels
         n, _, height, width = pixels.shape
         is_hit = torch.rand(n, 1, 1) < self.probability
-        covered = (self._sides(n, height)[..., :, None] & self._sides(n, width)[..., None, :]).any(1)
+        rows, columns = self._sides(n, height, self.heights), self._sides(n, width, self.widths)
+        covered = (rows[..., :, None] & columns[..., None, :]).any(1)
         return pixels.masked_fill((covered & is_hit).to(pixels.device)[:, None], 0.0)
 
-    def _sides(self, n: int, length: int) -> Bool[Tensor, "n holes length"]:
+    def _sides(self, n: int, length: int, limits: tuple[float, float]) -> Bool[Tensor, "n holes length"]:
         """Which of ``length`` pixels each hole covers along one axis. Holes lie within the image."""
-        share = self.smallest + (self.largest - self.smallest) * torch.rand(n, self.holes, 1)
+        smallest, largest = limits
+        share = smallest + (largest - smallest) * torch.rand(n, self.holes, 1)
         start = torch.rand(n, self.holes, 1) * (1 - share)
         pixel = (torch.arange(length) + 0.5) / length
         return (pixel >= start) & (pixel < start + share)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor, nn
@@ -29,12 +30,16 @@ class ContrastTraining:
     """Strength of the plain colour jitter, which is used without relighting."""
     mirror_probability: float = 0.5
     """Probability of mirroring an image and its cloud together."""
-    turn_deg: float = 6.0
+    turn_deg: float = 10.0
     """Largest turn of image and cloud together about the vertical, degrees."""
-    yaw_deg: float = 0.0
+    yaw_deg: float = 3.0
     """Largest turn of the cloud against its image about the vertical, degrees."""
     shift_m: float = 0.0
     """Largest shift of the cloud against its image, per axis of the plane, metres."""
+    lost_points: float = 0.3
+    """Largest share of the points that a cloud loses at random."""
+    hole_probability: float = 0.5
+    """Probability of a hole in an input, as of something that stands in front of the sensor."""
     temperature: float = 0.04
     """Temperature at the beginning of training."""
 
@@ -87,13 +92,17 @@ class ContrastStage(Stage):
         sample = replace(sample, image=image)
         if options.turn_deg:
             sample = joint_turn(sample, float(rng.uniform(-options.turn_deg, options.turn_deg)))
+        assert sample.points is not None
+        return replace(sample, points=self._changed(sample.points, rng))
+
+    def _changed(self, points: Float[Tensor, "n 3"], rng: np.random.Generator) -> Float[Tensor, "k 3"]:
+        """A cloud that is moved a little, and thinner."""
+        options = self.options
+        if options.lost_points:
+            points = points[torch.from_numpy(rng.random(len(points)) >= rng.uniform(0, options.lost_points))]
         if options.yaw_deg or options.shift_m:
-            assert sample.points is not None
-            points = random_rigid(
-                sample.points, rng, shift_m=options.shift_m, roll_pitch_deg=0.0, yaw_deg=options.yaw_deg
-            )
-            sample = replace(sample, points=points)
-        return sample
+            points = random_rigid(points, rng, shift_m=options.shift_m, roll_pitch_deg=0.0, yaw_deg=options.yaw_deg)
+        return points
 
     def forward(self, batch: Batch) -> StageOutput:
         """Loss of each image that picks clouds, and of each cloud that picks images."""

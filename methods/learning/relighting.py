@@ -1,5 +1,6 @@
 """The same street under other light, for training: what a camera may record of it on another day."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
+from torchvision.transforms.v2 import functional as image_ops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,8 @@ class Relighting:
     images have it."""
     ground_probability: float = 0.3
     """Probability of a bright lower part of the image, as of a wet road or snow."""
+    blur_probability: float = 0.4
+    """Probability of a Gaussian blur, whose standard deviation is up to 1 % of the width."""
     noise: float = 0.06
     """Largest standard deviation of noise, in shares of white."""
 
@@ -37,6 +41,9 @@ class Relighting:
         pixels = pixels * self._light(pixels, rng)
         if rng.random() < self.ground_probability:
             pixels = _with_bright_ground(pixels, rng)
+        if rng.random() < self.blur_probability:
+            sigma = float(rng.uniform(0.002, 0.01)) * pixels.shape[2]
+            pixels = image_ops.gaussian_blur(pixels, [2 * math.ceil(2 * sigma) + 1] * 2, [sigma, sigma])
         if self.noise:
             grain = torch.from_numpy(rng.standard_normal(pixels.shape, dtype=np.float32))
             pixels = pixels + grain * float(rng.uniform(0, self.noise))

@@ -15,8 +15,7 @@ def test_images_are_whole_outside_training_and_with_probability_zero() -> None:
 @settings(max_examples=20, deadline=None)
 def test_holes_are_rectangles_of_the_published_sizes(seed: int) -> None:
     torch.manual_seed(seed)
-    layer = CoarseDropout(1.0).train()
-    layer.holes = 1
+    layer = CoarseDropout(1.0, holes=1).train()
     found = layer(torch.ones(8, 3, 224, 224))
     for image in found:
         assert image.equal(image[:1].expand(3, -1, -1))
@@ -35,3 +34,12 @@ def test_as_many_images_are_hit_as_the_probability_says_and_the_same_ones_for_th
     assert 0.85 < (found == 0).flatten(1).any(1).float().mean() < 0.95
     torch.manual_seed(0)
     assert layer(torch.ones(400, 3, 16, 16)).equal(found)
+
+
+def test_sides_are_those_that_are_asked_for() -> None:
+    torch.manual_seed(0)
+    layer = CoarseDropout(1.0, holes=1, heights=(0.5, 0.5), widths=(0.1, 0.2)).train()
+    for image in layer(torch.ones(20, 3, 100, 100)):
+        is_hole = image[0] == 0
+        assert 49 <= is_hole.any(1).sum() <= 51
+        assert 9 <= is_hole.any(0).sum() <= 21

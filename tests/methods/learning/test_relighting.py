@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 
 from methods.learning.relighting import Relighting
 
-NONE = Relighting(
-    exposure=0.0, gamma=0.0, cast=0.0, grey_probability=0.0, ramp=0.0, patches=0.0, ground_probability=0.0, noise=0.0
-)
+NONE = Relighting(**dict.fromkeys(Relighting.__slots__, 0.0))
 IMAGE = torch.from_numpy(np.random.default_rng(0).integers(1, 256, (3, 24, 32), dtype=np.uint8))
 
 
@@ -27,7 +25,7 @@ def test_the_same_generator_gives_the_same_image_and_the_original_stays(seed: in
     assert IMAGE.equal(before)
 
 
-@pytest.mark.parametrize("part", ["exposure", "gamma", "cast", "ramp", "patches", "noise"])
+@pytest.mark.parametrize("part", ["exposure", "gamma", "cast", "ramp", "patches", "blur_probability", "noise"])
 def test_each_strength_changes_images_by_itself(part: str) -> None:
     light = Relighting(**{**{f: getattr(NONE, f) for f in NONE.__slots__}, part: getattr(Relighting(), part)})
     rng = np.random.default_rng(2)
