@@ -28,7 +28,7 @@ class PooledEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = ImageBackbone(backbone, block, image_size, weights, weights_sha256)
-        self.backbone.to(memory_format=torch.channels_last)
+        self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         channels = self.backbone.channels
         self.pool: LayoutPool | GeM = LayoutPool(channels, layout) if layout else GeM()
         pooled = self.pool.out_channels if isinstance(self.pool, LayoutPool) else channels
