@@ -50,7 +50,7 @@ class Dxpr(Method):
             "pixels fill (published: 150 × 744 and 112 × 341); `quick` masks pairs of little overlap (published: "
             "negatives). Not published, so as in DINOv2-SALAD: ViT-B, its last 4 blocks trained, sizes of SALAD, "
             "alpha 1, beta 50, base 0 of negatives, margin 0.1, AdamW at 6e-5. Not published, so ours: normalisation "
-            "by each image, unknown depth as 80 m, kept rows, batch, decay, random changes, which descriptors of a "
+            "by each image, missing depth as 80 m, kept rows, batch, decay, random changes, which descriptors of a "
             "batch form pairs (here all). λ(O) = 0.2 − 0.1 O is taken as written: as a similarity, it pulls weakly "
             "overlapping pairs more"
         ),
