@@ -113,7 +113,7 @@ class ContrastStage(Stage):
 
 
 def elsewhere(frames: Frames, positives: Sequence[Int[ndarray, " _"]]) -> list[Int[ndarray, " _"]]:
-    """Of the positives of each frame those of other traversals, or all where there is only one traversal."""
+    """Positives of each frame that belong to other traversals; all positives where there is only one traversal."""
     if len(frames.traversal_names()) < 2:
         return list(positives)
     return [rows[frames.traversal[rows] != name] for rows, name in zip(positives, frames.traversal, strict=True)]
