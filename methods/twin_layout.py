@@ -81,7 +81,7 @@ _QUICK = replace(
     image=ImageInput(height=64, width=112, per_image=True),
     view=RangeView(rows=32, columns=64, azimuth_deg="camera"),
     range_size=(64, 96),
-    recipe=replace(_FULL.recipe, epochs=20, batch_size=32, warmup_steps=40),
+    recipe=replace(_FULL.recipe, epochs=26, batch_size=32, warmup_steps=40),
 )
 
 _PRETRAINED = replace(
