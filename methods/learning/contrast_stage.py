@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from numpy import ndarray
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from datasets.base import Frames, Split
@@ -16,7 +15,7 @@ from methods.batch import Batch, Sample
 from methods.learning.augment import colour_jitter, joint_turn, mirror, random_rigid
 from methods.learning.contrastive import Temperature, contrast_masks, masked_info_nce
 from methods.learning.relighting import Relighting
-from methods.learning.samplers import PairSampler
+from methods.learning.samplers import PairSampler, elsewhere
 from methods.recipe import Recipe
 
 
@@ -110,10 +109,3 @@ class ContrastStage(Stage):
         positive, masked = contrast_masks(batch.frames, self.split, images.device)
         loss_sum, count = masked_info_nce(images, clouds, positive, masked, self.temperature())
         return StageOutput(loss_sum=loss_sum, count=count)
-
-
-def elsewhere(frames: Frames, positives: Sequence[Int[ndarray, " _"]]) -> list[Int[ndarray, " _"]]:
-    """Positives of each frame that belong to other traversals; all positives where there is only one traversal."""
-    if len(frames.traversal_names()) < 2:
-        return list(positives)
-    return [rows[frames.traversal[rows] != name] for rows, name in zip(positives, frames.traversal, strict=True)]

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
+from datasets.base import Frames
 from methods.base import Sampler
 
 
@@ -85,3 +86,10 @@ class PairSampler(Sampler):
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore the grown batch size."""
         self.batch_size = int(state["batch_size"])
+
+
+def elsewhere(frames: Frames, positives: Sequence[Int[ndarray, " _"]]) -> list[Int[ndarray, " _"]]:
+    """Positives of each frame that belong to other traversals; all positives where there is only one traversal."""
+    if len(frames.traversal_names()) < 2:
+        return list(positives)
+    return [rows[frames.traversal[rows] != name] for rows, name in zip(positives, frames.traversal, strict=True)]

@@ -11,7 +11,7 @@ from datasets.places import neighbours
 from methods.base import Sampler, Stage, StageOutput
 from methods.batch import Batch, Sample
 from methods.learning.contrastive import contrast_masks, masked_info_nce
-from methods.learning.samplers import PairSampler
+from methods.learning.samplers import PairSampler, elsewhere
 from methods.vxp.stages import CloudMemory, local_loss
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ class JointStage(Stage):
     def sampler(self, frames: Frames, *, training: bool) -> Sampler:
         """Every frame once an epoch, if possible beside one of its place from another traversal."""
         places = neighbours(frames, self.split.positive_m, self.split.heading_limit_rad)
-        elsewhen = [near[frames.traversal[near] != frames.traversal[row]] for row, near in enumerate(places)]
-        return PairSampler(elsewhen, self.recipe.batch_size, alone=True)
+        return PairSampler(elsewhere(frames, places), self.recipe.batch_size, alone=True)
 
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Joint mirroring and colour jitter: changes that keep points on their pixels."""

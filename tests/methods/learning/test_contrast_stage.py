@@ -6,7 +6,7 @@ from benchmark.contract.overfitting import SPLIT
 from datasets.prepared import PreparedDataset
 from methods.batch import load_sample
 from methods.learning.augment import joint_turn
-from methods.learning.contrast_stage import elsewhere
+from methods.learning.samplers import elsewhere
 from methods.twin_layout import PRESETS, TwinLayout
 
 
