@@ -113,9 +113,9 @@ def _trained(**fields: Any) -> Change:
 
 
 def _all_around(config: TwinLayoutConfig) -> TwinLayoutConfig:
-    """Views every 30°, half of which the training bridges by turning the cloud against its image."""
-    turned = replace(config.training, yaw_deg=15.0)
-    return replace(config, headings=12, descriptor_size=128, training=turned)
+    """Views every 15°; training turns the cloud against its image by as much as half of that."""
+    turned = replace(config.training, yaw_deg=7.5)
+    return replace(config, headings=24, descriptor_size=64, training=turned)
 
 
 _ANGLES = "What do the inputs bring?"
