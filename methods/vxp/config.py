@@ -125,8 +125,8 @@ _PRETRAINED = replace(
     local_stage=_QUICK.local_stage.shortened(4.0),
     global_stage=replace(_QUICK.global_stage, epochs=12, decay=0.75),
 )
-"""``quick`` with a teacher from ImageNet weights (112 channels, 14 × 14 cells), kept answers of the teacher, longer stages
-of the student, and the published rigid motion of its clouds. Training takes about 25 minutes of one core."""
+"""``quick`` with a teacher from ImageNet weights (112 channels, 14 × 14 cells), kept answers of the teacher, longer
+stages of the student, and the published rigid motion of its clouds. Training takes about 25 minutes of one core."""
 
 PRESETS: dict[str, MethodConfig] = {
     "quick": _QUICK,
