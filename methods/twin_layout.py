@@ -8,6 +8,7 @@ loss on images under random light.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from torch.nn import functional
 from datasets.base import Split
 from methods.base import DescriptorSpec, ImageInput, Method, MethodConfig, Stage, TowersConfig, Variant
 from methods.batch import Batch
-from methods.card import MethodCard
+from methods.card import MethodCard, ShippedWeights
 from methods.layers.angular_image import angular_images
 from methods.layers.layout_pool import Layout
 from methods.layers.package_weights import LITE0, PACKAGED, started_from
@@ -159,6 +160,16 @@ class TwinLayout(Method):
     )
     presets = PRESETS
     variants = VARIANTS
+    shipped = (
+        ShippedWeights(
+            preset="quick",
+            fingerprint="628329ec7c7217b2fcdcac17bc5e9b4c76889c81865bd12f8c6186aead3b978f",
+            seed=0,
+            file=Path(__file__).with_name("twin_layout-town-quick.safetensors"),
+            sha256="2afea15598528b801084d7c1d1070d7d8c9c7c44fa1f76df5a77a068565d173e",
+            command="crossplace train --method twin_layout --preset quick --dataset town --seed 0 --retrain",
+        ),
+    )
     tunes = {
         "recipe.learning_rate": (1e-3, 4e-3),
         "recipe.weight_decay": (1e-1,),
