@@ -1,6 +1,8 @@
 """From the prepared form to batches."""
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,26 +12,63 @@ from datasets.base import Modality
 from datasets.prepared import PreparedDataset
 from methods.batch import Batch, Sample, collate, load_sample
 
+KEPT_BYTES, KEPT_SHARE = 4 * 2**30, 0.25
+"""Most bytes of samples that one process keeps in memory: the smaller of this number and a share of the memory."""
+
+
+class KeptSamples:
+    """Samples of a dataset by row, decoded once and then kept in memory: uint8 images and float32 points.
+
+    Samples beyond the limit are read each time. None is ever thrown out: epochs read all in an order of their own, so
+    that any sample is as good as another. Kept tensors are handed out themselves; augmentations make new ones.
+    """
+
+    def __init__(
+        self, dataset: PreparedDataset, modalities: Sequence[Modality], limit_bytes: int | None = None
+    ) -> None:
+        self.dataset, self.modalities = dataset, modalities
+        self._free_bytes = kept_bytes() if limit_bytes is None else limit_bytes
+        self._kept: dict[int, Sample] = {}
+
+    def __call__(self, row: int) -> Sample:
+        """The sample of the frame at ``row``."""
+        if row not in self._kept:
+            sample = self.read(row)
+            n_bytes = sum(tensor.nbytes for tensor in (sample.image, sample.points) if tensor is not None)
+            if n_bytes > self._free_bytes:
+                return sample
+            self._free_bytes -= n_bytes
+            self._kept[row] = sample
+        return replace(self._kept[row])
+
+    def read(self, row: int) -> Sample:
+        """The same sample from its files."""
+        return load_sample(self.dataset, self.dataset.frame(row), self.modalities)
+
+
+def kept_bytes() -> int:
+    """Bytes that :class:`KeptSamples` may take on this machine."""
+    memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(KEPT_BYTES, int(KEPT_SHARE * memory_bytes))
+
 
 class _Batches(Dataset[Batch]):
     """Item ``i`` is batch ``i``; the augmentation's randomness depends on seed and place in the epoch alone."""
 
     def __init__(
         self,
-        dataset: PreparedDataset,
+        load: Callable[[int], Sample],
         batches: Sequence[Sequence[int]],
-        modalities: Sequence[Modality],
         augment: Callable[[Sample, np.random.Generator], Sample] | None,
         seed: Sequence[int],
     ) -> None:
-        self.dataset, self.batches, self.modalities = dataset, batches, modalities
-        self.augment, self.seed = augment, seed
+        self.load, self.batches, self.augment, self.seed = load, batches, augment, seed
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, index: int) -> Batch:
-        samples = [load_sample(self.dataset, self.dataset.frame(row), self.modalities) for row in self.batches[index]]
+        samples = [self.load(row) for row in self.batches[index]]
         if self.augment is not None:
             rng = np.random.default_rng([*self.seed, index])
             samples = [self.augment(sample, rng) for sample in samples]
@@ -41,13 +80,19 @@ def batch_loader(
     batches: Sequence[Sequence[int]],
     modalities: Sequence[Modality],
     *,
+    kept: KeptSamples | None = None,
     augment: Callable[[Sample, np.random.Generator], Sample] | None = None,
     seed: Sequence[int] = (0,),
     workers: int = 0,
 ) -> DataLoader[Batch]:
-    """Iterate over ``batches`` of dataset rows, in order, whatever the number of workers."""
+    """Iterate over ``batches`` of dataset rows, in order, whatever the number of workers.
+
+    Samples come from ``kept``, which must be of the same dataset and modalities, or from the files. Workers use the
+    files, as what they keep would end with them.
+    """
+    samples = kept or KeptSamples(dataset, modalities, limit_bytes=0)
     return DataLoader(
-        _Batches(dataset, batches, modalities, augment, seed),
+        _Batches(samples.read if workers else samples, batches, augment, seed),
         batch_size=None,
         num_workers=workers,
         worker_init_fn=_one_thread if workers else None,

@@ -18,7 +18,7 @@ from numpy import ndarray
 from torch import Tensor
 
 from benchmark.console import track
-from benchmark.frames.loading import batch_loader
+from benchmark.frames.loading import KeptSamples, batch_loader
 from benchmark.protocol.selection import select
 from benchmark.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from benchmark.training.optimising import optimizer_of, set_learning_rate, set_training_mode
@@ -138,6 +138,7 @@ class _StageRun:
         self.fabric, self.method, self.stage, self.dataset = fabric, method, stage, dataset
         self.seed, self.folder, self.options = seed, folder, options
         self.trained = _Trained(method, stage)
+        self.samples = KeptSamples(dataset, stage.modalities)
         self.rows = {part: _with_modalities(dataset.frames, some, stage.modalities) for part, some in rows.items()}
         self.samplers = {
             "train": stage.sampler(dataset.frames.take(self.rows["train"]), training=True),
@@ -195,8 +196,8 @@ class _StageRun:
     def _loaded(self, batches: Sequence[Sequence[int]], augmented_by: Sequence[int] | None = None) -> Iterator[Batch]:
         """Batches on the device, with the stage's augmentation if there is a seed for it."""
         augment, seed = (None, (0,)) if augmented_by is None else (self.stage.augment, augmented_by)
-        modalities, workers = self.stage.modalities, self.options.workers
-        for batch in batch_loader(self.dataset, batches, modalities, augment=augment, seed=seed, workers=workers):
+        options: dict[str, Any] = {"augment": augment, "seed": seed, "workers": self.options.workers}
+        for batch in batch_loader(self.dataset, batches, self.stage.modalities, kept=self.samples, **options):
             yield batch.to(self.fabric.device)
 
     def _measure(self) -> None:

@@ -1,9 +1,13 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
-from benchmark.frames.loading import batch_loader
+from benchmark.frames import loading
+from benchmark.frames.loading import KeptSamples, batch_loader
+from datasets.base import Frame, Modality
 from datasets.prepared import PreparedDataset
 from methods.batch import Batch, Sample
 
@@ -44,3 +48,61 @@ def test_augmentation_depends_on_the_seed_and_the_place_in_the_epoch_alone(small
         assert torch.equal(a, b)
         assert not torch.equal(a, c)
         assert torch.equal(a, d)
+
+
+# --- samples in memory ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Frames in the order in which they are read from files."""
+    found: list[str] = []
+    load = loading.load_sample
+
+    def watched(dataset: PreparedDataset, frame: Frame, modalities: Sequence[Modality]) -> Sample:
+        found.append(frame.frame_id)
+        return load(dataset, frame, modalities)
+
+    monkeypatch.setattr(loading, "load_sample", watched)
+    return found
+
+
+def augmented(dataset: PreparedDataset, kept: KeptSamples | None, epoch: int) -> list[torch.Tensor]:
+    loader = batch_loader(dataset, BATCHES, ("image", "cloud"), augment=noisy, seed=(epoch,), kept=kept)
+    return [batch.clouds.points for batch in loader if batch.clouds is not None]
+
+
+def test_kept_samples_are_read_once_and_give_the_same_batches(small_world: PreparedDataset, read: list[str]) -> None:
+    kept = KeptSamples(small_world, ("image", "cloud"))
+    for epoch in range(3):
+        for found, expected in zip(
+            augmented(small_world, kept, epoch), augmented(small_world, None, epoch), strict=True
+        ):
+            assert torch.equal(found, expected)
+    assert len(read) == 6 + 3 * 6, "six frames once, and three times without the memory"
+
+
+def test_samples_beyond_the_limit_are_read_each_time(small_world: PreparedDataset, read: list[str]) -> None:
+    sample = KeptSamples(small_world, ("cloud",)).read(0)
+    assert sample.points is not None
+    read.clear()
+    kept = KeptSamples(small_world, ("cloud",), limit_bytes=sample.points.nbytes)
+    for _ in range(2):
+        assert torch.equal(kept(0).points, sample.points)
+        assert kept(1).frame.frame_id == small_world.frames.frame_id[1]
+    assert read == small_world.frames.frame_id[[0, 1, 1]].tolist()
+
+
+def test_a_sample_that_a_caller_changes_is_kept_as_it_was(small_world: PreparedDataset) -> None:
+    kept = KeptSamples(small_world, ("image",))
+    changed = kept(0)
+    changed.image = None
+    assert kept(0).image is not None
+
+
+def test_the_limit_is_4_gib_or_a_quarter_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pages = {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2**20}  # 4 GiB of memory
+    monkeypatch.setattr(loading.os, "sysconf", pages.__getitem__)
+    assert loading.kept_bytes() == 2**30
+    pages["SC_PHYS_PAGES"] *= 64
+    assert loading.kept_bytes() == 4 * 2**30
