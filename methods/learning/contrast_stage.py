@@ -68,7 +68,7 @@ class ContrastStage(Stage):
         super().__init__()
         self.encode_images, self.encode_clouds = images, clouds
         self.split, self.recipe, self.options = split, recipe, training
-        self.trained, self.temperature = trained, temperature
+        self.trained, self.temperature = nn.ModuleList(trained), temperature
 
     def trainable(self) -> list[nn.Module]:
         """The modules that the method hands over, and the temperature."""

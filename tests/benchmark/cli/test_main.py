@@ -243,7 +243,7 @@ def test_a_protocol_is_exported_once_to_a_new_folder(
 def test_a_protocol_of_other_data_or_no_name_is_a_sentence(
     tiny_town: PreparedDataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "Did you mean town?" in sentence(capsys, "protocol", "leaks", "twon")
+    assert "Did you mean town or town-any?" in sentence(capsys, "protocol", "leaks", "twon")
     assert "is for dataset 'kitti'" in sentence(capsys, "protocol", "leaks", "liploc", *TINY)
 
 
