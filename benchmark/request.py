@@ -110,7 +110,7 @@ class MachineOptions(RunsFolder):
     device: str = "auto"
     """Device of networks: auto, cpu, cuda, cuda:1 and so on; auto is CUDA where there is one."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
-    """Precision of training; mixed precision pays on a GPU."""
+    """Precision of training; mixed precision pays on a GPU, and bf16-mixed on a CPU with AMX or AVX-512 BF16."""
     sparse_backend: Literal["auto", "torch", "spconv"] = "auto"
     """What computes sparse convolutions; auto is spconv on CUDA where it is installed, else torch."""
     workers: int = 0

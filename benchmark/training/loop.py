@@ -21,8 +21,13 @@ from benchmark.console import track
 from benchmark.frames.loading import KeptSamples, batch_loader
 from benchmark.protocol.selection import select
 from benchmark.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
+<<<<<<< HEAD
 from benchmark.training.optimising import optimizer_of, set_learning_rate, set_training_mode
 from benchmark.training.report import KEPT, WEIGHTS, StageReport, TrainingReport
+=======
+from benchmark.training.optimising import lay_out, optimizer_of, set_learning_rate, set_training_mode
+from benchmark.training.report import WEIGHTS, StageReport, TrainingReport
+>>>>>>> loop
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import locked, sha256_of, write_atomically
@@ -158,6 +163,8 @@ class _StageRun:
         recipe, stage = self.stage.recipe, self.stage
         for parameter in self.method.parameters():
             parameter.requires_grad_(False)
+        if self.options.precision.endswith("mixed"):
+            lay_out(stage, torch.channels_last)
         optimizer = optimizer_of(stage)
         wrapped, fabric_optimizer = self.fabric.setup(stage, optimizer)
         found = load_checkpoint(self.folder, self.trained, optimizer)
@@ -170,6 +177,7 @@ class _StageRun:
             log.info("%s: resuming after epoch %d of %d", stage.name, found["epoch"], recipe.epochs)
         while self.progress["epoch"] < recipe.epochs and not self._is_stopped():
             self._epoch(wrapped, fabric_optimizer, optimizer)
+        lay_out(stage, torch.contiguous_format)
         if self.progress["best_epoch"] is not None:
             load_weights(self.trained, self.folder / "best.safetensors")
         return StageReport(

@@ -12,6 +12,16 @@ def set_training_mode(stage: Stage) -> None:
         module.train()
 
 
+def lay_out(stage: Stage, memory_format: torch.memory_format) -> None:
+    """Store the weights of 2-D convolutions with channels last, or contiguous as they are saved.
+
+    With channels last, convolutions in half precision are faster. The last bits of their results may differ.
+    """
+    for parameter in stage.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=memory_format)
+
+
 def optimizer_of(stage: Stage) -> torch.optim.Optimizer:
     """The recipe's optimiser over the stage's groups of parameters, which require gradients from now on."""
     recipe = stage.recipe
