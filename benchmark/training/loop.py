@@ -21,13 +21,8 @@ from benchmark.console import track
 from benchmark.frames.loading import KeptSamples, batch_loader
 from benchmark.protocol.selection import select
 from benchmark.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
-<<<<<<< HEAD
-from benchmark.training.optimising import optimizer_of, set_learning_rate, set_training_mode
-from benchmark.training.report import KEPT, WEIGHTS, StageReport, TrainingReport
-=======
 from benchmark.training.optimising import lay_out, optimizer_of, set_learning_rate, set_training_mode
-from benchmark.training.report import WEIGHTS, StageReport, TrainingReport
->>>>>>> loop
+from benchmark.training.report import KEPT, WEIGHTS, StageReport, TrainingReport
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
 from datasets.files import locked, sha256_of, write_atomically
