@@ -39,6 +39,13 @@ def test_a_stored_result_loads_and_agrees_with_its_ranks(folder: Path) -> None:
             assert pooled.recall_at == pytest.approx([float(np.mean(counted <= depth)) for depth in DEPTHS])
 
 
+def test_results_of_all_versions_share_one_board_a_protocol() -> None:
+    """Protocols get fields later, which older results lack; equal protocols must stay equal."""
+    boards = [(g.board.fingerprint, g.board.protocol["name"]) for g in collect(REPOSITORY / "results").groups]
+    assert len(boards) == len(set(boards))
+    assert len(boards) >= 6
+
+
 def test_the_tables_are_those_of_the_stored_results(tmp_path: Path) -> None:
     for path in write_tables(collect(REPOSITORY / "results"), tmp_path):
         stored = REPOSITORY / "results" / "tables" / path.name

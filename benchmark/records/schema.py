@@ -227,7 +227,8 @@ class Result(_Model):
     @classmethod
     def _complete(cls, protocol: dict[str, Any]) -> dict[str, Any]:
         """With fields that protocols got after it was written at their defaults, so that equal protocols are equal."""
-        return protocol | _PROTOCOL.dump_python(protocol_of(protocol), mode="json")
+        known = _PROTOCOL.dump_python(protocol_of(protocol), mode="json")
+        return known | {name: value for name, value in protocol.items() if name not in known}
 
     def headline(self, direction: str) -> Recall:
         """The average of a direction that the protocol names as its headline."""
