@@ -15,6 +15,7 @@ from benchmark.training.loop import TrainingOptions, train
 from datasets.base import Protocol
 from datasets.prepared import PreparedDataset
 from methods.base import Method
+from methods.batch import Batch
 from methods.recipe import shortened
 
 
@@ -58,19 +59,19 @@ def test_convolutions_have_channels_last_in_mixed_training_and_not_after_it(
     precision: str,
     is_last: bool,
 ) -> None:
-    kind = METHODS.get("range_plain")
+    kind = METHODS.get("liploc")
     seen: set[bool] = set()
-    encode = kind.encode_images
+    inputs_of = kind.image_inputs
 
     def has_channels_last(method: Method) -> bool:
         weights = [p for p in method.parameters() if p.dim() == 4 and min(p.shape) > 1]
         return all(p.is_contiguous(memory_format=torch.channels_last) for p in weights)
 
-    def watched(self: Method, inputs: Tensor) -> dict[str, Tensor]:
+    def watched(self: Method, batch: Batch) -> Tensor:
         seen.add(has_channels_last(self))
-        return encode(self, inputs)
+        return inputs_of(self, batch)
 
-    monkeypatch.setattr(kind, "encode_images", watched)
+    monkeypatch.setattr(kind, "image_inputs", watched)
     method = kind(shortened(kind.presets["quick"], 1e-6))
     train(method, small_world, protocol, tmp_path, 0, TrainingOptions(precision=precision))
     assert seen == {is_last}
