@@ -56,6 +56,11 @@ class Dxpr(Method):
         ),
     )
     presets = PRESETS
+    tunes = {
+        "recipe.learning_rate": (2e-3, 5e-4),
+        "recipe.batch_size": (16,),
+        "recipe.weight_decay": (1e-2,),
+    }
     variants = VARIANTS
 
     def __init__(self, config: DxprConfig | None = None) -> None:

@@ -32,6 +32,10 @@ def shorter(config: Any) -> MethodConfig:
     return replace(config, align=replace(config.align, epochs=1))
 
 
+def costly(config: Any) -> MethodConfig:
+    return replace(config, align=replace(config.align, learning_rate=config.align.learning_rate / 2))
+
+
 def impossible(config: Any) -> MethodConfig:
     return replace(config, teach=replace(config.teach, learning_rate=1e30))
 
@@ -40,7 +44,7 @@ VARIANTS = {
     "same": Variant(question="Does nothing matter?", change=lambda config: config),
     "shorter": Variant(question="Does time matter?", change=shorter),
     "impossible": Variant(question="Does time matter?", change=impossible),
-    "costly": Variant(question="Does cost matter?", change=shorter, is_cheap=False),
+    "costly": Variant(question="Does cost matter?", change=costly, is_cheap=False),
 }
 
 

@@ -207,6 +207,7 @@ def test_a_sensor_s_view_does_not_depend_on_other_sensors_in_the_batch(batch: Ba
 def test_a_frame_without_lidar_block_is_named(batch: Batch) -> None:
     assert batch.clouds is not None
     batch.clouds = replace(batch.clouds, lidars=(*batch.clouds.lidars[:2], None))
+    batch.frames = (*batch.frames[:2], replace(batch.frames[2], lidar=None), *batch.frames[3:])
     with pytest.raises(CrossplaceError, match=batch.frames[2].frame_id):
         Lc2(SMALL).cloud_inputs(batch)
 

@@ -138,7 +138,7 @@ class Config(MethodConfig):
 def test_only_the_network_is_trained_and_reads_nothing_else() -> None:
     config = Config()
     [stage] = depth_stages(depth_provider(config.depth.source, 8, 8), config)
-    assert set(stage.ignores) == {"weights", "weights_sha256", "image", "other"}
+    assert set(stage.ignores) == {"backbone", "weights", "weights_sha256", "image", "other"}
     plugin = depth_provider(DepthPlugin(function="math:sqrt"), 8, 8)
     assert depth_stages(plugin, config) == []
     untrained = Config(depth=DepthConfig(recipe=replace(RECIPE, epochs=0)))
