@@ -52,7 +52,7 @@ class Recipe:
     def shortened(self, share: float) -> "Recipe":
         """The recipe with this share of the epochs, rounded up, the same total decay, and as large a share of warm-up.
 
-        A share of 1 changes nothing. A recipe without epochs stays without epoc
+        A share of 1 changes nothing. A recipe without epochs stays without epochs.
         """
         epochs = math.ceil(share * self.epochs)
         if epochs == self.epochs:

@@ -221,10 +221,7 @@ class TwinLayout(Method):
         nearness = torch.where(is_there, 1 - ranges_m.clamp(min=1).log() / reach_m.log(), 0.0)
         channels = [nearness] * 3
         if self.config.has_height:
-            lower, upper = windows.lower_rad[:, None], windows.upper_rad[:, None]
-            row = (torch.arange(view.rows, device=ranges_m.device) + 0.5) / view.rows
-            elevation = upper - row * (upper - lower)
-            height = ranges_m * elevation.sin()[:, :, None] / HEIGHT_UNIT_M
+            height = ranges_m * windows.elevations_rad(view.rows).sin()[:, :, None] / HEIGHT_UNIT_M
             channels = [nearness, height, is_there.to(nearness.dtype)]
         image = functional.interpolate(
             torch.stack(channels, dim=1), self.config.range_size, mode="bilinear", align_corners=False

@@ -158,7 +158,8 @@ class _StageRun:
         recipe, stage = self.stage.recipe, self.stage
         for parameter in self.method.parameters():
             parameter.requires_grad_(False)
-        if self.options.precision.endswith("mixed"):
+        is_mixed = self.options.precision.endswith("mixed")
+        if is_mixed:
             lay_out(stage, torch.channels_last)
         optimizer = optimizer_of(stage)
         wrapped, fabric_optimizer = self.fabric.setup(stage, optimizer)
@@ -172,7 +173,8 @@ class _StageRun:
             log.info("%s: resuming after epoch %d of %d", stage.name, found["epoch"], recipe.epochs)
         while self.progress["epoch"] < recipe.epochs and not self._is_stopped():
             self._epoch(wrapped, fabric_optimizer, optimizer)
-        lay_out(stage, torch.contiguous_format)
+        if is_mixed:
+            lay_out(stage, torch.contiguous_format)
         if self.progress["best_epoch"] is not None:
             load_weights(self.trained, self.folder / "best.safetensors")
         return StageReport(

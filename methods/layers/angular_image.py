@@ -40,10 +40,9 @@ def _places_in_image(
     windows: Windows, intrinsics: Tensor, camera_from_lidar: Tensor, rows: int, columns: int
 ) -> Float[Tensor, "b rows columns 2"]:
     """Where each direction falls, right and down: −1 and 1 are the edges of the image, what is not seen lies beyond."""
-    lower, upper, left, width = (values[:, None] for values in windows[:4])
-    row, column = ((torch.arange(n, device=intrinsics.device) + 0.5) / n for n in (rows, columns))
-    elevation = (upper - row * (upper - lower))[:, :, None].expand(-1, -1, columns)
-    azimuth = (left - column * width)[:, None].expand(-1, rows, -1)
+    column = (torch.arange(columns, device=intrinsics.device) + 0.5) / columns
+    elevation = windows.elevations_rad(rows)[:, :, None].expand(-1, -1, columns)
+    azimuth = (windows.left_rad[:, None] - column * windows.width_rad[:, None])[:, None].expand(-1, rows, -1)
     level = elevation.cos()
     direction = torch.stack([level * azimuth.cos(), level * azimuth.sin(), elevation.sin()], dim=-1)
     # A sum, not a matrix product, which TF32 or autocast would round.

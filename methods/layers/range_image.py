@@ -31,6 +31,12 @@ class Windows(NamedTuple):
     lines: Int[Tensor, " b"]
     """Number of distinct rows: the number of beams of the sensor, at most the rows of the image."""
 
+    def elevations_rad(self, rows: int) -> Float[Tensor, "b {rows}"]:
+        """Elevation of the middle of each of ``rows`` rows, from the upper edge down."""
+        row = (torch.arange(rows, device=self.lower_rad.device) + 0.5) / rows
+        lower, upper = self.lower_rad[:, None], self.upper_rad[:, None]
+        return upper - row * (upper - lower)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RangeView:

@@ -2,32 +2,17 @@ import math
 
 import pytest
 import torch
+from batches import bare_frame as frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from datasets.base import Frame, Selection, Split
+from datasets.base import Selection, Split
 from methods.learning.contrastive import Temperature, contrast_masks, masked_info_nce
 from methods.learning.losses import symmetric_info_nce
 
 SPLIT = Split(train=Selection(), validation=Selection(), positive_m=10.0, negative_m=25.0, heading_limit_rad=0.5)
-
-
-def frame(frame_id: str, east_m: float, yaw_rad: float = 0.0, world: str = "a") -> Frame:
-    return Frame(
-        frame_id=frame_id,
-        traversal="t",
-        world=world,
-        timestamp_ns=0,
-        position_m=(east_m, 0.0, 0.0),
-        yaw_rad=yaw_rad,
-        image="",
-        cloud="",
-        intrinsics=None,
-        camera_from_lidar=None,
-        lidar=None,
-    )
 
 
 def test_masks_worked_out_by_hand() -> None:

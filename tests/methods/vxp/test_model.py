@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 from batches import batch_of, count
+from small_vxp import CONFIG
 from torch import Tensor, nn
 
 from datasets.prepared import PreparedDataset
@@ -10,23 +11,13 @@ from methods.base import ImageInput
 from methods.layers.projection import network_from_lidar, voxel_centres
 from methods.layers.sparse.modules import RowNorm, SparseTensor
 from methods.layers.sparse.sites import Sites
-from methods.layers.voxels import VoxelGrid
 from methods.vxp import Vxp
 from methods.vxp.cloud_branch import CloudBranch
-from methods.vxp.config import EncoderWidths, VxpConfig
+from methods.vxp.config import VxpConfig
 from methods.vxp.image_branch import ImageBranch
 from methods.vxp.published import KITTI, OXFORD
 
-SMALL = VxpConfig(
-    weights="none",
-    backbone="resnet18",
-    backbone_block=1,
-    image=ImageInput(height=64, width=64, antialias=False),
-    descriptor_size=12,
-    grid=VoxelGrid(size_m=(1.0, 1.0, 0.5)),
-    feature_channels=(8, 16),
-    widths=EncoderWidths(entry=8, full=(8,), half=(8, 8), deep=(16,)),
-)
+SMALL = replace(CONFIG, image=ImageInput(height=64, width=64, antialias=False))
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ from dataclasses import fields, replace
 
 import pytest
 import torch
+from small_vxp import CONFIG, SPLIT
 
-from datasets.base import Selection, Split
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.base import ImageInput
@@ -16,17 +16,7 @@ from methods.vxp.config import PRESETS, EncoderWidths, VxpConfig
 from methods.vxp.variants import VARIANTS
 
 QUICK, PAPER = PRESETS["quick"], PRESETS["paper-oxford"]
-SMALL = VxpConfig(
-    weights="none",
-    backbone="resnet18",
-    backbone_block=1,
-    image=ImageInput(height=112, width=112, antialias=False),
-    descriptor_size=12,
-    grid=VoxelGrid(size_m=(1.0, 1.0, 0.5)),
-    feature_channels=(8, 16),
-    widths=EncoderWidths(entry=8, full=(8,), half=(8, 8), deep=(16,)),
-)
-SPLIT = Split(train=Selection(), validation=Selection())
+SMALL = replace(CONFIG, image=ImageInput(height=112, width=112, antialias=False))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
