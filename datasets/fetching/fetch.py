@@ -1,0 +1,182 @@
+"""From a wish to a folder of files that are whole: tables first, then the frames that they name, several at a time."""
+
+import hashlib
+import shutil
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+from datasets.errors import CrossplaceError
+from datasets.fetching.manifest import Entry, Manifest
+from datasets.fetching.remote_zip import RemoteZip
+from datasets.fetching.store import Item, Store, Wish
+from datasets.fetching.transfer import Transfer, md5_of
+from datasets.files import locked, unreadable, write_atomically, writing
+from datasets.origin import Origin, write_origin
+
+MB = 1e6
+REMEMBER_S = 5.0
+"""The manifest is written this often, and at the end."""
+
+
+def announcement(store: Store, wish: Wish, folder: Path) -> list[str]:
+    """What would be fetched, from where, under which licence: lines for a person to read before the first byte."""
+    runs = store.chosen(wish.runs)
+    frames = sum(store.most_frames(run, wish) for run in runs)
+    usual = frames * store.usual_frame_bytes + len(runs) * store.table_bytes + store.overhead_bytes
+    return [
+        f"dataset   {store.dataset}: {wish.in_words()} of {len(runs)} runs",
+        *(f"run       {run} ({store.parts[run].condition})" for run in runs),
+        f"size      about {size(usual)}, at most {size(store.most_bytes(wish))}, in up to {frames:,} pairs of files",
+        f"from      {store.at}",
+        f"to        {folder}",
+        f"licence   {store.licence}; terms: {store.terms}",
+        f"cite      {store.citation}",
+    ]
+
+
+def size(n_bytes: float) -> str:
+    """A number of bytes as people say it."""
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / MB:,.0f} MB"
+
+
+def check_room(store: Store, wish: Wish, folder: Path) -> None:
+    """Refuse a wish that the disk has no room for."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    with writing(folder):
+        free = shutil.disk_usage(there).free
+    found = Manifest.found(folder)
+    needed = max(0, store.most_bytes(wish) - (found.n_bytes if found else 0))
+    if free < needed:
+        raise CrossplaceError(
+            f"{folder}: up to {size(needed)} are to come and {size(free)} are free; free space, name a folder on "
+            "another disk (--to), or wish for less (--runs, --limit-m, --spacing)"
+        )
+
+
+def fetch(
+    store: Store, wish: Wish, folder: Path, transfer: Transfer, *, connections: int = 8, tell: Callable[[str], None]
+) -> Iterator[tuple[int, int]]:
+    """Fetch what is not there yet; yields (files done, files in all), first for the tables, then for all files.
+
+    Files are written whole or not at all. Files of an earlier command that still have their hashes are not fetched
+    again; tables are compared with the store's. ``tell`` gets the exact plan as soon as the tables are there.
+
+    Raises:
+        CrossplaceError: the first file that cannot be had. What was fetched stays, and is in the manifest.
+    """
+    check_room(store, wish, folder)
+    with locked(folder):
+        manifest = Manifest.of(folder, store.dataset, store.licence, store.citation)
+        manifest.is_complete = False
+        work = _Work(store, folder, transfer, manifest, connections)
+        runs = store.chosen(wish.runs)
+        tables = [item for run in runs for item in store.tables(run)]
+        began = time.monotonic()
+        yield from work.through(tables, len(tables))
+        speed = sum(manifest.files[item.path].n_bytes for item in tables) / max(time.monotonic() - began, 1e-3)
+        frames = [item for run in runs for item in store.frames(run, wish, folder)]
+        missing = sum(item.path not in manifest.files for item in frames)
+        about_s = missing / 2 * store.usual_frame_bytes / speed
+        tell(
+            f"plan      {len(frames):,} files of frames, {missing:,} of them to come; the tables came at "
+            f"{speed / MB:,.1f} MB/s, so the rest takes about {about_s / 60:,.0f} min"
+        )
+        for done, _ in work.through(frames, len(frames)):
+            yield len(tables) + done, len(tables) + len(frames)
+        said = f"{', '.join(runs)}: {wish.in_words()}"
+        manifest.wishes = [*dict.fromkeys([*manifest.wishes, said])]
+        manifest.is_complete = True
+        write_origin(folder, Origin(is_synthetic=False, note=f"fetched in part ({'; '.join(manifest.wishes)})"))
+        manifest.write(folder)
+
+
+@dataclass
+class _Work:
+    """The files of one command, and what is known about those that are there."""
+
+    store: Store
+    folder: Path
+    transfer: Transfer
+    manifest: Manifest
+    connections: int
+    archives: dict[str, RemoteZip] = field(default_factory=dict)
+    reading: Lock = field(default_factory=Lock)
+
+    def through(self, items: Sequence[Item], total: int) -> Iterator[tuple[int, int]]:
+        """Obtain all items, several at a time; yields (done, total). The first failure ends all."""
+        self._clear(items)
+        remembered = time.monotonic()
+        pool = ThreadPoolExecutor(self.connections)
+        waiting = {pool.submit(self._obtain, item): item for item in items}
+        try:
+            for done, future in enumerate(as_completed(waiting), start=1):
+                self.manifest.files[waiting[future].path] = future.result()
+                if time.monotonic() - remembered > REMEMBER_S:
+                    self.manifest.write(self.folder)
+                    remembered = time.monotonic()
+                yield done, total
+        except BaseException:
+            self.transfer.stopped.set()
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+            self.manifest.write(self.folder)
+
+    def _clear(self, items: Sequence[Item]) -> None:
+        """Take away what a killed command had begun to write."""
+        names: dict[Path, set[str]] = {}
+        for item in items:
+            path = self.folder / item.path
+            names.setdefault(path.parent, set()).add(path.name)
+        for folder, of_items in names.items():
+            for begun in folder.glob(".*"):
+                if begun.name[1:].rpartition(".")[0] in of_items:
+                    begun.unlink(missing_ok=True)
+
+    def _obtain(self, item: Item) -> Entry:
+        """Have the file of ``item`` in its place, and know its hashes."""
+        path, known = self.folder / item.path, self.manifest.files.get(item.path)
+        here = _content(path)
+        if known and here is not None and not item.is_table and _hash(here) == known.sha256:
+            return known
+        content, etag = self._from_archive(item, here) if item.member else self._from_server(item, here)
+        if content is not here:
+            write_atomically(path, content)
+        return Entry(url=item.url, member=item.member, n_bytes=len(content), etag=etag, sha256=_hash(content))
+
+    def _from_server(self, item: Item, here: bytes | None) -> tuple[bytes, str]:
+        md5 = "" if here is None else md5_of(here)
+        found = self.transfer.file(item.url, most=self.store.file_bytes, unless_md5=md5)
+        if found is None:
+            assert here is not None, "asked only if there is a file to compare"
+            return here, md5
+        return found.data, found.etag
+
+    def _from_archive(self, item: Item, here: bytes | None) -> tuple[bytes, str]:
+        with self.reading:
+            if item.url not in self.archives:
+                self.archives[item.url] = RemoteZip.read(self.transfer, item.url)
+        archive = self.archives[item.url]
+        member = archive.member(item.member)
+        if here is not None and len(here) == member.n_bytes and zlib.crc32(here) == member.crc32:
+            return here, archive.etag
+        if member.n_bytes > self.store.file_bytes:
+            raise CrossplaceError(f"{item.url}: {item.member} is said to have {size(member.n_bytes)}; see --mirror")
+        return archive.content(self.transfer, item.member), archive.etag
+
+
+def _content(path: Path) -> bytes | None:
+    """The bytes of a file that is there."""
+    try:
+        return path.read_bytes() if path.is_file() else None
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,155 @@
+"""What a store offers, what a person wishes of it, and the files that this makes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from datasets.errors import CrossplaceError, unknown
+from datasets.places import milestones
+
+WAVER = 1.2
+"""A drive can be longer than its run usually is by this factor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """Which part of a dataset is wanted."""
+
+    runs: tuple[str, ...]
+    """Names of runs or sequences, or shell patterns of them."""
+    spacing_m: float
+    """Length of path between frames; 0 takes every frame."""
+    limit_m: float | None = None
+    """Take only the first metres of each run; without a value, the whole run."""
+
+    def __post_init__(self) -> None:
+        """Refuse lengths that no frame can be taken by."""
+        if not 0 <= self.spacing_m < float("inf"):
+            raise CrossplaceError(f"--spacing must be 0 (every frame) or more metres, found {self.spacing_m:g}")
+        if self.limit_m is not None and not 0 < self.limit_m < float("inf"):
+            raise CrossplaceError(f"--limit-m must be more than 0 metres, found {self.limit_m:g}")
+        if not self.runs:
+            raise CrossplaceError("--runs names nothing; give names or patterns such as '2021-*'")
+
+    def in_words(self) -> str:
+        """Which frames of a run are taken."""
+        every = f"a frame every {self.spacing_m:g} m" if self.spacing_m else "every frame"
+        return every + (f" of the first {self.limit_m:,g} m" if self.limit_m else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One run or sequence of a store."""
+
+    condition: str
+    length_m: float
+    frames: int
+    """Frames of the whole run, about."""
+    refusal: str = ""
+    """Why it cannot be fetched; empty if it can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One file to fetch."""
+
+    path: str
+    """Where it goes, relative to the folder of the raw download."""
+    url: str
+    member: str = ""
+    """Name within the archive at ``url``; empty for a file of its own."""
+    is_table: bool = False
+    """Whether the list of all other files depends on it, so that it is compared with the store's whenever asked for."""
+
+
+class Store:
+    """One public store of one dataset; a subclass says how its files are named."""
+
+    dataset: ClassVar[str]
+    address: ClassVar[str]
+    licence: ClassVar[str]
+    citation: ClassVar[str]
+    terms: ClassVar[str]
+    """Address of the page with the terms of use."""
+    parts: ClassVar[Mapping[str, Part]]
+    frame_bytes: ClassVar[int]
+    """Most bytes of image and cloud of one frame."""
+    usual_frame_bytes: ClassVar[int]
+    """Bytes of image and cloud of a usual frame."""
+    table_bytes: ClassVar[int]
+    """Most bytes of the tables of one run."""
+    file_bytes: ClassVar[int]
+    """Most bytes of any single file."""
+    overhead_bytes: ClassVar[int] = 0
+    """Bytes that are read once and not kept, such as the tables of contents of archives."""
+    presets: ClassVar[Mapping[str, Wish]]
+
+    def __init__(self, address: str = "") -> None:
+        self.at = (address or self.address).rstrip("/")
+        """The address that files are fetched from."""
+
+    def tables(self, run: str) -> Sequence[Item]:
+        """The files that say which frames a run has, and its calibration."""
+        raise NotImplementedError
+
+    def frames(self, run: str, wish: Wish, folder: Path) -> Sequence[Item]:
+        """Images and clouds of the wanted frames of a run, whose tables are in ``folder``."""
+        raise NotImplementedError
+
+    # --- the same for all stores -------------------------------------------------------------------
+
+    def chosen(self, patterns: Sequence[str]) -> list[str]:
+        """The runs that the patterns name, in the store's order; a short name does without that of the dataset.
+
+        Raises:
+            CrossplaceError: a pattern fits no run, or names one that cannot be fetched.
+        """
+        wanted = set()
+        for pattern in patterns:
+            found = [run for run in self.parts if fnmatchcase(run, pattern) or fnmatchcase(self._short(run), pattern)]
+            if not found:
+                raise CrossplaceError(unknown(f"run of {self.dataset}", pattern, [*self.parts]))
+            able = [run for run in found if not self.parts[run].refusal]
+            if not able:
+                raise CrossplaceError(f"{found[0]} cannot be fetched: {self.parts[found[0]].refusal}")
+            wanted |= {*able}
+        return [run for run in self.parts if run in wanted]
+
+    def _short(self, run: str) -> str:
+        return run.removeprefix(f"{self.dataset}-")
+
+    def most_frames(self, run: str, wish: Wish) -> int:
+        """A number of frames that ``wish`` does not exceed in this run."""
+        part = self.parts[run]
+        share = 1.0 if wish.limit_m is None else min(1.0, wish.limit_m / part.length_m)
+        if not wish.spacing_m:
+            return part.frames
+        return min(part.frames, int(share * part.length_m * WAVER / wish.spacing_m) + 2)
+
+    def most_bytes(self, wish: Wish) -> int:
+        """A number of bytes that ``wish`` does not exceed."""
+        runs = self.chosen(wish.runs)
+        frames = sum(self.most_frames(run, wish) for run in runs)
+        return frames * self.frame_bytes + len(runs) * self.table_bytes + self.overhead_bytes
+
+
+def thinned(plane_m: Float[ndarray, "n 2"], wish: Wish) -> Int[ndarray, " k"]:
+    """Rows of the frames that ``wish`` takes of a drive, given their positions in the plane in order of time.
+
+    The first frame is taken, then each at which the spacing has been driven since the one taken before. The limit is
+    the length of path since the first frame.
+    """
+    steps_m = np.hypot(*np.diff(plane_m, axis=0).T)
+    rows = np.arange(len(plane_m))
+    if wish.spacing_m:
+        rows = np.append(rows[:1], milestones(steps_m, wish.spacing_m))
+    if wish.limit_m is not None:
+        driven_m = np.append(0.0, np.cumsum(steps_m))[: len(plane_m)]
+        rows = rows[driven_m[rows] <= wish.limit_m]
+    return rows
