@@ -20,6 +20,7 @@ from pydantic import BaseModel, BeforeValidator
 from datasets.base import Frame, Frames, Traversal
 from datasets.errors import CrossplaceError, made_anew
 from datasets.files import STRICT, FolderName, check_name, name_fault, read_as, sha256_of, write_atomically
+from datasets.origin import Origin, listing_of, origin_of
 from datasets.readers import is_return, read_image, read_points
 from datasets.table import COLUMNS, MERCATOR_COLUMNS, POSITION, ROTATION, read_frames
 from datasets.transforms import angle_rad
@@ -52,6 +53,8 @@ class _DatasetFile(BaseModel):
     counts: dict[str, int]
     frames_sha256: str | None = None
     """The SHA-256 of ``frames.csv``; missing in a folder that a person wrote."""
+    origin: Origin | None = None
+    """Where the raw data comes from, if its folder states that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,8 @@ class PreparedDataset:
     counts: dict[str, int]
     """How many frames were kept, and how many were dropped for each reason."""
     frames: Frames
+    origin: Origin | None = None
+    """Where the raw data comes from, if that is stated: generated, or fetched in part."""
 
     @classmethod
     def read(cls, folder: Path) -> "PreparedDataset":
@@ -91,6 +96,7 @@ class PreparedDataset:
             traversals=described.traversals,
             counts=described.counts,
             frames=frames,
+            origin=described.origin,
         )
         _check_frames(frames, lines, list(dataset.traversals), folder / "frames.csv")
         if described.frames_sha256 not in (None, sha256_of(folder / "frames.csv")):
@@ -167,8 +173,11 @@ def write_prepared(
     frames: Frames,
     counts: dict[str, int],
     root: Path = Path(),
+    source: Path | None = None,
 ) -> None:
     """Write ``frames.csv`` and, last, ``dataset.json``: a folder that has ``dataset.json`` is complete.
+
+    ``source`` is the raw folder, whose origin is handed on.
 
     Raises:
         CrossplaceError: the name of the dataset or of a traversal cannot be the name of a folder.
@@ -186,9 +195,11 @@ def write_prepared(
         traversals={t.name: t for t in traversals},
         counts=counts,
         frames_sha256=sha256_of(folder / "frames.csv"),
+        origin=origin_of(source),
     )
     unstated = {t.name: {"name"} | ({"bin_layout"} if t.bin_layout is None else set()) for t in traversals}
-    content = described.model_dump_json(indent=1, exclude={"traversals": unstated})
+    without: dict[str, Any] = {"traversals": unstated} | ({"origin": True} if described.origin is None else {})
+    content = described.model_dump_json(indent=1, exclude=without)
     write_atomically(folder / "dataset.json", content.encode())
 
 
@@ -217,9 +228,11 @@ def _table_of(frames: Frames) -> str:
     return text
 
 
-def make_fingerprint(name: str, version: int, options: dict[str, Any], listing: list[str]) -> str:
-    """Hash of the preparer, its options and the listing of its source (one string a file)."""
-    text = json.dumps([name, version, options, listing], sort_keys=True)
+def make_fingerprint(
+    name: str, version: int, options: dict[str, Any], listing: list[str], source: Path | None = None
+) -> str:
+    """Hash of the preparer, its options, the listing of its source (one string a file), and the origin stated there."""
+    text = json.dumps([name, version, options, [*listing, *listing_of(source)]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -12,7 +12,6 @@ import small_kitti
 import tyro
 from footguns import RealKitti
 from measuring import IMAGE_TO_CLOUD, Encoded, Number, Rows, evaluated
-from raw_kitti import RawKitti
 from raw_kitti_meanings import write_two_laps
 from real_poses import kitti_frames, of_every_place, pointnetvlad_places
 
@@ -27,6 +26,7 @@ from datasets.doctor.rules import RULES
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
+from datasets.samples.kitti import RawKitti
 
 PAGE = (Path(__file__).parents[1] / "docs" / "footguns.md").read_text()
 COMMANDS = list(dict.fromkeys(re.findall(r"^    (crossplace .+)$", PAGE, flags=re.MULTILINE)))

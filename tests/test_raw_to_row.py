@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import raw_oxford
-from raw_kitti import RawKitti
-from raw_oxford import RawRun
-from raw_vivid import Car, SmallVivid, write_bag
+from raw_vivid import SMALL, SmallVivid
 
 from benchmark.cli.main import main
 from benchmark.records.schema import Result
 from benchmark.registry import DATASETS
 from datasets.protocols import PROTOCOLS
+from datasets.samples.kitti import RawKitti
+from datasets.samples.oxford import RawRun, write_official
+from datasets.samples.vivid import Car, write_bag
 from datasets.town import Town
 
 pytestmark = pytest.mark.slow
@@ -35,17 +35,18 @@ def row_of(*arguments: str) -> Result:
     return Result.read(folder)
 
 
-def test_oxford(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_oxford(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Two of the 23 runs, in the first of the four squares."""
-    runs = [
-        RawRun(name="2014-11-14-16-34-33", end_s=32.0),
-        RawRun(name="2014-12-09-13-21-02", end_s=32.0, light="evening", clock_us=86_400_000_000, drive_number=1),
-    ]
+    early = RawRun(name="2014-11-14-16-34-33", end_s=32.0)
+    late = replace(early, name="2014-12-09-13-21-02", light="evening", clock_us=86_400_000_000, drive_number=1)
     square = PROTOCOLS["oxford-vxp"].query.regions[0]
-    middle = np.mean([run.drive.pose_at(np.linspace(8, 32, 9))[:, :2, 3].mean(0) for run in runs], axis=0)
-    monkeypatch.setattr(raw_oxford, "UTM_M", np.array([square.east_m, square.north_m, 110.0]) - [*middle, 0.0])
+    east_m, north_m = np.mean(
+        [run.drive.pose_at(np.linspace(8, 32, 9))[:, :2, 3].mean(0) for run in (early, late)], axis=0
+    )
+    at = (square.east_m - east_m, square.north_m - north_m, 110.0)
+    runs = [replace(run, origin_m=at) for run in (early, late)]
     for run in runs:
-        raw_oxford.write_official(tmp_path / "raw", run)
+        write_official(tmp_path / "raw", run)
     result = row_of("oxford", "raw")
     assert [(p.query, p.database) for p in result.directions["cloud->cloud"].pairs] == [
         ("2014-11-14-16-34-33", "2014-12-09-13-21-02"),
@@ -72,7 +73,7 @@ def test_vivid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     monkeypatch.setitem(DATASETS.entries, "vivid", f"{SmallVivid.__module__}:{SmallVivid.__name__}")
     (drive,) = (d for d in Town(preset="tiny").drives() if d.name == "test-day")
     for run, light, late_s in (("day1", "day", 0.0), ("day2", "evening", 0.5), ("night", "night", 1.0)):
-        car = Car(drive=replace(drive, light=light))
+        car = Car(drive=replace(drive, light=light), calibration=SMALL)
         write_bag(tmp_path / "raw" / f"campus_{run}.bag", car.messages(np.arange(10) * 2.0 + 3.0 + late_s))
     result = row_of("vivid", "raw")
     assert {(p.query, p.database) for p in result.directions["image->cloud"].pairs} == {

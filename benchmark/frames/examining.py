@@ -76,8 +76,11 @@ def doubts_of(dataset: PreparedDataset, found: Examination, accepted: Sequence[s
             f"All facts: crossplace data check {dataset.folder}"
         )
     return [
-        f"{'accepted doubt' if rule in accepted else 'doubt'} ({rule}): {sentence}"
-        for rule, sentence in found.doubts().items()
+        *([dataset.origin.note] if dataset.origin else []),
+        *(
+            f"{'accepted doubt' if rule in accepted else 'doubt'} ({rule}): {sentence}"
+            for rule, sentence in found.doubts().items()
+        ),
     ]
 
 

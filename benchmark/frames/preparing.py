@@ -224,6 +224,8 @@ def doubts_about(prepared: PreparedDataset, accepted: Sequence[str] = ()) -> lis
 
 def is_real(dataset: PreparedDataset) -> bool:
     """Whether its positions must not be published; data that someone brought counts as real: its licence is unknown."""
+    if dataset.origin and dataset.origin.is_synthetic:
+        return False
     return dataset.name not in DATASETS.names() or DATASETS.get(dataset.name).card.is_real
 
 

@@ -38,7 +38,12 @@ def summary_table(dataset: PreparedDataset) -> Table:
         for s in summarise(dataset)
     ]
     counts = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in dataset.counts.items())
-    return Table(columns=columns, rows=rows, notes=[f"{len(dataset.frames):,} frames; {counts}"])
+    return Table(columns=columns, rows=rows, notes=[f"{len(dataset.frames):,} frames; {counts}", *origin_note(dataset)])
+
+
+def origin_note(dataset: PreparedDataset) -> list[str]:
+    """What a reader must know about the raw data: that it was generated, or fetched in part."""
+    return [dataset.origin.note] if dataset.origin else []
 
 
 FACT_COLUMNS = [Column(name=name) for name in ("fact", "measured", "expected", "verdict")]
@@ -72,6 +77,7 @@ def facts_table(found: Examination, dataset: PreparedDataset) -> Table:
     notes = [
         f"{len(dataset.frames):,} frames, {found.n_sampled} of them read; georeferenced: {on_map} of "
         f"{len(dataset.traversals)} traversals. All about a rule: crossplace list rules NAME.",
+        *origin_note(dataset),
         *verdict_notes(found),
         *([f"Doubts that you have looked into: bench --accept {' '.join(found.doubts())}"] if found.doubts() else []),
     ]

@@ -109,7 +109,7 @@ class Kitti(Dataset):
     def fingerprint(self, source: Path | None) -> str:
         """Hash of version, options, the sizes of images and clouds and the content of the text files."""
         listing = [line for recording in self._select(source)[0] for line in recording.listing()]
-        return make_fingerprint(self.card.name, self.version, self.options(), listing)
+        return make_fingerprint(self.card.name, self.version, self.options(), listing, source)
 
     def prepare(
         self, source: Path | None, destination: Path, *, workers: int | None = None
@@ -139,6 +139,7 @@ class Kitti(Dataset):
             traversals=[recording.traversal() for recording in wanted],
             frames=Frames.concatenate(parts),
             counts=dict(counts),
+            source=source,
         )
 
     def _jobs(self, files: list[FrameFiles]) -> list[Job]:

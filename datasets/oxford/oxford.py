@@ -142,7 +142,7 @@ class Oxford(Dataset):
             listing += [f"{run.name} {path.name} {sha256_of(path)}" for path in run.texts()]
             for stamps_ns in (run.image_stamps, run.sweep_stamps):
                 listing.append(f"{run.name} {len(stamps_ns)} {hashlib.sha256(stamps_ns.tobytes()).hexdigest()}")
-        return make_fingerprint(self.card.name, self.version, self.options(), listing)
+        return make_fingerprint(self.card.name, self.version, self.options(), listing, source)
 
     def prepare(
         self, source: Path | None, destination: Path, *, workers: int | None = None
@@ -176,6 +176,7 @@ class Oxford(Dataset):
             traversals=[_traversal(places.run, recipe) for places in full],
             frames=Frames.concatenate([_frames(places, kept[places.run.name]) for places in full]),
             counts=dict(counts),
+            source=source,
         )
 
     def _select(self, source: Path | None) -> tuple[list[Run], list[Run]]:

@@ -140,7 +140,7 @@ class Vivid(Dataset):
     def fingerprint(self, source: Path | None) -> str:
         """Hash of version, options, and the size, header and index of each bag; messages are not read."""
         listing = [f"{bag.name} {bag.stat().st_size} {index_sha256(bag)}" for bag in self._bags(source)]
-        return make_fingerprint(self.card.name, self.version, self.options(), listing)
+        return make_fingerprint(self.card.name, self.version, self.options(), listing, source)
 
     def prepare(
         self, source: Path | None, destination: Path, *, workers: int | None = None
@@ -167,10 +167,17 @@ class Vivid(Dataset):
             written += [Written(*one) for one in outcome]
             yield (done := len(written)), total
         fingerprint = self.fingerprint(source)
-        self._finish(destination, runs, written, fingerprint)
+        self._finish(source, destination, runs, written, fingerprint)
         yield done, total
 
-    def _finish(self, destination: Path, runs: dict[Path, Chosen], written: list[Written], fingerprint: str) -> None:
+    def _finish(
+        self,
+        source: Path | None,
+        destination: Path,
+        runs: dict[Path, Chosen],
+        written: list[Written],
+        fingerprint: str,
+    ) -> None:
         counts: Counter[str] = Counter(kept=0)
         parts = []
         for bag, run in runs.items():
@@ -197,6 +204,7 @@ class Vivid(Dataset):
             traversals=[self._traversal(bag.stem) for bag in runs],
             frames=Frames.concatenate(parts),
             counts=dict(counts),
+            source=source,
         )
 
     def _bags(self, source: Path | None) -> list[Path]:

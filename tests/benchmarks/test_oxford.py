@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from raw_oxford import DistortedCamera, RawRun, write_models, write_poses
 
 from datasets.oxford.frames import Recipe, find_places, jobs_of, make_frames
 from datasets.oxford.layout import find_runs
 from datasets.oxford.submap import Crop, read_sweep
+from datasets.samples.oxford import DistortedCamera, RawRun, write_models, write_poses
 
 SIZE = (1280, 960)
 N_FRAMES = 5

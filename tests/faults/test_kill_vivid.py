@@ -17,8 +17,19 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from folders import contents, differences
-from raw_vivid import BOOT_S, CLOUD, FIX, IMAGE, SMALL, cloud_message, degrees_of, fix_message, image_message, write_bag
+from raw_vivid import SMALL
 
+from datasets.samples.vivid import (
+    BOOT_S,
+    CLOUD,
+    FIX,
+    IMAGE,
+    cloud_message,
+    degrees_of,
+    fix_message,
+    image_message,
+    write_bag,
+)
 from datasets.vivid import Vivid
 from datasets.vivid.fisheye import Calibration
 from datasets.vivid.messages import CAMERA, GPS, LIDAR

@@ -18,16 +18,17 @@ pytest.importorskip("pyproj")
 pytest.importorskip("rosbags")
 
 from meanings import Random
-from raw_kitti import RawKitti
 from raw_kitti_meanings import ODOMETRY, RAW, write_two_laps
 from raw_meanings import Change, Layout, layout
-from raw_oxford import RawRun, write_official
 from raw_oxford_meanings import HEIGHT, OXFORD, WIDTH
-from raw_vivid import Car, SmallVivid, write_bag
+from raw_vivid import SMALL, SmallVivid
 from raw_vivid_meanings import VIVID
 
 from datasets.kitti import Kitti
 from datasets.oxford import Oxford
+from datasets.samples.kitti import RawKitti
+from datasets.samples.oxford import RawRun, write_official
+from datasets.samples.vivid import Car, write_bag
 from datasets.town import Town
 
 log = logging.getLogger(__name__)
@@ -124,8 +125,8 @@ def vivid(folder: Path) -> Layout:
     (drive,) = (drive for drive in Town(preset="tiny").drives() if drive.name == "test-day")
     times_s = np.arange(16) * 1.0 + 3
     messages = {
-        "campus_day1": Car(drive=drive).messages(times_s),
-        "campus_day2": Car(drive=drive).messages(times_s + 0.5),
+        "campus_day1": Car(drive=drive, calibration=SMALL).messages(times_s),
+        "campus_day2": Car(drive=drive, calibration=SMALL).messages(times_s + 0.5),
     }
 
     def write(raw: Path, change: Change | None, random: Random) -> None:

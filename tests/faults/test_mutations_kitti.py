@@ -16,10 +16,9 @@ from mutations import BINARY, TEXT, Mutation, everything_in, mutate_and_judge
 
 pytest.importorskip("pyproj")
 
-from raw_kitti import RawKitti
-
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
+from datasets.samples.kitti import RawKitti
 
 log = logging.getLogger(__name__)
 NUMBERS = frozenset({"number"})

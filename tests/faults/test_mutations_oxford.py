@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from mutations import BINARY, TEXT, Mutation, everything_in, mutate_and_judge
-from raw_oxford import START_US, STREET, write_street
+from raw_oxford import STREET, write_street
 
 from datasets.oxford import Oxford
 from datasets.prepared import PreparedDataset
+from datasets.samples.oxford import START_US
 
 N_MUTATIONS = 40
 log = logging.getLogger(__name__)

@@ -14,12 +14,15 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 from mutations import BINARY, everything_in, mutate_and_judge
-from raw_vivid import (
+from raw_vivid import SMALL
+from rosbags.rosbag1 import Writer
+
+from datasets.prepared import PreparedDataset
+from datasets.samples.vivid import (
     BOOT_S,
     CLOUD,
     FIX,
     IMAGE,
-    SMALL,
     TYPES,
     cloud_message,
     degrees_of,
@@ -27,9 +30,6 @@ from raw_vivid import (
     image_message,
     write_bag,
 )
-from rosbags.rosbag1 import Writer
-
-from datasets.prepared import PreparedDataset
 from datasets.vivid import Vivid
 from datasets.vivid.fisheye import Calibration
 from datasets.vivid.messages import CAMERA, GPS, LIDAR, stamp_ns

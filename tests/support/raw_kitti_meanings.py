@@ -9,7 +9,6 @@ import numpy as np
 from meanings import by_column
 from numpy import ndarray
 from PIL import Image
-from raw_kitti import RawKitti, words
 from raw_meanings import (
     ALL_PIXELS,
     ALL_POINTS,
@@ -28,6 +27,8 @@ from raw_meanings import (
     turned_by,
 )
 from scipy.spatial.transform import Rotation
+
+from datasets.samples.kitti import RawKitti, words
 
 # --- good data -------------------------------------------------------------------------------------
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 from raw_meanings import FOOT_M, ORDERS, PIXELS, POINTS, Change, OfArray, Random, named
-from raw_vivid import CLOUD, FIX, IMAGE, OUSTER, cloud_message, image_message
+
+from datasets.samples.vivid import CLOUD, FIX, IMAGE, OUSTER, cloud_message, image_message
 
 Message = tuple[str, str, float, Any]
 """Topic, type, time of recording in seconds, and what is sent."""

@@ -5,9 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from raw_vivid import BOOT_S, CLOUD, FIX, IMAGE, cloud_message, degrees_of, fix_message, image_message, write_bag
 
 from datasets.prepared import PreparedDataset
+from datasets.samples.vivid import (
+    BOOT_S,
+    CLOUD,
+    FIX,
+    IMAGE,
+    cloud_message,
+    degrees_of,
+    fix_message,
+    image_message,
+    write_bag,
+)
 from datasets.vivid import Vivid
 from datasets.vivid.messages import CAMERA, GPS, LIDAR
 

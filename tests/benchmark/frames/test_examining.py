@@ -308,7 +308,7 @@ def test_the_folder_of_nobody_is_a_sentence(tmp_path: Path, capsys: pytest.Captu
 
 def test_what_a_preparer_made_is_looked_at_at_once(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
     """Clouds of a KITTI sequence in other axes are found at the end of ``data prepare``."""
-    from raw_kitti import RawKitti
+    from datasets.samples.kitti import RawKitti
 
     folder = RawKitti(n_frames=8).write_odometry(tmp_path / "raw", "04")
     for path in (folder / "velodyne").glob("*.bin"):

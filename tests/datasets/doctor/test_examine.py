@@ -10,9 +10,7 @@ import numpy as np
 import pytest
 from numpy import ndarray
 from PIL import Image
-from raw_kitti import RawKitti
-from raw_oxford import RawRun, write_official
-from raw_vivid import Car, SmallVivid, write_bag
+from raw_vivid import SMALL, SmallVivid
 
 from datasets.base import Frames
 from datasets.doctor.examination import Examination
@@ -25,6 +23,9 @@ from datasets.kitti import Kitti
 from datasets.oxford import Oxford
 from datasets.oxford.poses import CONVERGENCE_RAD, read_trajectory
 from datasets.prepared import PreparedDataset, frames_at
+from datasets.samples.kitti import RawKitti
+from datasets.samples.oxford import RawRun, write_official
+from datasets.samples.vivid import Car, write_bag
 from datasets.town import Town
 from datasets.town.town import PRESETS
 
@@ -90,7 +91,7 @@ def test_the_town_as_vivid_would_have_recorded_it(tmp_path: Path) -> None:
     for run, light in (("day1", "day"), ("night", "night")):
         write_bag(
             tmp_path / "raw" / f"campus_{run}.bag",
-            Car(drive=replace(drive, light=light)).messages(np.arange(10) * 2.0 + 3),
+            Car(drive=replace(drive, light=light), calibration=SMALL).messages(np.arange(10) * 2.0 + 3),
         )
     without_verdict(examine(prepared(SmallVivid(), tmp_path / "raw", tmp_path / "vivid")))
 

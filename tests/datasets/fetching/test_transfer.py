@@ -8,7 +8,7 @@ import pytest
 from http_store import PASSING, HttpStore, content_of, serving
 
 from datasets.errors import CrossplaceError
-from datasets.fetching.transfer import Patience, Transfer, _asked_wait_s, md5_of
+from datasets.fetching.transfer import Transfer, _asked_wait_s, md5_of
 
 CONTENT = content_of("file", 300_000)
 
@@ -114,9 +114,7 @@ def test_a_circle_of_addresses_is_refused(transfer: Transfer, server: HttpStore)
     assert "without end" in sentence(transfer, server)
 
 
-def test_bytes_that_stay_wrong_end_in_a_sentence(
-    transfer: Transfer, server: HttpStore, pauses: list[float]
-) -> None:
+def test_bytes_that_stay_wrong_end_in_a_sentence(transfer: Transfer, server: HttpStore, pauses: list[float]) -> None:
     server.fault = lambda path, number: "corrupted"
     assert "MD5 that the server gives, 4 times; give the same command again later" in sentence(transfer, server)
     assert pauses == [1.0, 2.0, 4.0], "three waits between four tries, each twice as long"
@@ -154,7 +152,7 @@ def test_files_far_too_large_are_not_read(transfer: Transfer, server: HttpStore)
 def test_no_server_no_network_no_address(transfer: Transfer) -> None:
     with serving(HttpStore()) as gone:
         address = gone.address
-    with pytest.raises(CrossplaceError, match="no connection to the server .*, 4 times"):
+    with pytest.raises(CrossplaceError, match=r"no connection to the server .*, 4 times"):
         transfer.file(f"{address}/file", most=10)
     for wrong in ("ftp://example.org/a", "example.org/a", "https:/a", "http://a:b/c"):
         with pytest.raises(CrossplaceError, match="no address of the web"):

@@ -11,12 +11,12 @@ import pytest
 pytest.importorskip("pyproj")
 
 from PIL import Image
-from raw_kitti import RawKitti
 from small_kitti import STEMS, TR, faults_of, prepare, write_drive
 
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
 from datasets.prepared import PreparedDataset
+from datasets.samples.kitti import RawKitti
 
 
 def renamed(folder: Path, change: Callable[[Path], str]) -> None:

@@ -9,7 +9,6 @@ import pytest
 pytest.importorskip("pyproj")
 
 from pyproj import Proj
-from raw_kitti import LIDAR_FROM_IMU, START, RawKitti
 from scipy.spatial.transform import Rotation
 
 from datasets.errors import CrossplaceError
@@ -17,6 +16,7 @@ from datasets.kitti import Kitti
 from datasets.kitti.layout import DRIVES
 from datasets.prepared import PreparedDataset
 from datasets.projection import project
+from datasets.samples.kitti import LIDAR_FROM_IMU, START, RawKitti
 
 TOWN = RawKitti()
 START_NS = int(START.astype(np.int64))

@@ -10,13 +10,13 @@ import pytest
 pytest.importorskip("pyproj")
 
 from PIL import Image
-from raw_kitti import RawKitti
 
 from benchmark.frames.preparing import make_dataset
 from datasets.errors import CrossplaceError
 from datasets.kitti import Kitti
 from datasets.kitti.layout import DRIVES, N_FRAMES
 from datasets.prepared import PreparedDataset
+from datasets.samples.kitti import RawKitti
 
 TOWN = RawKitti(n_frames=3, lidar_points=200)
 GEOREFERENCED = {"poses": "oxts"}

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from raw_oxford import RawRun, rearrange, write_official
+from raw_oxford import rearrange
 
 from datasets.oxford import Oxford
 from datasets.prepared import PreparedDataset
+from datasets.samples.oxford import RawRun, write_official
 
 SIZE = (80, 60)
 

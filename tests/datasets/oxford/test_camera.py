@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from raw_oxford import DistortedCamera, RawRun, mosaiced, write_models
 
 from datasets.errors import CrossplaceError
 from datasets.oxford.camera import MODEL, TABLE, read_camera
 from datasets.pixels import demosaic
+from datasets.samples.oxford import DistortedCamera, RawRun, mosaiced, write_models
 
 W, H = 32, 24
 

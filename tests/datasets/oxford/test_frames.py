@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_oxford import RawRun
 
 from datasets.oxford.calibration import INS_FROM_CLOUD
 from datasets.oxford.frames import FRAMES_PER_JOB, Recipe, find_places, jobs_of
 from datasets.oxford.layout import find_runs
 from datasets.oxford.poses import Trajectory
 from datasets.oxford.submap import Crop
+from datasets.samples.oxford import RawRun
 
 
 def recipe(source: Path, **changes: object) -> Recipe:

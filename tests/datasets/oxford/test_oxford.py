@@ -9,7 +9,6 @@ from shutil import copytree, rmtree
 
 import numpy as np
 import pytest
-from raw_oxford import CAMERA_FROM_CLOUD, LIDAR_FROM_CLOUD, UTM_M, RawRun
 from scipy.ndimage import minimum_filter
 from scipy.spatial import cKDTree
 
@@ -21,6 +20,7 @@ from datasets.oxford.submap import Crop
 from datasets.pixels import resize
 from datasets.prepared import PreparedDataset
 from datasets.readers import read_image
+from datasets.samples.oxford import CAMERA_FROM_CLOUD, LIDAR_FROM_CLOUD, UTM_M, RawRun
 from datasets.town.camera import PinholeCamera
 from datasets.town.light import LIGHTS
 

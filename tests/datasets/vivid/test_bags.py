@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_vivid import CLOUD, FIX, IMAGE, TYPES, cloud_message, fix_message, image_message, write_bag
 from rosbags.rosbag1 import Reader, Writer
 
 from datasets.errors import CrossplaceError
+from datasets.samples.vivid import CLOUD, FIX, IMAGE, TYPES, cloud_message, fix_message, image_message, write_bag
 from datasets.vivid.bags import index_sha256, read_message, topics_of
 from datasets.vivid.messages import CAMERA, GPS, LIDAR, STAMP_BYTES, decoded, stamp_ns
 from datasets.vivid.survey import inspect, survey

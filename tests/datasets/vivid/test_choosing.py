@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_vivid import degrees_of
 
 from datasets.interpolation import nearest_in
+from datasets.samples.vivid import degrees_of
 from datasets.vivid.bags import Place
 from datasets.vivid.choosing import Rules, choose, spaced
 from datasets.vivid.survey import Survey

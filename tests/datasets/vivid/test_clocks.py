@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from raw_vivid import BOOT_S, TYPES, SmallVivid, header
+from raw_vivid import SmallVivid
 from small_vivid import START_S, prepared, run
 
 from datasets.errors import CrossplaceError
+from datasets.samples.vivid import BOOT_S, TYPES, header
 from datasets.vivid.clocks import Clocks, Inspection, fault_of
 from datasets.vivid.messages import CAMERA, GPS, LIDAR
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from raw_vivid import CLOUD, FIX, IMAGE, OUSTER, TYPES, cloud_message, fix_message, header, image_message
 
 from datasets.errors import CrossplaceError
 from datasets.pixels import demosaic
+from datasets.samples.vivid import CLOUD, FIX, IMAGE, OUSTER, TYPES, cloud_message, fix_message, header, image_message
 from datasets.vivid.messages import (
     CAMERA,
     GPS,

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from raw_vivid import BOOT_S, Car, SmallVivid, write_bag
+from raw_vivid import SMALL, SmallVivid
 
 from datasets.prepared import PreparedDataset
+from datasets.samples.vivid import BOOT_S, Car, write_bag
 from datasets.town import Town
 from datasets.town.camera import PinholeCamera
 from datasets.town.light import LIGHTS
@@ -17,7 +18,7 @@ TIMES_S = np.arange(8) * 2.5 + 3.0
 @pytest.fixture(scope="module")
 def cars() -> dict[str, Car]:
     drives = {drive.light: drive for drive in Town(preset="tiny").drives() if drive.plan.name == "test"}
-    return {run: Car(drive=drives[light]) for run, light in RUNS.items()}
+    return {run: Car(drive=drives[light], calibration=SMALL) for run, light in RUNS.items()}
 
 
 @pytest.fixture(scope="module")

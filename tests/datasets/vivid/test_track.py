@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from raw_vivid import ORIGIN_DEG, degrees_of
 
+from datasets.samples.vivid import ORIGIN_DEG, degrees_of
 from datasets.vivid.track import Track, east_north_up_m
 
 S = 1_000_000_000

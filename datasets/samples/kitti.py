@@ -3,6 +3,7 @@
 The town's plane is laid on UTM zone 32 at Karlsruhe. Nothing here shares code with the preparer: maps are pyproj's.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy import ndarray
 from PIL import Image
-from pyproj import Proj
 from scipy.spatial.transform import Rotation
 
 from datasets.town.drives import Drive
@@ -20,7 +20,6 @@ from datasets.town.streets import DistrictPlan
 
 ORIGIN_M = np.array([458_000.0, 5_428_000.0, 110.0])
 """East and north in UTM zone 32 and altitude of the town's origin."""
-UTM = Proj("+proj=utm +zone=32 +datum=WGS84")
 START = np.datetime64("2011-09-30T12:34:56.789012345", "ns")
 HDL_64E = replace(LIDARS["hdl-64"], azimuths=150)
 """As coarse in azimuth as the town's own sensor."""
@@ -28,7 +27,18 @@ BASELINE_M = 0.06
 """Camera 2 sits so far left of camera 0, in rectified coordinates; the other cameras 0.48 m further right."""
 
 
-def transform(rotation: ndarray, translation: ndarray) -> ndarray:
+DISTRICT = DistrictPlan(name="test", columns=3, rows=2, centre_m=(0.0, 800.0), pitch_m=(45.0, 55.0))
+
+
+def utm_of(first: ndarray | float, second: ndarray | float, *, inverse: bool = False) -> tuple[ndarray, ndarray]:
+    """East and north of a longitude and latitude in degrees, or the other way round; needs the extra ``georef``."""
+    from pyproj import Proj  # here: it is an extra
+
+    return Proj("+proj=utm +zone=32 +datum=WGS84")(first, second, inverse=inverse)
+
+
+def transform(rotation: ndarray, translation: ndarray | list[float]) -> ndarray:
+    """The rigid transform with this rotation (3×3) and translation as 4×4."""
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = rotation, translation
     return matrix
@@ -53,12 +63,13 @@ class RawKitti:
     spacing_m: float = 10.0
     occasion: int = 1
     """Number of the drive by day: another one takes another tour, among other parked and moving cars."""
+    plan: DistrictPlan = DISTRICT
 
     @cached_property
     def drive(self) -> Drive:
-        plan = DistrictPlan(name="test", columns=3, rows=2, centre_m=(0.0, 800.0), pitch_m=(45.0, 55.0))
+        """The drive through the town."""
         return Drive(
-            plan=plan,
+            plan=self.plan,
             light="day",
             occasion=self.occasion,
             spacing_m=self.spacing_m,
@@ -68,37 +79,41 @@ class RawKitti:
 
     @cached_property
     def drive_times_s(self) -> ndarray:
+        """Times of the frames since the drive began."""
         return self.drive.frame_times_s()[: self.n_frames] + self.late_s
 
     @cached_property
     def times_s(self) -> ndarray:
+        """Times of the frames since the first of them."""
         return self.drive_times_s - self.drive_times_s[0]
 
     @cached_property
     def world_from_lidar(self) -> ndarray:
-        """In UTM."""
+        """Poses of the LiDAR in UTM."""
         poses = self.drive.pose_at(self.drive_times_s)
         poses[:, :3, 3] += ORIGIN_M
         return poses
 
     @cached_property
     def camera_from_camera0(self) -> ndarray:
+        """The transform from camera 0 to the written camera."""
         return transform(np.eye(3), [BASELINE_M, 0, 0])
 
     @cached_property
     def camera0_from_lidar(self) -> ndarray:
+        """The transform from the LiDAR to camera 0."""
         return np.linalg.inv(self.camera_from_camera0) @ self.drive.camera.camera_from_lidar
 
     @cached_property
     def world_from_camera(self) -> ndarray:
-        """Of camera 0, in UTM."""
+        """Poses of camera 0 in UTM."""
         return self.world_from_lidar @ np.linalg.inv(self.camera0_from_lidar)
 
     @cached_property
     def latitude_longitude(self) -> ndarray:
-        """Of the IMU, degrees."""
+        """Position of the IMU in degrees."""
         east, north = (self.world_from_lidar @ LIDAR_FROM_IMU)[:, :2, 3].T
-        longitude, latitude = UTM(east, north, inverse=True)
+        longitude, latitude = utm_of(east, north, inverse=True)
         return np.stack([latitude, longitude], axis=1)
 
     # --- writers -----------------------------------------------------------------------------------
@@ -126,10 +141,10 @@ class RawKitti:
         poses = self.world_from_lidar @ LIDAR_FROM_IMU
         before = poses[:1] + np.array([[0, 0, 0, 0], [0, 0, 0, 1000], [0, 0, 0, 0], [0, 0, 0, 0]])
         for i, pose in enumerate(np.concatenate([np.tile(before, (first, 1, 1)), poses])):
-            longitude, latitude = UTM(*pose[:2, 3], inverse=True)
+            longitude, latitude = utm_of(*pose[:2, 3], inverse=True)
             roll, pitch, yaw = Rotation.from_matrix(pose[:3, :3]).as_euler("xyz")
             # A step to the true north on the grid: where it points differs from grid north by the convergence.
-            ahead = np.subtract(UTM(longitude, latitude + 1e-5), pose[:2, 3])
+            ahead = np.subtract(utm_of(longitude, latitude + 1e-5), pose[:2, 3])
             true_yaw = yaw + np.arctan2(ahead[0], ahead[1])
             rest = np.linspace(-0.5, 9.8, 19).tolist()
             fix = [latitude, longitude, pose[2, 3], roll, pitch, true_yaw, *rest]
@@ -154,6 +169,7 @@ class RawKitti:
 
     @property
     def stamps(self) -> list[np.datetime64]:
+        """Local times of the frames."""
         return [START + np.timedelta64(round(time * 1e9), "ns") for time in self.times_s]
 
     def _write_sensors(self, images: Path, clouds: Path, digits: int) -> None:
@@ -178,12 +194,30 @@ class RawKitti:
 
 
 def words(values: ndarray) -> str:
+    """The numbers as KITTI writes them, separated by blanks."""
     return " ".join(f"{value:.12e}" for value in np.ravel(values))
 
 
 def write_mount(path: Path, matrix: ndarray) -> None:
+    """Write a rigid transform as the raw calibrations hold it."""
     path.write_text(f"calib_time: 25-May-2012 16:47:16\nR: {words(matrix[:3, :3])}\nT: {words(matrix[:3, 3])}\n")
 
 
 def stamp_lines(stamps: list[np.datetime64]) -> str:
+    """The times as ``timestamps.txt`` holds them."""
     return "".join(f"{str(stamp).replace('T', ' ')}\n" for stamp in stamps)
+
+
+# --- a sample ------------------------------------------------------------------------------------
+
+ELSEWHERE = replace(DISTRICT, name="train", centre_m=(0.0, 0.0))
+SEQUENCES = {"03": (ELSEWHERE, 1), "04": (ELSEWHERE, 2), "10": (ELSEWHERE, 3), "07": (DISTRICT, 1)}
+"""District and number of the drive by sequence: 07 is tested, and trains nothing."""
+
+
+def write_sample(folder: Path) -> Iterator[tuple[int, int]]:
+    """Write four short sequences of the odometry layout; yields (sequences done, sequences in all)."""
+    for done, (name, (plan, occasion)) in enumerate(SEQUENCES.items(), start=1):
+        drive = RawKitti(n_frames=60, spacing_m=4.0, image_size=(414, 125), plan=plan, occasion=occasion)
+        drive.write_odometry(folder, name)
+        yield done, len(SEQUENCES)
