@@ -39,6 +39,16 @@ def say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
+def is_asked() -> bool:
+    """Whether there is a person to ask."""
+    return sys.stdin.isatty() and console.is_terminal
+
+
+def confirmed(question: str) -> bool:
+    """Whether the person at the terminal answers yes."""
+    return console.input(f"{question} (y/N) ").strip().lower() in ("y", "yes")
+
+
 def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
     """Iterate while showing how far along ``items`` is."""
     if console.is_terminal:

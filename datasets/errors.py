@@ -9,6 +9,14 @@ class CrossplaceError(Exception):
     """Something the user can mend: the message says what was expected, what was found, where, and what to do next."""
 
 
+class NotFetched(CrossplaceError):
+    """Data that is not here, and that one command fetches."""
+
+    def __init__(self, dataset: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.dataset = dataset
+
+
 def unknown(kind: str, name: str, known: Sequence[str]) -> str:
     """The sentence for ``name``, which is no ``kind`` in ``known``: the names near it, then all of them."""
     near = [k for k in known if name and name in k] or difflib.get_close_matches(name, known, n=3, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""``crossplace data``: prepare, make, check and look at data."""
+"""``crossplace data``: list, fetch, sample, prepare, make, check and look at data."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
+from benchmark.cli.fetching import Fetch, ListData, Sample
 from benchmark.console import say
 from benchmark.request import RawOptions
 
@@ -179,13 +180,16 @@ class FromTrajectory:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Prepare, make, check and look at data."""
+    """List, fetch, sample, prepare, make, check and look at data."""
 
     command: OmitArgPrefixes[
         Annotated[Prepare, subcommand("prepare", prefix_name=False)]
         | Annotated[FromTrajectory, subcommand("from-trajectory", prefix_name=False)]
         | Annotated[Check, subcommand("check", prefix_name=False)]
         | Annotated[Stats, subcommand("stats", prefix_name=False)]
+        | Annotated[ListData, subcommand("list", prefix_name=False)]
+        | Annotated[Fetch, subcommand("fetch", prefix_name=False)]
+        | Annotated[Sample, subcommand("sample", prefix_name=False)]
     ]
 
     def __call__(self) -> None:

@@ -16,6 +16,7 @@ from tyro.conf import FlagCreatePairsOff, subcommand
 import benchmark
 import datasets
 from benchmark.cli.data import Data
+from benchmark.cli.fetching import offered
 from benchmark.cli.figures import Figures
 from benchmark.cli.methods import CheckMethod, Convert, List
 from benchmark.cli.protocol import OfProtocol
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "environment, such as the one that nox makes\n"
         )
         return 1
-    from datasets.errors import CrossplaceError
+    from datasets.errors import CrossplaceError, NotFetched
 
     arguments = sys.argv[1:] if arguments is None else arguments
     if [*arguments] == ["--version"]:
@@ -67,7 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     today = of_today(arguments)
     command: Callable[[], None] = tyro.cli(Command, prog="crossplace", description=DESCRIPTION, args=today)
     try:
-        command()
+        try:
+            command()
+        except NotFetched as missing:
+            if not offered(missing):
+                raise
+            command()
     except CrossplaceError as error:
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False, highlight=False)
         return 1

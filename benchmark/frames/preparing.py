@@ -19,8 +19,11 @@ from benchmark.registry import DATASETS
 from datasets.base import Dataset, Finding, Protocol
 from datasets.derived import base_and_change
 from datasets.doctor.examination import Examination
-from datasets.errors import CrossplaceError, unknown
+from datasets.errors import CrossplaceError, NotFetched, unknown
+from datasets.fetching import FETCHERS
+from datasets.fetching.manifest import Manifest
 from datasets.files import first_fault, locked, sha256_of, unreadable, writing
+from datasets.origin import origin_of
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
 from datasets.resolving import own_data, resolve
@@ -32,6 +35,26 @@ log = logging.getLogger(__name__)
 def data_folder() -> Path:
     """``$CROSSPLACE_DATA``, by default ``data`` in the working directory."""
     return Path(os.environ.get("CROSSPLACE_DATA", "data"))
+
+
+def raw_folder(name: str) -> Path:
+    """Where ``crossplace data fetch`` puts dataset ``name``."""
+    return data_folder() / "raw" / name
+
+
+def fetched_source(name: str, source: Path | None) -> Path | None:
+    """The ``source`` as given, or where the dataset was fetched to.
+
+    Raises:
+        NotFetched: the dataset can be fetched, and is not here, or not all that was asked for.
+    """
+    if source is not None or name not in FETCHERS:
+        return source
+    found = Manifest.found(raw_folder(name))
+    if found and found.is_complete:
+        return raw_folder(name)
+    state = "was fetched in part only; go on" if found else "is not here; --source names a download, or fetch a part"
+    raise NotFetched(name, f"{name} {state}: crossplace data fetch {name} --yes (without --yes it says sizes first)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +81,7 @@ def locate(name: str, source: Path | None, options: Sequence[str] = ()) -> Locat
     if own := _own(name, source, options):
         return own
     dataset = make_dataset(name, options)
+    source = fetched_source(name, source)
     location, unknown_because = _location(dataset, source)
     if location and location.is_prepared:
         return location
@@ -99,6 +123,7 @@ def locate_whatever(
     if own := _own(name, source, options):
         return own, []
     dataset = make_dataset(name, options)
+    source = fetched_source(name, source)
     return _location(dataset, source)[0], check(dataset, source)
 
 
@@ -120,7 +145,10 @@ def _findings(dataset: Dataset, source: Path | None) -> Sequence[Finding]:
         what = f"{source}: no such folder; --source is the folder of the raw download"
         return [Finding(ok=False, what=what + (f": {dataset.card.layout}" if dataset.card.layout else ""))]
     try:
-        return dataset.check(source)
+        origin = origin_of(source)
+        return [*([Finding(ok=True, what=origin.note)] if origin else []), *dataset.check(source)]
+    except CrossplaceError as error:
+        return [Finding(ok=False, what=str(error))]
     except OSError as error:
         return [_no_access(error, source)]
 

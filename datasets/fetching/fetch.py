@@ -4,9 +4,11 @@ import hashlib
 import shutil
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
@@ -26,12 +28,11 @@ REMEMBER_S = 5.0
 def announcement(store: Store, wish: Wish, folder: Path) -> list[str]:
     """What would be fetched, from where, under which licence: lines for a person to read before the first byte."""
     runs = store.chosen(wish.runs)
-    frames = sum(store.most_frames(run, wish) for run in runs)
-    usual = frames * store.usual_frame_bytes + len(runs) * store.table_bytes + store.overhead_bytes
+    about, most = size(store.usual_bytes(wish)), size(store.most_bytes(wish))
     return [
         f"dataset   {store.dataset}: {wish.in_words()} of {len(runs)} runs",
         *(f"run       {run} ({store.parts[run].condition})" for run in runs),
-        f"size      about {size(usual)}, at most {size(store.most_bytes(wish))}, in up to {frames:,} pairs of files",
+        f"size      about {about}, at most {most}, in up to {store.most_frames(wish):,} pairs of files",
         f"from      {store.at}",
         f"to        {folder}",
         f"licence   {store.licence}; terms: {store.terms}",
@@ -39,7 +40,7 @@ def announcement(store: Store, wish: Wish, folder: Path) -> list[str]:
     ]
 
 
-def size(n_bytes: float) -> str:
+def size(n_bytes: int) -> str:
     """A number of bytes as people say it."""
     return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / MB:,.0f} MB"
 
@@ -58,68 +59,96 @@ def check_room(store: Store, wish: Wish, folder: Path) -> None:
         )
 
 
-def fetch(
-    store: Store, wish: Wish, folder: Path, transfer: Transfer, *, connections: int = 8, tell: Callable[[str], None]
-) -> Iterator[tuple[int, int]]:
-    """Fetch what is not there yet; yields (files done, files in all), first for the tables, then for all files.
-
-    Files are written whole or not at all. Files of an earlier command that still have their hashes are not fetched
-    again; tables are compared with the store's. ``tell`` gets the exact plan as soon as the tables are there.
+@contextmanager
+def fetching(
+    store: Store, wish: Wish, folder: Path, transfer: Transfer, *, connections: int = 8
+) -> Iterator["Fetching"]:
+    """Hold ``folder`` while ``wish`` is fetched into it, which :class:`Fetching` does in two parts.
 
     Raises:
-        CrossplaceError: the first file that cannot be had. What was fetched stays, and is in the manifest.
+        CrossplaceError: the disk has no room, or the folder holds something else.
     """
     check_room(store, wish, folder)
     with locked(folder):
         manifest = Manifest.of(folder, store.dataset, store.licence, store.citation)
         manifest.is_complete = False
-        work = _Work(store, folder, transfer, manifest, connections)
-        runs = store.chosen(wish.runs)
-        tables = [item for run in runs for item in store.tables(run)]
-        began = time.monotonic()
-        yield from work.through(tables, len(tables))
-        speed = sum(manifest.files[item.path].n_bytes for item in tables) / max(time.monotonic() - began, 1e-3)
-        frames = [item for run in runs for item in store.frames(run, wish, folder)]
-        missing = sum(item.path not in manifest.files for item in frames)
-        about_s = missing / 2 * store.usual_frame_bytes / speed
-        tell(
-            f"plan      {len(frames):,} files of frames, {missing:,} of them to come; the tables came at "
-            f"{speed / MB:,.1f} MB/s, so the rest takes about {about_s / 60:,.0f} min"
-        )
-        for done, _ in work.through(frames, len(frames)):
-            yield len(tables) + done, len(tables) + len(frames)
-        said = f"{', '.join(runs)}: {wish.in_words()}"
-        manifest.wishes = [*dict.fromkeys([*manifest.wishes, said])]
-        manifest.is_complete = True
-        write_origin(folder, Origin(is_synthetic=False, note=f"fetched in part ({'; '.join(manifest.wishes)})"))
-        manifest.write(folder)
+        yield Fetching(store, wish, folder, transfer, manifest, connections)
 
 
 @dataclass
-class _Work:
-    """The files of one command, and what is known about those that are there."""
+class Fetching:
+    """The files of one command, and what is known about those that are there.
+
+    Files are written whole or not at all. Files of an earlier command that still have their hashes are not fetched
+    again; tables are compared with the store's. The first file that cannot be had ends all, and is an error; what was
+    fetched before stays, and is in the manifest.
+    """
 
     store: Store
+    wish: Wish
     folder: Path
     transfer: Transfer
     manifest: Manifest
     connections: int
     archives: dict[str, RemoteZip] = field(default_factory=dict)
     reading: Lock = field(default_factory=Lock)
+    bytes_per_s: float = 0.0
+    """How fast the tables came."""
 
-    def through(self, items: Sequence[Item], total: int) -> Iterator[tuple[int, int]]:
-        """Obtain all items, several at a time; yields (done, total). The first failure ends all."""
+    @cached_property
+    def runs(self) -> list[str]:
+        """The runs that are fetched."""
+        return self.store.chosen(self.wish.runs)
+
+    @cached_property
+    def table_items(self) -> list[Item]:
+        """The files that say which frames there are."""
+        return [item for run in self.runs for item in self.store.tables(run)]
+
+    @cached_property
+    def frame_items(self) -> list[Item]:
+        """Images and clouds; the tables must be there."""
+        return [item for run in self.runs for item in self.store.frames(run, self.wish, self.folder)]
+
+    def tables(self) -> Iterator[Item]:
+        """Fetch the tables; yields each when it is there."""
+        began = time.monotonic()
+        yield from self._through(self.table_items)
+        n_bytes = sum(self.manifest.files[item.path].n_bytes for item in self.table_items)
+        self.bytes_per_s = n_bytes / max(time.monotonic() - began, 1e-3)
+
+    def plan(self) -> str:
+        """What is to come, exactly, and about how long it takes; the tables must be there."""
+        missing = sum(item.path not in self.manifest.files for item in self.frame_items)
+        about_s = missing / 2 * self.store.usual_frame_bytes / max(self.bytes_per_s, 1.0)
+        return (
+            f"plan      {len(self.frame_items):,} files of frames, {missing:,} of them to come; the tables came at "
+            f"{self.bytes_per_s / MB:,.1f} MB/s, so this takes about {about_s / 60:,.0f} min"
+        )
+
+    def frames(self) -> Iterator[Item]:
+        """Fetch images and clouds; yields each when it is there. In the end the folder says what it holds."""
+        yield from self._through(self.frame_items)
+        said = f"{', '.join(self.runs)}: {self.wish.in_words()}"
+        self.manifest.wishes = [*dict.fromkeys([*self.manifest.wishes, said])]
+        note = f"fetched in part ({'; '.join(self.manifest.wishes)})"
+        write_origin(self.folder, Origin(is_synthetic=False, note=note))
+        self.manifest.is_complete = True
+        self.manifest.write(self.folder)
+
+    def _through(self, items: Sequence[Item]) -> Iterator[Item]:
+        """Obtain all items, several at a time, in any order."""
         self._clear(items)
         remembered = time.monotonic()
         pool = ThreadPoolExecutor(self.connections)
         waiting = {pool.submit(self._obtain, item): item for item in items}
         try:
-            for done, future in enumerate(as_completed(waiting), start=1):
+            for future in as_completed(waiting):
                 self.manifest.files[waiting[future].path] = future.result()
                 if time.monotonic() - remembered > REMEMBER_S:
                     self.manifest.write(self.folder)
                     remembered = time.monotonic()
-                yield done, total
+                yield waiting[future]
         except BaseException:
             self.transfer.stopped.set()
             raise

@@ -11,7 +11,7 @@ from datasets.kitti.calibration import FROM
 from datasets.kitti.layout import N_FRAMES, SOURCE
 from datasets.kitti.texts import read_table
 
-LENGTH_M = (3722, 2452, 5061, 559, 394, 2205, 1233, 694, 3214, 1703, 918)
+LENGTH_M = (3722.0, 2452.0, 5061.0, 559.0, 394.0, 2205.0, 1233.0, 694.0, 3214.0, 1703.0, 918.0)
 """Path length in the plane of the sequences 00 to 10, by their ground truth."""
 NO_POSES = "the archive of poses has none for 11 to 21; docs/kitti.md says where others publish some"
 RIGHT, FORWARD = 3, 11

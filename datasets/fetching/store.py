@@ -1,5 +1,7 @@
 """What a store offers, what a person wishes of it, and the files that this makes."""
 
+import importlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -11,6 +13,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 
 from datasets.errors import CrossplaceError, unknown
+from datasets.fetching import FETCHERS
 from datasets.places import milestones
 
 WAVER = 1.2
@@ -124,19 +127,40 @@ class Store:
     def _short(self, run: str) -> str:
         return run.removeprefix(f"{self.dataset}-")
 
-    def most_frames(self, run: str, wish: Wish) -> int:
-        """A number of frames that ``wish`` does not exceed in this run."""
-        part = self.parts[run]
-        share = 1.0 if wish.limit_m is None else min(1.0, wish.limit_m / part.length_m)
-        if not wish.spacing_m:
-            return part.frames
-        return min(part.frames, int(share * part.length_m * WAVER / wish.spacing_m) + 2)
+    def most_frames(self, wish: Wish) -> int:
+        """A number of frames that ``wish`` does not exceed."""
+        return sum(_frames(self.parts[run], wish, WAVER) for run in self.chosen(wish.runs))
 
     def most_bytes(self, wish: Wish) -> int:
         """A number of bytes that ``wish`` does not exceed."""
+        tables = len(self.chosen(wish.runs)) * self.table_bytes
+        return self.most_frames(wish) * self.frame_bytes + tables + self.overhead_bytes
+
+    def usual_bytes(self, wish: Wish) -> int:
+        """About how many bytes ``wish`` comes to."""
         runs = self.chosen(wish.runs)
-        frames = sum(self.most_frames(run, wish) for run in runs)
-        return frames * self.frame_bytes + len(runs) * self.table_bytes + self.overhead_bytes
+        frames = sum(_frames(self.parts[run], wish, 1.0) for run in runs)
+        return frames * self.usual_frame_bytes + len(runs) * self.table_bytes + self.overhead_bytes
+
+
+def _frames(part: Part, wish: Wish, waver: float) -> int:
+    """The number of frames that are taken of a run that is longer than it usually is, by the factor ``waver``."""
+    length_m = part.length_m * waver
+    taken_m = length_m if wish.limit_m is None else min(wish.limit_m, length_m)
+    if wish.spacing_m:
+        return min(int(part.frames * waver), int(taken_m / wish.spacing_m) + 1)
+    return math.ceil(part.frames * waver * taken_m / length_m)
+
+
+def store_named(name: str, address: str = "") -> Store:
+    """The store of dataset ``name``, at its own address or at that of a mirror."""
+    if name not in FETCHERS:
+        raise CrossplaceError(
+            f"{unknown('dataset that can be fetched', name, [*FETCHERS])}; crossplace data list says how others are had"
+        )
+    module, _, attribute = FETCHERS[name].partition(":")
+    kind: type[Store] = getattr(importlib.import_module(module), attribute)
+    return kind(address)
 
 
 def thinned(plane_m: Float[ndarray, "n 2"], wish: Wish) -> Int[ndarray, " k"]:

@@ -211,13 +211,13 @@ def stamp_lines(stamps: list[np.datetime64]) -> str:
 # --- a sample ------------------------------------------------------------------------------------
 
 ELSEWHERE = replace(DISTRICT, name="train", centre_m=(0.0, 0.0))
-SEQUENCES = {"03": (ELSEWHERE, 1), "04": (ELSEWHERE, 2), "10": (ELSEWHERE, 3), "07": (DISTRICT, 1)}
+RUNS = {"03": (ELSEWHERE, 1), "04": (ELSEWHERE, 2), "10": (ELSEWHERE, 3), "07": (DISTRICT, 1)}
 """District and number of the drive by sequence: 07 is tested, and trains nothing."""
 
 
-def write_sample(folder: Path) -> Iterator[tuple[int, int]]:
-    """Write four short sequences of the odometry layout; yields (sequences done, sequences in all)."""
-    for done, (name, (plan, occasion)) in enumerate(SEQUENCES.items(), start=1):
+def write_sample(folder: Path) -> Iterator[str]:
+    """Write four short sequences of the odometry layout; yields the name of each."""
+    for name, (plan, occasion) in RUNS.items():
         drive = RawKitti(n_frames=60, spacing_m=4.0, image_size=(414, 125), plan=plan, occasion=occasion)
         drive.write_odometry(folder, name)
-        yield done, len(SEQUENCES)
+        yield name

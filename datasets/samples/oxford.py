@@ -208,12 +208,17 @@ SQUARE_M = (620_084.402381, 5_735_712.768124)
 """Middle of the first of these squares."""
 
 
-def write_sample(folder: Path) -> Iterator[tuple[int, int]]:
-    """Write two of the published runs, half inside of the first published square; yields (runs done, runs in all)."""
-    night = RawRun(name="2014-11-14-16-34-33", end_s=52.0, light="night", size=(320, 240), poses_per_s=25.0)
-    day = replace(night, name="2014-12-09-13-21-02", light="day", clock_us=25 * 86_400_000_000)
-    middle = day.drive.pose_at(np.linspace(day.begin_s, day.end_s - 20, 50))[:, :2, 3].mean(axis=0)
+RUNS = {"2014-11-14-16-34-33": "night", "2014-12-09-13-21-02": "day"}
+"""Light by run: two of those that are tested."""
+
+
+def write_sample(folder: Path) -> Iterator[str]:
+    """Write two runs, half inside of a published square; yields the name of each."""
+    drive = RawRun(end_s=52.0, size=(320, 240), poses_per_s=25.0)
+    middle = drive.drive.pose_at(np.linspace(drive.begin_s, drive.end_s - 20, 50))[:, :2, 3].mean(axis=0)
     east_m, north_m = SQUARE_M - middle
-    for done, run in enumerate((night, day), start=1):
-        write_official(folder, replace(run, origin_m=(east_m + REACH_M, north_m, UTM_M[2])))
-        yield done, 2
+    at = (float(east_m) + REACH_M, float(north_m), UTM_M[2])
+    for number, (name, light) in enumerate(RUNS.items()):
+        run = replace(drive, name=name, light=light, origin_m=at, clock_us=number * 25 * 86_400_000_000)
+        write_official(folder, run)
+        yield name

@@ -253,11 +253,11 @@ RUNS = {"campus_day1": "day", "campus_day2": "overcast", "campus_night": "night"
 """Light by run."""
 
 
-def write_sample(folder: Path) -> Iterator[tuple[int, int]]:
-    """Write three bags of one street, by day, on another day and by night; yields (bags done, bags in all)."""
+def write_sample(folder: Path) -> Iterator[str]:
+    """Write three bags of one street, by day, on another day and by night; yields the name of each."""
     (drive,) = (drive for drive in Town(preset="tiny").drives() if drive.name == "test-day")
-    for done, (run, light) in enumerate(RUNS.items(), start=1):
-        car = Car(drive=replace(drive, light=light, occasion=done), cast_share=0.15)
-        times = np.arange(FRAMES) * APART_S + 3.0 + 0.3 * done
+    for number, (run, light) in enumerate(RUNS.items(), start=1):
+        car = Car(drive=replace(drive, light=light, occasion=number), cast_share=0.15)
+        times = np.arange(FRAMES) * APART_S + 3.0 + 0.3 * number
         write_bag(folder / f"{run}.bag", car.messages(times))
-        yield done, len(RUNS)
+        yield run

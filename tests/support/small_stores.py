@@ -32,3 +32,24 @@ def kitti_files(frames: dict[str, int], n_bytes: int = 4000) -> dict[str, bytes]
             velodyne[path] = content_of(path, n_bytes)
     archives = {"calib": calib, "poses": poses, "color": color, "velodyne": velodyne}
     return {f"/data_odometry_{name}.zip": zipped(files) for name, files in archives.items()}
+
+
+def boreas_files(runs: list[str], n: int = 40, metres: float = 2.0, n_bytes: int = 3000) -> dict[str, bytes]:
+    """Runs by path: sweeps so many metres apart; every third image is missing."""
+    header = "GPSTime,easting,northing,altitude,vel_east,vel_north,vel_up,roll,pitch,heading,angvel_z,angvel_y,angvel_x"
+    files: dict[str, bytes] = {}
+    for number, run in enumerate(runs):
+        start_us = 1_600_000_000_000_000 + number * 10**12
+        times = {
+            "lidar": [start_us + 100_000 * row for row in range(n)],
+            "camera": [start_us + 100_000 * row + 20_000 for row in range(n) if row % 3],
+        }
+        for sensor, suffix in (("lidar", "bin"), ("camera", "png")):
+            lines = [f"{us},{metres * (us - start_us) / 1e5},0.5,0" + ",0" * 9 for us in times[sensor]]
+            files[f"/{run}/applanix/{sensor}_poses.csv"] = "\n".join([header, *lines]).encode() + b"\n"
+            for us in times[sensor]:
+                path = f"/{run}/{sensor}/{us}.{suffix}"
+                files[path] = content_of(path, n_bytes)
+        for name in ("P_camera", "T_applanix_lidar", "T_camera_lidar"):
+            files[f"/{run}/calib/{name}.txt"] = f"{run} {name}\n".encode()
+    return files

@@ -1,0 +1,342 @@
+"""Folders that are fetched: which files, in which bytes, what is kept, and what is said."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from http_store import LASTING, PASSING, HttpStore, content_of
+from small_stores import boreas_files, kitti_files
+
+from datasets.errors import CrossplaceError
+from datasets.fetching.boreas import BoreasStore
+from datasets.fetching.fetch import announcement, check_room, fetching
+from datasets.fetching.kitti import KittiStore
+from datasets.fetching.manifest import MANIFEST, Manifest
+from datasets.fetching.store import Store, Wish, store_named, thinned
+from datasets.fetching.transfer import Patience, Transfer
+from datasets.origin import ORIGIN, origin_of
+
+NEAR = Wish(runs=("04", "07"), spacing_m=4.0, limit_m=21.0)
+DAY, NIGHT = "boreas-2021-06-17-17-52", "boreas-2021-09-14-20-00"
+SENSORS = ("lidar", "camera")
+TWO = Wish(runs=("2021-06-17-17-52", "*20-00"), spacing_m=10.0, limit_m=35.0)
+
+
+@pytest.fixture
+def kitti(server: HttpStore) -> KittiStore:
+    server.files = kitti_files({"04": 40, "07": 30})
+    return KittiStore(server.address)
+
+
+@pytest.fixture
+def boreas(server: HttpStore) -> BoreasStore:
+    server.files = boreas_files([DAY, NIGHT])
+    return BoreasStore(server.address)
+
+
+def run(store: Store, wish: Wish, folder: Path, **options: object) -> str:
+    """Fetch all, as the command does; the plan."""
+    patience = Patience(tries=5, silence_s=0.2)
+    with (
+        Transfer(connections=3, patience=patience, pause=lambda seconds: None) as transfer,
+        fetching(store, wish, folder, transfer, connections=3) as work,
+    ):
+        list(work.tables())
+        plan = work.plan()
+        list(work.frames())
+    return plan
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Everything in a folder, but what says how it was fetched."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in (MANIFEST, ORIGIN)
+    }
+
+
+# --- which files ---------------------------------------------------------------------------------------
+
+
+def test_kitti_takes_the_wished_frames_of_archives_and_nothing_else(
+    kitti: KittiStore, server: HttpStore, tmp_path: Path
+) -> None:
+    """Frames are a metre apart: 0, 4, … 20 of each sequence."""
+    run(kitti, NEAR, tmp_path / "raw")
+    found = files_in(tmp_path / "raw")
+    rows = range(0, 21, 4)
+    assert set(found) == {
+        f"{path}" for name in ("04", "07") for path in (
+            f"poses/{name}.txt", f"sequences/{name}/calib.txt", f"sequences/{name}/times.txt",
+            *(f"sequences/{name}/image_2/{row:06d}.png" for row in rows),
+            *(f"sequences/{name}/velodyne/{row:06d}.bin" for row in rows),
+        )
+    }  # fmt: skip
+    assert found["sequences/07/velodyne/000008.bin"] == content_of("dataset/sequences/07/velodyne/000008.bin", 4000)
+    sent = sum(int(seen.headers.get("range", "").count("bytes=")) for seen in server.seen)
+    assert sent == len(server.seen), "nothing was asked for but parts"
+
+
+def test_boreas_reads_names_from_the_tables_and_pairs_by_time(
+    boreas: BoreasStore, server: HttpStore, tmp_path: Path
+) -> None:
+    """Sweeps are 2 m and 0.1 s apart, and there is no image beside 0, 3, 6, …
+
+    With an image are 1, 2, 4, 5, 7, …, at 2, 4, 8, 10, 14 m and so on. Those 10 m after the one before are 1, 7 and 13;
+    the next one is 36 m after the first, beyond the limit.
+    """
+    run(boreas, TWO, tmp_path / "raw")
+    asked = {seen.path.strip("/") for seen in server.seen}
+    assert asked == set(files_in(tmp_path / "raw")), "no listing, and no file that is not kept"
+    for name in (DAY, NIGHT):
+        start_us = int(sweeps_of(server, name)[0])
+        found = [sorted(int(path.stem) for path in (tmp_path / "raw" / name / part).iterdir()) for part in SENSORS]
+        assert [[us - start_us for us in times] for times in found] == [
+            [100_000, 700_000, 1_300_000],
+            [120_000, 720_000, 1_320_000],
+        ]
+        path = f"{name}/lidar/{start_us + 700_000}.bin"
+        assert files_in(tmp_path / "raw")[path] == server.files[f"/{path}"]
+
+
+def sweeps_of(server: HttpStore, name: str) -> list[str]:
+    return sorted(path.split("/")[-1][:-4] for path in server.files if path.startswith(f"/{name}/lidar/"))
+
+
+def test_thinning_by_hand() -> None:
+    line = np.column_stack([np.arange(10.0), np.zeros(10)])
+    assert thinned(line, Wish(runs=("a",), spacing_m=3.0)).tolist() == [0, 3, 6, 9]
+    assert thinned(line, Wish(runs=("a",), spacing_m=3.0, limit_m=6.0)).tolist() == [0, 3, 6]
+    assert thinned(line, Wish(runs=("a",), spacing_m=0.0, limit_m=2.5)).tolist() == [0, 1, 2]
+    assert thinned(line[:1], Wish(runs=("a",), spacing_m=3.0)).tolist() == [0]
+    assert thinned(line[:0], Wish(runs=("a",), spacing_m=3.0, limit_m=1.0)).tolist() == []
+
+
+@pytest.mark.parametrize("store", [KittiStore(), BoreasStore()])
+def test_presets_name_runs_that_can_be_fetched(store: Store) -> None:
+    sizes = [store.most_bytes(wish) for wish in store.presets.values()]
+    assert list(store.presets) == ["mini", "standard"]
+    assert 1e9 < sizes[0] < 2.5e9 < sizes[1]
+
+
+def test_runs_are_named_in_full_in_short_or_by_patterns() -> None:
+    store = BoreasStore()
+    assert store.chosen([DAY]) == store.chosen(["2021-06-17-17-52"]) == store.chosen(["*06-17*"]) == [DAY]
+    with pytest.raises(CrossplaceError, match=r"unknown run of boreas '2021-06-17'. Did you mean boreas-2021-06-17"):
+        store.chosen(["2021-06-17"])
+    with pytest.raises(CrossplaceError, match="boreas-2020-12-04-14-00 cannot be fetched: its poses are kept back"):
+        store.chosen(["2020-12-04*"])
+    assert "boreas-2020-12-04-14-00" not in store.chosen(["2020-12-*"]), "a pattern leaves out what it cannot have"
+    with pytest.raises(CrossplaceError, match="11 cannot be fetched: the archive of poses has none"):
+        KittiStore().chosen(["11"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [({"spacing_m": -1.0}, "--spacing"), ({"limit_m": 0.0}, "--limit-m"), ({"runs": ()}, "--runs")]
+)
+def test_wishes_that_take_nothing_are_refused(wrong: dict[str, object], said: str) -> None:
+    with pytest.raises(CrossplaceError, match=said):
+        Wish(**{"runs": ("a",), "spacing_m": 1.0} | wrong)
+
+
+def test_an_unknown_store_names_the_known_ones() -> None:
+    with pytest.raises(CrossplaceError, match=r"unknown dataset that can be fetched 'oxford'.*boreas, kitti"):
+        store_named("oxford")
+
+
+# --- before the first byte -----------------------------------------------------------------------------
+
+
+def test_the_announcement_is_made_without_a_byte(kitti: KittiStore, server: HttpStore, tmp_path: Path) -> None:
+    lines = "\n".join(announcement(kitti, NEAR, tmp_path / "raw"))
+    for part in ("a frame every 4 m of the first 21 m of 2 runs", "CC BY-NC-SA 3.0", "Geiger", server.address, "MB"):
+        assert part in lines
+    assert not server.seen
+    assert not (tmp_path / "raw").exists()
+
+
+def test_a_disk_without_room_is_said_first(kitti: KittiStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = type("Usage", (), {"free": 10**6})
+    monkeypatch.setattr("datasets.fetching.fetch.shutil.disk_usage", lambda path: usage)
+    with pytest.raises(CrossplaceError, match="are to come and 1 MB are free; free space"):
+        check_room(kitti, NEAR, tmp_path / "raw")
+    monkeypatch.undo()
+    check_room(kitti, NEAR, tmp_path / "raw")
+
+
+# --- what is kept --------------------------------------------------------------------------------------
+
+
+def test_the_manifest_has_the_hash_of_every_file(kitti: KittiStore, tmp_path: Path) -> None:
+    run(kitti, NEAR, tmp_path / "raw")
+    manifest, found = Manifest.found(tmp_path / "raw"), files_in(tmp_path / "raw")
+    assert manifest is not None
+    assert manifest.is_complete
+    assert {path: hashlib.sha256(content).hexdigest() for path, content in found.items()} == {
+        path: entry.sha256 for path, entry in manifest.files.items()
+    }
+    origin = origin_of(tmp_path / "raw")
+    assert origin is not None
+    assert not origin.is_synthetic
+    assert origin.note == "fetched in part (04, 07: a frame every 4 m of the first 21 m)"
+
+
+def test_a_second_command_fetches_nothing_that_is_there(boreas: BoreasStore, server: HttpStore, tmp_path: Path) -> None:
+    run(boreas, TWO, tmp_path / "raw")
+    first, asked = files_in(tmp_path / "raw"), len(server.seen)
+    plan = run(boreas, TWO, tmp_path / "raw")
+    assert " 0 of them to come" in plan
+    again = server.seen[asked:]
+    assert len(again) == 2 * 5, "the tables are compared"
+    assert all("if-none-match" in seen.headers for seen in again)
+    assert files_in(tmp_path / "raw") == first
+
+
+def test_more_is_added_to_what_is_there(boreas: BoreasStore, server: HttpStore, tmp_path: Path) -> None:
+    run(boreas, TWO, tmp_path / "raw")
+    few = set(files_in(tmp_path / "raw"))
+    run(boreas, Wish(runs=(DAY,), spacing_m=0.0, limit_m=35.0), tmp_path / "raw")
+    assert few < set(files_in(tmp_path / "raw"))
+    manifest = Manifest.found(tmp_path / "raw")
+    assert manifest is not None
+    assert len(manifest.wishes) == 2
+
+
+@pytest.mark.parametrize("store_and_wish", ["kitti", "boreas"])
+def test_files_that_were_damaged_here_are_fetched_again(
+    store_and_wish: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    store, wish = request.getfixturevalue(store_and_wish), {"kitti": NEAR, "boreas": TWO}[store_and_wish]
+    run(store, wish, tmp_path / "raw")
+    good = files_in(tmp_path / "raw")
+    for path in [*good][::3]:
+        (tmp_path / "raw" / path).write_bytes(b"damaged")
+    (tmp_path / "raw" / [*good][1]).unlink()
+    run(store, wish, tmp_path / "raw")
+    assert files_in(tmp_path / "raw") == good
+
+
+def test_whole_files_without_a_manifest_are_recognised(boreas: BoreasStore, server: HttpStore, tmp_path: Path) -> None:
+    """As after a kill: the files are there, and the manifest knows nothing of them."""
+    run(boreas, TWO, tmp_path / "raw")
+    manifest = Manifest.found(tmp_path / "raw")
+    assert manifest is not None
+    manifest.files.clear()
+    manifest.write(tmp_path / "raw")
+    asked = len(server.seen)
+    run(boreas, TWO, tmp_path / "raw")
+    assert all("if-none-match" in seen.headers for seen in server.seen[asked:])
+
+
+def test_what_a_killed_command_had_begun_is_taken_away(kitti: KittiStore, tmp_path: Path) -> None:
+    run(kitti, NEAR, tmp_path / "raw")
+    begun = tmp_path / "raw" / "sequences" / "04" / "velodyne" / ".000004.bin.x1y2z3"
+    other = begun.with_name(".mine")
+    begun.write_bytes(b"half")
+    other.write_bytes(b"mine")
+    run(kitti, NEAR, tmp_path / "raw")
+    assert not begun.exists()
+    assert other.exists()
+
+
+def test_folders_of_others_are_left_alone(kitti: KittiStore, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("x")
+    with pytest.raises(CrossplaceError, match=r"something in this folder that was not fetched .*--to"):
+        run(kitti, NEAR, tmp_path / "mine")
+    run(kitti, NEAR, tmp_path / "raw")
+    with pytest.raises(CrossplaceError, match="holds kitti; name another folder for boreas"):
+        run(BoreasStore(kitti.at), TWO, tmp_path / "raw")
+
+
+def test_a_damaged_manifest_is_said_and_its_cure_works(kitti: KittiStore, tmp_path: Path) -> None:
+    run(kitti, NEAR, tmp_path / "raw")
+    good = files_in(tmp_path / "raw")
+    path = tmp_path / "raw" / MANIFEST
+    content = json.loads(path.read_text())
+    content["files"]["../evil"] = {}
+    path.write_text(json.dumps(content))
+    with pytest.raises(CrossplaceError, match="take it away and give the command data fetch again") as caught:
+        run(kitti, NEAR, tmp_path / "raw")
+    assert str(caught.value).startswith(str(path))
+    path.unlink()
+    run(kitti, NEAR, tmp_path / "raw")
+    assert files_in(tmp_path / "raw") == good
+
+
+# --- a bad network -------------------------------------------------------------------------------------
+
+
+def test_the_first_file_that_cannot_be_had_ends_all_and_the_rest_stays(
+    boreas: BoreasStore, server: HttpStore, tmp_path: Path
+) -> None:
+    gone = f"/{NIGHT}/lidar/{sweeps_of(server, NIGHT)[7]}.bin"
+    content = server.files.pop(gone)
+    with pytest.raises(CrossplaceError, match=rf"^{server.address}{gone}: status 404: it is not there"):
+        run(boreas, TWO, tmp_path / "raw")
+    manifest = Manifest.found(tmp_path / "raw")
+    assert manifest is not None
+    assert not manifest.is_complete
+    there = len(manifest.files)
+    assert there >= 10, "the tables at least"
+    server.files[gone] = content
+    run(boreas, TWO, tmp_path / "raw")
+    manifest = Manifest.found(tmp_path / "raw")
+    assert manifest is not None
+    assert manifest.is_complete
+
+
+def faults(seed: int, share: float, kinds: tuple[str, ...]) -> Callable[[str, int], str]:
+    """A fault at a share of the requests, drawn by their numbers."""
+
+    def fault(path: str, number: int) -> str:
+        random = np.random.default_rng([seed, number])
+        return str(random.choice(kinds)) if random.random() < share else ""
+
+    return fault
+
+
+QUICK = tuple(kind for kind in PASSING if kind not in ("slow", "stall"))
+CURES = ("give the same command again", "look at the address", "--mirror")
+
+
+def sentence_of(store: Store, wish: Wish, folder: Path) -> str:
+    """What is said in the end; empty if all was fetched."""
+    try:
+        run(store, wish, folder)
+    except CrossplaceError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("name", ["kitti", "boreas"])
+def test_a_hundred_bad_networks_end_in_the_same_bytes_or_in_a_sentence(
+    name: str, seed: int, request: pytest.FixtureRequest, server: HttpStore, tmp_path: Path
+) -> None:
+    """A calibration or an archive changes meanwhile, too. The cure is the same command, when the network is better."""
+    store = request.getfixturevalue(name)
+    wish = {"kitti": Wish(runs=("04",), spacing_m=10.0), "boreas": TWO}[name]
+    changing = {"kitti": "/data_odometry_color.zip", "boreas": f"/{NIGHT}/calib/P_camera.txt"}[name]
+    good = dict(server.files)
+    kinds = QUICK + (LASTING if seed % 2 else ()) + (("slow",) if seed % 10 == 0 else ())
+    bad = faults(seed, 0.25, kinds)
+
+    def fault(path: str, number: int) -> str:
+        if number == 5 + seed % 20 and seed % 3 == 0:
+            server.files = good | {changing: kitti_files({"04": 41})[changing] if name == "kitti" else b"new"}
+        return bad(path, number)
+
+    server.silence_s, server.fault = 0.25, fault
+    sentence = sentence_of(store, wish, tmp_path / "raw")
+    if sentence:
+        assert sentence.startswith(server.address)
+        assert any(cure in sentence for cure in CURES), sentence
+    server.fault, server.files = faults(seed, 0.0, QUICK), good
+    assert not sentence_of(store, wish, tmp_path / "raw")
+    assert not sentence_of(store, wish, tmp_path / "clean")
+    assert files_in(tmp_path / "raw") == files_in(tmp_path / "clean")
