@@ -56,7 +56,7 @@ BYTES = {CAMERA: 3_600_000, LIDAR: 5_060_000}
 CONDITIONS = {
     "2020-11-26-13-58": "day",
     "2020-12-01-13-26": "snow",
-    "2020-12-18-13-44": "day",
+    "2020-12-18-13-44": "snow",
     "2021-01-15-12-17": "day",
     "2021-01-19-15-08": "day",
     "2021-01-26-11-22": "snow",
@@ -86,7 +86,10 @@ CONDITIONS = {
     "2021-11-16-14-10": "day",
     "2021-11-23-14-27": "day",
 }
-"""The runs with poses (pyboreas ``odom_train``), and light and weather of each."""
+"""The runs with poses (pyboreas ``odom_train``), and light and weather of each.
+
+``snow`` and ``rain`` are those of the data set's tags and of DXPR's table; by day, old snow may lie as well.
+"""
 
 WITHOUT_POSES = (
     "2020-12-04-14-00", "2021-01-26-10-59", "2021-02-09-12-55", "2021-03-09-14-23", "2021-04-22-15-00",

@@ -9,8 +9,8 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
+from datasets.columns import numbers, read_columns, refuse_lines
 from datasets.errors import CrossplaceError
-from datasets.files import read_text
 from datasets.interpolation import interpolate_poses, is_covered
 from datasets.places import heading_difference_rad
 from datasets.transforms import angle_rad
@@ -102,9 +102,9 @@ def read_trajectory(path: Path, kind: PoseSource, *, convergence_rad: float = CO
     So are a few rows that are not later than the latest row before (``MOST_OUT_OF_ORDER``).
     Headings are turned from true north to grid north by ``convergence_rad``, which is 0 as published.
     """
-    columns = _read_columns(path, ("timestamp", *COLUMNS), optional="ins_status")
+    columns = read_columns(path, ("timestamp", *COLUMNS), optional="ins_status")
     time_ns = _times(columns["timestamp"], path)
-    values = np.column_stack([_numbers(columns[name], name, path) for name in COLUMNS])
+    values = np.column_stack([numbers(columns[name], name, path) for name in COLUMNS])
     is_later = _later(time_ns, path)
     finite = np.isfinite(values).all(1)
     n_not_finite, n_out_of_order = int((~finite).sum()), int((finite & ~is_later).sum())
@@ -113,9 +113,9 @@ def read_trajectory(path: Path, kind: PoseSource, *, convergence_rad: float = CO
         raise CrossplaceError(f"{path}: no row with a pose; fetch the file again")
     world_from_ins = _world_from_ins(values[finite], YAW_OFFSET_RAD[kind] - convergence_rad)
     lines = np.flatnonzero(finite) + 2
-    _refuse(np.abs(values[finite, 3:]).max(1) > MOST_ANGLE_RAD, lines, path, "no angles in radians")
+    refuse_lines(np.abs(values[finite, 3:]).max(1) > MOST_ANGLE_RAD, lines, path, "no angles in radians")
     steps_m = np.linalg.norm(np.diff(world_from_ins[:, :3, 3], axis=0), axis=1)
-    _refuse(steps_m > MOST_STEP_M, lines[1:], path, f"more than {MOST_STEP_M:.0f} m from the line before")
+    refuse_lines(steps_m > MOST_STEP_M, lines[1:], path, f"more than {MOST_STEP_M:.0f} m from the line before")
     status = columns.get("ins_status", [GOOD] * len(time_ns))
     trajectory = Trajectory(
         time_ns=time_ns[finite],
@@ -143,27 +143,10 @@ def _world_from_ins(values: Float[ndarray, "n 6"], yaw_offset_rad: float) -> Flo
     return np.einsum("ij,njk->nik", WORLD_FROM_NED, ned_from_ins)
 
 
-def _read_columns(path: Path, needed: tuple[str, ...], optional: str) -> dict[str, list[str]]:
-    """Cells of the named columns; every line must have as many cells as the first."""
-    header, *lines = read_text(path).splitlines() or [""]
-    names = [name.strip() for name in header.split(",")]
-    missing = [name for name in needed if name not in names]
-    if missing:
-        raise CrossplaceError(f"{path}: column {missing[0]!r} is missing; expected {', '.join(needed)} in line 1")
-    rows = [line.split(",") for line in lines]
-    _refuse(
-        np.array([len(row) != len(names) for row in rows], dtype=bool),
-        np.arange(len(rows)) + 2,
-        path,
-        f"expected {len(names)} fields as in line 1",
-    )
-    return {name: [row[names.index(name)] for row in rows] for name in (*needed, optional) if name in names}
-
-
 def _times(cells: list[str], path: Path) -> Int[ndarray, " n"]:
     lines = np.arange(len(cells)) + 2
     is_time = np.array([cell.isascii() and cell.isdecimal() and len(cell) == 16 for cell in cells], dtype=bool)
-    _refuse(~is_time, lines, path, "timestamp is no time in microseconds since 1970")
+    refuse_lines(~is_time, lines, path, "timestamp is no time in microseconds since 1970")
     return np.array([int(cell) * 1000 for cell in cells], dtype=np.int64)
 
 
@@ -178,26 +161,3 @@ def _later(time_ns: Int[ndarray, " n"], path: Path) -> Bool[ndarray, " n"]:
             f"{len(time_ns):,} lines; at most {MOST_OUT_OF_ORDER:.0%} of them can be left out: fetch the file again"
         )
     return is_later
-
-
-def _numbers(cells: list[str], name: str, path: Path) -> Float[ndarray, " n"]:
-    try:
-        return np.array(cells, dtype=object).astype(np.float64)
-    except ValueError as error:
-        line, cell = next((line, cell) for line, cell in enumerate(cells, start=2) if not _is_number(cell))
-        raise CrossplaceError(
-            f"{path}: line {line}: column {name}: found {cell!r}, expected a number; fetch the file again"
-        ) from error
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def _refuse(is_wrong: Bool[ndarray, " n"], lines: Int[ndarray, " n"], path: Path, what: str) -> None:
-    if is_wrong.any():
-        raise CrossplaceError(f"{path}: line {lines[int(np.argmax(is_wrong))]}: {what}; fetch the file again")
