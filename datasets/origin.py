@@ -31,14 +31,18 @@ def write_origin(folder: Path, origin: Origin) -> None:
     write_atomically(folder / ORIGIN, (json.dumps(content, indent=1) + "\n").encode())
 
 
+def is_stated(source: Path | None) -> bool:
+    """Whether the raw folder ``source`` says where its data comes from; a download made by hand does not."""
+    return source is not None and (source / ORIGIN).is_file()
+
+
 def origin_of(source: Path | None) -> Origin | None:
-    """The origin that is stated in the raw folder ``source``; none if nothing is, as in a download made by hand."""
-    if source is None or not (source / ORIGIN).is_file():
+    """The origin that is stated in the raw folder ``source``; none if nothing is."""
+    if source is None or not is_stated(source):
         return None
     return read_as(source / ORIGIN, Origin, "give the command that wrote the folder again")
 
 
 def listing_of(source: Path | None) -> list[str]:
     """A line for a fingerprint: none where no origin is stated."""
-    stated = source is not None and (source / ORIGIN).is_file()
-    return [f"{ORIGIN} {sha256_of(source / ORIGIN)}"] if source and stated else []
+    return [f"{ORIGIN} {sha256_of(source / ORIGIN)}"] if source and is_stated(source) else []

@@ -18,7 +18,7 @@ from datasets.fetching.remote_zip import RemoteZip
 from datasets.fetching.store import Item, Store, Wish
 from datasets.fetching.transfer import Transfer, md5_of
 from datasets.files import locked, unreadable, write_atomically, writing
-from datasets.origin import Origin, write_origin
+from datasets.origin import Origin, is_stated, write_origin
 
 MB = 1e6
 REMEMBER_S = 5.0
@@ -72,6 +72,8 @@ def fetching(
     with locked(folder):
         manifest = Manifest.of(folder, store.dataset, store.licence, store.citation)
         manifest.is_complete = False
+        if not is_stated(folder):
+            write_origin(folder, Origin(is_synthetic=False, note="fetched in part, and not finished"))
         yield Fetching(store, wish, folder, transfer, manifest, connections)
 
 

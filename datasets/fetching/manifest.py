@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from datasets.errors import CrossplaceError
 from datasets.files import STRICT, read_as, sealed, write_atomically
+from datasets.origin import is_stated
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
@@ -65,7 +66,8 @@ class Manifest(BaseModel):
         """
         found = cls.found(folder)
         if found is None:
-            if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
+            is_foreign = not is_stated(folder) and folder.is_dir()
+            if is_foreign and any(not path.name.startswith(".") for path in folder.iterdir()):
                 raise CrossplaceError(
                     f"{folder}: there is something in this folder that was not fetched by this command; name an empty "
                     "folder (--to)"
