@@ -1,7 +1,18 @@
-"""What the public stores hold, in small: archives of KITTI with drives along a line."""
+"""What the public stores hold, in small: drives along a line, as KITTI's archives and as Boreas' files."""
+
+from pathlib import Path
 
 import numpy as np
 from http_store import content_of, zipped
+
+from datasets.fetching.fetch import fetching
+from datasets.fetching.manifest import MANIFEST
+from datasets.fetching.store import Store, Wish
+from datasets.fetching.transfer import Patience, Transfer
+from datasets.origin import ORIGIN
+
+DAY, NIGHT = "boreas-2021-06-17-17-52", "boreas-2021-09-14-20-00"
+TWO = Wish(runs=("2021-06-17-17-52", "*20-00"), spacing_m=10.0, limit_m=35.0)
 
 METRES_PER_FRAME = 1.0
 
@@ -53,3 +64,25 @@ def boreas_files(runs: list[str], n: int = 40, metres: float = 2.0, n_bytes: int
         for name in ("P_camera", "T_applanix_lidar", "T_camera_lidar"):
             files[f"/{run}/calib/{name}.txt"] = f"{run} {name}\n".encode()
     return files
+
+
+def fetched_into(folder: Path, store: Store, wish: Wish) -> str:
+    """Fetch all, as the command does, without waiting long; returns the plan."""
+    patience = Patience(tries=5, silence_s=0.2)
+    with (
+        Transfer(connections=3, patience=patience, pause=lambda seconds: None) as transfer,
+        fetching(store, wish, folder, transfer, connections=3) as work,
+    ):
+        list(work.tables())
+        plan = work.plan()
+        list(work.frames())
+    return plan
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    """Everything in a folder, but what says how it was fetched."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in (MANIFEST, ORIGIN)
+    }

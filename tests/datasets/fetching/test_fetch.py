@@ -2,27 +2,23 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from http_store import LASTING, PASSING, HttpStore, content_of
-from small_stores import boreas_files, kitti_files
+from http_store import HttpStore, content_of
+from small_stores import DAY, NIGHT, TWO, boreas_files, fetched_into, files_in, kitti_files
 
 from datasets.errors import CrossplaceError
 from datasets.fetching.boreas import BoreasStore
-from datasets.fetching.fetch import announcement, check_room, fetching
+from datasets.fetching.fetch import announcement, check_room
 from datasets.fetching.kitti import KittiStore
 from datasets.fetching.manifest import MANIFEST, Manifest
 from datasets.fetching.store import Store, Wish, store_named, thinned
-from datasets.fetching.transfer import Patience, Transfer
-from datasets.origin import ORIGIN, origin_of
+from datasets.origin import origin_of
 
 NEAR = Wish(runs=("04", "07"), spacing_m=4.0, limit_m=21.0)
-DAY, NIGHT = "boreas-2021-06-17-17-52", "boreas-2021-09-14-20-00"
 SENSORS = ("lidar", "camera")
-TWO = Wish(runs=("2021-06-17-17-52", "*20-00"), spacing_m=10.0, limit_m=35.0)
 
 
 @pytest.fixture
@@ -37,28 +33,6 @@ def boreas(server: HttpStore) -> BoreasStore:
     return BoreasStore(server.address)
 
 
-def run(store: Store, wish: Wish, folder: Path, **options: object) -> str:
-    """Fetch all, as the command does; the plan."""
-    patience = Patience(tries=5, silence_s=0.2)
-    with (
-        Transfer(connections=3, patience=patience, pause=lambda seconds: None) as transfer,
-        fetching(store, wish, folder, transfer, connections=3) as work,
-    ):
-        list(work.tables())
-        plan = work.plan()
-        list(work.frames())
-    return plan
-
-
-def files_in(folder: Path) -> dict[str, bytes]:
-    """Everything in a folder, but what says how it was fetched."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in (MANIFEST, ORIGIN)
-    }
-
-
 # --- which files ---------------------------------------------------------------------------------------
 
 
@@ -66,7 +40,7 @@ def test_kitti_takes_the_wished_frames_of_archives_and_nothing_else(
     kitti: KittiStore, server: HttpStore, tmp_path: Path
 ) -> None:
     """Frames are a metre apart: 0, 4, … 20 of each sequence."""
-    run(kitti, NEAR, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", kitti, NEAR)
     found = files_in(tmp_path / "raw")
     rows = range(0, 21, 4)
     assert set(found) == {
@@ -89,7 +63,7 @@ def test_boreas_reads_names_from_the_tables_and_pairs_by_time(
     With an image are 1, 2, 4, 5, 7, …, at 2, 4, 8, 10, 14 m and so on. Those 10 m after the one before are 1, 7 and 13;
     the next one is 36 m after the first, beyond the limit.
     """
-    run(boreas, TWO, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", boreas, TWO)
     asked = {seen.path.strip("/") for seen in server.seen}
     assert asked == set(files_in(tmp_path / "raw")), "no listing, and no file that is not kept"
     for name in (DAY, NIGHT):
@@ -172,7 +146,7 @@ def test_a_disk_without_room_is_said_first(kitti: KittiStore, tmp_path: Path, mo
 
 
 def test_the_manifest_has_the_hash_of_every_file(kitti: KittiStore, tmp_path: Path) -> None:
-    run(kitti, NEAR, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", kitti, NEAR)
     manifest, found = Manifest.found(tmp_path / "raw"), files_in(tmp_path / "raw")
     assert manifest is not None
     assert manifest.is_complete
@@ -186,9 +160,9 @@ def test_the_manifest_has_the_hash_of_every_file(kitti: KittiStore, tmp_path: Pa
 
 
 def test_a_second_command_fetches_nothing_that_is_there(boreas: BoreasStore, server: HttpStore, tmp_path: Path) -> None:
-    run(boreas, TWO, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", boreas, TWO)
     first, asked = files_in(tmp_path / "raw"), len(server.seen)
-    plan = run(boreas, TWO, tmp_path / "raw")
+    plan = fetched_into(tmp_path / "raw", boreas, TWO)
     assert " 0 of them to come" in plan
     again = server.seen[asked:]
     assert len(again) == 2 * 5, "the tables are compared"
@@ -197,9 +171,9 @@ def test_a_second_command_fetches_nothing_that_is_there(boreas: BoreasStore, ser
 
 
 def test_more_is_added_to_what_is_there(boreas: BoreasStore, server: HttpStore, tmp_path: Path) -> None:
-    run(boreas, TWO, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", boreas, TWO)
     few = set(files_in(tmp_path / "raw"))
-    run(boreas, Wish(runs=(DAY,), spacing_m=0.0, limit_m=35.0), tmp_path / "raw")
+    fetched_into(tmp_path / "raw", boreas, Wish(runs=(DAY,), spacing_m=0.0, limit_m=35.0))
     assert few < set(files_in(tmp_path / "raw"))
     manifest = Manifest.found(tmp_path / "raw")
     assert manifest is not None
@@ -211,34 +185,34 @@ def test_files_that_were_damaged_here_are_fetched_again(
     store_and_wish: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     store, wish = request.getfixturevalue(store_and_wish), {"kitti": NEAR, "boreas": TWO}[store_and_wish]
-    run(store, wish, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", store, wish)
     good = files_in(tmp_path / "raw")
     for path in [*good][::3]:
         (tmp_path / "raw" / path).write_bytes(b"damaged")
     (tmp_path / "raw" / [*good][1]).unlink()
-    run(store, wish, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", store, wish)
     assert files_in(tmp_path / "raw") == good
 
 
 def test_whole_files_without_a_manifest_are_recognised(boreas: BoreasStore, server: HttpStore, tmp_path: Path) -> None:
     """As after a kill: the files are there, and the manifest knows nothing of them."""
-    run(boreas, TWO, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", boreas, TWO)
     manifest = Manifest.found(tmp_path / "raw")
     assert manifest is not None
     manifest.files.clear()
     manifest.write(tmp_path / "raw")
     asked = len(server.seen)
-    run(boreas, TWO, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", boreas, TWO)
     assert all("if-none-match" in seen.headers for seen in server.seen[asked:])
 
 
 def test_what_a_killed_command_had_begun_is_taken_away(kitti: KittiStore, tmp_path: Path) -> None:
-    run(kitti, NEAR, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", kitti, NEAR)
     begun = tmp_path / "raw" / "sequences" / "04" / "velodyne" / ".000004.bin.x1y2z3"
     other = begun.with_name(".mine")
     begun.write_bytes(b"half")
     other.write_bytes(b"mine")
-    run(kitti, NEAR, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", kitti, NEAR)
     assert not begun.exists()
     assert other.exists()
 
@@ -247,24 +221,24 @@ def test_folders_of_others_are_left_alone(kitti: KittiStore, tmp_path: Path) -> 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     with pytest.raises(CrossplaceError, match=r"something in this folder that was not fetched .*--to"):
-        run(kitti, NEAR, tmp_path / "mine")
-    run(kitti, NEAR, tmp_path / "raw")
+        fetched_into(tmp_path / "mine", kitti, NEAR)
+    fetched_into(tmp_path / "raw", kitti, NEAR)
     with pytest.raises(CrossplaceError, match="holds kitti; name another folder for boreas"):
-        run(BoreasStore(kitti.at), TWO, tmp_path / "raw")
+        fetched_into(tmp_path / "raw", BoreasStore(kitti.at), TWO)
 
 
 def test_a_damaged_manifest_is_said_and_its_cure_works(kitti: KittiStore, tmp_path: Path) -> None:
-    run(kitti, NEAR, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", kitti, NEAR)
     good = files_in(tmp_path / "raw")
     path = tmp_path / "raw" / MANIFEST
     content = json.loads(path.read_text())
     content["files"]["../evil"] = {}
     path.write_text(json.dumps(content))
     with pytest.raises(CrossplaceError, match="take it away and give the command data fetch again") as caught:
-        run(kitti, NEAR, tmp_path / "raw")
+        fetched_into(tmp_path / "raw", kitti, NEAR)
     assert str(caught.value).startswith(str(path))
     path.unlink()
-    run(kitti, NEAR, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", kitti, NEAR)
     assert files_in(tmp_path / "raw") == good
 
 
@@ -277,66 +251,14 @@ def test_the_first_file_that_cannot_be_had_ends_all_and_the_rest_stays(
     gone = f"/{NIGHT}/lidar/{sweeps_of(server, NIGHT)[7]}.bin"
     content = server.files.pop(gone)
     with pytest.raises(CrossplaceError, match=rf"^{server.address}{gone}: status 404: it is not there"):
-        run(boreas, TWO, tmp_path / "raw")
+        fetched_into(tmp_path / "raw", boreas, TWO)
     manifest = Manifest.found(tmp_path / "raw")
     assert manifest is not None
     assert not manifest.is_complete
     there = len(manifest.files)
     assert there >= 10, "the tables at least"
     server.files[gone] = content
-    run(boreas, TWO, tmp_path / "raw")
+    fetched_into(tmp_path / "raw", boreas, TWO)
     manifest = Manifest.found(tmp_path / "raw")
     assert manifest is not None
     assert manifest.is_complete
-
-
-def faults(seed: int, share: float, kinds: tuple[str, ...]) -> Callable[[str, int], str]:
-    """A fault at a share of the requests, drawn by their numbers."""
-
-    def fault(path: str, number: int) -> str:
-        random = np.random.default_rng([seed, number])
-        return str(random.choice(kinds)) if random.random() < share else ""
-
-    return fault
-
-
-QUICK = tuple(kind for kind in PASSING if kind not in ("slow", "stall"))
-CURES = ("give the same command again", "look at the address", "--mirror")
-
-
-def sentence_of(store: Store, wish: Wish, folder: Path) -> str:
-    """What is said in the end; empty if all was fetched."""
-    try:
-        run(store, wish, folder)
-    except CrossplaceError as error:
-        return str(error)
-    return ""
-
-
-@pytest.mark.parametrize("seed", range(50))
-@pytest.mark.parametrize("name", ["kitti", "boreas"])
-def test_a_hundred_bad_networks_end_in_the_same_bytes_or_in_a_sentence(
-    name: str, seed: int, request: pytest.FixtureRequest, server: HttpStore, tmp_path: Path
-) -> None:
-    """A calibration or an archive changes meanwhile, too. The cure is the same command, when the network is better."""
-    store = request.getfixturevalue(name)
-    wish = {"kitti": Wish(runs=("04",), spacing_m=10.0), "boreas": TWO}[name]
-    changing = {"kitti": "/data_odometry_color.zip", "boreas": f"/{NIGHT}/calib/P_camera.txt"}[name]
-    good = dict(server.files)
-    kinds = QUICK + (LASTING if seed % 2 else ()) + (("slow",) if seed % 10 == 0 else ())
-    bad = faults(seed, 0.25, kinds)
-
-    def fault(path: str, number: int) -> str:
-        if number == 5 + seed % 20 and seed % 3 == 0:
-            server.files = good | {changing: kitti_files({"04": 41})[changing] if name == "kitti" else b"new"}
-        return bad(path, number)
-
-    server.silence_s, server.fault = 0.25, fault
-    sentence = sentence_of(store, wish, tmp_path / "raw")
-    if sentence:
-        assert sentence.startswith(server.address)
-        assert any(cure in sentence for cure in CURES), sentence
-    server.fault, server.files = faults(seed, 0.0, QUICK), good
-    assert not sentence_of(store, wish, tmp_path / "raw")
-    assert not sentence_of(store, wish, tmp_path / "clean")
-    assert files_in(tmp_path / "raw") == files_in(tmp_path / "clean")
