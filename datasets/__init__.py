@@ -9,5 +9,6 @@ DATASETS = {
     "kitti": "datasets.kitti:Kitti",
     "oxford": "datasets.oxford:Oxford",
     "vivid": "datasets.vivid:Vivid",
+    "boreas": "datasets.boreas.boreas:Boreas",
 }
 """Every dataset of the suite: name → ``"module:Class"``. Another package adds its own by ``crossplace.datasets``."""

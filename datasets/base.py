@@ -6,7 +6,7 @@ A frame's pose is that of its LiDAR unless the dataset's card says otherwise.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -176,6 +176,28 @@ class Region:
     half_side_m: float
     frame: Literal["world", "mercator"] = field(default="world", metadata=ADDED)
     """Which map the square is on: ``world`` is that of ``Frames.position_m``, ``mercator`` that of ``mercator_m``."""
+    half_north_m: float | None = field(default=None, metadata=ADDED)
+    """The limit in north, for a rectangle; without a value it is that in east, ``half_side_m``."""
+
+    @classmethod
+    def between(cls, east_m: tuple[float, float], north_m: tuple[float, float]) -> "Region":
+        """The rectangle of the world between two easts and two norths, without its edges."""
+        (west, east), (south, north) = east_m, north_m
+        return cls(
+            east_m=(west + east) / 2,
+            north_m=(south + north) / 2,
+            half_side_m=(east - west) / 2,
+            half_north_m=(north - south) / 2,
+        )
+
+    def half_sides_m(self) -> tuple[float, float]:
+        """The limits in east and in north."""
+        return self.half_side_m, self.half_side_m if self.half_north_m is None else self.half_north_m
+
+    def grown(self, by_m: float) -> "Region":
+        """The region with each edge this much further out."""
+        east, north = self.half_sides_m()
+        return replace(self, half_side_m=east + by_m, half_north_m=north + by_m)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ Examples are a search of limited depth, model selection on test places, and a di
 from dataclasses import replace
 
 from datasets.base import OnePercent, Protocol, Region, Selection, Split
+from datasets.boreas.protocols import BOREAS
 
 # --- the town ------------------------------------------------------------------------------------
 
@@ -368,7 +369,7 @@ _VIVID = (
     ),
 )
 
-PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (*_TOWN, *_OXFORD, *_KITTI, *_VIVID)}
+PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (*_TOWN, *_OXFORD, *_KITTI, *_VIVID, *BOREAS)}
 
 OTHER_SPLITS: dict[str, tuple[Split, ...]] = {
     # Where SemanticKITTI's poses of 11-21 are missing. No sequence is left for validation: the training loss selects.

@@ -134,7 +134,7 @@ def _inside_any(frames: Frames, rows: Int[ndarray, " n"], regions: Sequence[Regi
     inside = np.zeros(len(rows), dtype=bool)
     for region in regions:
         plane_m = frames.position_m[rows, :2] if region.frame == "world" else _mercator_m(frames, rows)
-        inside |= (np.abs(plane_m - (region.east_m, region.north_m)) < region.half_side_m).all(axis=1)
+        inside |= (np.abs(plane_m - (region.east_m, region.north_m)) < region.half_sides_m()).all(axis=1)
     return inside
 
 

@@ -29,9 +29,9 @@ VERTICAL_FOV_DEG = (-25.0, 15.0)
 class Boreas(Dataset):
     """Preparer of the runs of one route that have poses; all are in one world, metres east, north and up.
 
-    A frame is one sweep with the nearest image. Its pose is that of the body at the moment of the image, as the camera's
-    own poses say it. The cloud is placed there by the LiDAR's own poses. So points fall on the pixels that show them,
-    although the sensors fire at different moments.
+    A frame is one sweep with the nearest image. Its pose is that of the body at the moment of the image, as the
+    camera's own poses say it. The cloud is placed there by the LiDAR's own poses. So points fall on the pixels that
+    show them, although the sensors fire at different moments.
     """
 
     runs: tuple[str, ...] = ()
