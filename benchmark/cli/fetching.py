@@ -57,7 +57,7 @@ class Fetch:
             wish,
             runs=self.runs or wish.runs,
             spacing_m=wish.spacing_m if self.spacing_m is None else self.spacing_m,
-            limit_m=wish.limit_m if self.limit_m is None else self.limit_m,
+            stretches_m=wish.stretches_m if self.limit_m is None else ((0.0, self.limit_m),),
         )
         fetch_after_asking(store, wish, self.to or raw_folder(self.dataset), self.connections, yes=self.yes)
         source = f" --source {self.to}" if self.to else ""

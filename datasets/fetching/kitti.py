@@ -6,10 +6,13 @@ The official page asks for a name and an e-mail address before it gives out thes
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.fetching.store import Item, Part, Store, Wish, thinned
+import numpy as np
+
+from datasets.fetching.store import Item, Part, Store, Wish, within
 from datasets.kitti.calibration import FROM
 from datasets.kitti.layout import N_FRAMES, SOURCE
 from datasets.kitti.texts import read_table
+from datasets.places import milestones
 
 LENGTH_M = (3722.0, 2452.0, 5061.0, 559.0, 394.0, 2205.0, 1233.0, 694.0, 3214.0, 1703.0, 918.0)
 """Path length in the plane of the sequences 00 to 10, by their ground truth."""
@@ -56,8 +59,11 @@ class KittiStore(Store):
 
     def frames(self, run: str, wish: Wish, folder: Path) -> Sequence[Item]:
         """Images of the left colour camera, and clouds."""
-        poses = read_table(folder / "poses" / f"{run}.txt", 12, FROM)
-        rows = thinned(poses[:, [RIGHT, FORWARD]], wish)
+        plane_m = read_table(folder / "poses" / f"{run}.txt", 12, FROM)[:, [RIGHT, FORWARD]]
+        rows = np.arange(len(plane_m))
+        if wish.spacing_m:
+            rows = np.append(rows[:1], milestones(np.hypot(*np.diff(plane_m, axis=0).T), wish.spacing_m))
+        rows = rows[within(plane_m, wish)[rows]]
         return [
             self._item(archive, f"sequences/{run}/{sensor}/{row:06d}{suffix}")
             for row in rows.tolist()

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from datasets.errors import CrossplaceError, unknown
 from datasets.fetching import FETCHERS
-from datasets.places import milestones
 
 WAVER = 1.2
 """A drive can be longer than its run usually is by this factor."""
@@ -28,22 +27,33 @@ class Wish:
     """Names of runs or sequences, or shell patterns of them."""
     spacing_m: float
     """Length of path between frames; 0 takes every frame."""
-    limit_m: float | None = None
-    """Take only the first metres of each run; without a value, the whole run."""
+    stretches_m: tuple[tuple[float, float], ...] = ()
+    """Where frames are taken, as lengths of path since the start of a run; without any, everywhere."""
 
     def __post_init__(self) -> None:
         """Refuse lengths that no frame can be taken by."""
         if not 0 <= self.spacing_m < float("inf"):
             raise CrossplaceError(f"--spacing must be 0 (every frame) or more metres, found {self.spacing_m:g}")
-        if self.limit_m is not None and not 0 < self.limit_m < float("inf"):
-            raise CrossplaceError(f"--limit-m must be more than 0 metres, found {self.limit_m:g}")
+        if not all(0 <= begin < end < float("inf") for begin, end in self.stretches_m):
+            raise CrossplaceError("--limit-m must be more than 0 metres")
         if not self.runs:
             raise CrossplaceError("--runs names nothing; give names or patterns such as '2021-*'")
 
     def in_words(self) -> str:
         """Which frames of a run are taken."""
         every = f"a frame every {self.spacing_m:g} m" if self.spacing_m else "every frame"
-        return every + (f" of the first {self.limit_m:,g} m" if self.limit_m else "")
+        return every + (f" of {_stretches(self.stretches_m)}" if self.stretches_m else "")
+
+    def taken_m(self, length_m: float) -> float:
+        """Length of path on which frames are taken of a run of this length."""
+        if not self.stretches_m:
+            return length_m
+        return sum(max(0.0, min(end, length_m) - begin) for begin, end in self.stretches_m)
+
+
+def _stretches(stretches_m: Sequence[tuple[float, float]]) -> str:
+    words = [f"{begin:,g} to {end:,g} m" if begin else f"the first {end:,g} m" for begin, end in stretches_m]
+    return " and ".join(words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,9 +156,9 @@ class Store:
 def _frames(part: Part, wish: Wish, waver: float) -> int:
     """The number of frames that are taken of a run that is longer than it usually is, by the factor ``waver``."""
     length_m = part.length_m * waver
-    taken_m = length_m if wish.limit_m is None else min(wish.limit_m, length_m)
+    taken_m = wish.taken_m(length_m)
     if wish.spacing_m:
-        return min(int(part.frames * waver), int(taken_m / wish.spacing_m) + 1)
+        return min(int(part.frames * waver), int(taken_m / wish.spacing_m) + max(1, len(wish.stretches_m)))
     return math.ceil(part.frames * waver * taken_m / length_m)
 
 
@@ -163,17 +173,9 @@ def store_named(name: str, address: str = "") -> Store:
     return kind(address)
 
 
-def thinned(plane_m: Float[ndarray, "n 2"], wish: Wish) -> Int[ndarray, " k"]:
-    """Rows of the frames that ``wish`` takes of a drive, given their positions in the plane in order of time.
-
-    The first frame is taken, then each at which the spacing has been driven since the one taken before. The limit is
-    the length of path since the first frame.
-    """
-    steps_m = np.hypot(*np.diff(plane_m, axis=0).T)
-    rows = np.arange(len(plane_m))
-    if wish.spacing_m:
-        rows = np.append(rows[:1], milestones(steps_m, wish.spacing_m))
-    if wish.limit_m is not None:
-        driven_m = np.append(0.0, np.cumsum(steps_m))[: len(plane_m)]
-        rows = rows[driven_m[rows] <= wish.limit_m]
-    return rows
+def within(plane_m: Float[ndarray, "n 2"], wish: Wish) -> Bool[ndarray, " n"]:
+    """Which frames of a drive lie on the wished stretches of its path, given their positions in order of time."""
+    if not wish.stretches_m:
+        return np.ones(len(plane_m), dtype=bool)
+    driven_m = np.append(0.0, np.cumsum(np.hypot(*np.diff(plane_m, axis=0).T)))[: len(plane_m)]
+    return np.any([(begin <= driven_m) & (driven_m <= end) for begin, end in wish.stretches_m], axis=0)

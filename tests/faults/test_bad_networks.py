@@ -26,7 +26,7 @@ WISHES = {"kitti": Wish(runs=("04",), spacing_m=10.0), "boreas": TWO}
 FILES = {"kitti": kitti_files({"04": 40}), "boreas": boreas_files([DAY, NIGHT])}
 CHANGED = {
     "kitti": {"/data_odometry_color.zip": kitti_files({"04": 41})["/data_odometry_color.zip"]},
-    "boreas": {f"/{NIGHT}/calib/P_camera.txt": b"new"},
+    "boreas": {f"/{NIGHT}/calib/P_camera.txt": FILES["boreas"][f"/{NIGHT}/calib/P_camera.txt"] + b"\n"},
 }
 """What is another file for a while: an archive, a calibration."""
 

@@ -12,9 +12,15 @@ from datasets.fetching.transfer import Patience, Transfer
 from datasets.origin import ORIGIN
 
 DAY, NIGHT = "boreas-2021-06-17-17-52", "boreas-2021-09-14-20-00"
-TWO = Wish(runs=("2021-06-17-17-52", "*20-00"), spacing_m=10.0, limit_m=35.0)
+TWO = Wish(runs=("2021-06-17-17-52", "*20-00"), spacing_m=10.0, stretches_m=((0.0, 35.0),))
 
 METRES_PER_FRAME = 1.0
+CALIBRATION = {
+    "P_camera": ("1460 0 1230 0", "0 1460 1035 0", "0 0 1 0", "0 0 0 1"),
+    "T_applanix_lidar": ("0 -1 0 0", "1 0 0 0", "0 0 1 0", "0 0 0 1"),
+    "T_camera_lidar": ("0 -1 0 0", "0 0 -1 0", "1 0 0 0", "0 0 0 1"),
+}
+"""Files of Boreas: sensors in one place, the camera looking along the x axis of the LiDAR."""
 
 
 def kitti_pose(row: int) -> str:
@@ -61,8 +67,8 @@ def boreas_files(runs: list[str], n: int = 40, metres: float = 2.0, n_bytes: int
             for us in times[sensor]:
                 path = f"/{run}/{sensor}/{us}.{suffix}"
                 files[path] = content_of(path, n_bytes)
-        for name in ("P_camera", "T_applanix_lidar", "T_camera_lidar"):
-            files[f"/{run}/calib/{name}.txt"] = f"{run} {name}\n".encode()
+        for name, rows in CALIBRATION.items():
+            files[f"/{run}/calib/{name}.txt"] = "".join(f"{row}\n" for row in rows).encode()
     return files
 
 

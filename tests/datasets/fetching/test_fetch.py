@@ -14,10 +14,10 @@ from datasets.fetching.boreas import BoreasStore
 from datasets.fetching.fetch import announcement, check_room
 from datasets.fetching.kitti import KittiStore
 from datasets.fetching.manifest import MANIFEST, Manifest
-from datasets.fetching.store import Store, Wish, store_named, thinned
+from datasets.fetching.store import Store, Wish, store_named, within
 from datasets.origin import origin_of
 
-NEAR = Wish(runs=("04", "07"), spacing_m=4.0, limit_m=21.0)
+NEAR = Wish(runs=("04", "07"), spacing_m=4.0, stretches_m=((0.0, 21.0),))
 SENSORS = ("lidar", "camera")
 
 
@@ -81,13 +81,12 @@ def sweeps_of(server: HttpStore, name: str) -> list[str]:
     return sorted(path.split("/")[-1][:-4] for path in server.files if path.startswith(f"/{name}/lidar/"))
 
 
-def test_thinning_by_hand() -> None:
+def test_stretches_by_hand() -> None:
     line = np.column_stack([np.arange(10.0), np.zeros(10)])
-    assert thinned(line, Wish(runs=("a",), spacing_m=3.0)).tolist() == [0, 3, 6, 9]
-    assert thinned(line, Wish(runs=("a",), spacing_m=3.0, limit_m=6.0)).tolist() == [0, 3, 6]
-    assert thinned(line, Wish(runs=("a",), spacing_m=0.0, limit_m=2.5)).tolist() == [0, 1, 2]
-    assert thinned(line[:1], Wish(runs=("a",), spacing_m=3.0)).tolist() == [0]
-    assert thinned(line[:0], Wish(runs=("a",), spacing_m=3.0, limit_m=1.0)).tolist() == []
+    taken = within(line, Wish(runs=("a",), spacing_m=3.0, stretches_m=((0.0, 2.0), (5.5, 7.0))))
+    assert np.flatnonzero(taken).tolist() == [0, 1, 2, 6, 7]
+    assert within(line, Wish(runs=("a",), spacing_m=3.0)).all()
+    assert within(line[:0], Wish(runs=("a",), spacing_m=3.0, stretches_m=((0.0, 2.0),))).tolist() == []
 
 
 @pytest.mark.parametrize("store", [KittiStore(), BoreasStore()])
@@ -102,7 +101,9 @@ def test_runs_are_named_in_full_in_short_or_by_patterns() -> None:
     assert store.chosen([DAY]) == store.chosen(["2021-06-17-17-52"]) == store.chosen(["*06-17*"]) == [DAY]
     with pytest.raises(CrossplaceError, match=r"unknown run of boreas '2021-06-17'. Did you mean boreas-2021-06-17"):
         store.chosen(["2021-06-17"])
-    with pytest.raises(CrossplaceError, match="boreas-2020-12-04-14-00 cannot be fetched: its poses are kept back"):
+    with pytest.raises(
+        CrossplaceError, match="boreas-2020-12-04-14-00 cannot be fetched: its authors keep its poses back"
+    ):
         store.chosen(["2020-12-04*"])
     assert "boreas-2020-12-04-14-00" not in store.chosen(["2020-12-*"]), "a pattern leaves out what it cannot have"
     with pytest.raises(CrossplaceError, match="11 cannot be fetched: the archive of poses has none"):
@@ -110,7 +111,8 @@ def test_runs_are_named_in_full_in_short_or_by_patterns() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"), [({"spacing_m": -1.0}, "--spacing"), ({"limit_m": 0.0}, "--limit-m"), ({"runs": ()}, "--runs")]
+    ("wrong", "said"),
+    [({"spacing_m": -1.0}, "--spacing"), ({"stretches_m": ((0.0, 0.0),)}, "--limit-m"), ({"runs": ()}, "--runs")],
 )
 def test_wishes_that_take_nothing_are_refused(wrong: dict[str, object], said: str) -> None:
     with pytest.raises(CrossplaceError, match=said):
@@ -173,7 +175,7 @@ def test_a_second_command_fetches_nothing_that_is_there(boreas: BoreasStore, ser
 def test_more_is_added_to_what_is_there(boreas: BoreasStore, server: HttpStore, tmp_path: Path) -> None:
     fetched_into(tmp_path / "raw", boreas, TWO)
     few = set(files_in(tmp_path / "raw"))
-    fetched_into(tmp_path / "raw", boreas, Wish(runs=(DAY,), spacing_m=0.0, limit_m=35.0))
+    fetched_into(tmp_path / "raw", boreas, Wish(runs=(DAY,), spacing_m=0.0, stretches_m=((0.0, 35.0),)))
     assert few < set(files_in(tmp_path / "raw"))
     manifest = Manifest.found(tmp_path / "raw")
     assert manifest is not None
