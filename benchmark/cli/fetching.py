@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from datasets.errors import NotFetched
     from datasets.fetching.store import Store, Wish
 
-SMALLEST_PRESET = "mini"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Fetch:
@@ -24,7 +22,7 @@ class Fetch:
 
     dataset: Positional[str]
     """Dataset that can be had without an account (crossplace data list)."""
-    preset: str = SMALLEST_PRESET
+    preset: str = "mini"
     """Which part, in a word: mini or standard; the options below change it."""
     runs: tuple[str, ...] = ()
     """Names of runs or sequences, or patterns such as '*2021-09-*'."""
@@ -66,12 +64,13 @@ class Fetch:
 
 def fetch_after_asking(store: "Store", wish: "Wish", folder: Path, connections: int = 8, *, yes: bool = False) -> None:
     """Print the plan, ask unless ``yes``, and fetch; raises :class:`CrossplaceError` if anything is missing at last."""
+    from benchmark.report.screen import paragraphs
     from datasets.errors import CrossplaceError
-    from datasets.fetching.fetch import announcement, check_room, fetching, size
+    from datasets.fetching.fetch import announcement, check_room, fetching
+    from datasets.fetching.store import size
     from datasets.fetching.transfer import Transfer
 
-    for line in announcement(store, wish, folder):
-        say(line)
+    say(paragraphs(announcement(store, wish, folder)))
     check_room(store, wish, folder)
     if not yes and not is_asked():
         raise CrossplaceError("nothing was fetched, because there is no terminal to ask on; add --yes if you agree")
@@ -97,8 +96,8 @@ def offered(missing: "NotFetched") -> bool:
     if not is_asked():
         return False
     store = store_named(missing.dataset)
-    say(f"{missing.dataset} is not here. Its smallest part can be fetched now:")
-    fetch_after_asking(store, store.presets[SMALLEST_PRESET], raw_folder(missing.dataset))
+    say(f"{missing}\nOr now:")
+    fetch_after_asking(store, store.smallest, raw_folder(missing.dataset))
     return True
 
 

@@ -22,6 +22,7 @@ from datasets.doctor.examination import Examination
 from datasets.errors import CrossplaceError, NotFetched, unknown
 from datasets.fetching import FETCHERS
 from datasets.fetching.manifest import Manifest
+from datasets.fetching.store import size, store_named
 from datasets.files import first_fault, locked, sha256_of, unreadable, writing
 from datasets.origin import origin_of
 from datasets.prepared import PreparedDataset
@@ -53,8 +54,12 @@ def fetched_source(name: str, source: Path | None) -> Path | None:
     found = Manifest.found(raw_folder(name))
     if found and found.is_complete:
         return raw_folder(name)
-    state = "was fetched in part only; go on" if found else "is not here; --source names a download, or fetch a part"
-    raise NotFetched(name, f"{name} {state}: crossplace data fetch {name} --yes (without --yes it says sizes first)")
+    fetch = f"crossplace data fetch {name} --yes"
+    if found:
+        raise NotFetched(name, f"{name}: the last fetch did not finish; give its command again, or {fetch}")
+    store = store_named(name)
+    part = f"about {size(store.usual_bytes(store.smallest))} under {store.licence}"
+    raise NotFetched(name, f"{name} is not here; name a download with --source, or fetch a part ({part}): {fetch}")
 
 
 @dataclass(frozen=True, kw_only=True)

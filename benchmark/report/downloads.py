@@ -7,9 +7,8 @@ from benchmark.frames.preparing import raw_folder
 from benchmark.registry import DATASETS
 from benchmark.report.table import Column, Table, number, text
 from datasets.fetching import FETCHERS
-from datasets.fetching.fetch import size
 from datasets.fetching.manifest import Entry, Manifest
-from datasets.fetching.store import Part, Store, store_named
+from datasets.fetching.store import Part, Store, size, store_named
 
 GB = 1e9
 
@@ -51,7 +50,7 @@ def runs_table(name: str) -> Table:
             number(None if math.isnan(part.length_m) else part.length_m / 1000),
             number(_whole(part, store)),
             number(_bytes({path: entry for path, entry in files.items() if _is_of(run, path)}) / GB),
-            text(part.refusal or ""),
+            text("not offered" if part.refusal else ""),
         ]
         for run, part in store.parts.items()
     ]
@@ -59,7 +58,13 @@ def runs_table(name: str) -> Table:
         f"--preset {preset}: {', '.join(wish.runs)}, {wish.in_words()}, about {size(store.usual_bytes(wish))}."
         for preset, wish in store.presets.items()
     ]
-    notes = [f"{store.licence}; terms: {store.terms}", "There: all images and clouds, about.", *presets]
+    refusals = dict.fromkeys(part.refusal for part in store.parts.values() if part.refusal)
+    notes = [
+        f"Licence {store.licence}; terms: {store.terms}",
+        "There: all images and clouds, about.",
+        *(f"Not offered: {refusal}." for refusal in refusals),
+        *presets,
+    ]
     return Table(columns=columns, rows=rows, notes=notes)
 
 

@@ -15,12 +15,11 @@ from threading import Lock
 from datasets.errors import CrossplaceError
 from datasets.fetching.manifest import Entry, Manifest
 from datasets.fetching.remote_zip import RemoteZip
-from datasets.fetching.store import Item, Store, Wish
+from datasets.fetching.store import MB, Item, Store, Wish, size
 from datasets.fetching.transfer import Transfer, md5_of
 from datasets.files import locked, unreadable, write_atomically, writing
 from datasets.origin import Origin, is_stated, write_origin
 
-MB = 1e6
 REMEMBER_S = 5.0
 """The manifest is written this often, and at the end."""
 
@@ -38,11 +37,6 @@ def announcement(store: Store, wish: Wish, folder: Path) -> list[str]:
         f"licence   {store.licence}; terms: {store.terms}",
         f"cite      {store.citation}",
     ]
-
-
-def size(n_bytes: int) -> str:
-    """A number of bytes as people say it."""
-    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / MB:,.0f} MB"
 
 
 def check_room(store: Store, wish: Wish, folder: Path) -> None:

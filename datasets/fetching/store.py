@@ -15,6 +15,7 @@ from numpy import ndarray
 from datasets.errors import CrossplaceError, unknown
 from datasets.fetching import FETCHERS
 
+MB = 1e6
 WAVER = 1.2
 """A drive can be longer than its run usually is by this factor."""
 
@@ -102,6 +103,7 @@ class Store:
     overhead_bytes: ClassVar[int] = 0
     """Bytes that are read once and not kept, such as the tables of contents of archives."""
     presets: ClassVar[Mapping[str, Wish]]
+    """Parts that have a name, the smallest first."""
 
     def __init__(self, address: str = "") -> None:
         self.at = (address or self.address).rstrip("/")
@@ -114,6 +116,11 @@ class Store:
     def frames(self, run: str, wish: Wish, folder: Path) -> Sequence[Item]:
         """Images and clouds of the wanted frames of a run, whose tables are in ``folder``."""
         raise NotImplementedError
+
+    @property
+    def smallest(self) -> Wish:
+        """The first preset, which is the smallest."""
+        return next(iter(self.presets.values()))
 
     # --- the same for all stores -------------------------------------------------------------------
 
@@ -160,6 +167,11 @@ def _frames(part: Part, wish: Wish, waver: float) -> int:
     if wish.spacing_m:
         return min(int(part.frames * waver), int(taken_m / wish.spacing_m) + max(1, len(wish.stretches_m)))
     return math.ceil(part.frames * waver * taken_m / length_m)
+
+
+def size(n_bytes: int) -> str:
+    """A number of bytes as people say it."""
+    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / MB:,.0f} MB"
 
 
 def store_named(name: str, address: str = "") -> Store:

@@ -37,7 +37,7 @@ def utm_of(first: ndarray | float, second: ndarray | float, *, inverse: bool = F
     return Proj("+proj=utm +zone=32 +datum=WGS84")(first, second, inverse=inverse)
 
 
-def transform(rotation: ndarray, translation: ndarray | list[float]) -> ndarray:
+def transform(rotation: ndarray, translation: ndarray | list) -> ndarray:
     """The rigid transform with this rotation (3×3) and translation as 4×4."""
     matrix = np.eye(4)
     matrix[:3, :3], matrix[:3, 3] = rotation, translation

@@ -258,7 +258,7 @@ def test_a_protocol_of_other_data_or_no_name_is_a_sentence(
             ["unknown method 'vpx'.", "Did you mean vxp?", f"Available: {', '.join(METHODS.names())}"],
         ),
         ("train --preset quik", ["unknown preset of vxp 'quik'.", "Did you mean quick?", "paper-oxford"]),
-        ("bench --dataset twon", ["unknown dataset 'twon'.", "Did you mean town?", "Available: kitti, oxford, town"]),
+        ("bench --dataset twon", ["unknown dataset 'twon'.", "Did you mean town?", "Available: boreas, kitti, oxford, town"]),
         (
             "bench --dataset-options presets=tiny",
             ["unknown option of dataset town 'presets=tiny'.", "Did you mean preset=…?", "seed=…"],
@@ -275,7 +275,7 @@ def test_a_protocol_of_other_data_or_no_name_is_a_sentence(
         ),
         (
             "bench --dataset kitti",
-            ["--source is needed", "cvlibs.net", "Next: crossplace data check kitti --source DIR"],
+            ["name a download with --source", "CC BY-NC-SA 3.0", "crossplace data fetch kitti --yes"],
         ),
         ("evaluate --dataset nowhere", ["unknown dataset 'nowhere'"]),
         ("convert vxp-official nowhere.pth out.safetensors", ["nowhere.pth: no readable torch file"]),
