@@ -1,6 +1,6 @@
 """What is there of a run, and why it cannot be prepared."""
 
-from datasets.boreas.choosing import Recording, Rules, check_heading, choose
+from datasets.boreas.choosing import Recording, Rules, check_stance, choose
 from datasets.boreas.layout import CAMERA, CONDITIONS, LIDAR, SUFFIX
 from datasets.errors import CrossplaceError
 from datasets.readers import image_size
@@ -39,7 +39,7 @@ def _tables(recording: Recording) -> None:
     if missing:
         names = ", ".join(path.relative_to(recording.folder).as_posix() for path in missing)
         raise CrossplaceError(f"{recording.folder}: no {names}; fetch the run's folders applanix and calib")
-    check_heading(recording)
+    check_stance(recording)
 
 
 def _images(recording: Recording) -> None:

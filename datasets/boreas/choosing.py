@@ -21,7 +21,8 @@ from datasets.transforms import angle_rad
 
 LONGEST_GAP_NS = 10**9
 """The longest gap between two poses across which poses are interpolated; published ones are at most 0.15 s apart."""
-MOST_HEADING_ERROR_RAD = np.pi / 4
+MOST_ERROR_RAD = np.radians(20)
+"""By this much the vehicle may lean, or look past its direction of travel; on real tables it is less than 1°."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,18 +153,21 @@ def heading_error_rad(world_from_body: Float[ndarray, "n 4 4"]) -> float:
     return float(np.median(heading_difference_rad(heading, angle_rad(north, east))))
 
 
-def check_heading(recording: Recording) -> None:
-    """Raise :class:`CrossplaceError` if camera and LiDAR do not both look along the road."""
+def check_stance(recording: Recording) -> None:
+    """Raise :class:`CrossplaceError` if by camera or LiDAR the vehicle does not stand upright, or drives aside."""
     lidar = recording.lidar.world_from_sensor @ np.linalg.inv(recording.calibration.body_from_lidar)
     camera = recording.camera.world_from_sensor @ recording.calibration.camera_from_body
     for sensor, poses in ((LIDAR, lidar), (CAMERA, camera)):
-        error_rad = heading_error_rad(poses)
-        if error_rad > MOST_HEADING_ERROR_RAD:
-            raise CrossplaceError(
-                f"{recording.folder / POSES[sensor]}: with the calibration, the vehicle's forward is "
-                f"{np.degrees(error_rad):.0f}° off its direction of travel (median); fetch the poses and the folder "
-                "calib of this run again"
-            )
+        leaning_rad = float(np.arccos(np.clip(np.median(poses[:, 2, 2]), -1, 1)))
+        for error_rad, what in (
+            (leaning_rad, "the vehicle's up is {:.0f}° off that of the world"),
+            (heading_error_rad(poses), "the vehicle's forward is {:.0f}° off its direction of travel"),
+        ):
+            if error_rad > MOST_ERROR_RAD:
+                raise CrossplaceError(
+                    f"{recording.folder / POSES[sensor]}: with the calibration, {what.format(np.degrees(error_rad))} "
+                    "(median); fetch the poses and the folder calib of this run again"
+                )
 
 
 def _stamps(folder: Path, suffix: str) -> Int[ndarray, " n"]:

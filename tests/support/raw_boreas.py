@@ -34,6 +34,8 @@ def about_z(angle_rad: float) -> ndarray:
 
 
 VEHICLE_FROM_LIDAR = about_z(-TURNED_RAD)
+COARSE = SpinningLidar(elevations_deg=evenly(-25.0, 15.0, 32), azimuths=240, max_range_m=120.0)
+"""Every fourth beam of the real sensor, and every seventh of its azimuths."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ class RawBoreas:
     pieces: tuple[Piece, ...]
     name: str = "2020-12-18-13-44"
     start_us: int = 1_608_317_049_000_000
-    lidar: SpinningLidar = SpinningLidar(elevations_deg=evenly(-25.0, 15.0, 32), azimuths=240, max_range_m=120.0)
+    lidar: SpinningLidar = COARSE
     sectors: int = 12
     """In how many steps a sweep is taken; the beams of a sector fire at one time."""
     sweep_s: float = 0.1
