@@ -104,7 +104,7 @@ class Boreas(Dataset):
             for stamps_us in (recording.images_us, recording.sweeps_us):
                 digest = hashlib.sha256(stamps_us.tobytes()).hexdigest()
                 listing.append(f"{recording.name} {len(stamps_us)} {digest}")
-        return make_fingerprint(self.card.name, self.version, self.options(), listing)
+        return make_fingerprint(self.card.name, self.version, self.options(), listing, source)
 
     # --- the way to the prepared form --------------------------------------------------------------
 
@@ -122,15 +122,15 @@ class Boreas(Dataset):
         for outcome in run_jobs(write_frames, jobs, destination, workers=workers):
             written += [Written(*one) for one in outcome]
             yield len(written), total
-        self._finish(destination, plan, written, self.fingerprint(source))
+        self._finish(source, destination, plan, written)
         yield total, total
 
     def _finish(
         self,
+        source: Path | None,
         destination: Path,
         plan: list[tuple[Recording, Chosen, Recipe]],
         written: list[Written],
-        fingerprint: str,
     ) -> None:
         counts, parts, traversals = Counter[str](kept=0), [], []
         for recording, chosen, recipe in plan:
@@ -157,10 +157,11 @@ class Boreas(Dataset):
             name=self.card.name,
             version=self.version,
             options=self.options(),
-            fingerprint=fingerprint,
+            fingerprint=self.fingerprint(source),
             traversals=traversals,
             frames=Frames.concatenate(parts),
             counts=dict(counts),
+            source=source,
         )
 
     def _recordings(self, source: Path | None) -> list[Recording]:

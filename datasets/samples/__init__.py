@@ -4,6 +4,7 @@ Somebody who thinks of asking for 100 GB can try the whole way first. Tests read
 """
 
 SAMPLES = {
+    "boreas": "datasets.samples.boreas",
     "kitti": "datasets.samples.kitti",
     "oxford": "datasets.samples.oxford",
     "vivid": "datasets.samples.vivid",

@@ -4,10 +4,17 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from raw_boreas import APPLANIX_FROM_VEHICLE, HEADER, VEHICLE_FROM_LIDAR, about_z, table_lines, write_matrix
 
 from datasets.boreas.boreas import Boreas
 from datasets.prepared import PreparedDataset
+from datasets.samples.boreas import (
+    APPLANIX_FROM_VEHICLE,
+    HEADER,
+    VEHICLE_FROM_LIDAR,
+    about_z,
+    table_lines,
+    write_matrix,
+)
 from datasets.town.camera import forward_camera
 
 RUN = "2021-04-29-15-55"

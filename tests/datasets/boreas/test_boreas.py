@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from raw_boreas import VEHICLE_FROM_LIDAR, table_lines
 from small_boreas import CAMERA, RUN, SPEED_M_S, START_US, prepared, world_from_vehicle, write_run
 
 from datasets.boreas.boreas import Boreas
@@ -19,6 +18,7 @@ from datasets.boreas.poses import read_poses, rotation
 from datasets.boreas.sweeps import read_sweep
 from datasets.errors import CrossplaceError
 from datasets.protocols import PROTOCOLS
+from datasets.samples.boreas import VEHICLE_FROM_LIDAR, table_lines
 
 ALL = Boreas(spacing_m=0.0)
 

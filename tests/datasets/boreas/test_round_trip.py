@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from raw_boreas import Piece, RawBoreas
 
 from datasets.boreas.boreas import Boreas
 from datasets.boreas.choosing import Recording, Rules, choose
 from datasets.prepared import PreparedDataset
 from datasets.projection import project
+from datasets.samples.boreas import Piece, RawBoreas
 from datasets.town import Town
 from datasets.town.camera import PinholeCamera
 

@@ -4,8 +4,8 @@ Nothing here shares code with the preparer. The LiDAR turns while the vehicle dr
 seen from another place, and the camera looks between two sweeps.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy import ndarray
 from PIL import Image
 
+from datasets.town import Town
 from datasets.town.camera import PinholeCamera
 from datasets.town.drives import Drive
 from datasets.town.lidar import SpinningLidar, evenly
@@ -24,11 +25,12 @@ TURNED_RAD = 0.8265
 APPLANIX_FROM_VEHICLE = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 """The Applanix unit has x to the right and y forward; the town's vehicle has x forward and y to the left."""
 PIECE_S = 600.0
-"""From the start of one piece of a run to that of the next."""
+"""Time from the start of one piece of a run to that of the next."""
 MARGIN_S = 1.0
 
 
 def about_z(angle_rad: float) -> ndarray:
+    """A turn about the z axis as 4×4."""
     c, s = np.cos(angle_rad), np.sin(angle_rad)
     return np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
 
@@ -61,22 +63,26 @@ class RawBoreas:
     """In how many steps a sweep is taken; the beams of a sector fire at one time."""
     sweep_s: float = 0.1
     image_late_s: float = 0.03
-    """From a sweep to the nearest image."""
+    """Time from a sweep to the nearest image."""
 
     # --- truth -------------------------------------------------------------------------------------
 
     @property
     def camera(self) -> PinholeCamera:
+        """The camera that all pieces share."""
         return self.pieces[0].drive.camera
 
     @property
     def camera_from_lidar(self) -> ndarray:
+        """How camera and LiDAR stand to each other at one moment."""
         return self.camera.camera_from_lidar @ VEHICLE_FROM_LIDAR
 
-    def drive_s(self, piece: int, stamps_us: ndarray) -> ndarray:
+    def drive_s(self, piece: int, stamps_us: ndarray | int) -> ndarray:
+        """Seconds since the drive of a piece began."""
         return (np.asarray(stamps_us) - self.start_us) / 1e6 - PIECE_S * piece
 
     def world_from_vehicle(self, piece: int, stamps_us: ndarray) -> ndarray:
+        """Poses on the map."""
         poses = self.pieces[piece].drive.pose_at(self.drive_s(piece, stamps_us))
         poses[:, :2, 3] += self.pieces[piece].at_m
         return poses
@@ -90,16 +96,17 @@ class RawBoreas:
 
     @cached_property
     def sweep_stamps_us(self) -> list[ndarray]:
-        """Of each piece, whether or not there is a file."""
+        """Times of the sweeps of each piece, whether or not there is a file."""
         return [self._stamps(i, 0.0, 0.1036) for i in range(len(self.pieces))]
 
     @cached_property
     def image_stamps_us(self) -> list[ndarray]:
+        """Times of the images of each piece, whether or not there is a file."""
         return [self._stamps(i, self.image_late_s, 0.1036) for i in range(len(self.pieces))]
 
     @cached_property
     def frames_us(self) -> list[tuple[int, int, int]]:
-        """Of each frame: its piece, the time of the sweep, and that of the image."""
+        """The piece, the time of the sweep and that of the image, for each frame."""
         frames = []
         for i, piece in enumerate(self.pieces):
             sweeps, images = self.sweep_stamps_us[i], self.image_stamps_us[i]
@@ -120,6 +127,7 @@ class RawBoreas:
         return folder
 
     def write_texts(self, source: Path) -> Path:
+        """Tables of poses and calibration; returns the folder of the run."""
         folder = source / f"boreas-{self.name}"
         for part in ("applanix", "calib", "camera", "lidar"):
             (folder / part).mkdir(parents=True)
@@ -140,12 +148,14 @@ class RawBoreas:
         return folder
 
     def write_image(self, path: Path, piece: int, stamp_us: int) -> None:
+        """The image of this time."""
         drive, time = self.pieces[piece].drive, float(self.drive_s(piece, stamp_us))
         (pose,) = drive.pose_at(np.array([time]))
         random = np.random.default_rng(stamp_us)
         Image.fromarray(self.camera.image(drive.scene_at(time), pose, LIGHTS[drive.light], random)).save(path)
 
     def write_sweep(self, path: Path, piece: int, stamp_us: int) -> None:
+        """The sweep of this time."""
         self.sweep(piece, stamp_us).astype("<f4").tofile(path)
 
     def sweep(self, piece: int, stamp_us: int) -> ndarray:
@@ -182,4 +192,27 @@ def table_lines(stamps_us: ndarray, world_from_sensor: ndarray) -> Iterable[str]
 
 
 def write_matrix(path: Path, matrix: ndarray) -> None:
+    """Write a calibration, four numbers a line."""
     path.write_text("".join(" ".join(f"{value:.18e}" for value in row) + "\n" for row in matrix))
+
+
+# --- a sample ------------------------------------------------------------------------------------
+
+RUNS = {"2021-06-17-17-52": "day", "2021-09-14-20-00": "night"}
+"""Light by run."""
+PLACES_M = {"train": (-1000.0, 3000.0), "test": (-100.0, -600.0)}
+"""Where the two districts are put on the map: outside of the places that are tested, and among them."""
+FRAMES = 40
+
+
+def write_sample(folder: Path) -> Iterator[str]:
+    """Write two runs, each through two districts; yields the name of each."""
+    drives = {drive.name: drive for drive in Town(preset="tiny").drives()}
+    for number, (name, light) in enumerate(RUNS.items()):
+        pieces = []
+        for district, at_m in PLACES_M.items():
+            drive = replace(drives[f"{district}-day"], light=light, spacing_m=4.0, image_size=(204, 171))
+            times = drive.frame_times_s() + 2.0
+            pieces.append(Piece(drive=drive, times_s=tuple(times[:FRAMES].tolist()), at_m=at_m))
+        RawBoreas(name=name, pieces=tuple(pieces), start_us=1_623_966_720_000_000 + number * 10**13).write(folder)
+        yield name
