@@ -211,7 +211,7 @@ def write_sample(folder: Path) -> Iterator[str]:
     for number, (name, light) in enumerate(RUNS.items()):
         pieces = []
         for district, at_m in PLACES_M.items():
-            drive = replace(drives[f"{district}-day"], light=light, spacing_m=4.0, image_size=(204, 171))
+            drive = replace(drives[f"{district}-day"], light=light, spacing_m=5.5, image_size=(204, 171))
             times = drive.frame_times_s() + 2.0
             pieces.append(Piece(drive=drive, times_s=tuple(times[:FRAMES].tolist()), at_m=at_m))
         RawBoreas(name=name, pieces=tuple(pieces), start_us=1_623_966_720_000_000 + number * 10**13).write(folder)
