@@ -168,6 +168,41 @@ class RawBoreas:
         return (middles * self.sweep_s).tolist()
 
 
+AREAS_M = {"train": (-1000.0, 1600.0), "validation": (-350.0, 1025.0), "test": (-100.0, 250.0)}
+"""East and north where the districts of the town are laid, so that each is in its part of the protocols' route."""
+
+
+def run_through(
+    drives: Iterable[Drive],
+    name: str,
+    n_frames: int,
+    start_us: int = 1_608_317_049_000_000,
+    again: RawBoreas | None = None,
+) -> RawBoreas:
+    """A run through the districts of some drives, one after the other, with so many frames in each at most.
+
+    Tours differ from drive to drive. With ``again``, frames are taken where this run passes the frames of that one.
+    """
+    pieces = []
+    for number, drive in enumerate(drives):
+        (east, north), centre = AREAS_M[drive.plan.name], drive.plan.centre_m
+        lap = drive.frame_times_s()
+        times = lap[:n_frames] + MARGIN_S
+        if again is not None:
+            times = _passing(drive, np.arange(MARGIN_S, lap[-1], 0.2), again.pieces[number])
+        at_m = (east - centre[0], north - centre[1])
+        pieces.append(Piece(drive=drive, times_s=tuple(times.tolist()), at_m=at_m))
+    return RawBoreas(name=name, pieces=tuple(pieces), start_us=start_us)
+
+
+def _passing(drive: Drive, times_s: ndarray, other: Piece) -> ndarray:
+    """Those of ``times_s`` at which the drive is nearest to a frame of another piece, in its direction."""
+    poses, there = drive.pose_at(times_s), other.drive.pose_at(np.array(other.times_s))
+    apart_m = np.linalg.norm(poses[:, None, :2, 3] - there[None, :, :2, 3], axis=2)
+    is_opposite = np.einsum("ni,mi->nm", poses[:, :2, 0], there[:, :2, 0]) < 0.5
+    return times_s[np.unique(np.argmin(apart_m + 1e6 * is_opposite, axis=0))]
+
+
 def table_lines(stamps_us: ndarray, world_from_sensor: ndarray) -> Iterable[str]:
     """Lines of a pose table; velocities are those to the next line."""
     # world_from_sensor = Rx(-roll) Ry(-pitch) Rz(-heading), so that its transpose is Rz(heading) Ry(pitch) Rx(roll).

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from numpy import ndarray
 from PIL import Image
+from raw_boreas import run_through
 from raw_kitti import RawKitti
 from raw_oxford import RawRun, write_official
 from raw_vivid import Car, SmallVivid, write_bag
 
 from datasets.base import Frames
+from datasets.boreas.boreas import Boreas
 from datasets.doctor.examination import Examination
 from datasets.doctor.examine import enter, examine
 from datasets.doctor.rules import RULES
@@ -93,6 +95,13 @@ def test_the_town_as_vivid_would_have_recorded_it(tmp_path: Path) -> None:
             Car(drive=replace(drive, light=light)).messages(np.arange(10) * 2.0 + 3),
         )
     without_verdict(examine(prepared(SmallVivid(), tmp_path / "raw", tmp_path / "vivid")))
+
+
+@pytest.mark.slow
+def test_the_town_as_boreas_would_have_recorded_it(tmp_path: Path) -> None:
+    by_day = [d for d in Town(preset="tiny").drives() if d.light == "day"]
+    run_through(by_day, "2021-06-17-17-52", 10).write(tmp_path / "raw")
+    without_verdict(examine(prepared(Boreas(), tmp_path / "raw", tmp_path / "boreas")))
 
 
 def drive(world_from_lidar: ndarray, time_ns: ndarray, name: str) -> Frames:
