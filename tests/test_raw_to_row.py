@@ -11,6 +11,7 @@ from benchmark.cli.main import main
 from benchmark.records.schema import Result
 from benchmark.registry import DATASETS
 from datasets.protocols import PROTOCOLS
+from datasets.samples.boreas import run_through
 from datasets.samples.kitti import RawKitti
 from datasets.samples.oxford import RawRun, write_official
 from datasets.samples.vivid import Car, write_bag
@@ -84,3 +85,22 @@ def test_vivid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     }
     assert "vivid-vxp v1 · PARTIAL" in capsys.readouterr().out
     assert any("trained on" in warning for warning in result.warnings), "day1 asks, is searched and is trained on"
+
+
+def test_boreas(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two of the eight runs, through all three districts, which lie where the protocol trains, selects and asks."""
+    by_day = [drive for drive in Town(preset="tiny").drives() if drive.light == "day"]
+    by_night = [replace(drive, light="night") for drive in by_day]
+    first = run_through(by_day, "2020-12-18-13-44", 14)
+    second = run_through(by_night, "2021-09-14-20-00", 14, start_us=1_631_664_049_000_000, again=first)
+    for run in (first, second):
+        run.write(tmp_path / "raw")
+    result = row_of("boreas", "raw")
+    assert {(p.query, p.database) for p in result.directions["image->cloud"].pairs} == {
+        ("2020-12-18-13-44", "2021-09-14-20-00"),
+        ("2021-09-14-20-00", "2020-12-18-13-44"),
+    }
+    assert result.directions["cloud->cloud"].mean.n_counted > 10
+    assert "boreas-5m v1 · PARTIAL: 6 test traversals are absent" in capsys.readouterr().out
+    (leak,) = [warning for warning in result.warnings if warning.startswith("leak")]
+    assert "queries" not in leak, "they are apart from places of training; the searched runs are whole"

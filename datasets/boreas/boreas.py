@@ -22,7 +22,7 @@ from datasets.readers import image_size
 
 WORLD = "boreas"
 VERTICAL_FOV_DEG = (-25.0, 15.0)
-"""Of the Velodyne Alpha Prime."""
+"""Elevations of the lowest and highest beam of the Velodyne Alpha Prime."""
 
 
 @dataclass(frozen=True, kw_only=True)

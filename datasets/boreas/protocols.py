@@ -11,7 +11,7 @@ from datasets.base import Protocol, Region, Selection, Split
 from datasets.boreas.layout import CONDITIONS
 
 HEADING_LIMIT_RAD = math.radians(60)
-"""Of UniMPR. Without a limit, a quarter to a half of the right answers are the other lane."""
+"""The limit that UniMPR has. Without one, a quarter to a half of the right answers are the other lane."""
 
 DXPR_RUNS = (
     "2020-12-01-13-26", "2020-12-18-13-44", "2021-03-30-14-23", "2021-04-29-15-55", "2021-06-17-17-52",

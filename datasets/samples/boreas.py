@@ -178,6 +178,41 @@ class RawBoreas:
         return (middles * self.sweep_s).tolist()
 
 
+AREAS_M = {"train": (-1000.0, 1600.0), "validation": (-350.0, 1025.0), "test": (-100.0, 250.0)}
+"""East and north where the districts of the town are laid, so that each is in its part of the protocols' route."""
+
+
+def run_through(
+    drives: Iterable[Drive],
+    name: str,
+    n_frames: int,
+    start_us: int = 1_608_317_049_000_000,
+    again: RawBoreas | None = None,
+) -> RawBoreas:
+    """A run through the districts of some drives, one after the other, with so many frames in each at most.
+
+    Tours differ from drive to drive. With ``again``, frames are taken where this run passes the frames of that one.
+    """
+    pieces = []
+    for number, drive in enumerate(drives):
+        (east, north), centre = AREAS_M[drive.plan.name], drive.plan.centre_m
+        lap = drive.frame_times_s()
+        times = lap[:n_frames] + MARGIN_S
+        if again is not None:
+            times = _passing(drive, np.arange(MARGIN_S, lap[-1], 0.2), again.pieces[number])
+        at_m = (east - centre[0], north - centre[1])
+        pieces.append(Piece(drive=drive, times_s=tuple(times.tolist()), at_m=at_m))
+    return RawBoreas(name=name, pieces=tuple(pieces), start_us=start_us)
+
+
+def _passing(drive: Drive, times_s: ndarray, other: Piece) -> ndarray:
+    """Those of ``times_s`` at which the drive is nearest to a frame of another piece, in its direction."""
+    poses, there = drive.pose_at(times_s), other.drive.pose_at(np.array(other.times_s))
+    apart_m = np.linalg.norm(poses[:, None, :2, 3] - there[None, :, :2, 3], axis=2)
+    is_opposite = np.einsum("ni,mi->nm", poses[:, :2, 0], there[:, :2, 0]) < 0.5
+    return times_s[np.unique(np.argmin(apart_m + 1e6 * is_opposite, axis=0))]
+
+
 def table_lines(stamps_us: ndarray, world_from_sensor: ndarray) -> Iterable[str]:
     """Lines of a pose table; velocities are those to the next line."""
     # world_from_sensor = Rx(-roll) Ry(-pitch) Rz(-heading), so that its transpose is Rz(heading) Ry(pitch) Rx(roll).
@@ -200,19 +235,17 @@ def write_matrix(path: Path, matrix: ndarray) -> None:
 
 RUNS = {"2021-06-17-17-52": "day", "2021-09-14-20-00": "night"}
 """Light by run."""
-PLACES_M = {"train": (-1000.0, 3000.0), "test": (-100.0, -600.0)}
-"""Where the two districts are put on the map: outside of the places that are tested, and among them."""
 FRAMES = 40
+"""Frames of a run in each district."""
 
 
 def write_sample(folder: Path) -> Iterator[str]:
-    """Write two runs, each through two districts; yields the name of each."""
+    """Write two runs through a district where the protocols train and one where they test; yields the name of each."""
     drives = {drive.name: drive for drive in Town(preset="tiny").drives()}
     for number, (name, light) in enumerate(RUNS.items()):
-        pieces = []
-        for district, at_m in PLACES_M.items():
-            drive = replace(drives[f"{district}-day"], light=light, spacing_m=5.5, image_size=(204, 171))
-            times = drive.frame_times_s() + 2.0
-            pieces.append(Piece(drive=drive, times_s=tuple(times[:FRAMES].tolist()), at_m=at_m))
-        RawBoreas(name=name, pieces=tuple(pieces), start_us=1_623_966_720_000_000 + number * 10**13).write(folder)
+        through = [
+            replace(drives[f"{district}-day"], light=light, spacing_m=5.5, image_size=(204, 171))
+            for district in ("train", "test")
+        ]
+        run_through(through, name, FRAMES, start_us=1_623_966_720_000_000 + number * 10**13).write(folder)
         yield name

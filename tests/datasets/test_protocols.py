@@ -10,6 +10,8 @@ import pytest
 from benchmark.protocol.selection import select
 from benchmark.registry import DATASETS
 from datasets.base import Frames, Protocol, Region, Selection
+from datasets.boreas.layout import CONDITIONS, WITHOUT_POSES
+from datasets.boreas.protocols import DXPR_RUNS, HEADING_LIMIT_RAD, RANGEBEV_RUNS, UNIMPR_DATABASE, UNIMPR_QUERIES
 from datasets.protocols import OTHER_SPLITS, PROTOCOLS
 
 TABLE = list(PROTOCOLS.values())
@@ -22,6 +24,7 @@ NAMES = {
     "kitti": [f"{n:02d}" for n in range(22)],
     "oxford": [*PROTOCOLS["oxford-vxp"].query.traversals, "2014-05-19-13-20-57", "2014-06-26-09-31-18"],
     "vivid": [f"{place}_{light}" for place in ("campus", "city") for light in ("day1", "day2", "evening", "night")],
+    "boreas": list(CONDITIONS),
 }
 
 
@@ -94,7 +97,7 @@ def test_the_rules_of_a_protocol_make_sense(protocol: Protocol) -> None:
     assert 0 < split.positive_m < split.negative_m
     assert protocol.radius_m > 0
     for limit in (protocol.heading_limit_rad, split.heading_limit_rad):
-        assert limit in (None, 0.5)
+        assert limit in (None, HEADING_LIMIT_RAD if protocol.dataset == "boreas" else 0.5)
     assert protocol.min_gap_s is None or protocol.min_gap_s > 0
     if protocol.earlier_only or protocol.min_gap_s is not None:
         assert protocol.pairs == "within", "clocks of two traversals do not compare"
@@ -215,6 +218,22 @@ def test_vivid_thins_campus_by_count_and_city_by_path() -> None:
         for part in PROTOCOLS["vivid-vxp"].query.alternatives()
     }
     assert whole == {("campus", 1500, None), ("city", None, 20.0)}
+
+
+def test_boreas_has_the_published_runs_radii_and_a_twin_without_headings() -> None:
+    assert (len(DXPR_RUNS), len(RANGEBEV_RUNS), len(UNIMPR_QUERIES)) == (8, 28, 4)
+    assert not {*DXPR_RUNS, *RANGEBEV_RUNS, *UNIMPR_QUERIES, UNIMPR_DATABASE} & set(WITHOUT_POSES)
+    boreas = [p for p in TABLE if p.dataset == "boreas"]
+    for protocol in boreas:
+        if not protocol.name.endswith("-any-heading"):
+            twin = PROTOCOLS[f"{protocol.name}-any-heading"]
+            assert (protocol.heading_limit_rad, twin.heading_limit_rad) == (np.radians(60), None)
+            assert (protocol.query, protocol.database, protocol.radius_m) == (twin.query, twin.database, twin.radius_m)
+    rules = {p.name: (p.radius_m, p.query.spacing_m, p.pairs, p.own_frame) for p in boreas}
+    assert rules["boreas-5m"] == (5.0, 5.0, "across", "drop")
+    assert rules["boreas-5m-within"] == (5.0, 5.0, "within", "keep")
+    assert rules["boreas-rangebev"] == (25.0, 10.0, "across", "drop")
+    assert rules["boreas-unimpr"] == (9.0, 0.2, "across", "drop")
 
 
 def test_only_the_few_queries_of_the_kitti_squares_are_not_ranked() -> None:

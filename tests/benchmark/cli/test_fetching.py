@@ -102,7 +102,10 @@ def test_an_unfinished_fetch_is_no_source(server: HttpStore, capsys: pytest.Capt
     server.fault = lambda path, number: "403" if "velodyne" in path else ""
     assert main(["data", "fetch", "kitti", *wish]) == 1
     assert main(["data", "prepare", "kitti"]) == 1
-    assert "the last fetch did not finish; give its command again, or crossplace data fetch kitti --yes" in capsys.readouterr().err
+    assert (
+        "the last fetch did not finish; give its command again, or crossplace data fetch kitti --yes"
+        in capsys.readouterr().err
+    )
     server.fault = lambda path, number: ""
     assert main(["data", "fetch", "kitti", *wish]) == 0
     manifest = Manifest.found(Path("data/raw/kitti"))

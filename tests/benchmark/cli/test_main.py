@@ -258,7 +258,10 @@ def test_a_protocol_of_other_data_or_no_name_is_a_sentence(
             ["unknown method 'vpx'.", "Did you mean vxp?", f"Available: {', '.join(METHODS.names())}"],
         ),
         ("train --preset quik", ["unknown preset of vxp 'quik'.", "Did you mean quick?", "paper-oxford"]),
-        ("bench --dataset twon", ["unknown dataset 'twon'.", "Did you mean town?", "Available: boreas, kitti, oxford, town"]),
+        (
+            "bench --dataset twon",
+            ["unknown dataset 'twon'.", "Did you mean town?", "Available: boreas, kitti, oxford, town"],
+        ),
         (
             "bench --dataset-options presets=tiny",
             ["unknown option of dataset town 'presets=tiny'.", "Did you mean preset=…?", "seed=…"],

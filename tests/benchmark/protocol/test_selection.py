@@ -108,6 +108,15 @@ def test_a_region_edge_is_outside():
     assert select(frames, Selection(outside=(square,))).tolist() == [0, 2]
 
 
+def test_a_rectangle_has_a_limit_in_each_axis():
+    frames = frames_at([(-20, 0), (-19.999, 4.999), (19.999, -4.999), (0, 5), (20, 0), (0, 0)])
+    rectangle = Region.between((-20.0, 20.0), (-5.0, 5.0))
+    assert select(frames, Selection(regions=(rectangle,))).tolist() == [1, 2, 5]
+    assert select(frames, Selection(regions=(rectangle.grown(1.0),))).tolist() == [0, 1, 2, 3, 4, 5]
+    assert rectangle.grown(2.0) == Region.between((-22.0, 22.0), (-7.0, 7.0))
+    assert Region(east_m=0.0, north_m=0.0, half_side_m=3.0).half_sides_m() == (3.0, 3.0)
+
+
 def test_regions_unite_and_outside_wins():
     frames = on_a_line(6, 10.0)
     west, east = (Region(east_m=e, north_m=0.0, half_side_m=11.0) for e in (0.0, 40.0))

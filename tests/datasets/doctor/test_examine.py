@@ -13,6 +13,7 @@ from PIL import Image
 from raw_vivid import SMALL, SmallVivid
 
 from datasets.base import Frames
+from datasets.boreas.boreas import Boreas
 from datasets.doctor.examination import Examination
 from datasets.doctor.examine import enter, examine
 from datasets.doctor.rules import RULES
@@ -23,6 +24,7 @@ from datasets.kitti import Kitti
 from datasets.oxford import Oxford
 from datasets.oxford.poses import CONVERGENCE_RAD, read_trajectory
 from datasets.prepared import PreparedDataset, frames_at
+from datasets.samples.boreas import run_through
 from datasets.samples.kitti import RawKitti
 from datasets.samples.oxford import RawRun, write_official
 from datasets.samples.vivid import Car, write_bag
@@ -94,6 +96,13 @@ def test_the_town_as_vivid_would_have_recorded_it(tmp_path: Path) -> None:
             Car(drive=replace(drive, light=light), calibration=SMALL).messages(np.arange(10) * 2.0 + 3),
         )
     without_verdict(examine(prepared(SmallVivid(), tmp_path / "raw", tmp_path / "vivid")))
+
+
+@pytest.mark.slow
+def test_the_town_as_boreas_would_have_recorded_it(tmp_path: Path) -> None:
+    by_day = [d for d in Town(preset="tiny").drives() if d.light == "day"]
+    run_through(by_day, "2021-06-17-17-52", 10).write(tmp_path / "raw")
+    without_verdict(examine(prepared(Boreas(), tmp_path / "raw", tmp_path / "boreas")))
 
 
 def drive(world_from_lidar: ndarray, time_ns: ndarray, name: str) -> Frames:
