@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,6 +10,7 @@ from numpy import ndarray
 
 from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.distances import distances
+from benchmark.evaluation.estimates import Estimate, Side, Space, estimate
 from benchmark.evaluation.metrics import Recall, summarise, values_of
 from benchmark.evaluation.rankers import CHANCE, RANKERS
 from benchmark.evaluation.ranks import Ranking, fused_ranks, rank_queries
@@ -42,8 +44,8 @@ class Scorer:
 
     directions: tuple[Direction, ...]
     """Directions that can be scored."""
-    score: Callable[[Direction, Asked], Float[ndarray, "nq nd"]]
-    """Distances between the queries and the database of a block."""
+    score: Callable[[Direction, Asked], Estimate | Float[ndarray, "nq nd"]]
+    """Distances between the queries and the database of a block, or an estimate of them."""
     by_chance: bool = False
     """Whether numbers are expectations over all orders of the database."""
 
@@ -60,22 +62,38 @@ def from_descriptors(
 
     Where a second descriptor re-ranks the nearest frames, places in the fused ranking stand for distances.
     """
+    sets = [each.arrays for each in (descriptors, perturbed) if each]
 
-    def score(direction: Direction, asked: Asked) -> Float[ndarray, "nq nd"]:
-        side = direction.perturbed_side(modality)
-        query = perturbed if perturbed and side == "query" else descriptors
-        database = perturbed if perturbed and side == "database" else descriptors
+    @cache
+    def space(size: int) -> Space:
+        arrays = [array for each in sets for array in each.values() if array.shape[2] == size]
+        return Space.of(arrays, descriptors.distance)
+
+    @cache
+    def side(modality: Modality, is_perturbed: bool) -> Side:
+        array = sets[is_perturbed][modality]
+        return space(array.shape[2]).side(array)
+
+    def score(direction: Direction, asked: Asked) -> Estimate | Float[ndarray, "nq nd"]:
+        changed = direction.perturbed_side(modality) if perturbed else None
+        query = perturbed if perturbed and changed == "query" else descriptors
+        database = perturbed if perturbed and changed == "database" else descriptors
+        if query.second is None or database.second is None:
+            found = query.places(direction.query, frames, asked.query_rows)
+            known = database.places(direction.database, frames, asked.database_rows)
+            asking, searched = (
+                side(direction.query, changed == "query"),
+                side(direction.database, changed == "database"),
+            )
+            return estimate(asking[found], searched[known], descriptors.distance)
 
         def between(asking: Descriptors, searched: Descriptors) -> Float[ndarray, "nq nd"]:
             found = asking.at(direction.query, frames, asked.query_rows)
             known = searched.at(direction.database, frames, asked.database_rows)
             return distances(found, known, searched.distance)
 
-        main = between(query, database)
-        if query.second is None or database.second is None:
-            return main
         second = between(query.second, database.second)
-        return fused_ranks(main, second, asked.relation.is_candidate, descriptors.top)
+        return fused_ranks(between(query, database), second, asked.relation.is_candidate, descriptors.top)
 
     return Scorer(directions=tuple(directions), score=score)
 
@@ -84,7 +102,7 @@ def from_ranker(name: str, seed: int) -> Scorer:
     """Rank by one of the rankers that need no descriptors."""
     drawing: dict[tuple[Direction, Pair], tuple[int, np.random.Generator]] = {}
 
-    def score(direction: Direction, asked: Asked) -> Float[ndarray, "nq nd"]:
+    def score(direction: Direction, asked: Asked) -> Estimate | Float[ndarray, "nq nd"]:
         pair, rows = asked.pair, asked.query_rows
         last, random = drawing.get((direction, pair), (-1, None))
         if random is None or (len(rows) and rows[0] <= last):  # blocks draw one after the other, as the pair would
@@ -138,7 +156,7 @@ class Scored:
     """The scorer."""
     direction: Direction
     asked: Asked
-    distances: Float[ndarray, "nq nd"]
+    distances: Estimate | Float[ndarray, "nq nd"]
 
 
 def scored(frames: Frames, protocol: Protocol, scorers: Mapping[str, Scorer], chosen: Selected) -> Iterator[Scored]:
