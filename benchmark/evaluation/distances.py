@@ -64,8 +64,9 @@ def distances_at(
     kernel, n_views = KERNELS[distance], database.shape[1]
     is_used = np.zeros(len(database), dtype=bool)
     is_used[columns] = True
-    columns = (np.cumsum(is_used) - 1)[columns]
-    asking, searched = kernel.vectors(query), kernel.vectors(database[is_used])
+    if not is_used.all():
+        database, columns = database[is_used], (np.cumsum(is_used) - 1)[columns]
+    asking, searched = kernel.vectors(query), kernel.vectors(database)
     ends = np.searchsorted(rows, np.arange(len(query) + 1)).tolist()
     longest = max((stop - start for start, stop in pairwise(ends)), default=0)
     here, found = np.empty((longest, *searched.shape[1:])), np.empty(len(rows))

@@ -14,6 +14,7 @@ from numpy import ndarray
 from benchmark.evaluation.distances import KERNELS, check_finite, check_size, distances, distances_at, is_finite
 from benchmark.protocol.ground_truth import row_blocks
 from datasets.base import DistanceKind
+from datasets.errors import CrossplaceError
 
 UNIT = 2.0**-24
 """Unit roundoff of float32: rounding to nearest changes a number by at most this share of it."""
@@ -36,7 +37,18 @@ class Estimate:
 
     @classmethod
     def certain(cls, distances: Float[ndarray, "nq nd"]) -> "Estimate":
-        """Distances that are known already."""
+        """Distances that are known already.
+
+        Raises:
+            CrossplaceError: a distance that is not finite (names query and database row).
+        """
+        broken = ~np.isfinite(distances)
+        if broken.any():
+            row, column = np.argwhere(broken)[0].tolist()
+            raise CrossplaceError(
+                f"distance between query row {row} and database row {column} is {distances[row, column]}; "
+                "all distances must be finite: check the descriptors of both rows"
+            )
         return cls(key=distances, slack=np.zeros(len(distances)), exact=lambda rows, columns: distances[rows, columns])
 
 
@@ -158,7 +170,9 @@ def _blocks(
     """Rows, their vectors in float64, and which of these are known; those that are not are zero."""
     for descriptors in sets:
         for rows in row_blocks(len(descriptors), descriptors.shape[1] * descriptors.shape[2]):
-            vectors = KERNELS[distance].vectors(descriptors[rows])
-            is_known = is_finite(vectors)
+            found = descriptors[rows]
+            is_known = is_finite(found)
+            vectors = KERNELS[distance].vectors(np.where(is_known[:, None, None], found, 0))
+            is_known &= is_finite(vectors)
             if len(vectors):
                 yield rows, np.where(is_known[:, None, None], vectors, 0), is_known

@@ -13,7 +13,6 @@ from numpy import ndarray
 
 from benchmark.evaluation.estimates import Estimate
 from benchmark.protocol.ground_truth import Relation, row_blocks
-from datasets.errors import CrossplaceError
 
 # --- fusion --------------------------------------------------------------------------------------
 
@@ -97,7 +96,7 @@ def rank_queries(
     Raises:
         CrossplaceError: a distance that is not finite (names query and database row).
     """
-    known = distances if isinstance(distances, Estimate) else Estimate.certain(_finite(distances))
+    known = distances if isinstance(distances, Estimate) else Estimate.certain(distances)
     n_unlisted = np.zeros(len(known.key), dtype=np.int64)
     if search_depth is None:
         is_listed = _to_list(known, relation, top_k, n_unlisted)
@@ -110,17 +109,6 @@ def rank_queries(
         may_be_found = _at(relation.is_candidate, column)
         distance, column = _ordered(np.where(may_be_found, distance, np.inf), np.where(may_be_found, column, -1))
     return _ranking(distance, column, n_unlisted, relation, top_k)
-
-
-def _finite(distances: Float[ndarray, "nq nd"]) -> Float[ndarray, "nq nd"]:
-    broken = ~np.isfinite(distances)
-    if broken.any():
-        row, column = np.argwhere(broken)[0].tolist()
-        raise CrossplaceError(
-            f"distance between query row {row} and database row {column} is {distances[row, column]}; "
-            "all distances must be finite: check the descriptors of both rows"
-        )
-    return distances
 
 
 def _to_list(
