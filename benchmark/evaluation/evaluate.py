@@ -15,7 +15,7 @@ from benchmark.evaluation.metrics import Recall, summarise, values_of
 from benchmark.evaluation.rankers import CHANCE, RANKERS
 from benchmark.evaluation.ranks import Ranking, fused_ranks, rank_queries
 from benchmark.protocol.directions import Direction
-from benchmark.protocol.ground_truth import Asked, Pair, ordered_pairs, relations
+from benchmark.protocol.ground_truth import Asked, Pair, Relation, ordered_pairs, relations
 from benchmark.protocol.selection import Selected, by_traversal, selected
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
@@ -48,6 +48,8 @@ class Scorer:
     """Distances between the queries and the database of a block, or an estimate of them."""
     by_chance: bool = False
     """Whether numbers are expectations over all orders of the database."""
+    is_directed: bool = True
+    """Whether distances depend on the direction; without, a relation is ranked once for all directions."""
 
 
 def from_descriptors(
@@ -110,7 +112,7 @@ def from_ranker(name: str, seed: int) -> Scorer:
         drawing[direction, pair] = (int(rows[-1]) if len(rows) else last, random)
         return RANKERS[name](asked.relation, random)
 
-    return Scorer(directions=tuple(Direction), score=score, by_chance=name == CHANCE)
+    return Scorer(directions=tuple(Direction), score=score, by_chance=name == CHANCE, is_directed=name == CHANCE)
 
 
 def check_answerable(frames: Frames, protocol: Protocol, chosen: Selected | None = None) -> None:
@@ -139,8 +141,12 @@ def evaluate(
     """
     chosen = chosen or selected(frames, protocol)
     blocks: dict[str, list[Block]] = {name: [] for name in scorers}
+    ranked: dict[str, tuple[Relation, Ranking]] = {}
     for part in scored(frames, protocol, scorers, chosen):
-        ranking = rank_queries(part.distances, part.asked.relation, search_depth=protocol.search_depth)
+        relation, (last, ranking) = part.asked.relation, ranked.get(part.name, (None, None))
+        if ranking is None or last is not relation or scorers[part.name].is_directed:
+            ranking = rank_queries(part.distances, relation, search_depth=protocol.search_depth)
+            ranked[part.name] = (relation, ranking)
         blocks[part.name].append(Block.of(part, ranking))
     found = {name: joined(blocks[name], protocol, by_chance=scorer.by_chance) for name, scorer in scorers.items()}
     if not all(any(e.recall.n_counted for e in evaluations) for evaluations in found.values()):

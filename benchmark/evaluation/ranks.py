@@ -135,10 +135,11 @@ def _to_list(
     is_far = (low > limit) & np.isfinite(best)
     is_listed = key <= np.where(is_far | np.isinf(best), limit, np.maximum(limit, high))[:, None]
     if is_far.any():
-        far = slice(None) if is_far.all() else np.flatnonzero(is_far)
-        is_nearer = key[far] < low[far, None]
-        n_unlisted[far] = _count(is_nearer) - _count(is_listed[far])
-        is_listed[far] |= (key[far] <= high[far, None]) & ~is_nearer
+        far = np.flatnonzero(is_far) if is_far.mean() < 0.5 else slice(None)  # which copies nothing
+        low, high = (np.where(is_far, each, -np.inf)[far, None] for each in (low, high))
+        is_nearer = key[far] < low
+        n_unlisted[far] = np.where(is_far[far], _count(is_nearer) - _count(is_listed)[far], 0)
+        is_listed[far] |= is_nearer ^ (key[far] <= high)  # what is nearer for certain is below both
     return is_listed if relation.all_candidates else is_listed & relation.is_candidate
 
 

@@ -278,6 +278,7 @@ def test_sizes_that_differ_are_refused() -> None:
 
 def test_a_distance_that_leaves_float64_is_named() -> None:
     query, database = np.zeros((2, 1, 2)), np.array([[[1.0, 0.0]], [[1e200, 1e200]]])
-    found = estimated(query, database, "l2")
     with pytest.raises(CrossplaceError, match="query row 0 and database row 1 is inf"):
-        rank_queries(found, relation_of((2, 2), 0))
+        estimated(query, database, "l2")
+    database[1] = 1e150
+    assert estimated(query, database, "l2").exact(np.array([0]), np.array([1])) == pytest.approx(np.sqrt(2) * 1e150)
