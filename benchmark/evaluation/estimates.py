@@ -142,24 +142,29 @@ def estimate(query: Side, database: Side, distance: DistanceKind) -> Estimate:
     check_finite("database", database.is_finite)
     if not (query.is_estimated.all() and database.is_estimated.all()):
         return Estimate.certain(distances(query.descriptors, database.descriptors, distance))
-    n_values = database.descriptors.shape[2]
-    reach = (query.length + database.length.max(initial=0)) ** 2 / 2
     return Estimate(
-        key=_keys(query.vectors, database.vectors),
-        slack=1.01 * (n_values + 8) * UNIT * reach + n_values * 2.0**-70,
+        key=keys(query, database),
+        slack=slack_of(query, database),
         exact=lambda rows, columns: distances_at(query.descriptors, database.descriptors, distance, rows, columns),
     )
 
 
-def _keys(query: Float32[ndarray, "nq v e"], database: Float32[ndarray, "nd w e"]) -> Float32[ndarray, "nq nd"]:
-    """The least key over all pairs of views; the last value of a vector is half of its squared length."""
-    asking = -query
-    asking[:, :, -1] = 1
+def slack_of(query: Side, database: Side) -> Float[ndarray, " nq"]:
+    """The bound of :func:`estimate`, for each query."""
+    n_values = database.descriptors.shape[2]
+    reach = (query.length + database.length.max(initial=0)) ** 2 / 2
+    return 1.01 * (n_values + 8) * UNIT * reach + n_values * 2.0**-70
+
+
+def keys(query: Side, database: Side) -> Float32[ndarray, "nq nd"]:
+    """The keys of :func:`estimate`: the least over all pairs of views."""
+    asking, n_views = -query.vectors, query.vectors.shape[1]
+    asking[:, :, -1] = 1  # the last value of a place is half of its squared length
     key = np.empty((0, 0), dtype=np.float32)
-    for view, other in np.ndindex(query.shape[1], database.shape[1]):
-        found = asking[:, view] @ database[:, other].T
-        if query.shape[1] > 1:
-            found += query[:, view, -1:]
+    for view, other in np.ndindex(n_views, database.vectors.shape[1]):
+        found = asking[:, view] @ database.vectors[:, other].T
+        if n_views > 1:
+            found += query.vectors[:, view, -1:]
         key = found if (view, other) == (0, 0) else np.minimum(key, found, out=key)
     return key
 

@@ -5,6 +5,7 @@ depth, and ties are broken by database index. A collapsed encoder, for which eve
 the order of the database gives and nothing else.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,9 +102,9 @@ def rank_queries(
     if search_depth is None:
         is_listed = _to_list(known, relation, top_k, n_unlisted)
     else:
-        limit = _kth_least(known.key, search_depth) + 2 * known.slack
-        is_listed = known.key <= _above(limit, known.key)[:, None]
-    distance, column = _listed(known, is_listed)
+        limit = kth_least(known.key, search_depth) + 2 * known.slack
+        is_listed = known.key <= above(limit, known.key)[:, None]
+    distance, column = listed(*entries_of(is_listed), len(is_listed), known.exact)
     if search_depth is not None:
         distance, column = distance[:, :search_depth], column[:, :search_depth]
         may_be_found = _at(relation.is_candidate, column)
@@ -122,7 +123,7 @@ def _to_list(
     key = known.key if relation.all_candidates else np.where(relation.is_candidate, known.key, np.inf)
     slack, n_queries = 2 * known.slack, len(key)
     rows, columns = relation.positives
-    right, least = key[rows, columns], _kth_least(key, top_k)
+    right, least = key[rows, columns], kth_least(key, top_k)
     limit = least + slack
     n_near = np.bincount(rows[right <= least[rows]], minlength=n_queries)
     for row in np.flatnonzero(n_near >= top_k):  # as many right ones: the nearest wrong one may be beyond
@@ -131,7 +132,7 @@ def _to_list(
     best = np.full(n_queries, np.inf)
     first = np.flatnonzero(np.diff(rows, prepend=-1))
     best[rows[first]] = np.minimum.reduceat(right, first) if len(first) else 0
-    limit, low, high = _above(limit, key), _below(best - slack, key), _above(best + slack, key)
+    limit, low, high = above(limit, key), _below(best - slack, key), above(best + slack, key)
     is_far = (low > limit) & np.isfinite(best)
     is_listed = key <= np.where(is_far | np.isinf(best), limit, np.maximum(limit, high))[:, None]
     if is_far.any():
@@ -143,7 +144,7 @@ def _to_list(
     return is_listed if relation.all_candidates else is_listed & relation.is_candidate
 
 
-def _kth_least(key: Float[ndarray, "nq nd"], k: int) -> Float[ndarray, " nq"]:
+def kth_least(key: Float[ndarray, "nq nd"], k: int) -> Float[ndarray, " nq"]:
     """A number that at least ``k`` keys of each query do not exceed, and few more; infinite where there are fewer.
 
     It is the k-th of the least keys of many groups, which take turns along the database.
@@ -158,13 +159,13 @@ def _kth_least(key: Float[ndarray, "nq nd"], k: int) -> Float[ndarray, " nq"]:
     return np.sort(least, axis=1)[:, k - 1].astype(np.float64)
 
 
-def _above(limit: Float[ndarray, " nq"], key: Float[ndarray, "nq nd"]) -> Float[ndarray, " nq"]:
+def above(limit: Float[ndarray, " nq"], key: Float[ndarray, "nq nd"]) -> Float[ndarray, " nq"]:
     """Limits as numbers of the kind of the keys, none of them smaller than it was."""
     return np.nextafter(limit.astype(key.dtype), key.dtype.type(np.inf))
 
 
 def _below(limit: Float[ndarray, " nq"], key: Float[ndarray, "nq nd"]) -> Float[ndarray, " nq"]:
-    return -_above(-limit, key)
+    return -above(-limit, key)
 
 
 def _count(chosen: Bool[ndarray, "nq nd"]) -> Int[ndarray, " nq"]:
@@ -172,16 +173,27 @@ def _count(chosen: Bool[ndarray, "nq nd"]) -> Int[ndarray, " nq"]:
     return chosen.sum(axis=1, dtype=np.min_scalar_type(chosen.shape[1])).astype(np.int64)
 
 
-def _listed(known: Estimate, is_listed: Bool[ndarray, "nq nd"]) -> tuple[Float[ndarray, "nq m"], Int[ndarray, "nq m"]]:
-    """What is listed by (distance, row): exact distances and database rows; inf and -1 behind them."""
-    n_queries, n_database = is_listed.shape
-    rows, columns = np.divmod(np.flatnonzero(is_listed), max(n_database, 1))
-    n_of = np.bincount(rows, minlength=n_queries)
+def entries_of(chosen: Bool[ndarray, "nq nd"]) -> tuple[Int[ndarray, " n"], Int[ndarray, " n"]]:
+    """Rows and columns of what is chosen, by row and then by column."""
+    row, column = np.divmod(np.flatnonzero(chosen), max(chosen.shape[1], 1))
+    return row, column
+
+
+def by_row(rows: Int[ndarray, " n"], values: ndarray, n_rows: int, nothing: float | int) -> ndarray:
+    """Values side by side in their rows (ascending), and ``nothing`` behind them; at least one column."""
+    n_of = np.bincount(rows, minlength=n_rows)
     width = max(int(n_of.max(initial=0)), 1)
-    places = np.arange(len(rows)) + (np.arange(n_queries) * width - (np.cumsum(n_of) - n_of))[rows]
-    distance, column = np.full((n_queries, width), np.inf), np.full((n_queries, width), -1)
-    distance.reshape(-1)[places], column.reshape(-1)[places] = known.exact(rows, columns), columns
-    return _ordered(distance, column)
+    found = np.full((n_rows, width), nothing, dtype=values.dtype)
+    found.reshape(-1)[np.arange(len(rows)) + (np.arange(n_rows) * width - (np.cumsum(n_of) - n_of))[rows]] = values
+    return found
+
+
+def listed(
+    rows: Int[ndarray, " n"], columns: Int[ndarray, " n"], n_queries: int, exact: Callable[[ndarray, ndarray], ndarray]
+) -> tuple[Float[ndarray, "nq m"], Int[ndarray, "nq m"]]:
+    """Entries by (distance, column): exact distances and columns; inf and -1 behind them."""
+    distance = by_row(rows, exact(rows, columns), n_queries, np.inf)
+    return _ordered(distance, by_row(rows, columns, n_queries, -1))
 
 
 def _ordered(
