@@ -31,7 +31,7 @@ class Estimate:
     key: Float[ndarray, "nq nd"]
     """Ascends with distance, up to an error."""
     slack: Float[ndarray, " nq"]
-    """Of two frames whose keys differ by more than twice this, the one with the smaller key is strictly nearer."""
+    """Where two keys differ by more than twice this, the frame with the smaller one is strictly nearer."""
     exact: Callable[[ndarray, ndarray], ndarray]
     """The distances, float64, at rows (ascending) and columns."""
 
@@ -60,7 +60,7 @@ class Side:
     vectors: Float32[ndarray, "n v d+1"]
     """Centred and scaled vectors, and half of their squared lengths behind them (zero for inner products)."""
     length: Float[ndarray, " n"]
-    """Of the longest view, as scaled."""
+    """Length of the longest view, as scaled."""
     is_finite: Bool[ndarray, " n"]
     is_estimated: Bool[ndarray, " n"]
     """Whether the vectors stand for the descriptors; a zero vector has no direction, for example."""
@@ -114,21 +114,22 @@ class Space:
 def estimate(query: Side, database: Side, distance: DistanceKind) -> Estimate:
     """Distances between two sides of one space, the least over all pairs of their views.
 
-    The key of a query q and a place d is |d|²/2 − q·d, which is half of the squared distance without the part that
-    all places share (with several views, that part is added); for ``dot`` it is −q·d. For two directions, half of
-    the squared distance is the cosine distance.
+    The key of a query q and a place d is |d|²/2 − q·d. This is half of the squared distance without |q|²/2, which all
+    places share; it is added where a query has several views. For ``dot`` the key is −q·d. Between directions, half
+    of the squared distance is the cosine distance.
 
-    **The bound.** Let u = 2⁻²⁴ be the unit roundoff of float32, n the size of a descriptor, Q the length of the query
-    and M that of the longest place, both as scaled. A computed inner product of m terms differs from the true one by
-    at most γ(m) = mu / (1 − mu) times the inner product of the absolute values, in whatever order it is summed and
-    with or without fused operations (Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, §3.1). With
-    the half square as one more term, this is at most γ(n + 1) (QM + M²/2). Let R = (Q + M)²/2, which is no less than
-    QM + M²/2. The other errors are
+    **The bound.** Let u = 2⁻²⁴ be the unit roundoff of float32 and n the size of a descriptor. Q is the length of the
+    query and M that of the longest place, both as scaled.
+
+    A computed inner product of m terms is off by at most γ(m) = mu / (1 − mu) times that of the absolute values. This
+    holds for any order of summation, and with or without fused operations (Higham, Accuracy and Stability of Numerical
+    Algorithms, 2nd edition, §3.1). The half square is one more term, so the error is at most γ(n + 1) (QM + M²/2). Let
+    R = (Q + M)²/2, which is no less than QM + M²/2. The other errors are
 
     - 2uR from rounding the centred vectors to float32, which enters the products and the squares;
     - uR from rounding half squares to float32, and uR from adding that of the query;
-    - less than uR/2 from the exact distance itself: in float64 it is a sum of n squares with a relative error below
-      (n + 6) 2⁻⁵³, and the square of the true distance, scaled, is at most 2R;
+    - less than uR/2 from the exact distance itself, whose relative error in float64 is below (n + 6) 2⁻⁵³; the square
+      of the true distance, scaled, is at most 2R;
     - n 2⁻⁷⁰ from numbers that are too small for float32 (or flushed to zero, below 2⁻¹²⁶) or, squared, for float64.
 
     Together they stay below 1.01 (n + 8) uR + n 2⁻⁷⁰, as n is at most 2¹⁵. Roots and halves ascend, and equal exact
