@@ -54,7 +54,8 @@ def tables(session: nox.Session) -> None:
 @nox.session
 def cost(session: nox.Session) -> None:
     """Latency of every method and of the parts that matter; arguments go to pytest."""
-    _install(session, "test", *ALL)
+    _install(session, "test", "compare", *ALL)
+    session.env["JAXTYPING_DISABLE"] = "1"  # shapes are checked by the tests, and take time
     session.run("pytest", "--benchmark-only", "--benchmark-columns=min,median,iqr,rounds", *session.posargs)
 
 

@@ -76,33 +76,40 @@ class Descriptors:
     def of(self, modality: Modality, frame_ids: list[str]) -> Float[ndarray, "n views size"]:
         """The descriptors of ``frame_ids``, in that order; a missing one is an error."""
         places = np.array([self._rows_of(modality).get(i, -1) for i in frame_ids], dtype=np.int64)
-        return self._at(modality, places, np.array(frame_ids, dtype=object))
+        return self.arrays[modality][_known(modality, places, np.array(frame_ids, dtype=object))]
 
     def at(self, modality: Modality, frames: Frames, rows: Int[ndarray, " n"]) -> Float[ndarray, "n views size"]:
-        """The descriptors of the frames at ``rows``; a missing one is an error.
+        """The descriptors of the frames at ``rows``; a missing one is an error."""
+        places = self.places(modality, frames, rows)
+        return self.arrays[modality][places]
 
-        Frames are looked up once for a dataset. Rows that follow each other in the files are a view, not a copy.
+    def places(self, modality: Modality, frames: Frames, rows: Int[ndarray, " n"]) -> slice | Int[ndarray, " n"]:
+        """Where the descriptors of the frames at ``rows`` stand in the array; a missing one is an error.
+
+        Frames are looked up once for a dataset. Rows that follow each other in the files are a slice: a view, no copy.
         """
         if modality not in self._places or self._places[modality][0] is not frames:
             known = self._rows_of(modality)
             places = np.array([known.get(i, -1) for i in frames.frame_id.tolist()], dtype=np.int64)
             self._places[modality] = (frames, places)
-        return self._at(modality, self._places[modality][1][rows], frames.frame_id[rows])
+        return _known(modality, self._places[modality][1][rows], frames.frame_id[rows])
 
     def _rows_of(self, modality: Modality) -> dict[str, int]:
         if modality not in self.arrays:
             raise CrossplaceError(f"these descriptors hold no {modality}s; add {file_name(modality, self.name)}")
         return self.rows[modality]
 
-    def _at(self, modality: Modality, places: Int[ndarray, " n"], frame_ids: ndarray) -> Float[ndarray, "n views size"]:
-        missing = frame_ids[places < 0]
-        if len(missing):
-            raise CrossplaceError(
-                f"no {modality} descriptor for {len(missing)} of {len(frame_ids)} frames that the protocol needs, "
-                f"first {missing[0]!r}; every selected frame of the dataset must be in a {IDS}"
-            )
-        follows = len(places) > 0 and bool((np.diff(places) == 1).all())
-        return self.arrays[modality][slice(places[0], places[-1] + 1) if follows else places]
+
+def _known(modality: Modality, places: Int[ndarray, " n"], frame_ids: ndarray) -> slice | Int[ndarray, " n"]:
+    """The places of frames of which none is missing."""
+    missing = frame_ids[places < 0]
+    if len(missing):
+        raise CrossplaceError(
+            f"no {modality} descriptor for {len(missing)} of {len(frame_ids)} frames that the protocol needs, "
+            f"first {missing[0]!r}; every selected frame of the dataset must be in a {IDS}"
+        )
+    follows = len(places) > 0 and bool((np.diff(places) == 1).all())
+    return slice(int(places[0]), int(places[-1]) + 1) if follows else places
 
 
 def read_manifest(part: Path) -> dict[str, Any]:

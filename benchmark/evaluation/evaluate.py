@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,11 +10,12 @@ from numpy import ndarray
 
 from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.distances import distances
+from benchmark.evaluation.estimates import Estimate, Side, Space, estimate
 from benchmark.evaluation.metrics import Recall, summarise, values_of
 from benchmark.evaluation.rankers import CHANCE, RANKERS
 from benchmark.evaluation.ranks import Ranking, fused_ranks, rank_queries
 from benchmark.protocol.directions import Direction
-from benchmark.protocol.ground_truth import Asked, Pair, ordered_pairs, relations
+from benchmark.protocol.ground_truth import Asked, Pair, Relation, ordered_pairs, relations
 from benchmark.protocol.selection import Selected, by_traversal, selected
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
@@ -42,10 +44,12 @@ class Scorer:
 
     directions: tuple[Direction, ...]
     """Directions that can be scored."""
-    score: Callable[[Direction, Asked], Float[ndarray, "nq nd"]]
-    """Distances between the queries and the database of a block."""
+    score: Callable[[Direction, Asked], Estimate | Float[ndarray, "nq nd"]]
+    """Distances between the queries and the database of a block, or an estimate of them."""
     by_chance: bool = False
     """Whether numbers are expectations over all orders of the database."""
+    is_directed: bool = True
+    """Whether distances depend on the direction; without, a relation is ranked once for all directions."""
 
 
 def from_descriptors(
@@ -60,22 +64,38 @@ def from_descriptors(
 
     Where a second descriptor re-ranks the nearest frames, places in the fused ranking stand for distances.
     """
+    sets = [each.arrays for each in (descriptors, perturbed) if each]
 
-    def score(direction: Direction, asked: Asked) -> Float[ndarray, "nq nd"]:
-        side = direction.perturbed_side(modality)
-        query = perturbed if perturbed and side == "query" else descriptors
-        database = perturbed if perturbed and side == "database" else descriptors
+    @cache
+    def space(size: int) -> Space:
+        arrays = [array for each in sets for array in each.values() if array.shape[2] == size]
+        return Space.of(arrays, descriptors.distance)
+
+    @cache
+    def side(modality: Modality, is_perturbed: bool) -> Side:
+        array = sets[is_perturbed][modality]
+        return space(array.shape[2]).side(array)
+
+    def score(direction: Direction, asked: Asked) -> Estimate | Float[ndarray, "nq nd"]:
+        changed = direction.perturbed_side(modality) if perturbed else None
+        query = perturbed if perturbed and changed == "query" else descriptors
+        database = perturbed if perturbed and changed == "database" else descriptors
+        if query.second is None or database.second is None:
+            found = query.places(direction.query, frames, asked.query_rows)
+            known = database.places(direction.database, frames, asked.database_rows)
+            asking, searched = (
+                side(direction.query, changed == "query"),
+                side(direction.database, changed == "database"),
+            )
+            return estimate(asking[found], searched[known], descriptors.distance)
 
         def between(asking: Descriptors, searched: Descriptors) -> Float[ndarray, "nq nd"]:
             found = asking.at(direction.query, frames, asked.query_rows)
             known = searched.at(direction.database, frames, asked.database_rows)
             return distances(found, known, searched.distance)
 
-        main = between(query, database)
-        if query.second is None or database.second is None:
-            return main
         second = between(query.second, database.second)
-        return fused_ranks(main, second, asked.relation.is_candidate, descriptors.top)
+        return fused_ranks(between(query, database), second, asked.relation.is_candidate, descriptors.top)
 
     return Scorer(directions=tuple(directions), score=score)
 
@@ -84,7 +104,7 @@ def from_ranker(name: str, seed: int) -> Scorer:
     """Rank by one of the rankers that need no descriptors."""
     drawing: dict[tuple[Direction, Pair], tuple[int, np.random.Generator]] = {}
 
-    def score(direction: Direction, asked: Asked) -> Float[ndarray, "nq nd"]:
+    def score(direction: Direction, asked: Asked) -> Estimate | Float[ndarray, "nq nd"]:
         pair, rows = asked.pair, asked.query_rows
         last, random = drawing.get((direction, pair), (-1, None))
         if random is None or (len(rows) and rows[0] <= last):  # blocks draw one after the other, as the pair would
@@ -92,7 +112,7 @@ def from_ranker(name: str, seed: int) -> Scorer:
         drawing[direction, pair] = (int(rows[-1]) if len(rows) else last, random)
         return RANKERS[name](asked.relation, random)
 
-    return Scorer(directions=tuple(Direction), score=score, by_chance=name == CHANCE)
+    return Scorer(directions=tuple(Direction), score=score, by_chance=name == CHANCE, is_directed=name == CHANCE)
 
 
 def check_answerable(frames: Frames, protocol: Protocol, chosen: Selected | None = None) -> None:
@@ -121,8 +141,12 @@ def evaluate(
     """
     chosen = chosen or selected(frames, protocol)
     blocks: dict[str, list[Block]] = {name: [] for name in scorers}
+    ranked: dict[str, tuple[Relation, Ranking]] = {}
     for part in scored(frames, protocol, scorers, chosen):
-        ranking = rank_queries(part.distances, part.asked.relation, search_depth=protocol.search_depth)
+        relation, (last, ranking) = part.asked.relation, ranked.get(part.name, (None, None))
+        if ranking is None or last is not relation or scorers[part.name].is_directed:
+            ranking = rank_queries(part.distances, relation, search_depth=protocol.search_depth)
+            ranked[part.name] = (relation, ranking)
         blocks[part.name].append(Block.of(part, ranking))
     found = {name: joined(blocks[name], protocol, by_chance=scorer.by_chance) for name, scorer in scorers.items()}
     if not all(any(e.recall.n_counted for e in evaluations) for evaluations in found.values()):
@@ -138,7 +162,7 @@ class Scored:
     """The scorer."""
     direction: Direction
     asked: Asked
-    distances: Float[ndarray, "nq nd"]
+    distances: Estimate | Float[ndarray, "nq nd"]
 
 
 def scored(frames: Frames, protocol: Protocol, scorers: Mapping[str, Scorer], chosen: Selected) -> Iterator[Scored]:

@@ -6,26 +6,40 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from benchmark.evaluation.estimates import Estimate
 from benchmark.protocol.ground_truth import Relation
 
-Ranker = Callable[[Relation, np.random.Generator], Float[ndarray, "nq nd"]]
+Ranker = Callable[[Relation, np.random.Generator], Estimate | Float[ndarray, "nq nd"]]
 
 CHANCE = "random"
 """The ranker whose numbers are expectations over all orders; what it draws is one of them, for galleries."""
 
 
-def _constant(relation: Relation, rng: np.random.Generator) -> Float[ndarray, "nq nd"]:
-    return np.zeros(relation.is_candidate.shape)
+def _constant(relation: Relation, rng: np.random.Generator) -> Estimate:
+    index = np.arange(relation.is_candidate.shape[1], dtype=np.float64)
+    return Estimate(
+        key=np.broadcast_to(index, relation.is_candidate.shape),  # everything ties, so that only the order counts
+        slack=np.zeros(len(relation.is_candidate)),
+        exact=lambda rows, columns: np.zeros(len(rows)),
+    )
 
 
 def _random(relation: Relation, rng: np.random.Generator) -> Float[ndarray, "nq nd"]:
     return rng.random(relation.is_candidate.shape)
 
 
-def _oracle(relation: Relation, rng: np.random.Generator) -> Float[ndarray, "nq nd"]:
-    return np.where(relation.is_positive, 0.0, 1.0)
+def _oracle(relation: Relation, rng: np.random.Generator) -> Estimate:
+    n_queries, n_database = relation.is_positive.shape
+    rows, columns = relation.positives
+    key = np.tile(np.arange(n_database, dtype=np.float64), (n_queries, 1))
+    key[rows, columns] -= n_database
+    return Estimate(
+        key=key,
+        slack=np.zeros(n_queries),
+        exact=lambda rows, columns: np.where(relation.is_positive[rows, columns], 0.0, 1.0),
+    )
 
 
 RANKERS: dict[str, Ranker] = {"constant": _constant, CHANCE: _random, "oracle": _oracle}
-"""Name to function of relation and generator, which returns distances: a collapsed encoder (everything ties, so
-the order of the database decides), chance, and the best that the ground truth allows."""
+"""Name to function of relation and generator, which returns distances or an estimate of them: a collapsed encoder
+(everything ties, so the order of the database decides), chance, and the best that the ground truth allows."""

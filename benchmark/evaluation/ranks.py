@@ -5,14 +5,15 @@ depth, and ties are broken by database index. A collapsed encoder, for which eve
 the order of the database gives and nothing else.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
+from benchmark.evaluation.estimates import Estimate
 from benchmark.protocol.ground_truth import Relation, row_blocks
-from datasets.errors import CrossplaceError
 
 # --- fusion --------------------------------------------------------------------------------------
 
@@ -79,68 +80,166 @@ class Ranking:
 
 
 def rank_queries(
-    distances: Float[ndarray, "nq nd"], relation: Relation, top_k: int = 25, *, search_depth: int | None = None
+    distances: Estimate | Float[ndarray, "nq nd"],
+    relation: Relation,
+    top_k: int = 25,
+    *,
+    search_depth: int | None = None,
 ) -> Ranking:
     """Rank the candidates of each query by (distance, database row); smaller is nearer.
 
     With a ``search_depth``, only that many nearest database frames are looked at, candidates or not.
 
     The rank of the first positive is exact at any depth: one plus the candidates strictly nearer than the nearest
-    positive, plus those equally near that stand before the first such positive in the database.
+    positive, plus those equally near that stand before the first such positive in the database. Estimated distances
+    give the ranking of the exact ones, bit for bit: whatever their error could misplace is computed exactly.
 
     Raises:
         CrossplaceError: a distance that is not finite (names query and database row).
     """
-    broken = np.argwhere(~np.isfinite(distances))
-    if len(broken):
-        row, column = broken[0].tolist()
-        raise CrossplaceError(
-            f"distance between query row {row} and database row {column} is {distances[row, column]}; "
-            "all distances must be finite: check the descriptors of both rows"
-        )
-    blocks = [
-        _rank_block(distances[rows], relation.is_candidate[rows], relation.is_positive[rows], top_k, search_depth)
-        for rows in row_blocks(*distances.shape)
-    ]
-    return Ranking(**{f.name: np.concatenate([getattr(block, f.name) for block in blocks]) for f in fields(Ranking)})
-
-
-def _rank_block(
-    distances: Float[ndarray, "nq nd"],
-    is_candidate: Bool[ndarray, "nq nd"],
-    is_positive: Bool[ndarray, "nq nd"],
-    top_k: int,
-    search_depth: int | None,
-) -> Ranking:
-    n_database = distances.shape[1]
-    index = np.arange(n_database)
-    searched = np.where(is_candidate, distances, np.inf)
+    known = distances if isinstance(distances, Estimate) else Estimate.certain(distances)
+    n_unlisted = np.zeros(len(known.key), dtype=np.int64)
+    if search_depth is None:
+        is_listed = _to_list(known, relation, top_k, n_unlisted)
+    else:
+        limit = kth_least(known.key, search_depth) + 2 * known.slack
+        is_listed = known.key <= above(limit, known.key)[:, None]
+    distance, column = listed(*entries_of(is_listed), len(is_listed), known.exact)
     if search_depth is not None:
-        beyond = np.argsort(distances, axis=1, kind="stable")[:, search_depth:]
-        np.put_along_axis(searched, beyond, np.inf, axis=1)
-    best_positive = np.min(searched, axis=1, where=is_positive, initial=np.inf)
-    best_negative = np.min(searched, axis=1, where=~is_positive, initial=np.inf)
+        distance, column = distance[:, :search_depth], column[:, :search_depth]
+        may_be_found = _at(relation.is_candidate, column)
+        distance, column = _ordered(np.where(may_be_found, distance, np.inf), np.where(may_be_found, column, -1))
+    return _ranking(distance, column, n_unlisted, relation, top_k)
 
-    is_tied = searched == best_positive[:, None]
-    first_positive = np.min(np.where(is_tied & is_positive, index, n_database), axis=1, initial=n_database)
-    n_nearer = (searched < best_positive[:, None]).sum(axis=1)
-    n_tied_before = (is_tied & (index < first_positive[:, None])).sum(axis=1)
-    n_positives = is_positive.sum(axis=1)
-    rank = np.where(np.isfinite(best_positive), 1 + n_nearer + n_tied_before, n_database + 1)
 
-    nearest = np.argsort(searched, axis=1, kind="stable")[:, :top_k]
-    found = np.take_along_axis(searched, nearest, axis=1)
-    padding = ((0, 0), (0, top_k - nearest.shape[1]))
+def _to_list(
+    known: Estimate, relation: Relation, top_k: int, n_unlisted: Int[ndarray, " nq"]
+) -> Bool[ndarray, "nq nd"]:
+    """Which candidates must be known exactly, where all may be found; counts the others that are nearer for certain.
+
+    These are all that can be among the nearest ``top_k``, the nearest wrong one, or as near as the nearest right one.
+    ``n_unlisted`` gets the candidates that stand before the nearest right one and are not listed.
+    """
+    key = known.key if relation.all_candidates else np.where(relation.is_candidate, known.key, np.inf)
+    slack, n_queries = 2 * known.slack, len(key)
+    rows, columns = relation.positives
+    right, least = key[rows, columns], kth_least(key, top_k)
+    limit = least + slack
+    n_near = np.bincount(rows[right <= least[rows]], minlength=n_queries)
+    for row in np.flatnonzero(n_near >= top_k):  # as many right ones: the nearest wrong one may be beyond
+        wrong = np.min(key[row], where=~relation.is_positive[row], initial=np.inf)
+        limit[row] = max(limit[row], wrong + slack[row])
+    best = np.full(n_queries, np.inf)
+    first = np.flatnonzero(np.diff(rows, prepend=-1))
+    best[rows[first]] = np.minimum.reduceat(right, first) if len(first) else 0
+    limit, low, high = above(limit, key), _below(best - slack, key), above(best + slack, key)
+    is_far = (low > limit) & np.isfinite(best)
+    is_listed = key <= np.where(is_far | np.isinf(best), limit, np.maximum(limit, high))[:, None]
+    if is_far.any():
+        far = np.flatnonzero(is_far) if is_far.mean() < 0.5 else slice(None)  # which copies nothing
+        low, high = (np.where(is_far, each, -np.inf)[far, None] for each in (low, high))
+        is_nearer = key[far] < low
+        n_unlisted[far] = np.where(is_far[far], _count(is_nearer) - _count(is_listed)[far], 0)
+        is_listed[far] |= is_nearer ^ (key[far] <= high)  # what is nearer for certain is below both
+    return is_listed if relation.all_candidates else is_listed & relation.is_candidate
+
+
+def kth_least(key: Float[ndarray, "nq nd"], k: int) -> Float[ndarray, " nq"]:
+    """A number that at least ``k`` keys of each query do not exceed, and few more; infinite where there are fewer.
+
+    It is the k-th of the least keys of many groups, which take turns along the database.
+    """
+    n_keys = key.shape[1]
+    if n_keys < k:
+        return np.full(len(key), np.inf)
+    n_groups = n_keys // min(max(n_keys // (8 * k), 1), 16)
+    least = key[:, :n_groups].copy()
+    for start in range(n_groups, n_keys - n_groups + 1, n_groups):
+        np.minimum(least, key[:, start : start + n_groups], out=least)
+    return np.sort(least, axis=1)[:, k - 1].astype(np.float64)
+
+
+def above(limit: Float[ndarray, " nq"], key: Float[ndarray, "nq nd"]) -> Float[ndarray, " nq"]:
+    """Limits as numbers of the kind of the keys, none of them smaller than it was."""
+    return np.nextafter(limit.astype(key.dtype), key.dtype.type(np.inf))
+
+
+def _below(limit: Float[ndarray, " nq"], key: Float[ndarray, "nq nd"]) -> Float[ndarray, " nq"]:
+    return -above(-limit, key)
+
+
+def _count(chosen: Bool[ndarray, "nq nd"]) -> Int[ndarray, " nq"]:
+    """How many are chosen in each row."""
+    return chosen.sum(axis=1, dtype=np.min_scalar_type(chosen.shape[1])).astype(np.int64)
+
+
+def entries_of(chosen: Bool[ndarray, "nq nd"]) -> tuple[Int[ndarray, " n"], Int[ndarray, " n"]]:
+    """Rows and columns of what is chosen, by row and then by column."""
+    row, column = np.divmod(np.flatnonzero(chosen), max(chosen.shape[1], 1))
+    return row, column
+
+
+def by_row(rows: Int[ndarray, " n"], values: ndarray, n_rows: int, nothing: float | int) -> ndarray:
+    """Values side by side in their rows (ascending), and ``nothing`` behind them; at least one column."""
+    n_of = np.bincount(rows, minlength=n_rows)
+    width = max(int(n_of.max(initial=0)), 1)
+    found = np.full((n_rows, width), nothing, dtype=values.dtype)
+    found.reshape(-1)[np.arange(len(rows)) + (np.arange(n_rows) * width - (np.cumsum(n_of) - n_of))[rows]] = values
+    return found
+
+
+def listed(
+    rows: Int[ndarray, " n"], columns: Int[ndarray, " n"], n_queries: int, exact: Callable[[ndarray, ndarray], ndarray]
+) -> tuple[Float[ndarray, "nq m"], Int[ndarray, "nq m"]]:
+    """Entries by (distance, column): exact distances and columns; inf and -1 behind them."""
+    distance = by_row(rows, exact(rows, columns), n_queries, np.inf)
+    return _ordered(distance, by_row(rows, columns, n_queries, -1))
+
+
+def _ordered(
+    distance: Float[ndarray, "nq m"], column: Int[ndarray, "nq m"]
+) -> tuple[Float[ndarray, "nq m"], Int[ndarray, "nq m"]]:
+    """By distance; equal ones as they stand."""
+    order = np.argsort(distance, axis=1, kind="stable")
+    return np.take_along_axis(distance, order, axis=1), np.take_along_axis(column, order, axis=1)
+
+
+def _at(relation: Bool[ndarray, "nq nd"], column: Int[ndarray, "nq m"]) -> Bool[ndarray, "nq m"]:
+    """What holds of each query and the frames at ``column``; nothing holds of -1."""
+    is_there = column >= 0
+    return relation[np.arange(len(column))[:, None], column] & is_there if relation.shape[1] else is_there
+
+
+def _ranking(
+    distance: Float[ndarray, "nq m"],
+    column: Int[ndarray, "nq m"],
+    n_unlisted: Int[ndarray, " nq"],
+    relation: Relation,
+    top_k: int,
+) -> Ranking:
+    """The ranking, from the candidates in their order of which ``n_unlisted`` are missing before the first positive."""
+    n_queries, n_database = relation.is_positive.shape
+    n_positives = np.bincount(relation.positives[0], minlength=n_queries)
+    n_candidates = np.full(n_queries, n_database) if relation.all_candidates else _count(relation.is_candidate)
+    is_right = _at(relation.is_positive, column)
+    place, best_positive = _first(is_right, distance)
+    rank = np.where(np.isnan(best_positive), n_database + 1, 1 + place + n_unlisted)
+    padding = ((0, 0), (0, max(top_k - column.shape[1], 0)))
+    top_distance = np.where(column[:, :top_k] < 0, np.nan, distance[:, :top_k])
     return Ranking(
         first_positive_rank=np.where(n_positives > 0, rank, 0),
         n_positives=n_positives,
-        n_candidates=is_candidate.sum(axis=1),
-        top_index=np.pad(np.where(np.isfinite(found), nearest, -1), padding, constant_values=-1),
-        top_distance=np.pad(_nan_if_none(found), padding, constant_values=np.nan),
-        best_positive_distance=_nan_if_none(best_positive),
-        best_negative_distance=_nan_if_none(best_negative),
+        n_candidates=n_candidates,
+        top_index=np.pad(column[:, :top_k], padding, constant_values=-1),
+        top_distance=np.pad(top_distance, padding, constant_values=np.nan),
+        best_positive_distance=best_positive,
+        best_negative_distance=_first(~is_right & (column >= 0), distance)[1],
     )
 
 
-def _nan_if_none(distance: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
-    return np.where(np.isfinite(distance), distance, np.nan)
+def _first(
+    chosen: Bool[ndarray, "nq m"], distance: Float[ndarray, "nq m"]
+) -> tuple[Int[ndarray, " nq"], Float[ndarray, " nq"]]:
+    """The first place that is chosen in each row, and the distance there; nan where nothing is."""
+    place, row = chosen.argmax(axis=1), np.arange(len(chosen))
+    return place, np.where(chosen[row, place], distance[row, place], np.nan)

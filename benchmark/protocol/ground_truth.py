@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -24,7 +25,7 @@ class Pair:
     database_traversal: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Relation:
     """What each query may find (candidates) and what it should find (positives, all of them candidates)."""
 
@@ -32,7 +33,20 @@ class Relation:
     is_positive: Bool[ndarray, "nq nd"]
 
     def __post_init__(self) -> None:
-        assert not (self.is_positive & ~self.is_candidate).any(), "a positive must be a candidate"
+        assert self.all_candidates or not (self.is_positive & ~self.is_candidate).any(), (
+            "a positive must be a candidate"
+        )
+
+    @cached_property
+    def all_candidates(self) -> bool:
+        """Whether every query may find everything."""
+        return bool(self.is_candidate.all())
+
+    @cached_property
+    def positives(self) -> tuple[Int[ndarray, " n"], Int[ndarray, " n"]]:
+        """Queries and their positives, by query and then by place."""
+        query, place = np.divmod(np.flatnonzero(self.is_positive), max(self.is_positive.shape[1], 1))
+        return query, place
 
 
 def ordered_pairs(

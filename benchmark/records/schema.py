@@ -7,6 +7,7 @@
 import io
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -251,16 +252,24 @@ class Result(_Model):
 
     def write(self, folder: Path, ranks: dict[str, ndarray]) -> None:
         """Write both files; ``result.json`` last, so that a folder with it is complete."""
-        buffer = io.BytesIO()
-        assert not any(array.dtype.hasobject for array in ranks.values()), "objects would be pickled"
-        np.savez_compressed(buffer, **ranks)
-        write_atomically(folder / RANKS, buffer.getvalue())
+        write_atomically(folder / RANKS, _zipped(ranks))
         write_atomically(folder / RESULT, self.content())
 
     def content(self) -> bytes:
         """What ``result.json`` holds, sealed."""
         content = json.dumps(sealed(self.model_dump(mode="json")), indent=1, allow_nan=False, ensure_ascii=False)
         return (content + "\n").encode()
+
+
+def _zipped(ranks: dict[str, ndarray]) -> bytes:
+    """What ``numpy.savez_compressed`` writes, four times as fast: a higher level makes ranks no smaller."""
+    assert not any(array.dtype.hasobject for array in ranks.values()), "objects would be pickled"
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name, array in ranks.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, np.asanyarray(array), allow_pickle=False)
+    return buffer.getvalue()
 
 
 def version_of(schema_version: str) -> tuple[int, ...]:

@@ -4,13 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from benchmark.evaluation.distances import distances
-from benchmark.evaluation.ranks import rank_queries
-from benchmark.protocol.ground_truth import Relation
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from datasets.town import Town
@@ -92,16 +88,6 @@ def encoding(
 @pytest.mark.benchmark(group="voxelization, one town scan")
 def test_voxelize(benchmark: Any, points: torch.Tensor) -> None:
     benchmark(voxelize, points, torch.zeros(len(points), dtype=torch.long), 1, VoxelGrid())
-
-
-@pytest.mark.benchmark(group="exact ranking")
-@pytest.mark.parametrize("n_database", [300, 4500])
-def test_ranking(benchmark: Any, n_database: int) -> None:
-    random = np.random.default_rng(0)
-    query, database = random.normal(size=(300, 1, 256)), random.normal(size=(n_database, 1, 256))
-    positive = random.random((300, n_database)) < 0.01
-    relation = Relation(is_candidate=np.ones_like(positive), is_positive=positive)
-    benchmark(lambda: rank_queries(distances(query, database, "l2"), relation))
 
 
 @pytest.mark.benchmark(group="town, tiny preset (424 frames)")

@@ -1,0 +1,72 @@
+"""The nearest places of a large map, exactly: the map is multiplied block by block, and few distances are computed."""
+
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from benchmark.evaluation.distances import check_finite, check_size, distances, distances_at
+from benchmark.evaluation.estimates import Side, keys, slack_of
+from benchmark.evaluation.ranks import above, by_row, entries_of, kth_least, listed
+from datasets.base import DistanceKind
+
+QUERIES, PLACES = 1024, 4096
+"""Queries and places that are multiplied at once."""
+WAITING = 2**20
+"""So many places may wait for their exact distances: this bounds memory where a map is full of equal places."""
+
+
+def nearest(
+    query: Side, database: Side, distance: DistanceKind, k: int
+) -> tuple[Int[ndarray, "nq k"], Float[ndarray, "nq k"]]:
+    """Rows and distances of the ``k`` nearest places, by (distance, row); -1 and nan where there are fewer.
+
+    They are what sorting all :func:`~benchmark.evaluation.distances.distances` gives; both sides are of one space.
+
+    Raises:
+        CrossplaceError: descriptors that are not finite (names side and row) or differ in size.
+    """
+    check_size(query.descriptors, database.descriptors)
+    check_finite("query", query.is_finite)
+    check_finite("database", database.is_finite)
+    row, found = np.full((len(query), k), -1), np.full((len(query), k), np.nan)
+    for start in range(0, len(query), QUERIES):
+        block = slice(start, start + QUERIES)
+        near, column = _nearest(query[block], database, distance, k)
+        row[block, : column.shape[1]] = column
+        found[block, : column.shape[1]] = np.where(column < 0, np.nan, near)
+    return row, found
+
+
+def _nearest(
+    query: Side, database: Side, distance: DistanceKind, k: int
+) -> tuple[Float[ndarray, "nq m"], Int[ndarray, "nq m"]]:
+    """Distances and rows of at most ``k`` places for each query of a block, inf and -1 where there are fewer."""
+    is_estimated = bool(query.is_estimated.all() and database.is_estimated.all())
+    slack = 2 * slack_of(query, database) if is_estimated else np.zeros(len(query))
+    least, limit = np.full((len(query), k), np.inf), np.full(len(query), np.inf)
+    none = np.empty(0, dtype=np.int64)
+    rows, columns, key = none, none, np.empty(0)  # places that wait for their exact distances
+
+    def settled() -> tuple[Float[ndarray, "nq m"], Int[ndarray, "nq m"]]:
+        waits = np.flatnonzero(key <= (limit + slack)[rows])
+        waits = waits[np.lexsort((columns[waits], rows[waits]))]
+        exact = partial(distances_at, query.descriptors, database.descriptors, distance)
+        found, column = listed(rows[waits], columns[waits], len(query), exact)
+        return found[:, :k], column[:, :k]
+
+    for start in range(0, len(database), PLACES):
+        part = database[start : start + PLACES]
+        block = keys(query, part) if is_estimated else distances(query.descriptors, part.descriptors, distance)
+        limit = np.minimum(limit, kth_least(block, k)) if start == 0 else limit
+        row, column = entries_of(block <= above(limit + slack, block)[:, None])
+        near = block[row, column].astype(np.float64)
+        least = np.sort(np.concatenate([least, by_row(row, near, len(query), np.inf)], axis=1), axis=1)[:, :k]
+        limit = least[:, -1]
+        rows, columns, key = (np.concatenate(p) for p in ((rows, row), (columns, column + start), (key, near)))
+        if len(rows) > WAITING:
+            _, column = settled()
+            rows, place = entries_of(column >= 0)
+            columns, key = column[rows, place], np.full(len(rows), -np.inf)
+    return settled()
