@@ -56,6 +56,9 @@ class VxpConfig(TeacherConfig):
     return. A cell's centre is then that of the voxels that it holds."""
     norm_momentum: float = field(default=0.01, metadata=ADDED)
     """Share of a batch in the running statistics of the cloud branch's batch normalisations."""
+    is_centred: bool = field(default=False, metadata=ADDED)
+    """Whether descriptors are compared by their deviations from the mean of their own side, in units of the standard
+    deviations, at unit length. The global stage measures both. As published, descriptors are compared as they are."""
     inverse_depth_weighting: bool = True
     """Near voxels weigh more in the local stage."""
     head_from_teacher: bool = False

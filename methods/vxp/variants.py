@@ -103,6 +103,7 @@ VARIANTS: dict[str, Variant] = {
     "dinov2-s14": Variant(question=_ENCODER, change=_transformer("vit_small_patch14_dinov2.lvd142m"), is_cheap=False),
     "mean-pooling": Variant(question=_POOLING, change=_with(pooling="mean")),
     "netvlad": Variant(question=_POOLING, change=_with(pooling="netvlad")),
+    "centred": Variant(question=_POOLING, change=_with(is_centred=True)),
     "layout-pooling": Variant(question=_POOLING, change=_with(pooling="layout")),
     "class-token": Variant(question=_POOLING, change=_with(pooling="class-token"), is_cheap=False),
 }
