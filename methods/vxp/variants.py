@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from methods.base import Variant
+from methods.learning.relighting import Relighting
 from methods.vxp.config import VxpConfig
 
 Change = Callable[[VxpConfig], VxpConfig]
@@ -26,9 +27,13 @@ def _longer_students(config: VxpConfig) -> VxpConfig:
 
 
 def _joint(config: VxpConfig) -> VxpConfig:
-    """Both branches together after the teacher's stage, for as many epochs as the student's stages have."""
+    """Both branches together after the teacher's stage, for as many epochs as the student's stages have.
+
+    The recipe is the usual one of contrastive training: AdamW, and a cosine after some steps of warm-up.
+    """
     local, last = config.local_stage, config.global_stage
-    together = replace(last, epochs=local.epochs + last.epochs, batch_size=32, optimizer="adamw")
+    contrastive = {"batch_size": 32, "optimizer": "adamw", "schedule": "cosine", "warmup_steps": 40}
+    together = replace(last, epochs=local.epochs + last.epochs, **contrastive)
     return replace(
         config, local_stage=replace(local, epochs=0), global_stage=replace(last, epochs=0), joint_stage=together
     )
@@ -37,6 +42,11 @@ def _joint(config: VxpConfig) -> VxpConfig:
 def _joint_alone(config: VxpConfig) -> VxpConfig:
     """Both branches together from the start."""
     return replace(_joint(config), teacher=replace(config.teacher, epochs=0))
+
+
+def _random_light(config: VxpConfig) -> VxpConfig:
+    """Images of training under random light instead of jitter. Answers of a teacher that are kept stay plain."""
+    return replace(config, augmentation=replace(config.augmentation, relighting=Relighting()))
 
 
 def _voxels(scale: float) -> Change:
@@ -89,6 +99,7 @@ VARIANTS: dict[str, Variant] = {
     "cached-teacher": Variant(question=_STAGES, change=_with(teacher_features="cached")),
     "joint": Variant(question=_STAGES, change=_joint_alone),
     "joint-after-teacher": Variant(question=_STAGES, change=_joint),
+    "random-light": Variant(question=_STAGES, change=_random_light),
     "nearest-wins": Variant(question=_COLLISIONS, change=_with(collisions="nearest-wins")),
     "inverse-depth-pooling": Variant(question=_COLLISIONS, change=_with(collisions="inverse-depth")),
     "stretched-centres": Variant(question=_COLLISIONS, change=_with(stretched_centres=True)),
