@@ -44,9 +44,9 @@ def _joint_alone(config: VxpConfig) -> VxpConfig:
     return replace(_joint(config), teacher=replace(config.teacher, epochs=0))
 
 
-def _random_light(config: VxpConfig) -> VxpConfig:
-    """Images of training under random light instead of jitter. Answers of a teacher that are kept stay plain."""
-    return replace(config, augmentation=replace(config.augmentation, relighting=Relighting()))
+def _augmented(**fields: Any) -> Change:
+    """Other random changes of training samples. Answers of a teacher that are kept see no change of light."""
+    return lambda config: replace(config, augmentation=replace(config.augmentation, **fields))
 
 
 def _voxels(scale: float) -> Change:
@@ -97,9 +97,11 @@ VARIANTS: dict[str, Variant] = {
     "long-students": Variant(question=_STAGES, change=_longer_students, is_cheap=False),
     "momentum-0.1": Variant(question=_STAGES, change=_with(norm_momentum=0.1)),
     "cached-teacher": Variant(question=_STAGES, change=_with(teacher_features="cached")),
+    "live-teacher": Variant(question=_STAGES, change=_with(teacher_features="live")),
+    "no-rigid-motion": Variant(question=_STAGES, change=_augmented(rigid=False)),
     "joint": Variant(question=_STAGES, change=_joint_alone),
     "joint-after-teacher": Variant(question=_STAGES, change=_joint),
-    "random-light": Variant(question=_STAGES, change=_random_light),
+    "random-light": Variant(question=_STAGES, change=_augmented(relighting=Relighting())),
     "nearest-wins": Variant(question=_COLLISIONS, change=_with(collisions="nearest-wins")),
     "inverse-depth-pooling": Variant(question=_COLLISIONS, change=_with(collisions="inverse-depth")),
     "stretched-centres": Variant(question=_COLLISIONS, change=_with(stretched_centres=True)),
