@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,6 +18,7 @@ from methods.layers.backbone import ImageBackbone
 from methods.layers.netvlad import initialise_clusters
 from methods.learning.augment import colour_jitter, mirror, random_affine, random_rigid
 from methods.learning.losses import TRIPLET_LOSSES, mean_over_triplets, pair_masks
+from methods.learning.relighting import Relighting
 from methods.learning.remembering import Remembered
 from methods.learning.samplers import PairSampler, ShuffleSampler
 from methods.recipe import Recipe
@@ -37,20 +39,24 @@ class Augmentation:
     KITTI and ViViD++, not on Oxford."""
     rigid: bool = True
     """Whether the stage that aligns descriptors applies a random rigid motion to the cloud."""
+    relighting: Relighting | None = field(default=None, metadata=ADDED)
+    """Random light of images in place of their jitter. Not part of any paper's method."""
 
     def only_mirroring(self) -> "Augmentation":
         """The same without any change of the image but mirroring."""
-        return replace(self, jitter=0.0, affine=False)
+        return replace(self, jitter=0.0, affine=False, relighting=None)
 
     def jittered(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Colour jitter of the image."""
-        if not self.jitter:
+        """Colour jitter of the image, or random light."""
+        if not self.jitter and self.relighting is None:
             return sample
         assert sample.image is not None
+        if self.relighting is not None:
+            return replace(sample, image=self.relighting(sample.image, rng))
         return replace(sample, image=colour_jitter(sample.image, rng, self.jitter))
 
     def of_image(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Changes for the teacher: colour jitter and a small affine of the image, no mirroring."""
+        """Changes for the teacher: colour jitter or random light, and a small affine of the image, no mirroring."""
         sample = self.jittered(sample, rng)
         return _shifted(sample, rng) if self.teacher_affine else sample
 
@@ -178,12 +184,7 @@ class StudentStage(Stage):
 
     def forward(self, batch: Batch) -> StageOutput:
         """SmoothL1 between descriptors, mean over elements."""
-        target = self.answers(self.teacher, batch)
-        found: Tensor = self.student(self.cloud_inputs(batch))
-        return StageOutput(
-            loss_sum=functional.smooth_l1_loss(found, target, reduction="sum"),
-            count=found.new_tensor(found.numel()),
-        )
+        return distance_loss(self.student(self.cloud_inputs(batch)), self.answers(self.teacher, batch))
 
     def answers(self, network: nn.Module, batch: Batch) -> Tensor:
         """What the frozen teacher, or its part ``network``, makes of the images. No gradient reaches it.
@@ -206,3 +207,9 @@ class StudentStage(Stage):
     def cloud_inputs(self, batch: Batch) -> Any:
         """Network input for the clouds."""
         return self.method.cloud_inputs(batch)
+
+
+def distance_loss(found: Float[Tensor, "b d"], target: Float[Tensor, "b d"]) -> StageOutput:
+    """SmoothL1 between the student's and the teacher's descriptors, mean over elements."""
+    loss_sum = functional.smooth_l1_loss(found, target, reduction="sum")
+    return StageOutput(loss_sum=loss_sum, count=found.new_tensor(found.numel()))

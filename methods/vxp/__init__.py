@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from datasets.base import Split
+from datasets.base import Modality, Split
 from methods.base import DescriptorSpec, Method, Stage
 from methods.batch import Batch
 from methods.card import MethodCard, ShippedWeights
@@ -59,12 +59,15 @@ class Vxp(Method):
     def __init__(self, config: VxpConfig | None = None) -> None:
         super().__init__()
         self.config: VxpConfig = config or VxpConfig()
-        self.descriptors = (DescriptorSpec(size=self.config.descriptor_size, distance="l2"),)
+        size = self.config.descriptor_size
+        self.descriptors = (DescriptorSpec(size=size, distance="l2"),)
         self.image_branch = ImageBranch(self.config)
         backbone = self.image_branch.backbone
         self.cloud_branch = CloudBranch(self.config, out_channels=backbone.channels, map_size=backbone.map_size)
         if self.config.joint_stage.epochs:
             self.temperature = Temperature()
+        if self.config.is_centred:
+            self.centring = nn.ModuleDict({side: nn.BatchNorm1d(size, affine=False) for side in ("image", "cloud")})
 
     def cloud_inputs(self, batch: Batch) -> CloudInputs:
         """Points in the camera-centred network frame, voxelized."""
@@ -72,15 +75,18 @@ class Vxp(Method):
 
     def encode_images(self, inputs: Float[Tensor, "b 3 s s"]) -> dict[str, Float[Tensor, "b 1 d"]]:
         """The teacher's descriptors."""
-        return {"main": self._compared(self.image_branch(inputs))[:, None]}
+        return {"main": self._compared("image", self.image_branch(inputs))[:, None]}
 
     def encode_clouds(self, inputs: CloudInputs) -> dict[str, Float[Tensor, "b 1 d"]]:
         """The student's descriptors."""
-        return {"main": self._compared(self.cloud_branch(inputs))[:, None]}
+        return {"main": self._compared("cloud", self.cloud_branch(inputs))[:, None]}
 
-    def _compared(self, descriptors: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-        """As published without normalisation; of unit length if both branches are trained together."""
-        return functional.normalize(descriptors, dim=1) if self.config.joint_stage.epochs else descriptors
+    def _compared(self, side: Modality, descriptors: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        """As published without normalisation; of unit length if centred, or if both branches are trained together."""
+        if self.config.is_centred:
+            descriptors = self.centring[side](descriptors)
+        is_unit = self.config.is_centred or self.config.joint_stage.epochs
+        return functional.normalize(descriptors, dim=1) if is_unit else descriptors
 
     def stages(self, split: Split) -> Sequence[Stage]:
         """Teacher, local alignment, global alignment; those that are planned for no epoch are left out.

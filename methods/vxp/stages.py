@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -34,7 +35,7 @@ class TeacherStage(distillation.TeacherStage):
 
     ignores = (
         *(*CLOUD_BRANCH, "inverse_depth_weighting", "head_from_teacher"),
-        *("local_stage", "global_stage", "joint_stage", "teacher_features"),
+        *("local_stage", "global_stage", "joint_stage", "teacher_features", "is_centred"),
     )
 
     def __init__(self, method: "Vxp", split: Split) -> None:
@@ -75,7 +76,7 @@ class LocalStage(StudentStage):
     """Voxel features towards the teacher's pixel features where they project, near voxels weighing more."""
 
     name = "local"
-    ignores = ("head_from_teacher", "global_stage", "joint_stage")
+    ignores = ("head_from_teacher", "global_stage", "joint_stage", "is_centred")
 
     def __init__(self, method: "Vxp", split: Split) -> None:
         super().__init__(method, method.config.local_stage, is_moved=False)
@@ -107,6 +108,20 @@ class GlobalStage(StudentStage):
         config = method.config
         super().__init__(method, config.global_stage, is_moved=config.augmentation.rigid)
         self.starts_as_teacher = config.head_from_teacher
+
+    def trainable(self) -> list[nn.Module]:
+        """The whole cloud branch, and the measured means of both sides if descriptors are centred."""
+        return [*super().trainable(), *([self.method.centring] if self.method.config.is_centred else [])]
+
+    def forward(self, batch: Batch) -> StageOutput:
+        """The loss of the student. Centred descriptors do not enter it: their means are only measured."""
+        if not self.method.config.is_centred or len(batch) < 2:
+            return super().forward(batch)
+        target, found = self.answers(self.teacher, batch), self.student(self.cloud_inputs(batch))
+        with torch.no_grad():
+            for side, descriptors in (("image", target), ("cloud", found)):
+                self.method.centring[side](descriptors)
+        return distillation.distance_loss(found, target)
 
     def before(self, batches: Iterable[Batch]) -> None:
         """Copy the teacher's pooling and head, if the configuration says so; else clusters of the voxels' features."""

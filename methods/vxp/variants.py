@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from methods.base import Variant
+from methods.learning.relighting import Relighting
 from methods.vxp.config import VxpConfig
 
 Change = Callable[[VxpConfig], VxpConfig]
@@ -26,9 +27,13 @@ def _longer_students(config: VxpConfig) -> VxpConfig:
 
 
 def _joint(config: VxpConfig) -> VxpConfig:
-    """Both branches together after the teacher's stage, for as many epochs as the student's stages have."""
+    """Both branches together after the teacher's stage, for as many epochs as the student's stages have.
+
+    The recipe is the usual one of contrastive training: AdamW, and a cosine after some steps of warm-up.
+    """
     local, last = config.local_stage, config.global_stage
-    together = replace(last, epochs=local.epochs + last.epochs, batch_size=32, optimizer="adamw")
+    contrastive = {"batch_size": 32, "optimizer": "adamw", "schedule": "cosine", "warmup_steps": 40}
+    together = replace(last, epochs=local.epochs + last.epochs, **contrastive)
     return replace(
         config, local_stage=replace(local, epochs=0), global_stage=replace(last, epochs=0), joint_stage=together
     )
@@ -37,6 +42,11 @@ def _joint(config: VxpConfig) -> VxpConfig:
 def _joint_alone(config: VxpConfig) -> VxpConfig:
     """Both branches together from the start."""
     return replace(_joint(config), teacher=replace(config.teacher, epochs=0))
+
+
+def _augmented(**fields: Any) -> Change:
+    """Other random changes of training samples. Answers of a teacher that are kept see no change of light."""
+    return lambda config: replace(config, augmentation=replace(config.augmentation, **fields))
 
 
 def _voxels(scale: float) -> Change:
@@ -87,8 +97,11 @@ VARIANTS: dict[str, Variant] = {
     "long-students": Variant(question=_STAGES, change=_longer_students, is_cheap=False),
     "momentum-0.1": Variant(question=_STAGES, change=_with(norm_momentum=0.1)),
     "cached-teacher": Variant(question=_STAGES, change=_with(teacher_features="cached")),
+    "live-teacher": Variant(question=_STAGES, change=_with(teacher_features="live")),
+    "no-rigid-motion": Variant(question=_STAGES, change=_augmented(rigid=False)),
     "joint": Variant(question=_STAGES, change=_joint_alone),
     "joint-after-teacher": Variant(question=_STAGES, change=_joint),
+    "random-light": Variant(question=_STAGES, change=_augmented(relighting=Relighting())),
     "nearest-wins": Variant(question=_COLLISIONS, change=_with(collisions="nearest-wins")),
     "inverse-depth-pooling": Variant(question=_COLLISIONS, change=_with(collisions="inverse-depth")),
     "stretched-centres": Variant(question=_COLLISIONS, change=_with(stretched_centres=True)),
@@ -103,6 +116,7 @@ VARIANTS: dict[str, Variant] = {
     "dinov2-s14": Variant(question=_ENCODER, change=_transformer("vit_small_patch14_dinov2.lvd142m"), is_cheap=False),
     "mean-pooling": Variant(question=_POOLING, change=_with(pooling="mean")),
     "netvlad": Variant(question=_POOLING, change=_with(pooling="netvlad")),
+    "centred": Variant(question=_POOLING, change=_with(is_centred=True)),
     "layout-pooling": Variant(question=_POOLING, change=_with(pooling="layout")),
     "class-token": Variant(question=_POOLING, change=_with(pooling="class-token"), is_cheap=False),
 }

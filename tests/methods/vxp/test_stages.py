@@ -1,5 +1,6 @@
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from datasets.prepared import PreparedDataset
 from methods.batch import Batch, Sample, collate
 from methods.learning.augment import mirror
 from methods.learning.losses import batch_hard_triplet, pair_masks
+from methods.learning.normalisation import measured_statistics
+from methods.learning.relighting import Relighting
 from methods.vxp import Vxp
 from methods.vxp.cloud_branch import InViewVoxels
 from methods.vxp.config import Augmentation
@@ -216,10 +219,37 @@ def test_alignment_sees_every_frame_once_an_epoch(method: Vxp, small_world: Prep
     assert len(batches[0]) == 8
 
 
+def test_centred_descriptors_are_deviations_from_what_the_global_stage_measured(method: Vxp, batch: Batch) -> None:
+    torch.manual_seed(0)
+    centred = Vxp(replace(CONFIG, is_centred=True))
+    stage = stage_of(centred, "global")
+    seen = {}
+    for side, norm in centred.centring.items():
+        norm.register_forward_pre_hook(lambda _, inputs, side=side: seen.update({side: inputs[0]}))
+    with torch.no_grad(), measured_statistics(*stage.trainable()):
+        mean_loss(stage, batch)
+    measured = dict(seen)
+    images, clouds = centred.image_inputs(batch), centred.cloud_inputs(batch)
+    for side, encode, branch, inputs in (
+        ("image", centred.encode_images, centred.image_branch, images),
+        ("cloud", centred.encode_clouds, centred.cloud_branch, clouds),
+    ):
+        with torch.no_grad():
+            found, answers = encode(inputs)["main"][:, 0], branch(inputs)
+        expected = (answers - measured[side].mean(0)) / (measured[side].var(0) + 1e-5).sqrt()
+        torch.testing.assert_close(found, expected / expected.norm(dim=1, keepdim=True), rtol=1e-3, atol=1e-4)
+
+
+def test_the_loss_knows_nothing_of_centring(method: Vxp, batch: Batch) -> None:
+    torch.manual_seed(0)
+    centred = stage_of(Vxp(replace(CONFIG, is_centred=True)), "global").eval()
+    assert torch.equal(mean_loss(centred, batch), mean_loss(stage_of(method, "global").eval(), batch))
+
+
 # --- augmentation --------------------------------------------------------------------------------
 
 
-def augmented(name: str, sample: Sample, seeds: Iterable[int], **options: float) -> list[Sample]:
+def augmented(name: str, sample: Sample, seeds: Iterable[int], **options: Any) -> list[Sample]:
     """What the stage makes of a sample, once for each seed."""
     stage = stage_of(Vxp(replace(CONFIG, augmentation=Augmentation(**options))), name)
     return [stage.augment(sample, np.random.default_rng(seed)) for seed in seeds]
@@ -260,6 +290,18 @@ def test_augmentation_can_be_turned_off(small_world: PreparedDataset, name: str)
     [found] = augmented(name, sample, [0], jitter=0.0, mirror_probability=0.0, rigid=False)
     assert torch.equal(found.image, sample.image)
     assert torch.equal(found.points, sample.points)
+
+
+def test_random_light_takes_the_place_of_jitter_and_leaves_clouds_alone(small_world: PreparedDataset) -> None:
+    sample, light = sample_of(small_world, 0), Relighting(blur_probability=0.0)
+    for name in ("teacher", "local"):
+        options = {"relighting": light, "mirror_probability": 0.0, "teacher_affine": False}
+        [found] = augmented(name, sample, [3], **options)
+        rng = np.random.default_rng(3)
+        if name == "local":
+            rng.random()  # the draw for mirroring
+        assert torch.equal(found.image, light(sample.image, rng))
+        assert torch.equal(found.points, sample.points)
 
 
 @pytest.mark.parametrize("affine", [False, True])

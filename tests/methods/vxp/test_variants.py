@@ -106,6 +106,7 @@ CHANGES = {
     "output_sites": "occupied",
     "teacher_features": "cached",
     "norm_momentum": 0.5,
+    "is_centred": True,
     "joint_stage": replace(SMALL.joint_stage, epochs=1),
     "local_stage": replace(SMALL.local_stage, epochs=1, batch_size=3),
     "global_stage": replace(SMALL.global_stage, epochs=1, batch_size=3),
