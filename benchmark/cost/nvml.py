@@ -32,16 +32,16 @@ def _handle(library: Any, device: torch.device) -> ctypes.c_void_p | None:
     return handle if found == 0 else None
 
 
-def _asked(device: torch.device, kind: Callable[[], Any], ask: Callable[[Any, Any, Any], int]) -> int | None:
+def _asked(device: torch.device, kind: Callable[[], Any], ask: Callable[[Any, Any, Any], int]) -> float | None:
     library = _library() if device.type == "cuda" else None
     handle = _handle(library, device) if library is not None else None
     if handle is None:
         return None
     answer = kind()
-    return int(answer.value) if ask(library, handle, ctypes.byref(answer)) == 0 else None
+    return float(answer.value) if ask(library, handle, ctypes.byref(answer)) == 0 else None
 
 
-def clock_mhz(device: torch.device) -> int | None:
+def clock_mhz(device: torch.device) -> float | None:
     """The clock of the multiprocessors now, MHz."""
     return _asked(
         device, ctypes.c_uint, lambda lib, gpu, to: lib.nvmlDeviceGetClockInfo(gpu, CLOCK_OF_MULTIPROCESSORS, to)

@@ -2,7 +2,6 @@
 
 import logging
 import time
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,11 +22,11 @@ from benchmark.cost.presets import PresetChoice, untrained, without_weights
 from benchmark.cost.probes import PROBES, Probe
 from benchmark.cost.readings import Reading, hole, measures_of
 from benchmark.keys import code_of, key_of, plain
+from benchmark.process import in_words
 from benchmark.records.cost import USUAL_PRECISION, CostSheet, InputsRecord, Measure, agreement
 from benchmark.records.environment import environment, harness
 from benchmark.registry import METHODS
 from benchmark.training.configuring import without_path
-from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.layers.sparse import backend as sparse_backend
 
@@ -81,7 +80,6 @@ class _Work:
         try:
             self.readings[name] += probe.read(self.specimen, seconds)
         except Exception as error:  # a method's own fault must not take the others with it
-            log.warning(traceback.format_exc())
             self.readings[name].append(hole("method", name, "", in_words(error)))
 
 
@@ -140,7 +138,6 @@ def _started(sheet: CostSheet, inputs: Inputs, backend: sparse_backend.Backend) 
         method = untrained(sheet.method, sheet.preset)
         return _Work(sheet=sheet, specimen=new_specimen(sheet.method, sheet.preset, method, inputs, backend))
     except Exception as error:  # a row without numbers, and no reason to stop
-        log.warning(traceback.format_exc())
         sheet.hole = in_words(error)
         return None
 
@@ -170,9 +167,3 @@ def _finished(work: _Work) -> CostSheet:
 
 def _series(measures: Sequence[Measure]) -> list[Measure]:
     return [measure for measure in measures if "p50" in measure.values]
-
-
-def in_words(error: Exception) -> str:
-    """An error in one line."""
-    words = " ".join(str(error).split())
-    return words if isinstance(error, CrossplaceError) else f"{type(error).__name__}: {words}"

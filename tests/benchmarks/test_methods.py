@@ -18,7 +18,7 @@ from benchmark.cost.stopwatch import ready
 from benchmark.registry import METHODS
 from datasets.prepared import PreparedDataset
 
-ROUNDS = {"quick": 10, "paper": 3}
+ROUNDS = {"quick": 10, "paper": 2}
 
 
 @pytest.fixture(scope="module")
