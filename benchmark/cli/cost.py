@@ -13,7 +13,7 @@ USUAL_INPUTS = ("preset=large", "every=1200")
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """Measure what methods cost here: time, throughput, memory, operations, size and energy (docs/cost.md).
+    """Measure what methods cost on this machine, all in turn (docs/cost.md).
 
     Example: crossplace cost --methods vxp lc2 --minutes 2
     """

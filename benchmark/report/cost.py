@@ -35,7 +35,8 @@ def _section(setting: str, sheets: Sequence[CostSheet]) -> Section:
     parts = {quantity: [name for name in shown if name[1] == quantity] for quantity in quantities}
     rest = [name for quantity in quantities if len(parts[quantity]) < OWN_TABLE for name in parts[quantity]]
     tables = [_table(sheets, parts[q], q) for q in quantities if len(parts[q]) >= OWN_TABLE]
-    tables += [_table(sheets, rest, "")] if rest or not tables else []
+    tables += [_table(sheets, rest, "")] if rest else []
+    tables = tables or [_reasons(sheets)]
     twice = _both_sessions(sheets)
     return Section(
         title=f"Cost on {setting}",
@@ -68,6 +69,12 @@ def _table(sheets: Sequence[CostSheet], names: Sequence[Name], quantity: str) ->
     return Table(title=title, columns=[Column(name="method"), *columns], rows=rows)
 
 
+def _reasons(sheets: Sequence[CostSheet]) -> Table:
+    """A row for each sheet with the reason for its hole, where nothing was measured of any."""
+    rows = [[text(_row_name(sheet)), text(sheet.hole)] for sheet in sheets]
+    return Table(title="Nothing was measured", columns=[Column(name="method"), Column(name="reason")], rows=rows)
+
+
 def _column(sheets: Sequence[CostSheet], name: Name, heading: str) -> Column:
     found = [measure for sheet in sheets if (measure := sheet.measure(*name))]
     unit, least = found[0].unit, min((m.value for m in found if m.value), default=0.0)
@@ -98,10 +105,10 @@ def _cell(sheet: CostSheet, name: Name, column: Column) -> Cell:
 def _under(measure: Measure, column: Column) -> str:
     """What stands behind a number: its 95th percentile or its batch, and whether it is to be believed."""
     values = measure.values
-    words = f"batch {values['batch']:.0f}" if "batch" in values else ""
+    words = f"(batch {values['batch']:.0f})" if "batch" in values else ""
     if not words and "p95" in values:
-        words = f"p95 {column.number(values['p95'])}"
-    return ", ".join(filter(None, [words, UNSTABLE if measure.unstable else ""]))
+        words = f"(p95 {column.number(values['p95'])})"
+    return " ".join(filter(None, [words, UNSTABLE if measure.unstable else ""]))
 
 
 def _agreeing(sheets: Sequence[CostSheet]) -> dict[tuple[str, Name], bool]:
@@ -124,7 +131,8 @@ def _both_sessions(sheets: Sequence[CostSheet]) -> Table | None:
             if agreeing.get((_row_name(sheet), before.name)) is False and (after := sheet.measure(*before.name)):
                 what = f"{before.quantity} {before.part}, {before.unit}"
                 rows.append([text(_row_name(sheet)), text(what), number(before.value), number(after.value)])
-    columns = [Column(name="method"), Column(name="series"), Column(name="first"), Column(name="second")]
+    medians = [Column(name=session, digits=FINE_DIGITS) for session in ("first", "second")]
+    columns = [Column(name="method"), Column(name="series"), *medians]
     n_agreeing, limit = sum(agreeing.values()), f"{100 * AGREE:.0f} %"
     note = (
         f"Both sessions agree within {limit} for {n_agreeing} of {len(agreeing)} series "
