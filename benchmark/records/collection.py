@@ -81,7 +81,7 @@ def collect(*folders: Path) -> Collection:
         groups=grouped(runs),
         studies=[*map(StudyRecord.read, studies)],
         sensitivities=[*map(SensitivityRecord.read, curves)],
-        costs=[sheet for folder in folders for sheet in sheets_in(folder)],
+        costs=[*{sheet.path_in(Path()): sheet for folder in folders for sheet in sheets_in(folder)}.values()],
         published={name: rows for folder in folders for name, rows in published_in(folder / PUBLISHED).items()},
     )
 

@@ -134,8 +134,8 @@ def _newer_schema(raw: Any) -> str:
 
 
 def sheets_in(folder: Path) -> list[CostSheet]:
-    """All sheets below a folder of results."""
-    return [CostSheet.read(path) for path in sorted(folder.rglob(f"{COST}/*/*.json"))]
+    """All sheets in a folder of results."""
+    return [CostSheet.read(path) for path in sorted((folder / COST).glob("*/*.json"))]
 
 
 def agreement(before: Iterable[Measure], after: Iterable[Measure]) -> dict[tuple[str, str], bool]:

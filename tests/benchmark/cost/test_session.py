@@ -8,17 +8,21 @@ import pytest
 import torch
 
 from benchmark.cost import session
-from benchmark.cost.parts import PARTS, Specimen
-from benchmark.cost.presets import PresetChoice, chosen
+from benchmark.cost.conditions import CLOCK_CHANGE, OTHERS_CORES
+from benchmark.cost.inputs import N_FRAMES
+from benchmark.cost.measure import N_SAMPLES
+from benchmark.cost.parts import MOST_BYTES, N_NEAREST, PARTS, Specimen
+from benchmark.cost.presets import WHOLE, PresetChoice, chosen
 from benchmark.cost.probes import PROBES, Probe, flops, latency, memory, throughput
-from benchmark.cost.readings import Reading, exact
+from benchmark.cost.readings import LEAST_FOR_P99, WIDEST, Reading, exact
 from benchmark.cost.session import ROUNDS, Subjects, run_session
-from benchmark.cost.stopwatch import Laps
-from benchmark.records.cost import CostSheet
+from benchmark.cost.stopwatch import SETTLED, Laps
+from benchmark.records.cost import AGREE, CostSheet
 from benchmark.registry import METHODS
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "cost.md").read_text()
 TOY = [PresetChoice(name="toy", preset="quick")]
 HISTOGRAM = PresetChoice(name="height_histogram", preset="quick")
 Read = Callable[[Specimen, float], Sequence[Reading]]
@@ -214,6 +218,47 @@ def test_the_sheet_says_what_it_was_measured_with(toy: Any, subjects: Subjects, 
         **{"points": 500.0, "image_size": (32, 24)},
     }
     assert sheet.setting.endswith("frames of small_world")
+
+
+# --- the document ------------------------------------------------------------------------------------
+
+
+def test_the_probe_of_the_document_reads_as_it_stands_there(
+    toy: Any, subjects: Subjects, probe: Callable[..., None]
+) -> None:
+    code, _, line = (
+        DOCUMENT.partition("```python\n")[2].partition("```")[0].partition("# benchmark/cost/probes/__init__")
+    )
+    names: dict[str, Any] = {"Specimen": Specimen, "Reading": Reading, "exact": exact, "Probe": Probe}
+    exec(compile(code, "docs/cost.md", "exec"), names)
+    entries = eval("{" + line.partition("\n")[2] + "}", names)
+    assert (entries["layers"].module, entries["layers"].weight) == ("layers", 0)
+    probe(names["read"], weight=0.0)
+    (sheet,) = run_session(subjects, TOY, minutes=0.01)
+    assert sheet.measures[0].values == {"value": float(len(list(toy.Toy().modules())))}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"{N_FRAMES} frames",
+        f"at least {('no', 'one', 'two', 'three')[latency.LEAST]} laps a round",
+        f"{('no', 'once', 'twice', 'three times')[ROUNDS]} over",
+        f"its {('no', 'one', 'two', 'three')[ROUNDS]} rounds disagree",
+        f"differ by at most {100 * SETTLED:.0f} %",
+        f"more than {100 * AGREE:.0f} % above the smallest",
+        f"more than {100 * WIDEST:.0f} % of the median",
+        f"its clock by more than {100 * CLOCK_CHANGE:.0f} %",
+        f"more than {OTHERS_CORES} cores busy",
+        f"from {LEAST_FOR_P99} samples",
+        f"its {N_NEAREST} nearest places",
+        f"fit into {MOST_BYTES / 2**30:.0f} GiB",
+        f"stopwatch, {N_SAMPLES} frames",
+        *(f"`{name}`" for name in (*PARTS, *PROBES, *WHOLE)),
+    ],
+)
+def test_the_document_names_every_limit_every_part_and_every_probe(words: str) -> None:
+    assert words in " ".join(DOCUMENT.split())
 
 
 # --- every method ------------------------------------------------------------------------------------
