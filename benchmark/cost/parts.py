@@ -71,7 +71,7 @@ class PlacesMap:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class TimedPart:
     """One timed step."""
 
     span: str
@@ -79,19 +79,19 @@ class Part:
     run: Callable[[Specimen, Any], Any]
 
 
-PARTS: dict[str, Part] = {
-    "image.inputs": Part(span="image", run=lambda specimen, batch: specimen.method.image_inputs(batch)),
-    "image.encode": Part(span="image", run=lambda specimen, inputs: specimen.method.encode_images(inputs)),
-    "cloud.inputs": Part(span="cloud", run=lambda specimen, batch: specimen.method.cloud_inputs(batch)),
-    "cloud.encode": Part(span="cloud", run=lambda specimen, inputs: specimen.method.encode_clouds(inputs)),
-    **{f"search.{n}": Part(span=f"search.{n}", run=lambda _, given: given[0].nearest(given[1])) for n in SEARCHED},
+PARTS: dict[str, TimedPart] = {
+    "image.inputs": TimedPart(span="image", run=lambda specimen, batch: specimen.method.image_inputs(batch)),
+    "image.encode": TimedPart(span="image", run=lambda specimen, inputs: specimen.method.encode_images(inputs)),
+    "cloud.inputs": TimedPart(span="cloud", run=lambda specimen, batch: specimen.method.cloud_inputs(batch)),
+    "cloud.encode": TimedPart(span="cloud", run=lambda specimen, inputs: specimen.method.encode_clouds(inputs)),
+    **{f"search.{n}": TimedPart(span=f"search.{n}", run=lambda _, given: given[0].nearest(given[1])) for n in SEARCHED},
 }
 """Name of a part → its span and what it runs. A new part is a new line."""
 SPANS = tuple(dict.fromkeys(part.span for part in PARTS.values()))
 """Spans in order: a whole image, a whole cloud, and each search."""
 
 
-def parts_of(span: str) -> dict[str, Part]:
+def parts_of(span: str) -> dict[str, TimedPart]:
     """The parts of a span, in order."""
     return {name: part for name, part in PARTS.items() if part.span == span}
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import torch
+
 from benchmark.cost.conditions import conditions, doubt
 from benchmark.cost.inputs import MODALITIES
 from benchmark.cost.parts import Specimen
@@ -25,29 +27,40 @@ def read(specimen: Specimen, seconds: float) -> list[Reading]:
 
 
 def _modality(specimen: Specimen, modality: Modality, seconds: float) -> Reading:
-    best, best_size, left = [0.0], 0, seconds
     before = conditions(specimen.device)
     try:
-        for size in SIZES:
-            laps = Laps(specimen=specimen, span=modality, size=size)
-            expected_s = laps.lap(0).total_ms / 1e3  # the first one warms up
-            found = [expected_s] if 2 * expected_s > left else _seconds(laps, left / 3)
-            rates = [size / s for s in found]
-            if middle(rates) > middle(best):
-                best, best_size = rates, size
-            left -= expected_s + sum(found)
-            if middle(rates) < WORSE * middle(best) or left < 4 * expected_s:
-                break
+        samples, size = _best(specimen, modality, seconds)
     except CrossplaceError as error:
         return hole(modality, QUANTITY, UNIT, str(error))
     return Reading(
         part=modality,
         quantity=QUANTITY,
         unit=UNIT,
-        samples=best,
-        values={"batch": float(best_size)},
+        samples=samples,
+        values={"batch": float(size)},
         doubt=doubt(before, conditions(specimen.device)),
     )
+
+
+def _best(specimen: Specimen, modality: Modality, left: float) -> tuple[list[float], int]:
+    """Rates at the best size of a batch, and that size; larger ones are tried while time and memory allow it."""
+    best, best_size = [0.0], 0
+    for size in SIZES:
+        laps = Laps(specimen=specimen, span=modality, size=size)
+        try:
+            expected_s = laps.lap(0).total_ms / 1e3  # the first one warms up
+            found = [expected_s] if 2 * expected_s > left else _seconds(laps, left / 3)
+        except torch.OutOfMemoryError:
+            if not best_size:
+                raise
+            break
+        rates = [size / s for s in found]
+        if middle(rates) > middle(best):
+            best, best_size = rates, size
+        left -= expected_s + sum(found)
+        if middle(rates) < WORSE * middle(best) or left < 4 * expected_s:
+            break
+    return best, best_size
 
 
 def _seconds(laps: Laps, seconds: float) -> list[float]:

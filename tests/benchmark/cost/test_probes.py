@@ -146,6 +146,19 @@ def test_the_best_batch_is_the_one_before_it_gets_worse(specimen: Specimen, monk
     assert sorted(found.samples)[len(found.samples) // 2] == pytest.approx(8 / 0.018)
 
 
+def test_a_batch_that_does_not_fit_ends_the_search_and_hides_nothing(
+    specimen: Specimen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def encode(n: int) -> float:
+        if n > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return 1.0
+
+    clock_of(specimen, monkeypatch, prepare=lambda n: 1, encode=encode, search=lambda n: 1)
+    found = by_part(throughput.read(specimen, 10.0))["image"]
+    assert (found.values, found.samples[0]) == ({"batch": 4.0}, pytest.approx(2000))
+
+
 def test_where_time_is_short_the_first_size_has_to_do(specimen: Specimen, monkeypatch: pytest.MonkeyPatch) -> None:
     clock_of(specimen, monkeypatch, prepare=lambda n: 0, encode=lambda n: 5_000 * n, search=lambda n: 1)
     found = by_part(throughput.read(specimen, 0.1))["image"]
