@@ -3,7 +3,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
@@ -13,10 +12,10 @@ from benchmark.cost.inputs import N_FRAMES
 from benchmark.cost.measure import N_SAMPLES
 from benchmark.cost.parts import MOST_BYTES, N_NEAREST, PARTS, Specimen
 from benchmark.cost.presets import WHOLE, PresetChoice, chosen
-from benchmark.cost.probes import PROBES, Probe, flops, latency, memory, throughput
+from benchmark.cost.probes import PROBES, Probe, latency
 from benchmark.cost.readings import LEAST_FOR_P99, WIDEST, Reading, exact
 from benchmark.cost.session import ROUNDS, Subjects, run_session
-from benchmark.cost.stopwatch import SETTLED, Laps
+from benchmark.cost.stopwatch import SETTLED
 from benchmark.records.cost import AGREE, CostSheet
 from benchmark.registry import METHODS
 from datasets.errors import CrossplaceError
@@ -259,51 +258,6 @@ def test_the_probe_of_the_document_reads_as_it_stands_there(
 )
 def test_the_document_names_every_limit_every_part_and_every_probe(words: str) -> None:
     assert words in " ".join(DOCUMENT.split())
-
-
-# --- every method ------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each part once, without a warm-up, and no further process."""
-    monkeypatch.setattr(Laps, "warm_up", lambda self, limit_s=0.0: 0)
-    monkeypatch.setattr(latency, "LEAST", 1)
-    monkeypatch.setattr(throughput, "SIZES", (1,))
-    monkeypatch.setattr(flops, "N_INPUTS", 1)
-    monkeypatch.setattr(memory, "in_its_own_process", lambda *_: {"resident": 400.0})
-    monkeypatch.setattr(session, "ROUNDS", 1)
-
-
-@pytest.mark.parametrize(
-    ("name", "word"),
-    [
-        pytest.param(name, word, marks=pytest.mark.slow if word == "paper" else ())
-        for name in METHODS.names()
-        for word in ("quick", "paper")
-    ],
-)
-def test_every_method_and_preset_has_every_number_or_a_reason(
-    name: str, word: str, tiny_town: PreparedDataset, tmp_path: Path, hasty: None
-) -> None:
-    subjects = Subjects(dataset=tiny_town, device=torch.device("cpu"), folder=tmp_path)
-    (sheet,) = run_session(subjects, chosen([name], [word]), minutes=1e-9)
-    if sheet.hole:
-        assert (word, sheet.measures) == ("paper", [])
-        return
-    timed = {measure.part: measure for measure in sheet.measures if measure.quantity == "latency"}
-    assert timed.keys() == {*PARTS, "image", "cloud"}
-    for measure in sheet.measures:
-        assert bool(measure.values) != bool(measure.hole), measure
-        assert all(np.isfinite(value) and value >= 0 for value in measure.values.values())
-    holes = {measure.quantity for measure in sheet.measures if measure.hole}
-    assert holes <= {"allocated memory", "reserved memory", "energy", "latency"}
-    assert all(timed[part].values for part in timed if not part.startswith("search"))
-    quantities = {measure.quantity for measure in sheet.measures}
-    assert quantities == {
-        *("latency", "throughput", "FLOPs", "resident memory", "allocated memory", "reserved memory"),
-        *("parameters", "weights", "place", "energy"),
-    }
 
 
 def test_every_probe_of_the_table_can_be_imported() -> None:
