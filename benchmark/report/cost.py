@@ -41,20 +41,21 @@ def _section(setting: str, sheets: Sequence[CostSheet]) -> Section:
     return Section(
         title=f"Cost on {setting}",
         tables=[*tables, *([twice] if twice else [])],
-        notes=[*_notes(sheets), *(f"{what} is not given: {reason}." for what, reason in holes.items())],
+        notes=[*_notes(sheets), *(f"Without {' and '.join(what)}: {reason}." for reason, what in holes.items())],
     )
 
 
-def _split(sheets: Sequence[CostSheet], names: Sequence[Name]) -> tuple[list[Name], dict[str, str]]:
-    """Measures to show, and quantities that no row has, with their one reason."""
-    shown, holes = [], {}
+def _split(sheets: Sequence[CostSheet], names: Sequence[Name]) -> tuple[list[Name], dict[str, dict[str, None]]]:
+    """Measures to show, and by reason the quantities that no row has."""
+    shown: list[Name] = []
+    holes: dict[str, dict[str, None]] = {}
     for part, quantity in names:
         found = [measure for sheet in sheets if (measure := sheet.measure(part, quantity))]
         reasons = {measure.hole for measure in found}
         if any(measure.values for measure in found) or len(reasons) > 1:
             shown.append((part, quantity))
         else:
-            holes[quantity[:1].upper() + quantity[1:]] = reasons.pop()
+            holes.setdefault(reasons.pop(), {})[quantity] = None
     return shown, holes
 
 

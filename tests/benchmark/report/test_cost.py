@@ -55,7 +55,7 @@ def test_a_quantity_that_nobody_has_is_a_note_and_no_column(sheets: list[CostShe
     headings = [column.name for table in section.tables for column in table.columns]
     assert "resident memory" in headings
     assert "allocated memory" not in headings
-    assert any(note.startswith("Allocated memory is not given: torch counts") for note in section.notes)
+    assert any(note.startswith("Without allocated memory: torch counts") for note in section.notes)
 
 
 def test_what_two_sessions_measured_is_shown_where_they_disagree(sheets: list[CostSheet]) -> None:
