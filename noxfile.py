@@ -53,10 +53,11 @@ def tables(session: nox.Session) -> None:
 
 @nox.session
 def cost(session: nox.Session) -> None:
-    """Latency of every method and of the parts that matter; arguments go to pytest."""
+    """What methods cost, and the parts that matter; arguments go to crossplace cost, such as --output results."""
     _install(session, "test", "compare", *ALL)
     session.env["JAXTYPING_DISABLE"] = "1"  # shapes are checked by the tests, and take time
-    session.run("pytest", "--benchmark-only", "--benchmark-columns=min,median,iqr,rounds", *session.posargs)
+    session.run("crossplace", "cost", *session.posargs)
+    session.run("pytest", "--benchmark-only", "--benchmark-columns=min,median,iqr,rounds")
 
 
 def _lint(session: nox.Session) -> None:

@@ -68,6 +68,17 @@ def identity(device: str) -> dict[str, Any]:
     return describe(device) | {"omp_num_threads": os.environ.get("OMP_NUM_THREADS", "")}
 
 
+def resident_peak_mib() -> float:
+    """Most memory of the machine that this process has held, MiB."""
+    import resource  # not on every platform
+
+    status = Path("/proc/self/status")
+    if status.is_file():
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        return int(lines["VmHWM"].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def _number(device: str) -> int:
     return int(device.partition(":")[2] or 0)
 

@@ -15,6 +15,7 @@ from tyro.conf import FlagCreatePairsOff, subcommand
 
 import benchmark
 import datasets
+from benchmark.cli.cost import Cost
 from benchmark.cli.data import Data
 from benchmark.cli.fetching import offered
 from benchmark.cli.figures import Figures
@@ -33,6 +34,7 @@ Command = FlagCreatePairsOff[
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Score, subcommand("score")]
+    | Annotated[Cost, subcommand("cost")]
     | Annotated[Compare, subcommand("compare")]
     | Annotated[Publish, subcommand("publish")]
     | Annotated[Tables, subcommand("tables")]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.evaluation.metrics import METRICS
+from benchmark.records.cost import CostSheet, sheets_in
 from benchmark.records.leaderboard import Board
 from benchmark.records.published import PUBLISHED, PublishedRow, published_in
 from benchmark.records.schema import RESULT, Result
@@ -55,11 +56,12 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Results by data and protocol, studies, curves against rules and maps, and what papers print."""
+    """Results by data and protocol, studies, curves against rules and maps, costs, and what papers print."""
 
     groups: Sequence[Group]
     studies: Sequence[StudyRecord] = ()
     sensitivities: Sequence[SensitivityRecord] = ()
+    costs: Sequence[CostSheet] = ()
     published: Mapping[str, Sequence[PublishedRow]] = field(default_factory=dict)
     """What papers print, by the name of its file."""
 
@@ -79,6 +81,7 @@ def collect(*folders: Path) -> Collection:
         groups=grouped(runs),
         studies=[*map(StudyRecord.read, studies)],
         sensitivities=[*map(SensitivityRecord.read, curves)],
+        costs=[*{sheet.path_in(Path()): sheet for folder in folders for sheet in sheets_in(folder)}.values()],
         published={name: rows for folder in folders for name, rows in published_in(folder / PUBLISHED).items()},
     )
 

@@ -15,6 +15,7 @@ from benchmark.report.breakdowns import (
     seed_tables,
 )
 from benchmark.report.comparison import Comparison, footnotes, judged, means_over_seeds, title
+from benchmark.report.cost import cost_sections
 from benchmark.report.formats import FORMATS, as_csv, plain
 from benchmark.report.latex import written
 from benchmark.report.paper_tables import paper_sections
@@ -81,6 +82,9 @@ def _study_sections(study: str, collection: Collection) -> list[Section]:
 TABLES: dict[str, Kind] = {
     "recall": Kind(title="Recall", sections=_recall_sections),
     "cost": Kind(title="Cost", sections=by_board(_cost)),
+    "cost-sessions": Kind(
+        title="Cost in every preset, measured in sessions", sections=lambda collection: cost_sections(collection.costs)
+    ),
     "seeds": Kind(title="Seeds", sections=by_board(seed_tables)),
     "pairs": Kind(title="Pairs of traversals", sections=by_board(pair_tables)),
     "conditions": Kind(title="Conditions", sections=by_board(condition_tables)),

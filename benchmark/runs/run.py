@@ -14,6 +14,7 @@ from benchmark.cost.measure import measure
 from benchmark.descriptors.encoding import encode
 from benchmark.descriptors.files import Descriptors
 from benchmark.descriptors.parts import all_encoded
+from benchmark.device import torch_device
 from benchmark.evaluation.evaluate import Scorer, check_answerable, from_descriptors
 from benchmark.frames.depth import check_depth
 from benchmark.frames.examining import check_files
@@ -31,7 +32,6 @@ from benchmark.training.configuring import configure, without_path
 from benchmark.training.loop import TrainingOptions
 from benchmark.training.loop import train as train_stages
 from benchmark.training.report import TrainingReport
-from datasets.errors import CrossplaceError
 from datasets.files import locked
 from datasets.prepared import PreparedDataset
 from methods.base import FROM_SCRATCH, Method
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 def run(plan: Plan) -> list[Result]:
     """Do what is missing; returns the method's result and those of the rankers that bound the table."""
-    device = torch_device(plan)
+    device = torch_device(plan.device)
     backend = _sparse_backend(plan, device)  # what cannot be had is refused before any data is prepared
     for warning in plan.warnings:
         log.warning(warning)
@@ -72,7 +72,7 @@ def train(plan: Plan) -> Method:
     """The method with its weights: trained (now or before), shipped, or as initialised."""
     torch.manual_seed(plan.options.seed)
     plan.weights.check()
-    device, kind = torch_device(plan), METHODS.get(plan.options.name)
+    device, kind = torch_device(plan.device), METHODS.get(plan.options.name)
     config = configure(kind, plan.options)
     check_depth(plan.dataset, config, plan.rows)
     if plan.weights_file and (plan.weights.file or plan.is_trained):
@@ -109,7 +109,7 @@ def encoded(plan: Plan, parts: Sequence[FramesToEncode]) -> list[Descriptors]:
     """The descriptors of each part by the weights of ``plan``; a network is made only where some are missing."""
     method = train(plan) if plan.weights.is_to_train and not plan.is_trained else None
     found = []
-    with sparse_backend.using(_sparse_backend(plan, torch_device(plan))):
+    with sparse_backend.using(_sparse_backend(plan, torch_device(plan.device))):
         for part in parts:
             folder, manifest = part.encoding.folder, plan.manifest(part.encoding, part.dataset)
             with locked(folder):
@@ -128,17 +128,6 @@ def _encode(plan: Plan, method: Method, part: FramesToEncode) -> None:
     manifest = plan.manifest(encoding, dataset)
     n_new = encode(method, dataset, part.rows, encoding.folder, manifest, perturber=encoding.perturber)
     log.info("encoded %d parts anew, %s", n_new, encoding.folder)
-
-
-def torch_device(plan: Plan) -> torch.device:
-    """The device of a plan; raises :class:`CrossplaceError` where torch cannot use what the driver shows."""
-    device = torch.device(plan.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise CrossplaceError(
-            f"the driver shows a CUDA device, but torch {torch.__version__} cannot use it; update the driver, or give "
-            "--device cpu"
-        )
-    return device
 
 
 def _sparse_backend(plan: Plan, device: torch.device) -> sparse_backend.Backend:
@@ -163,7 +152,7 @@ def _row(plan: Plan, device: torch.device) -> Row:
         scorer=scorer,
         seed=plan.options.seed,
         environment=environment_of(plan),
-        cost=measure(method, plan.dataset, plan.rows) if plan.measured else None,
+        cost=measure(method, plan.dataset, plan.rows, _sparse_backend(plan, device)) if plan.measured else None,
         perturbation=perturbation_record(plan.perturber, traversals) if plan.perturber else None,
         warnings=blind,
         is_new=True,
@@ -198,7 +187,7 @@ def perturbation_record(perturber: Perturber, traversals: Sequence[str]) -> Pert
 
 def environment_of(plan: Plan) -> dict[str, Any]:
     """The machine and its settings, as far as numbers of this plan depend on them."""
-    device = torch_device(plan)
+    device = torch_device(plan.device)
     return environment(
         plan.device,
         threads=torch.get_num_threads(),

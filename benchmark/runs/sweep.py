@@ -5,13 +5,10 @@ is measured per process, so that no method's peak holds what another has left be
 """
 
 import logging
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 
-from benchmark.console import configure_logging
+from benchmark.process import in_its_own_process
 from benchmark.records.schema import Result
 from benchmark.registry import METHODS
 from benchmark.request import Request
@@ -38,7 +35,7 @@ def run_sweep(request: Request, names: Sequence[str] = ()) -> SweepOutcome:
     holes = {}
     for name in names or METHODS.names():
         log.info("method %s", name)
-        found = _in_its_own_process(request.changed(method=name))
+        found = in_its_own_process(_run, request.changed(method=name))
         if isinstance(found, str):
             log.warning("%s: %s", name, found)
             holes[name] = found
@@ -50,33 +47,8 @@ def run_sweep(request: Request, names: Sequence[str] = ()) -> SweepOutcome:
     return SweepOutcome(results=[*rows, *bounds], holes=holes)
 
 
-def _in_its_own_process(request: Request) -> list[Result] | str:
-    """The results of a request, or why there are none."""
-    context = get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(request, sender))
-    process.start()
-    sender.close()
-    try:
-        found: list[Result] | str = receiver.recv()
-    except EOFError:
-        process.join()
-        return f"its process ended with exit code {process.exitcode} (-9 is most often lack of memory)"
-    finally:
-        receiver.close()
-    process.join()
-    return found
+def _run(request: Request) -> list[Result]:
+    plan = Plan(request)
+    from benchmark.runs.run import run
 
-
-def _run(request: Request, sender: Connection) -> None:
-    configure_logging()
-    try:
-        plan = Plan(request)
-        from benchmark.runs.run import run
-
-        sender.send(run(plan))
-    except CrossplaceError as error:
-        sender.send(str(error))
-    except Exception as error:  # a method's own fault must not take the others with it
-        log.warning(traceback.format_exc())
-        sender.send(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    return run(plan)

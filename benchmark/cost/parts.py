@@ -1,0 +1,137 @@
+"""What is timed of a method: one list for ``crossplace cost``, ``crossplace bench`` and the benchmarks in the tests."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional
+
+from benchmark.cost.inputs import MODALITIES, Inputs
+from datasets.base import DistanceKind
+from datasets.errors import CrossplaceError
+from methods.base import Method
+from methods.layers.sparse.backend import Backend
+
+SEARCHED = (1_000, 10_000)
+"""Sizes of the maps that a descriptor is searched in."""
+N_NEAREST = 25
+"""Places that a search returns."""
+N_QUERIES = 64
+"""Different queries of a search."""
+MOST_BYTES = 2**30
+"""Largest map that is searched."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Specimen:
+    """A method in one preset, in evaluation mode on its device, with the frames that it is measured on."""
+
+    name: str
+    preset: str
+    method: Method
+    inputs: Inputs
+    backend: Backend = "torch"
+    """What computes sparse convolutions."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything is computed."""
+        return self.inputs.device
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacesMap:
+    """Descriptors of places, ready to be searched exactly."""
+
+    places: Float[Tensor, "n w d"]
+    offsets: Float[Tensor, "n w 1"] | None
+    """Half of the squared norms, which a Euclidean distance needs."""
+    distance: DistanceKind
+
+    @classmethod
+    def of(cls, places: Float[Tensor, "n w d"], distance: DistanceKind) -> "PlacesMap":
+        """The map of these descriptors: what depends on them alone is computed once."""
+        if distance == "cosine":
+            places = functional.normalize(places, dim=2)
+        offsets = places.square().sum(dim=2, keepdim=True) / 2 if distance == "l2" else None
+        return cls(places=places, offsets=offsets, distance=distance)
+
+    def nearest(self, query: Float[Tensor, "v d"]) -> Int[Tensor, " k"]:
+        """Rows of the nearest places, nearest first: in float32, over all pairs of the views of query and place."""
+        if self.distance == "cosine":
+            query = functional.normalize(query, dim=1)
+        nearness = self.places @ query.T
+        if self.offsets is not None:
+            nearness = nearness - self.offsets - query.square().sum(dim=1) / 2
+        return nearness.amax(dim=(1, 2)).topk(min(N_NEAREST, len(nearness))).indices
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimedPart:
+    """One timed step."""
+
+    span: str
+    """The parts of a span follow each other: each takes what the part before it gave."""
+    run: Callable[[Specimen, Any], Any]
+
+
+PARTS: dict[str, TimedPart] = {
+    "image.inputs": TimedPart(span="image", run=lambda specimen, batch: specimen.method.image_inputs(batch)),
+    "image.encode": TimedPart(span="image", run=lambda specimen, inputs: specimen.method.encode_images(inputs)),
+    "cloud.inputs": TimedPart(span="cloud", run=lambda specimen, batch: specimen.method.cloud_inputs(batch)),
+    "cloud.encode": TimedPart(span="cloud", run=lambda specimen, inputs: specimen.method.encode_clouds(inputs)),
+    **{f"search.{n}": TimedPart(span=f"search.{n}", run=lambda _, given: given[0].nearest(given[1])) for n in SEARCHED},
+}
+"""Name of a part → its span and what it runs. A new part is a new line."""
+SPANS = tuple(dict.fromkeys(part.span for part in PARTS.values()))
+"""Spans in order: a whole image, a whole cloud, and each search."""
+
+
+def parts_of(span: str) -> dict[str, TimedPart]:
+    """The parts of a span, in order."""
+    return {name: part for name, part in PARTS.items() if part.span == span}
+
+
+def starts(specimen: Specimen, span: str) -> Callable[[int, int], Any]:
+    """What the first part of a span takes, as a function of the number of a batch and its size; made off the clock.
+
+    Raises:
+        CrossplaceError: the span cannot be measured; the sentence says why.
+    """
+    for modality in MODALITIES:
+        if span == modality:
+            specimen.inputs.batch(modality, 0)
+            return partial(specimen.inputs.batch, modality)
+    return _queries(specimen, int(span.partition(".")[2]))
+
+
+def _queries(specimen: Specimen, n_places: int) -> Callable[[int, int], Any]:
+    """Random descriptors of the method's shape: the time of an exact search does not depend on their values."""
+    spec = specimen.method.descriptors[0]
+    n_bytes = 4 * n_places * spec.cloud_views * spec.size
+    if n_bytes > MOST_BYTES:
+        raise CrossplaceError(
+            f"a map of {n_places:,} places takes {n_bytes / 2**30:.1f} GiB, more than the {MOST_BYTES / 2**30:.0f} GiB "
+            "that a search is measured in; give the method a shorter descriptor"
+        )
+    source = torch.Generator().manual_seed(0)
+    places = torch.rand(n_places, spec.cloud_views, spec.size, generator=source).to(specimen.device)
+    queries = torch.rand(N_QUERIES, spec.image_views, spec.size, generator=source).to(specimen.device)
+    places_map = PlacesMap.of(places, spec.distance)
+    return lambda number, size: (places_map, queries[number % N_QUERIES])
+
+
+def whole(specimen: Specimen, span: str, value: Any) -> Any:
+    """What the last part of a span gives."""
+    for part in parts_of(span).values():
+        value = part.run(specimen, value)
+    return value
+
+
+def new_specimen(name: str, preset: str, method: Method, inputs: Inputs, backend: Backend = "torch") -> Specimen:
+    """A specimen whose method is in evaluation mode and on the device of the inputs."""
+    return Specimen(name=name, preset=preset, method=method.to(inputs.device).eval(), inputs=inputs, backend=backend)

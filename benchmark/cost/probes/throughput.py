@@ -1,0 +1,72 @@
+"""Frames in a second at the best size of a batch, from stored image or cloud to descriptor."""
+
+from collections.abc import Sequence
+
+import torch
+
+from benchmark.cost.conditions import conditions, doubt
+from benchmark.cost.inputs import MODALITIES
+from benchmark.cost.parts import Specimen
+from benchmark.cost.readings import Reading, hole
+from benchmark.cost.stopwatch import Laps, ready
+from datasets.base import Modality
+from datasets.errors import CrossplaceError
+
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
+MOST = 20
+"""Laps with one size at most."""
+WORSE = 0.9
+"""The search for the best size ends where a size falls below this share of the best."""
+QUANTITY, UNIT = "throughput", "1/s"
+
+
+def read(specimen: Specimen, seconds: float) -> list[Reading]:
+    """A series for images and one for clouds, each at the best size."""
+    with ready(specimen):
+        return [_modality(specimen, modality, seconds / len(MODALITIES)) for modality in MODALITIES]
+
+
+def _modality(specimen: Specimen, modality: Modality, seconds: float) -> Reading:
+    before = conditions(specimen.device)
+    try:
+        samples, size = _best(specimen, modality, seconds)
+    except CrossplaceError as error:
+        return hole(modality, QUANTITY, UNIT, str(error))
+    return Reading(
+        part=modality,
+        quantity=QUANTITY,
+        unit=UNIT,
+        samples=samples,
+        values={"batch": float(size)},
+        doubt=doubt(before, conditions(specimen.device)),
+    )
+
+
+def _best(specimen: Specimen, modality: Modality, left: float) -> tuple[list[float], int]:
+    """Rates at the best size of a batch, and that size; larger ones are tried while time and memory allow it."""
+    best, best_size = [0.0], 0
+    for size in SIZES:
+        laps = Laps(specimen=specimen, span=modality, size=size)
+        try:
+            expected_s = laps.lap(0).total_ms / 1e3  # the first one warms up
+            found = [expected_s] if 2 * expected_s > left else _seconds(laps, left / 3)
+        except torch.OutOfMemoryError:
+            if not best_size:
+                raise
+            break
+        rates = [size / s for s in found]
+        if middle(rates) > middle(best):
+            best, best_size = rates, size
+        left -= expected_s + sum(found)
+        if middle(rates) < WORSE * middle(best) or left < 4 * expected_s:
+            break
+    return best, best_size
+
+
+def _seconds(laps: Laps, seconds: float) -> list[float]:
+    return [lap.total_ms / 1e3 for lap in laps.run(seconds, 1, MOST)]
+
+
+def middle(numbers: Sequence[float]) -> float:
+    """The upper of the middle numbers, which was measured."""
+    return sorted(numbers)[len(numbers) // 2]
