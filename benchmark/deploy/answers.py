@@ -8,6 +8,7 @@ from numpy import ndarray
 
 from benchmark.deploy.calibration import Calibration
 from benchmark.deploy.places import Places
+from benchmark.deploy.pose_graph import Covariance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class LoopClosure:
     """The later place."""
     earlier: Place
     """The place of the same map that it is, as an answer."""
-    covariance: tuple[tuple[float, float, float], ...]
+    covariance: Covariance
     """Covariance of the later pose in the frame of the earlier one, if both are taken as the same: metres forward,
     metres to the left, radians."""
 

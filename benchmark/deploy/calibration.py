@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from pydantic import AfterValidator, PositiveInt, with_config
 
-from benchmark.deploy.pose_graph import planar, relative_poses
+from benchmark.deploy.pose_graph import Covariance, planar, relative_poses, rows_of
 from benchmark.evaluation.confidence import Answers, RightShare, right_share
 from benchmark.evaluation.ranks import rank_queries
 from benchmark.protocol.ground_truth import Relation
@@ -21,7 +21,6 @@ from datasets.files import STRICT
 
 LEAST_DEVIATION = (0.1, 0.1, 0.01)
 """Smallest standard deviation of a pose that is believed: metres forward, metres to the left, radians."""
-Row = tuple[float, float, float]
 
 
 def _checked(share: RightShare) -> RightShare:
@@ -47,7 +46,7 @@ class Calibration:
     """Traversals that asked."""
     protocol: str
     """Protocol that says which answers are right."""
-    covariance: tuple[Row, Row, Row]
+    covariance: Covariance
     """Second moment of where a query is in the frame of the place that it rightly found: metres forward, metres to the
     left, radians of heading. The answer itself claims zero of each."""
 
@@ -93,7 +92,6 @@ def calibrated(
         )
     errors = relative_poses(planar(places.take(top[is_right])), planar(asking.take(is_right)))
     covariance = errors.T @ errors / len(errors) + np.diag(np.square(LEAST_DEVIATION))
-    first, second, third = ((forward, left, turned) for forward, left, turned in covariance.tolist())
     return Calibration(
-        share=share, n_queries=len(top), drives=drives, protocol=protocol, covariance=(first, second, third)
+        share=share, n_queries=len(top), drives=drives, protocol=protocol, covariance=rows_of(covariance)
     )

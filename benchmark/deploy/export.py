@@ -24,6 +24,7 @@ from benchmark.deploy.onnx_images import (
     OnnxImages,
     flat,
     followed,
+    quietly,
     require,
     with_onnx_images,
     write_int8,
@@ -180,11 +181,25 @@ def _program(subject: Subject, part: str, module: nn.Module, calls: Sequence[tup
     calls = [tuple(tensor.clone() for tensor in call) for call in calls]  # tensors of inference mode cannot be traced
     with followed(), torch.no_grad():
         program = torch.export.export(module, calls[0])
+    _leave_out_unused(program)
     content = io.BytesIO()
-    torch.export.save(program, content)
-    write_atomically(path, content.getvalue())
-    loaded = torch.export.load(path).module()
+    with quietly():
+        torch.export.save(program, content)
+        write_atomically(path, content.getvalue())
+        loaded = torch.export.load(path).module()
     return _compared(part, PROGRAM, path, lambda call: module(*call), lambda call: loaded(*call), calls)
+
+
+def _leave_out_unused(program: torch.export.ExportedProgram) -> None:
+    """Take the weights of the other branch out of a program."""
+    signature = program.graph_signature
+    names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    for node in [*program.graph.nodes]:
+        if node.op == "placeholder" and not node.users and node.name in names:
+            program.graph.erase_node(node)
+            program.state_dict.pop(names[node.name], None)
+            signature.input_specs[:] = [spec for spec in signature.input_specs if spec.arg.name != node.name]
+    program.graph_module.recompile()
 
 
 EXPORTS: tuple[Callable[[Subject], Iterator[Exported]], ...] = (image_onnx, image_int8, cloud_program)

@@ -71,6 +71,8 @@ class Localizer:
     ) -> "Localizer":
         """A map of all frames of some traversals; ``drive`` is by default the first of them."""
         rows = _rows_of(dataset, traversals, modality)
+        if not len(rows):
+            raise _nothing(dataset, traversals, f"its {modality}")
         places = _encoded(method, dataset, rows, modality)
         return cls(method, drive or dataset.traversals[traversals[0]], modality, places=places)
 
@@ -209,10 +211,11 @@ class Localizer:
             )
         rule, _ = find_protocol(protocol, dataset)
         modalities: tuple[Modality, ...] = ("image", "cloud")
-        for asks in modalities:
-            if not (dataset.frames.paths(asks)[np.isin(dataset.frames.traversal, traversals)] != "").any():
-                continue
-            asking = _encoded(self.method, dataset, _rows_of(dataset, traversals, asks), asks)
+        rows = {asks: found for asks in modalities if len(found := _rows_of(dataset, traversals, asks))}
+        if not rows:
+            raise _nothing(dataset, traversals, "an image or a cloud")
+        for asks, theirs in rows.items():
+            asking = _encoded(self.method, dataset, theirs, asks)
             relation = relate(asking.frames, places.frames, rule)
             main, ranked_by = self._distances(asking.descriptors, places, relation.is_candidate)
             self.calibrations[asks] = calibrated(
@@ -258,13 +261,14 @@ def _rows_of(dataset: PreparedDataset, traversals: Sequence[str], modality: Moda
     for name in traversals:
         if name not in known:
             raise CrossplaceError(unknown("traversal", name, known))
-    rows = np.flatnonzero(np.isin(dataset.frames.traversal, traversals) & (dataset.frames.paths(modality) != ""))
-    if not len(rows):
-        raise CrossplaceError(
-            f"no frame of {', '.join(traversals) or 'no traversal'} in {dataset.folder} has its {modality}; name a "
-            "traversal with such frames"
-        )
-    return rows
+    is_theirs = np.isin(dataset.frames.traversal, traversals)
+    return np.flatnonzero(is_theirs & (dataset.frames.paths(modality) != ""))
+
+
+def _nothing(dataset: PreparedDataset, traversals: Sequence[str], what: str) -> CrossplaceError:
+    return CrossplaceError(
+        f"{dataset.folder}: no frame of {', '.join(traversals) or 'no traversal'} has {what}; name one with such frames"
+    )
 
 
 def _encoded(method: Method, dataset: PreparedDataset, rows: Int[ndarray, " n"], modality: Modality) -> Places:

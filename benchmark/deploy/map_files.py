@@ -113,9 +113,7 @@ def read_map(folder: Path, method: Method) -> tuple[MapRecord, Places]:
 
 def _read_record(folder: Path) -> MapRecord:
     if not (folder / MAP).is_file():
-        raise CrossplaceError(
-            f"{folder}: no {MAP} here, so this is no (completely saved) map; Localizer.save makes one"
-        )
+        raise CrossplaceError(f"{folder}: no {MAP} here, so this is no completely saved map; Localizer.save makes one")
 
     def other_schema(content: Any) -> str:
         found = content.get("schema_version") if isinstance(content, dict) else None

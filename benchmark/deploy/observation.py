@@ -34,10 +34,10 @@ def observation(
         )
     points = None
     if cloud is not None:
-        points = np.ascontiguousarray(cloud[:, :3][is_return(cloud)], dtype=np.float32)
-        if not np.isfinite(points).all():
-            lost = int((~np.isfinite(points)).any(axis=1).sum())
+        lost = int((~np.isfinite(cloud[:, :3])).any(axis=1).sum())
+        if lost:
             raise CrossplaceError(f"{lost} of {len(cloud)} points are not finite; leave them out, they are no returns")
+        points = np.ascontiguousarray(cloud[:, :3][is_return(cloud)], dtype=np.float32)
     frame = Frame(
         frame_id=name,
         traversal=drive.name,

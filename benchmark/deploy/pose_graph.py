@@ -18,6 +18,9 @@ from datasets.errors import CrossplaceError
 from datasets.files import read_text, write_atomically
 from datasets.places import wrapped_rad
 
+Covariance = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+"""A covariance of poses, row by row: metres forward, metres to the left, radians."""
+
 # --- poses ---------------------------------------------------------------------------------------
 
 
@@ -61,7 +64,7 @@ class Edge:
     """Row of the pose that was measured."""
     measured: tuple[float, float, float]
     """Metres forward, metres to the left, radians."""
-    covariance: tuple[tuple[float, float, float], ...]
+    covariance: Covariance
     """Covariance of the measurement, positive definite."""
     is_robust: bool = False
     """Whether the measurement may be wrong altogether, so that it counts less the more it disagrees (Cauchy)."""
@@ -78,15 +81,19 @@ class PoseGraph:
     """Poses that are known, such as those of a map. At least one must be: measurements between poses move with all."""
 
 
+def rows_of(matrix: Float[ndarray, "3 3"]) -> Covariance:
+    """A covariance as plain numbers."""
+    first, second, third = ((forward, left, turned) for forward, left, turned in matrix.tolist())
+    return first, second, third
+
+
 def odometry_edges(
     rows: Int[ndarray, " n"], steps: Float[ndarray, "m 3"], deviation: tuple[float, float, float]
 ) -> list[Edge]:
     """An edge from each of ``rows`` to the next, with these standard deviations in metres, metres and radians."""
-    first, second, third = np.diag(np.square(deviation)).tolist()
+    covariance = rows_of(np.diag(np.square(deviation)))
     pairs = zip(rows[:-1].tolist(), rows[1:].tolist(), steps.tolist(), strict=True)
-    return [
-        Edge(start=a, end=b, measured=(x, y, turn), covariance=(first, second, third)) for a, b, (x, y, turn) in pairs
-    ]
+    return [Edge(start=a, end=b, measured=(x, y, turn), covariance=covariance) for a, b, (x, y, turn) in pairs]
 
 
 # --- the file ------------------------------------------------------------------------------------
@@ -141,8 +148,8 @@ def _edge(start: int, end: int, rest: list[float]) -> Edge:
     forward, left, turned, *information = rest
     matrix = np.zeros((3, 3))
     matrix[np.triu_indices(3)] = information
-    first, second, third = np.linalg.inv(matrix + np.triu(matrix, 1).T).tolist()
-    return Edge(start=start, end=end, measured=(forward, left, turned), covariance=(first, second, third))
+    covariance = rows_of(np.linalg.inv(matrix + np.triu(matrix, 1).T))
+    return Edge(start=start, end=end, measured=(forward, left, turned), covariance=covariance)
 
 
 # --- the solution --------------------------------------------------------------------------------
