@@ -145,19 +145,20 @@ def image_int8(subject: Subject) -> Iterator[Exported]:
     if not source.is_file():
         yield Exported(part="image", form="onnx int8", hole="there is no ONNX file to make smaller")
         return
-    write_int8(source, path, method)
-    before, after = subject.recall, subject.recall_of(with_onnx_images(method, path))
-    if path.stat().st_size >= source.stat().st_size:
-        hole = "no weights that 8 bits would make smaller"
-    elif before - after > LARGEST_LOSS:
-        hole = f"R@1 falls from {before:.1f} to {after:.1f} %, by more than {LARGEST_LOSS} points"
-    else:
-        inputs = [method.image_inputs(batch) for batch in subject.examples]
-        found = _timed("image", "onnx int8", path, method.encode_images, OnnxImages(path), inputs)
-        yield replace(found, recall=after)
+    try:
+        write_int8(source, path, method)
+    except NotExportable as reason:
+        yield Exported(part="image", form="onnx int8", hole=str(reason))
         return
-    path.unlink()
-    yield Exported(part="image", form="onnx int8", recall=after, hole=hole)
+    before, after = subject.recall, subject.recall_of(with_onnx_images(method, path))
+    if before - after > LARGEST_LOSS:
+        path.unlink()
+        hole = f"R@1 falls from {before:.1f} to {after:.1f} %, by more than {LARGEST_LOSS} points"
+        yield Exported(part="image", form="onnx int8", recall=after, hole=hole)
+        return
+    inputs = [method.image_inputs(batch) for batch in subject.examples]
+    found = _timed("image", "onnx int8", path, method.encode_images, OnnxImages(path), inputs)
+    yield replace(found, recall=after)
 
 
 def cloud_program(subject: Subject) -> Iterator[Exported]:
@@ -172,7 +173,10 @@ def cloud_program(subject: Subject) -> Iterator[Exported]:
         rest = "; its parts that torch can follow are exported" if modules else ""
         yield Exported(part="cloud", form=PROGRAM, hole=f"{reason}{rest}")
         for name, (module, calls) in modules.items():
-            yield _program(subject, name, module, calls)
+            try:
+                yield _program(subject, name, module, calls)
+            except NotExportable as own_reason:
+                yield Exported(part=name, form=PROGRAM, hole=str(own_reason))
 
 
 def _program(subject: Subject, part: str, module: nn.Module, calls: Sequence[tuple[Tensor, ...]]) -> Exported:

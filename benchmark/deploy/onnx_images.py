@@ -75,7 +75,10 @@ def write_onnx(method: Method, inputs: Any, path: Path) -> None:
 
 
 def write_int8(source: Path, path: Path, method: Method) -> None:
-    """Write the file ``source`` again with weights of 8 bits; activations are quantised while it runs."""
+    """Write the file ``source`` again with weights of 8 bits; activations are quantised while it runs.
+
+    Raises :class:`NotExportable` if the file has no weights of convolutions or matrices.
+    """
     require()
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -84,7 +87,10 @@ def write_int8(source: Path, path: Path, method: Method) -> None:
     try:
         with quietly():
             quantize_dynamic(source, part, weight_type=QuantType.QUInt8)
-        write_atomically(path, _stamped(onnx.load(part), method))
+        model = onnx.load(part)
+        if not any(node.op_type.endswith("Integer") for node in model.graph.node):
+            raise NotExportable("no weights that 8 bits would make smaller")
+        write_atomically(path, _stamped(model, method))
     finally:
         part.unlink(missing_ok=True)
 

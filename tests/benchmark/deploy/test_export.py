@@ -142,6 +142,7 @@ def test_code_that_torch_cannot_follow_is_a_hole(plain: Subject) -> None:
     assert int8.hole == "there is no ONNX file to make smaller"
     assert cloud[0].hole.startswith("torch cannot follow its code (")
     assert cloud[0].hole.endswith("; its parts that torch can follow are exported")
+    assert [(one.part, one.hole[:29]) for one in cloud[1:]] == [("cloud_encoder", "torch cannot follow its code ")]
 
 
 def test_the_table_names_reasons_and_fits_80_columns(plain: Subject) -> None:
