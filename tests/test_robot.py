@@ -66,12 +66,12 @@ def test_the_python_of_the_page_runs(tiny_town: PreparedDataset, tmp_path: Path,
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"__name__": "__main__"}
     blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    for block in blocks:
-        exec(compile(block, "docs/robot.md", "exec"), names)
+    exec(compile("".join(blocks), "docs/robot.md", "exec"), names)
     assert names["town"].folder == tiny_town.folder
     assert 0 < names["place"].probability < 1
     assert names["place"].traversal == "test-day"
-    assert len(names["localizer"]) == len(names["again"]) + 1
+    assert len(names["again"]) == len(names["localizer"]) + 1
+    assert names["closure"].name == names["name"], "the same place, an hour later"
 
 
 # --- ROS 2 ---------------------------------------------------------------------------------------
@@ -202,7 +202,3 @@ def test_the_node_uses_what_the_core_has_and_the_package_names_it() -> None:
     assert asked == {name for name in vars(core.Core) if name.startswith("on_")}
     assert "localizer = crossplace_ros.node:main" in (package / "setup.py").read_text()
     assert [node.name for node in tree.body if isinstance(node, ast.FunctionDef)] == ["main"]
-
-
-def _is_called(node: ast.AST, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name

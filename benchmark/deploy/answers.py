@@ -32,6 +32,16 @@ class Place:
     probability: float | None
     """Probability that this is where the query is; None if the localizer is not calibrated for such queries."""
 
+    @property
+    def world_from_lidar(self) -> Float[ndarray, "4 4"]:
+        """The pose as a transform."""
+        from scipy.spatial.transform import Rotation  # here: it takes long to import
+
+        pose = np.eye(4)
+        pose[:3, :3] = Rotation.from_quat(self.quaternion_wxyz, scalar_first=True).as_matrix()
+        pose[:3, 3] = self.position_m
+        return pose
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prior:

@@ -39,14 +39,15 @@ def image_array(message: Any) -> ndarray:
     """
     if message.encoding not in CHANNELS:
         raise CrossplaceError(
-            f"image encoding {message.encoding!r} is not supported; publish one of {', '.join(CHANNELS)}, for example with "
-            "image_proc"
+            f"image encoding {message.encoding!r} is not supported; publish one of {', '.join(CHANNELS)}, for "
+            "example with image_proc"
         )
     n_channels = {"mono8": 1, "rgba8": 4, "bgra8": 4}.get(message.encoding, 3)
     data = np.frombuffer(bytes(message.data), dtype=np.uint8)
     if len(data) < message.height * message.step or message.step < message.width * n_channels:
         raise CrossplaceError(
-            f"the image has {len(data)} bytes for {message.height} rows of {message.step}; look at the driver of the camera"
+            f"the image has {len(data)} bytes for {message.height} rows of {message.step}; look at the driver of "
+            "the camera"
         )
     rows = data[: message.height * message.step].reshape(message.height, message.step)
     pixels = rows[:, : message.width * n_channels].reshape(message.height, message.width, n_channels)

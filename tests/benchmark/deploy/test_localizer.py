@@ -143,6 +143,10 @@ def test_a_map_that_grew_while_driving_is_the_map_of_the_drive(
         assert [place.name for place in a] == [place.name for place in b]
         assert [place.yaw_rad for place in a] == pytest.approx([place.yaw_rad for place in b])
         assert [place.position_m for place in a] == [place.position_m for place in b]
+    turned = live.query(image=image_of(small_world, 22), top=12)
+    for place in turned:
+        row = small_world.frames.frame_id.tolist().index(place.name)
+        assert place.world_from_lidar == pytest.approx(pose_of(small_world, row))
     assert live.places.frames.quaternion_wxyz == pytest.approx(morning.places.frames.quaternion_wxyz)
 
 
