@@ -194,11 +194,10 @@ def test_the_node_uses_what_the_core_has_and_the_package_names_it() -> None:
         for alias in node.names
     }
     assert imported == {"Core", "Pose"}
-    fields = {
-        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and _is_called(node.value, "found")
-    }
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    fields = {node.attr for node in attributes if isinstance(node.value, ast.Name) and node.value.id == "found"}
     assert fields == {*core.Pose.__dataclass_fields__}
-    asked = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr.startswith("on_")}
+    asked = {node.attr for node in attributes if node.attr.startswith("on_")}
     assert asked == {name for name in vars(core.Core) if name.startswith("on_")}
     assert "localizer = crossplace_ros.node:main" in (package / "setup.py").read_text()
     assert [node.name for node in tree.body if isinstance(node, ast.FunctionDef)] == ["main"]

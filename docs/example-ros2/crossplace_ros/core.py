@@ -67,10 +67,9 @@ def cloud_array(message: Any) -> ndarray:
             f"the cloud has no field {missing[0]!r} among {', '.join(fields) or 'none'}; publish points with x, y and z"
         )
     order = ">" if message.is_bigendian else "<"
-    names, formats, offsets = zip(
-        *((a, order + DATATYPES[fields[a].datatype], fields[a].offset) for a in "xyz"), strict=True
-    )
-    point = np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": message.point_step})
+    formats = [order + DATATYPES[fields[axis].datatype] for axis in "xyz"]
+    offsets = [fields[axis].offset for axis in "xyz"]
+    point = np.dtype({"names": [*"xyz"], "formats": formats, "offsets": offsets, "itemsize": message.point_step})
     data = bytes(message.data)
     rows = [
         np.frombuffer(data, dtype=point, count=message.width, offset=row * message.row_step)
