@@ -184,7 +184,7 @@ def write_prepared(
     """
     for called in (name, *(t.name for t in traversals)):
         check_name(called, f"{folder}", "give it another name")
-    write_atomically(folder / "frames.csv", _table_of(frames).encode())
+    write_atomically(folder / "frames.csv", table_of(frames).encode())
     described = _DatasetFile(
         schema_version=SCHEMA,
         name=name,
@@ -203,7 +203,7 @@ def write_prepared(
     write_atomically(folder / "dataset.json", content.encode())
 
 
-def _table_of(frames: Frames) -> str:
+def table_of(frames: Frames) -> str:
     """The text of ``frames.csv``."""
     import pandas as pd  # here: it takes long to import, and only preparing needs it
 

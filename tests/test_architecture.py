@@ -16,7 +16,7 @@ PACKAGES = ("datasets", "methods", "benchmark")
 """Top folders, each of which may import those before it."""
 ROOMS = (
     *("ground", "protocol", "frames", "descriptors", "evaluation", "records"),
-    *("training", "cost", "report", "contract", "runs", "door", "cli"),
+    *("training", "cost", "report", "contract", "runs", "door", "deploy", "cli"),
 )
 """Rooms of benchmark/, each of which may import those before it; files outside of any room are the ground."""
 FREE_OF_TORCH = (

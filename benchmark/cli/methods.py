@@ -1,13 +1,13 @@
-"""Commands about what is registered: ``list``, ``check-method`` and ``convert``."""
+"""Commands about what is registered: ``list``, ``check-method``, ``convert`` and ``export``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from benchmark.console import say
-from benchmark.request import DEFAULT_DATASET, SMALLEST
+from benchmark.request import DEFAULT_DATASET, SMALLEST, DataOptions, MachineOptions, MethodOptions, Request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,3 +94,28 @@ class Convert:
 
         convert(self.kind, self.source, self.target, self.teacher)
         say(f"written: {self.target} (SHA-256 {sha256_of(self.target)})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a method's networks for other runtimes, and compare each file with the network (docs/robot.md).
+
+    Example: crossplace export --method twin_layout --to robot
+    """
+
+    data: OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
+    method: OmitArgPrefixes[MethodOptions] = field(default_factory=MethodOptions)
+    machine: OmitArgPrefixes[MachineOptions] = field(default_factory=MachineOptions)
+    to: Path = Path("exports")
+    """Folder of the files."""
+
+    def __call__(self) -> None:
+        """Print one line a file."""
+        from benchmark.report.screen import screen
+        from benchmark.runs.plan import Plan
+
+        plan = Plan(Request(data=self.data, method=self.method, machine=self.machine))
+        from benchmark.deploy.export import export_table, exports, subject_of
+
+        found = list(exports(subject_of(plan, self.to)))
+        say(screen(export_table(f"{self.method.name}, {self.method.preset}, in {self.to}", found)).rstrip("\n"))

@@ -1,6 +1,7 @@
 """Every traversal encoded once, into descriptor files that say what they were made of."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def encode(
     same frames, is kept, any other is encoded again. With ``perturber`` only its modality is encoded, perturbed.
     """
     method.eval()
-    write_atomically(folder / DESCRIPTION, json.dumps(sealed(_description(method)), indent=1).encode())
+    write_atomically(folder / DESCRIPTION, json.dumps(sealed(description_of(method)), indent=1).encode())
     n_new = 0
     only = None if perturber is None else perturber.kind.modality
     for part, modalities, members in parts_of(dataset, rows, only):
@@ -46,7 +47,7 @@ def encode(
         if is_encoded(folder / part, wanted):
             continue
         n_new += 1
-        arrays = _encode_part(method, dataset, members, modalities, f"encode {part}", batch_size, perturber)
+        arrays = encode_frames(method, dataset, members, modalities, f"encode {part}", batch_size, perturber)
         (folder / part / MANIFEST).unlink(missing_ok=True)  # from here on the part is incomplete
         files = {file_name(*key): npy(array) for key, array in arrays.items()}
         files[IDS] = "".join(f"{i}\n" for i in wanted["frames"]).encode()
@@ -57,7 +58,7 @@ def encode(
     return n_new
 
 
-def _description(method: Method) -> dict[str, Any]:
+def description_of(method: Method) -> dict[str, Any]:
     """How the descriptors of a method are compared."""
     distances = {spec.name: spec.distance for spec in method.descriptors}
     described: dict[str, Any] = {"method": method.card.name, "distance": method.descriptors[0].distance}
@@ -66,15 +67,19 @@ def _description(method: Method) -> dict[str, Any]:
     return described
 
 
-def _encode_part(
+def encode_frames(
     method: Method,
     dataset: PreparedDataset,
     rows: Int[ndarray, " n"],
-    modalities: tuple[Modality, ...],
+    modalities: Sequence[Modality],
     what: str,
-    batch_size: int,
-    perturber: Perturber | None,
+    batch_size: int = 8,
+    perturber: Perturber | None = None,
 ) -> dict[tuple[Modality, str], Float[ndarray, "n views size"]]:
+    """Descriptors of the frames at ``rows``, which have all ``modalities``, by modality and descriptor name.
+
+    ``what`` names the work while a person waits.
+    """
     device = next((p.device for p in method.parameters()), torch.device("cpu"))
     batches = [rows[i : i + batch_size].tolist() for i in range(0, len(rows), batch_size)]
     chunks: dict[tuple[Modality, str], list[ndarray]] = {}

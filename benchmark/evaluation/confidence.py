@@ -229,20 +229,41 @@ def _from_others(answers: Answers, judge: Callable[[Answers, Answers], Float[nda
     return found
 
 
-def _isotonic(others: Answers, asked: Answers) -> Float[ndarray, " m"]:
-    """Shares of right answers at the distances of ``asked``: never rising with the distance, fitted to ``others``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RightShare:
+    """Share of right answers by distance: it never rises, is interpolated between its points and stays beyond them."""
 
-    Between distances that were seen the share is interpolated, beyond them it stays.
+    distance: tuple[float, ...]
+    """Distances of the points, ascending."""
+    share: tuple[float, ...]
+    """Shares of right answers there, never rising."""
+
+    def __call__(self, distance: Float[ndarray, "*shape"]) -> Float[ndarray, "*shape"]:
+        """Shares at some distances; nan where a distance is nan."""
+        return np.where(np.isnan(distance), np.nan, np.interp(distance, self.distance, self.share))
+
+
+def right_share(answers: Answers) -> RightShare | None:
+    """The share of right answers by distance, by isotonic regression; None if no answer has a distance.
+
+    Of equal neighbouring shares the first and the last are kept, which changes no value between them.
     """
     from scipy.optimize import isotonic_regression  # here: a plan needs none of it
 
-    known = ~np.isnan(others.distance)
+    known = ~np.isnan(answers.distance)
     if not known.any():
-        return np.full(len(asked.distance), np.nan)
-    distance, group, size = np.unique(others.distance[known], return_inverse=True, return_counts=True)
-    share = np.bincount(group, others.is_right[known]) / size
+        return None
+    distance, group, size = np.unique(answers.distance[known], return_inverse=True, return_counts=True)
+    share = np.bincount(group, answers.is_right[known]) / size
     fitted = isotonic_regression(share, weights=size, increasing=False).x
-    return np.where(np.isnan(asked.distance), np.nan, np.interp(asked.distance, distance, fitted))
+    changes = np.diff(fitted) != 0
+    kept = np.append(True, changes) | np.append(changes, True)
+    return RightShare(distance=tuple(distance[kept].tolist()), share=tuple(fitted[kept].tolist()))
+
+
+def _isotonic(others: Answers, asked: Answers) -> Float[ndarray, " m"]:
+    share = right_share(others)
+    return np.full(len(asked.distance), np.nan) if share is None else share(asked.distance)
 
 
 def _is_answered(answers: Answers, threshold: Float[ndarray, " n"]) -> Bool[ndarray, " n"]:

@@ -1,0 +1,1 @@
+"""crossplace as a node of ROS 2."""
