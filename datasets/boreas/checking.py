@@ -1,25 +1,28 @@
 """What is there of a run, and why it cannot be prepared."""
 
+from collections.abc import Callable
+from typing import Any
+
 from datasets.boreas.choosing import Recording, Rules, check_stance, choose
-from datasets.boreas.layout import CAMERA, CONDITIONS, LIDAR, SUFFIX
+from datasets.boreas.layout import CAMERA, CONDITIONS, LIDAR, POSES, SUFFIX
 from datasets.errors import CrossplaceError
 from datasets.readers import image_size
 
 
 def faults_of(recording: Recording, rules: Rules) -> list[str]:
-    """Reasons why the run cannot be prepared, one sentence each."""
+    """Reasons why the run cannot be prepared, one sentence each; frames are looked for where all else is right."""
     faults: list[str] = []
-    for part in (_tables, _images, _sweeps):
-        try:
-            part(recording)
-        except CrossplaceError as error:
-            faults.append(str(error))
-    if not faults:
-        try:
-            _frames(recording, rules)
-        except CrossplaceError as error:
-            faults.append(str(error))
-    return list(dict.fromkeys(faults))
+    for part in (_texts, _lidar_poses, _camera_poses, _images, _sweeps):
+        faults += _fault_of(part, recording)
+    return faults or _fault_of(check_stance, recording) or _fault_of(_frames, recording, rules)
+
+
+def _fault_of(look: Callable[..., None], *arguments: Any) -> list[str]:
+    try:
+        look(*arguments)
+    except CrossplaceError as error:
+        return [str(error)]
+    return []
 
 
 def describe(recording: Recording) -> str:
@@ -34,12 +37,21 @@ def describe(recording: Recording) -> str:
     return ", ".join(parts)
 
 
-def _tables(recording: Recording) -> None:
+def _texts(recording: Recording) -> None:
     missing = [path for path in recording.texts() if not path.is_file()]
     if missing:
         names = ", ".join(path.relative_to(recording.folder).as_posix() for path in missing)
         raise CrossplaceError(f"{recording.folder}: no {names}; fetch the run's folders applanix and calib")
-    check_stance(recording)
+
+
+def _lidar_poses(recording: Recording) -> None:
+    if (recording.folder / POSES[LIDAR]).is_file():
+        len(recording.lidar.time_us)  # this reads the table, and raises what is wrong with it
+
+
+def _camera_poses(recording: Recording) -> None:
+    if (recording.folder / POSES[CAMERA]).is_file():
+        len(recording.camera.time_us)
 
 
 def _images(recording: Recording) -> None:
@@ -47,7 +59,8 @@ def _images(recording: Recording) -> None:
         raise CrossplaceError(
             f"{recording.folder / CAMERA}: no images (<microseconds>{SUFFIX[CAMERA]}); fetch those of this run"
         )
-    recording.calibration.intrinsics(image_size(recording.image(int(recording.images_us[0]))))
+    if all(path.is_file() for path in recording.texts()):
+        recording.calibration.intrinsics(image_size(recording.image(int(recording.images_us[0]))))
 
 
 def _sweeps(recording: Recording) -> None:

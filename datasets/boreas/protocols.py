@@ -112,7 +112,7 @@ def _whole_route(protocol: Protocol, *tested: str) -> Protocol:
     return replace(
         protocol,
         name=f"{protocol.name}-whole-route",
-        title=protocol.title.replace("in the south", "whole route").replace("in the south", "whole route"),
+        title=protocol.title.replace("in the south", "whole route"),
         split=replace(split, positive_m=protocol.split.positive_m, negative_m=protocol.split.negative_m),
         query=replace(protocol.query, regions=()),
     )

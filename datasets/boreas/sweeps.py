@@ -15,6 +15,8 @@ from datasets.interpolation import interpolate_poses
 BEAMS = 128
 HALF_SWEEP_NS = 60_000_000
 """Points are measured at most this long before or after the time of their sweep; published ones at most 54 ms."""
+NEAR_NS = 2 * 10**9
+"""Poses within this time of a sweep are looked at: more than half a sweep and the longest gap that is bridged."""
 STEP_NS = 1_000_000
 """Poses for the correction are interpolated this often; at 15 m/s a point is then at most 8 mm off."""
 
@@ -68,7 +70,7 @@ def placed(
     """
     step = np.round(time_ns / STEP_NS).astype(np.int64) if correct_motion else np.zeros(len(points), dtype=np.int64)
     steps, which = np.unique(step, return_inverse=True)
-    near = slice(*np.searchsorted(lidar.time_ns, sweep_ns + np.array([-(10**9), 10**9])))
+    near = slice(*np.searchsorted(lidar.time_ns, sweep_ns + np.array([-NEAR_NS, NEAR_NS])))
     world_from_lidar = interpolate_poses(lidar.time_ns[near], lidar.world_from_sensor[near], sweep_ns + steps * STEP_NS)
     body_from_lidar = body_from_world @ world_from_lidar
     result = np.empty((len(points), 3))

@@ -148,10 +148,27 @@ def test_sweeps_without_image_or_pose_are_counted(raw: Path, tmp_path: Path) -> 
         "dropped_no_image": 1,
         "dropped_no_pose": 1,
     }
-    near = prepared(
-        replace(ALL, image_within_ms=19.9), write_run(tmp_path / "b", image_late_us=19_000).parent, tmp_path / "c"
-    )
-    assert near.counts["kept"] == 12
+
+
+@pytest.mark.parametrize(("missing", "kept"), [(8, 16), (12, 10)])
+def test_gaps_in_the_poses_are_bridged_up_to_a_second(missing: int, kept: int, tmp_path: Path) -> None:
+    """Sweeps without a pose are dropped, and beyond a second the two beside the gap, of which half a sweep is in it."""
+    folder = write_run(tmp_path / "raw", n=24)
+    path = folder / POSES["lidar"]
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:10], *lines[10 + missing :]]) + "\n")
+    dataset = prepared(ALL, tmp_path / "raw", tmp_path / "out")
+    assert (dataset.counts["kept"], dataset.counts["dropped_no_pose"]) == (kept, missing)
+    stamp = dataset.frames.timestamp_ns[3] // 1000
+    values = np.fromfile(folder / file_of("lidar", int(stamp)), dtype="<f4").reshape(-1, 6)
+    expected = values[:, :3].astype(np.float64) @ VEHICLE_FROM_LIDAR[:3, :3].T
+    expected[:, 0] += SPEED_M_S * (values[:, 5] - 0.02)
+    np.testing.assert_allclose(dataset.load_cloud(dataset.frame(3)), expected, atol=0.006)
+
+
+def test_the_limit_between_sweep_and_image_is_inclusive(raw: Path, tmp_path: Path) -> None:
+    assert "no frame is left" in refused(replace(ALL, image_within_ms=19.9), raw, tmp_path)
+    assert prepared(replace(ALL, image_within_ms=20.0), raw, tmp_path / "out").counts["kept"] == 12
 
 
 def test_points_are_cropped_and_returns_at_the_sensor_left_out(raw: Path, tmp_path: Path) -> None:
@@ -326,6 +343,17 @@ def test_missing_parts_are_named(name: str, raw: Path, tmp_path: Path) -> None:
     path = raw / folder_of(RUN) / name
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert name.split("/")[-1] in refused(ALL, raw, tmp_path)
+
+
+def test_several_faults_are_said_at_once(raw: Path) -> None:
+    folder = raw / folder_of(RUN)
+    change_table(folder, "lidar", on_utm)
+    change_table(folder, "camera", in_seconds)
+    (folder / "calib" / "P_camera.txt").unlink()
+    shutil.rmtree(folder / "camera")
+    said = [finding.what for finding in ALL.check(raw) if not finding.ok]
+    for words in ("no calib/P_camera.txt", "which is UTM", "seconds since 1970", "no images"):
+        assert any(words in sentence for sentence in said)
 
 
 def test_a_run_with_a_fault_can_be_left_out(raw: Path, tmp_path: Path) -> None:
