@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -77,7 +78,7 @@ class RawBoreas:
         """How camera and LiDAR stand to each other at one moment."""
         return self.camera.camera_from_lidar @ VEHICLE_FROM_LIDAR
 
-    def drive_s(self, piece: int, stamps_us: ndarray | int) -> ndarray:
+    def drive_s(self, piece: int, stamps_us: Any) -> Any:
         """Seconds since the drive of a piece began."""
         return (np.asarray(stamps_us) - self.start_us) / 1e6 - PIECE_S * piece
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -30,7 +31,7 @@ BASELINE_M = 0.06
 DISTRICT = DistrictPlan(name="test", columns=3, rows=2, centre_m=(0.0, 800.0), pitch_m=(45.0, 55.0))
 
 
-def utm_of(first: ndarray | float, second: ndarray | float, *, inverse: bool = False) -> tuple[ndarray, ndarray]:
+def utm_of(first: Any, second: Any, *, inverse: bool = False) -> tuple[Any, Any]:
     """East and north of a longitude and latitude in degrees, or the other way round; needs the extra ``georef``."""
     from pyproj import Proj  # here: it is an extra
 

@@ -151,7 +151,7 @@ def write_official(source: Path, run: RawRun, *, rtk: bool = False) -> None:
     write_poses(folder / "gps" / "ins.csv", run)
     if rtk:
         write_poses(folder / "gps" / "rtk.csv", run, rtk=True)
-    for stamp in run.image_stamps_us:
+    for stamp in run.image_stamps_us.tolist():
         Image.fromarray(mosaiced(taken(run, stamp))).save(folder / "stereo" / "centre" / f"{stamp}.png")
     sweeps = run.stamps_us(run.sweeps_per_s)
     for stamp, time in zip(sweeps, run.seconds(sweeps), strict=True):

@@ -15,7 +15,7 @@ def rearrange(official: Path, to: Path, run: RawRun) -> None:
     shutil.copytree(official / run.name / "gps", to / "gps" / run.name)
     shutil.copytree(official / run.name / "lms_front", to / "lms_front" / run.name)
     (to / "image" / run.name).mkdir(parents=True)
-    for stamp in run.image_stamps_us:
+    for stamp in run.image_stamps_us.tolist():
         Image.fromarray(taken(run, stamp)).save(to / "image" / run.name / f"{stamp}.png")
 
 

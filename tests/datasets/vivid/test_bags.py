@@ -72,7 +72,7 @@ def test_two_connections_of_a_topic_are_one(tmp_path: Path) -> None:
     writer.open()
     both = [writer.add_connection(GPS, FIX, typestore=TYPES, callerid=f"/node{i}") for i in range(2)]
     for i in range(6):
-        writer.write(both[i % 2], i * 10**9, TYPES.serialize_ros1(fix_message(i, 36.0, 127.0, i), FIX))
+        writer.write(both[i % 2], i * 10**9, TYPES.serialize_ros1(fix_message(float(i), 36.0, 127.0, float(i)), FIX))
     writer.close()
     (topic,) = topics_of(path).values()
     with path.open("rb") as file:

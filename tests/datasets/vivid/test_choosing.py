@@ -27,7 +27,7 @@ def seen(clouds_s: list[float], images_s: list[float], fixes_s: list[float], wit
     def stamped(times: list[float], first: int) -> list[tuple[int, Place]]:
         return [(round(time * S), place(first + i)) for i, time in enumerate(times)]
 
-    fixes = [(round(time * S), *degrees_of(0.0, (time - 100) * 10, 50.0)) for time in fixes_s]
+    fixes = [(round(time * S), *degrees_of(0.0, (time - 100) * 10.0, 50.0)) for time in fixes_s]
     return Survey(stamped(images_s, 1000), stamped(clouds_s, 0), fixes, [0] * without_fix)
 
 

@@ -261,7 +261,7 @@ def test_a_position_is_given_if_there_is_a_fix(fix: tuple[float, ...], expected:
 @pytest.mark.parametrize("kind", [FIX, IMAGE, CLOUD])
 def test_times_are_exact(kind: str) -> None:
     made = {
-        FIX: fix_message(0.0, 1, 2, 3),
+        FIX: fix_message(0.0, 1.0, 2.0, 3.0),
         IMAGE: image_message(0.0, RGB),
         CLOUD: cloud_message(0.0, np.zeros((1, 3))),
     }[kind]
