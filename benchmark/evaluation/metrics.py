@@ -125,17 +125,22 @@ def summarise(found: Ranking, database_size: int, protocol: Protocol, *, by_chan
     """Recall of one traversal pair, see :func:`values_of`."""
     ranks = found.first_positive_rank
     counted = is_counted(ranks, protocol.no_positive)
+    n_counted = int(counted.sum())
 
     def mean_at(depth: int) -> float | None:
         if not by_chance:
-            return _mean(is_found(found, depth, database_size)[counted].astype(np.float64))
+            return (
+                int(np.count_nonzero(is_found(found, depth, database_size) & counted)) / n_counted
+                if n_counted
+                else None
+            )
         return _mean(_by_chance(found, depth, database_size, protocol)[counted])
 
     one_percent = one_percent_depth(database_size, protocol.one_percent)
     values = values_of(found, database_size, protocol, by_chance=by_chance)
     return Recall(
         n_queries=len(ranks),
-        n_counted=int(counted.sum()),
+        n_counted=n_counted,
         n_without_positives=int((ranks == 0).sum()),
         recall_at=tuple(mean_at(depth) for depth in DEPTHS),
         recall_at_one_percent=mean_at(one_percent),

@@ -96,7 +96,7 @@ def facing_rad(protocol: Protocol, yaw_rad: Float[ndarray, " n"]) -> Float[ndarr
 def _relation(query: Frames, database: Frames, protocol: Protocol) -> Relation:
     """Candidates and positives of a few queries."""
     is_candidate = np.ones((len(query), len(database)), dtype=bool)
-    if protocol.own_frame == "drop":
+    if protocol.own_frame == "drop" and not set(query.frame_id.tolist()).isdisjoint(database.frame_id.tolist()):
         asking, searched = codes(query.frame_id, database.frame_id)
         is_candidate &= asking[:, None] != searched[None, :]
     if protocol.min_gap_s is not None or protocol.earlier_only:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from benchmark.descriptors.files import Descriptors
+from benchmark.evaluation import evaluate as evaluation
 from benchmark.evaluation.evaluate import PairEvaluation, Scorer, evaluate, from_descriptors, from_ranker
-from benchmark.evaluation.ranks import Ranking
+from benchmark.evaluation.ranks import Ranking, rank_queries
 from benchmark.protocol import ground_truth
 from benchmark.protocol.directions import Direction
 from benchmark.protocol.ground_truth import Asked
@@ -127,6 +128,27 @@ def test_the_relation_of_a_block_is_found_once_for_all_directions_and_scorers(
     assert len(scorers) == 4
     assert {e.direction for e in found["main"]} == set(Direction)
     assert len(asked) == len(set(asked)) == 6 * (1 if entries > 1000 else 6)
+
+
+def test_rankers_without_a_direction_are_ranked_once_a_relation(
+    small_world: PreparedDataset, lacking: Frames, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where frames lack a modality, relations differ by direction, and so do rankings."""
+    n_ranked = 0
+
+    def counting(*args: Any, **options: Any) -> Ranking:
+        nonlocal n_ranked
+        n_ranked += 1
+        return rank_queries(*args, **options)
+
+    monkeypatch.setattr(evaluation, "rank_queries", counting)
+    for frames, name, n_pairs in ((small_world.frames, "oracle", 6), (small_world.frames, "random", 24)):
+        n_ranked = 0
+        evaluate(frames, protocol, {name: from_ranker(name, 0)})
+        assert n_ranked == n_pairs, name
+    n_ranked = 0
+    found = evaluate(lacking, protocol, {"oracle": from_ranker("oracle", 0)})["oracle"]
+    assert n_ranked == len(found) > 6
 
 
 def test_nothing_as_large_as_queries_times_database_outlives_its_block(
