@@ -1,5 +1,6 @@
 """The command ``cost``: what methods cost on this machine."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -53,8 +54,8 @@ class Cost:
 
         for name in self.methods:
             METHODS.check(name)
-        if not self.minutes > 0:
-            raise CrossplaceError(f"--minutes: expected a number above 0, found {self.minutes:g}")
+        if not 0 < self.minutes < math.inf:
+            raise CrossplaceError(f"--minutes: expected a finite number above 0, found {self.minutes:g}")
         device = machine.pick_device(self.device)
         usual = USUAL_INPUTS if self.dataset == DEFAULT_DATASET else ()
         options = usual if self.dataset_options is None else self.dataset_options

@@ -23,10 +23,11 @@ from benchmark.cost.probes import PROBES, Probe
 from benchmark.cost.readings import Reading, hole, measures_of
 from benchmark.keys import code_of, key_of, plain
 from benchmark.process import in_words
-from benchmark.records.cost import USUAL_PRECISION, CostSheet, InputsRecord, Measure, agreement
+from benchmark.records.cost import COST, USUAL_PRECISION, CostSheet, InputsRecord, Measure, agreement
 from benchmark.records.environment import environment, harness
 from benchmark.registry import METHODS
 from benchmark.training.configuring import without_path
+from datasets.files import writing
 from datasets.prepared import PreparedDataset
 from methods.layers.sparse import backend as sparse_backend
 
@@ -90,6 +91,8 @@ def run_session(
 
     With ``again`` everything is measured anew, and the session before stands beside it.
     """
+    with writing(subjects.folder / COST):  # what cannot be written is said before anything is measured
+        (subjects.folder / COST).mkdir(parents=True, exist_ok=True)
     ends_s = time.monotonic() + 60 * minutes
     inputs, surroundings = subjects.inputs(), subjects.surroundings()
     sheets, works = [], []

@@ -18,7 +18,8 @@ from datasets.prepared import PreparedDataset
     [
         (["--methods", "vpx"], "unknown method 'vpx'", ["--methods", "height_histogram"]),
         (["--presets", "quik"], "unknown preset 'quik'", ["--presets", "quick"]),
-        (["--minutes", "0"], "--minutes: expected a number above 0, found 0", ["--minutes", "0.001"]),
+        (["--minutes", "0"], "--minutes: expected a finite number above 0, found 0", ["--minutes", "0.001"]),
+        (["--minutes", "nan"], "--minutes: expected a finite number above 0, found nan", ["--minutes", "0.001"]),
         (["--device", "gpu"], "unknown device 'gpu'", ["--device", "cpu"]),
     ],
 )

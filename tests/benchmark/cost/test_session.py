@@ -134,6 +134,17 @@ def test_exact_probes_read_once_and_those_that_vary_in_rounds(
     assert [measure.quantity for measure in sheet.measures] == ["a", "b", "c"], "in the order of the table"
 
 
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(
+    toy: Any, subjects: Subjects, probe: Callable[..., None], tmp_path: Path
+) -> None:
+    probe(lambda specimen, seconds: pytest.fail("measured"))
+    (tmp_path / "file").touch()
+    with pytest.raises(CrossplaceError, match=r"file/cost: cannot be written .* choose another folder"):
+        run_session(replace(subjects, folder=tmp_path / "file"), TOY, minutes=0.01)
+    probe(lambda specimen, seconds: [reading(10)])
+    assert run_session(replace(subjects, folder=tmp_path / "folder"), TOY, minutes=0.01)[0].measures
+
+
 def test_a_second_session_finds_the_sheet(toy: Any, subjects: Subjects, probe: Callable[..., None]) -> None:
     probe(lambda specimen, seconds: [reading(10)])
     first = run_session(subjects, TOY, minutes=0.01)
