@@ -97,7 +97,7 @@ class Convert:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export:
+class ExportMethod:
     """Write a method's networks for other runtimes, and compare each file with the network (docs/robot.md).
 
     Example: crossplace export --method twin_layout --to robot
