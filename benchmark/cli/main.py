@@ -19,7 +19,7 @@ from benchmark.cli.cost import Cost
 from benchmark.cli.data import Data
 from benchmark.cli.fetching import offered
 from benchmark.cli.figures import Figures
-from benchmark.cli.methods import CheckMethod, Convert, Export, List
+from benchmark.cli.methods import CheckMethod, Convert, ExportMethod, List
 from benchmark.cli.protocol import OfProtocol
 from benchmark.cli.records import Compare, Publish, Report, Tables
 from benchmark.cli.runs import Bench, Evaluate, Score, Sensitivity, Study, Sweep, Train
@@ -45,7 +45,7 @@ Command = FlagCreatePairsOff[
     | Annotated[OfProtocol, subcommand("protocol")]
     | Annotated[CheckMethod, subcommand("check-method")]
     | Annotated[Convert, subcommand("convert")]
-    | Annotated[Export, subcommand("export")]
+    | Annotated[ExportMethod, subcommand("export")]
 ]
 DESCRIPTION = (
     "Benchmark of camera-LiDAR place recognition. Begin with: crossplace bench. "

@@ -97,7 +97,7 @@ class Convert:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Export:
+class ExportMethod:
     """Write a method's networks for other runtimes, and compare each file with the network (docs/robot.md).
 
     Example: crossplace export --method twin_layout --to robot
@@ -115,7 +115,7 @@ class Export:
         from benchmark.runs.plan import Plan
 
         plan = Plan(Request(data=self.data, method=self.method, machine=self.machine))
-        from benchmark.deploy.export import export_table, exports, subject_of
+        from benchmark.deploy.export import export_of, export_table, exports
 
-        found = list(exports(subject_of(plan, self.to)))
+        found = list(exports(export_of(plan, self.to)))
         say(screen(export_table(f"{self.method.name}, {self.method.preset}, in {self.to}", found)).rstrip("\n"))

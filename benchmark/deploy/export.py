@@ -72,7 +72,7 @@ class Exported:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class ToExport:
     """What is exported, and with what it is compared."""
 
     method: Method
@@ -92,7 +92,7 @@ class Subject:
         return self.folder / f"{self.method.card.name}-{ending}"
 
 
-def subject_of(plan: Plan, folder: Path) -> Subject:
+def export_of(plan: Plan, folder: Path) -> ToExport:
     """The method of a plan with its weights, frames of its test, and recall by the plan's protocol.
 
     Raises:
@@ -121,10 +121,10 @@ def subject_of(plan: Plan, folder: Path) -> Subject:
         assert share is not None, "what cannot be answered is refused by evaluate"
         return 100 * share
 
-    return Subject(method=method, examples=examples, folder=folder, recall_of=recall)
+    return ToExport(method=method, examples=examples, folder=folder, recall_of=recall)
 
 
-def image_onnx(subject: Subject) -> Iterator[Exported]:
+def image_onnx(subject: ToExport) -> Iterator[Exported]:
     """The image branch as ONNX."""
     path, method = subject.file("image.onnx"), subject.method
     path.unlink(missing_ok=True)
@@ -138,7 +138,7 @@ def image_onnx(subject: Subject) -> Iterator[Exported]:
     yield found if found.hole else replace(found, recall=subject.recall)
 
 
-def image_int8(subject: Subject) -> Iterator[Exported]:
+def image_int8(subject: ToExport) -> Iterator[Exported]:
     """The ONNX file with weights of 8 bits, if recall stays."""
     source, path, method = subject.file("image.onnx"), subject.file("image-int8.onnx"), subject.method
     path.unlink(missing_ok=True)
@@ -161,7 +161,7 @@ def image_int8(subject: Subject) -> Iterator[Exported]:
     yield replace(found, recall=after)
 
 
-def cloud_program(subject: Subject) -> Iterator[Exported]:
+def cloud_program(subject: ToExport) -> Iterator[Exported]:
     """The cloud branch by ``torch.export``: all of it, or its modules that take and give one tensor a cloud."""
     method = subject.method
     inputs = [method.cloud_inputs(batch) for batch in subject.examples]
@@ -179,7 +179,7 @@ def cloud_program(subject: Subject) -> Iterator[Exported]:
                 yield Exported(part=name, form=PROGRAM, hole=str(own_reason))
 
 
-def _program(subject: Subject, part: str, module: nn.Module, calls: Sequence[tuple[Tensor, ...]]) -> Exported:
+def _program(subject: ToExport, part: str, module: nn.Module, calls: Sequence[tuple[Tensor, ...]]) -> Exported:
     """One module as a file, called with the tensors of each frame."""
     path = subject.file(f"{part}.pt2")
     calls = [tuple(tensor.clone() for tensor in call) for call in calls]  # tensors of inference mode cannot be traced
@@ -206,11 +206,11 @@ def _leave_out_unused(program: torch.export.ExportedProgram) -> None:
     program.graph_module.recompile()
 
 
-EXPORTS: tuple[Callable[[Subject], Iterator[Exported]], ...] = (image_onnx, image_int8, cloud_program)
+EXPORTS: tuple[Callable[[ToExport], Iterator[Exported]], ...] = (image_onnx, image_int8, cloud_program)
 """What is tried of every method, in this order."""
 
 
-def exports(subject: Subject) -> Iterator[Exported]:
+def exports(subject: ToExport) -> Iterator[Exported]:
     """Everything that can be written of a method, with what it costs, and the reasons for what cannot."""
     subject.method.eval()
     for each in EXPORTS:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from benchmark.cli.main import main
 from benchmark.deploy import export as exporting
 from benchmark.deploy import onnx_images
-from benchmark.deploy.export import LARGEST_LOSS, Exported, Subject, export_table, exports, subject_of
+from benchmark.deploy.export import LARGEST_LOSS, Exported, ToExport, export_of, export_table, exports
 from benchmark.deploy.localizer import Localizer
 from benchmark.deploy.onnx_images import flat, with_onnx_images, write_int8, write_onnx
 from benchmark.registry import METHODS
@@ -40,13 +40,13 @@ def batch_of(dataset: PreparedDataset, row: int) -> Batch:
 
 
 @pytest.fixture(params=METHODS.names())
-def subject(request: pytest.FixtureRequest, small_world: PreparedDataset, tmp_path: Path) -> Subject:
+def subject(request: pytest.FixtureRequest, small_world: PreparedDataset, tmp_path: Path) -> ToExport:
     options = {"dataset": str(small_world.folder), "untrained": True, "device": "cpu", "runs": tmp_path / "runs"}
-    return subject_of(Plan(Request.of(method=request.param, **options)), tmp_path / "to")
+    return export_of(Plan(Request.of(method=request.param, **options)), tmp_path / "to")
 
 
 @pytest.mark.slow
-def test_every_method_is_exported_or_says_why_not(subject: Subject, small_world: PreparedDataset) -> None:
+def test_every_method_is_exported_or_says_why_not(subject: ToExport, small_world: PreparedDataset) -> None:
     method, name = subject.method, subject.method.card.name
     found = list(exports(subject))
     holes = {f"{one.part} {one.form}": one.hole for one in found if one.hole}
@@ -91,20 +91,20 @@ def _check_onnx(one: Exported, method: Method, other: Batch) -> None:
 
 
 @pytest.fixture
-def plain(small_world: PreparedDataset, tmp_path: Path) -> Subject:
+def plain(small_world: PreparedDataset, tmp_path: Path) -> ToExport:
     """A small network, whose recall a test decides."""
     examples = [batch_of(small_world, row) for row in (0, 20)]
     recalls = iter([80.0, 79.5])
-    return Subject(
+    return ToExport(
         method=method_called("twin_layout"), examples=examples, folder=tmp_path, recall_of=lambda _: next(recalls)
     )
 
 
-def test_half_a_point_is_kept_and_more_is_a_hole(plain: Subject) -> None:
+def test_half_a_point_is_kept_and_more_is_a_hole(plain: ToExport) -> None:
     *_, kept = [*exporting.image_onnx(plain), *exporting.image_int8(plain)]
     assert (kept.hole, kept.recall, kept.file) == ("", 79.5, plain.folder / "twin_layout-image-int8.onnx")
     recalls = iter([80.0, 79.4])
-    worse = Subject(
+    worse = ToExport(
         method=plain.method, examples=plain.examples, folder=plain.folder, recall_of=lambda _: next(recalls)
     )
     (hole,) = exporting.image_int8(worse)
@@ -112,7 +112,7 @@ def test_half_a_point_is_kept_and_more_is_a_hole(plain: Subject) -> None:
     assert not kept.file.exists()
 
 
-def test_a_file_that_says_something_else_is_a_hole(plain: Subject, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_says_something_else_is_a_hole(plain: ToExport, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is written from other weights than those that it is compared with."""
 
     def of_others(method: Method, inputs: object, path: Path) -> None:
@@ -134,7 +134,7 @@ class Undecided(nn.Module):
         return x if float(x.sum()) > 0 else -x
 
 
-def test_code_that_torch_cannot_follow_is_a_hole(plain: Subject) -> None:
+def test_code_that_torch_cannot_follow_is_a_hole(plain: ToExport) -> None:
     plain.method.image_encoder.head = nn.Sequential(plain.method.image_encoder.head, Undecided())
     plain.method.cloud_encoder.head = nn.Sequential(plain.method.cloud_encoder.head, Undecided())
     image, int8, *cloud = exports(plain)
@@ -145,7 +145,7 @@ def test_code_that_torch_cannot_follow_is_a_hole(plain: Subject) -> None:
     assert [(one.part, one.hole[:29]) for one in cloud[1:]] == [("cloud_encoder", "torch cannot follow its code ")]
 
 
-def test_the_table_names_reasons_and_fits_80_columns(plain: Subject) -> None:
+def test_the_table_names_reasons_and_fits_80_columns(plain: ToExport) -> None:
     hole = Exported(part="cloud", form="torch.export", hole="because of voxels")
     drawn = screen(export_table("twin_layout", [*exporting.image_onnx(plain), hole]), 80)
     assert max(map(len, drawn.splitlines())) <= 80
