@@ -23,6 +23,7 @@ from benchmark.cli.methods import CheckMethod, Convert, ExportMethod, List
 from benchmark.cli.protocol import OfProtocol
 from benchmark.cli.records import Compare, Publish, Report, Tables
 from benchmark.cli.runs import Bench, Evaluate, Score, Sensitivity, Study, Sweep, Train
+from benchmark.cli.selftest import SelfTest
 from benchmark.cli.spellings import of_today
 from benchmark.console import configure_logging, say
 
@@ -46,6 +47,8 @@ Command = FlagCreatePairsOff[
     | Annotated[CheckMethod, subcommand("check-method")]
     | Annotated[Convert, subcommand("convert")]
     | Annotated[ExportMethod, subcommand("export")]
+    | Annotated[Export, subcommand("export")]
+    | Annotated[SelfTest, subcommand("selftest")]
 ]
 DESCRIPTION = (
     "Benchmark of camera-LiDAR place recognition. Begin with: crossplace bench. "

@@ -1,0 +1,217 @@
+"""What a machine that was never tried can do, by one command: whether all runs, how fast, and what is learnt on it.
+
+Each step is a process of its own with a time limit. A step that fails is a line of the summary; the others go on.
+"""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from operator import attrgetter
+from pathlib import Path
+from typing import Literal
+
+from benchmark.registry import METHODS
+from benchmark.training.configuring import settings_of
+from methods.base import MethodConfig
+
+log = logging.getLogger(__name__)
+
+CHECKOUT = Path(__file__).parents[2]
+SPARSE_TESTS = ("tests/methods/layers/sparse", "tests/methods/layers/test_voxels.py")
+DEVICE_TESTS = ("tests/methods", "tests/benchmark/cost")
+SPARE_S = 60.0
+"""Time of a training step for all but training: imports, frames, descriptors, evaluation."""
+
+Command = Sequence[str]
+State = Literal["passed", "failed", "out of time", "left out"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What is tried, and with what."""
+
+    device: str
+    """``cpu``, ``cuda`` or ``cuda:N``."""
+    town: str
+    """Preset of the town that methods train on."""
+    methods: tuple[str, ...]
+    """Methods to train."""
+    folder: Path
+    """Everything lies below: the work, and what is taken home."""
+
+    @property
+    def work(self) -> Path:
+        """Checkpoints, descriptors, results and logs."""
+        return self.folder / "work"
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the device is a CUDA device."""
+        return self.device != "cpu"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One line of the summary."""
+
+    title: str
+    weight: float
+    """Share of the time, beside the other steps. What a step leaves over goes to those behind it."""
+    commands: Callable[[Asked, float], list[Command]]
+    """The commands, each of which gets an equal part of the seconds."""
+    absent: Callable[[Asked], str] = lambda asked: ""
+    """Why the step is left out; empty if it is not."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a command."""
+
+    step: str
+    command: str
+    state: State
+    seconds: float
+    limit_s: float
+    last_line: str
+    """The last line that it printed, or the reason why it was left out."""
+
+
+def _python(*arguments: str) -> Command:
+    return (sys.executable, *arguments)
+
+
+def _crossplace(*arguments: str) -> Command:
+    return _python("-m", "benchmark.cli.main", *arguments)
+
+
+def _pytest(*arguments: str) -> Command:
+    return _python("-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments)
+
+
+def _no_tests(asked: Asked) -> str:
+    if find_spec("pytest") is None:
+        return "pytest is not installed"
+    return "" if (CHECKOUT / "tests").is_dir() else "tests are not beside the package; run it in a checkout"
+
+
+def _no_gpu_tests(asked: Asked) -> str:
+    return _no_tests(asked) or ("" if asked.on_gpu else "these need a CUDA device")
+
+
+def _sparse(asked: Asked, seconds: float) -> list[Command]:
+    return [_pytest(*SPARSE_TESTS)]
+
+
+def _device(asked: Asked, seconds: float) -> list[Command]:
+    return [_pytest("-m", "gpu", *DEVICE_TESTS)]
+
+
+def _compiled(asked: Asked, seconds: float) -> list[Command]:
+    which = ("-m", "gpu") if asked.on_gpu else ("-m", "not gpu")
+    columns = "--benchmark-columns=median,iqr,rounds"
+    return [_pytest(*which, "--benchmark-only", columns, "tests/benchmarks/test_compiled.py")]
+
+
+def _town(asked: Asked, seconds: float) -> list[Command]:
+    return [_crossplace("data", "prepare", "town", "--dataset-options", f"preset={asked.town}")]
+
+
+def _cost(asked: Asked, seconds: float) -> list[Command]:
+    minutes = max(seconds - SPARE_S, 10.0) / 60
+    return [_crossplace("cost", "--minutes", f"{minutes:.2f}", "--device", asked.device, "--output", str(asked.work))]
+
+
+def _training(asked: Asked, seconds: float) -> list[Command]:
+    each_s = seconds / len(asked.methods) - SPARE_S
+    return [_bench(asked, name, max(each_s, 10.0)) for name in asked.methods]
+
+
+def _bench(asked: Asked, name: str, seconds: float) -> Command:
+    """A row whose training stages share so many seconds by their planned epochs."""
+    presets = METHODS.get(name).presets
+    preset = "gpu" if asked.on_gpu and "gpu" in presets else "quick"
+    variant = "+".join(f"{path}={part:.0f}" for path, part in budgets_s(presets[preset], seconds).items())
+    data = ("--dataset", "town", "--dataset-options", f"preset={asked.town}")
+    how = ("--retrain", "--device", asked.device, "--runs", str(asked.work), "--alone")
+    return _crossplace("bench", "--method", name, "--preset", preset, "--variant", variant, *data, *how)
+
+
+def budgets_s(config: MethodConfig, seconds: float) -> dict[str, float]:
+    """Settings that give each training stage of ``seconds`` the share that it has of the planned epochs."""
+    recipes = [path.removesuffix(".epochs") for path in settings_of(config) if path.endswith(".epochs")]
+    epochs = {path: attrgetter(f"{path}.epochs")(config) for path in recipes}
+    whole = sum(epochs.values())
+    return {f"{path}.budget_s": max(seconds * n / whole, 1.0) for path, n in epochs.items() if n}
+
+
+STEPS: dict[str, Step] = {
+    "sparse": Step(title="Sparse against dense convolutions", weight=2, commands=_sparse, absent=_no_tests),
+    "device": Step(title="Tests that need a CUDA device", weight=2, commands=_device, absent=_no_gpu_tests),
+    "compiled": Step(title="Compiled against eager networks", weight=2, commands=_compiled, absent=_no_tests),
+    "town": Step(title="The town", weight=2, commands=_town),
+    "cost": Step(title="Cost of every method", weight=4, commands=_cost),
+    "training": Step(title="Training and evaluation", weight=8, commands=_training),
+}
+"""Name → step, in order. A new step is a new line."""
+
+
+def run_steps(asked: Asked, names: Sequence[str], minutes: float) -> Iterator[list[Outcome]]:
+    """Run steps one after the other within ``minutes``; yields all outcomes so far after each step."""
+    ends_s, left = time.monotonic() + 60 * minutes, sum(STEPS[name].weight for name in names)
+    outcomes: list[Outcome] = []
+    for name in names:
+        seconds = max(ends_s - time.monotonic(), 0.0) * STEPS[name].weight / left
+        left -= STEPS[name].weight
+        outcomes += _outcomes(asked, name, seconds)
+        yield outcomes
+
+
+def _outcomes(asked: Asked, name: str, seconds: float) -> list[Outcome]:
+    step, found = STEPS[name], []
+    if reason := step.absent(asked):
+        return [Outcome(step=name, command="", state="left out", seconds=0, limit_s=0, last_line=reason)]
+    commands = step.commands(asked, seconds)
+    for number, command in enumerate(commands):
+        log.info("%s: %s", name, " ".join(command[1:]))
+        path = asked.work / "logs" / f"{name}-{number}.log"
+        started = time.monotonic()
+        state = _run(command, path, seconds / len(commands))
+        took_s, line = time.monotonic() - started, _last_line(path)
+        log.info("%s: %s after %.0f s · %s", name, state, took_s, line)
+        times = {"seconds": round(took_s, 1), "limit_s": round(seconds / len(commands), 1)}
+        found.append(Outcome(step=name, command=" ".join(command[1:]), state=state, last_line=line, **times))
+    return found
+
+
+def _run(command: Command, path: Path, limit_s: float) -> State:
+    """Run a command with its output in a file. At its limit it is ended, with all processes that it began."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paths = os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH", "")]))
+    with path.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=CHECKOUT,
+            env=os.environ | {"PYTHONPATH": paths, "COLUMNS": "100", "JAXTYPING_DISABLE": "1"},
+            start_new_session=True,
+        )
+        try:
+            return "failed" if process.wait(limit_s) else "passed"
+        except subprocess.TimeoutExpired:
+            return "out of time"
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _last_line(path: Path) -> str:
+    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+    return lines[-1] if lines else ""
