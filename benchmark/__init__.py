@@ -6,7 +6,7 @@ In Python five functions lead from nothing to a recall number (docs/python.md): 
 
 from typing import Any
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 __all__ = ["__version__", "encode", "evaluate", "load_method", "prepare", "read_result"]
 
 

@@ -47,7 +47,6 @@ Command = FlagCreatePairsOff[
     | Annotated[CheckMethod, subcommand("check-method")]
     | Annotated[Convert, subcommand("convert")]
     | Annotated[ExportMethod, subcommand("export")]
-    | Annotated[Export, subcommand("export")]
     | Annotated[SelfTest, subcommand("selftest")]
 ]
 DESCRIPTION = (
