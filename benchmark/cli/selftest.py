@@ -33,7 +33,7 @@ class SelfTest:
         from benchmark import machine
         from benchmark.registry import METHODS
         from datasets.errors import CrossplaceError, unknown
-        from datasets.town import PRESETS
+        from datasets.town.town import PRESETS
 
         for name in self.methods:
             METHODS.check(name)

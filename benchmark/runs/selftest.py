@@ -61,7 +61,7 @@ class Step:
     """One line of the summary."""
 
     title: str
-    weight: float
+    weight: int
     """Share of the time, beside the other steps. What a step leaves over goes to those behind it."""
     commands: Callable[[Asked, float], list[Command]]
     """The commands, each of which gets an equal part of the seconds."""
@@ -175,7 +175,7 @@ def run_steps(asked: Asked, names: Sequence[str], minutes: float) -> Iterator[li
 def _outcomes(asked: Asked, name: str, seconds: float) -> list[Outcome]:
     step, found = STEPS[name], []
     if reason := step.absent(asked):
-        return [Outcome(step=name, command="", state="left out", seconds=0, limit_s=0, last_line=reason)]
+        return [Outcome(step=name, command="", state="left out", seconds=0.0, limit_s=0.0, last_line=reason)]
     commands = step.commands(asked, seconds)
     for number, command in enumerate(commands):
         log.info("%s: %s", name, " ".join(command[1:]))
