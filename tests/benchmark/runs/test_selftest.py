@@ -128,9 +128,9 @@ def test_home_is_small_and_says_what_it_left_out(asked: Asked, monkeypatch: pyte
     ("options", "sentence"),
     [
         (["--minutes", "0"], "--minutes: expected a number above 0"),
-        (["--steps", "sprase"], "did you mean 'sparse'"),
-        (["--methods", "vpx"], "did you mean 'vxp'"),
-        (["--town", "tinny"], "did you mean 'tiny'"),
+        (["--steps", "sprase"], "Did you mean sparse?"),
+        (["--methods", "vpx"], "Did you mean vxp?"),
+        (["--town", "tinny"], "Did you mean tiny?"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(options: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
