@@ -108,19 +108,20 @@ class GlobalStage(StudentStage):
         config = method.config
         super().__init__(method, config.global_stage, is_moved=config.augmentation.rigid)
         self.starts_as_teacher = config.head_from_teacher
+        self.centring: nn.ModuleDict | None = method.centring if config.is_centred else None
 
     def trainable(self) -> list[nn.Module]:
         """The whole cloud branch, and the measured means of both sides if descriptors are centred."""
-        return [*super().trainable(), *([self.method.centring] if self.method.config.is_centred else [])]
+        return [*super().trainable(), *([self.centring] if self.centring is not None else [])]
 
     def forward(self, batch: Batch) -> StageOutput:
         """The loss of the student. Centred descriptors do not enter it: their means are only measured."""
-        if not self.method.config.is_centred or len(batch) < 2:
+        if self.centring is None or len(batch) < 2:
             return super().forward(batch)
         target, found = self.answers(self.teacher, batch), self.student(self.cloud_inputs(batch))
         with torch.no_grad():
             for side, descriptors in (("image", target), ("cloud", found)):
-                self.method.centring[side](descriptors)
+                self.centring[side](descriptors)
         return distillation.distance_loss(found, target)
 
     def before(self, batches: Iterable[Batch]) -> None:

@@ -32,8 +32,8 @@ def _joint(config: VxpConfig) -> VxpConfig:
     The recipe is the usual one of contrastive training: AdamW, and a cosine after some steps of warm-up.
     """
     local, last = config.local_stage, config.global_stage
-    contrastive = {"batch_size": 32, "optimizer": "adamw", "schedule": "cosine", "warmup_steps": 40}
-    together = replace(last, epochs=local.epochs + last.epochs, **contrastive)
+    together = replace(last, epochs=local.epochs + last.epochs, batch_size=32, optimizer="adamw")
+    together = replace(together, schedule="cosine", warmup_steps=40)
     return replace(
         config, local_stage=replace(local, epochs=0), global_stage=replace(last, epochs=0), joint_stage=together
     )

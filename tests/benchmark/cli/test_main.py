@@ -53,6 +53,11 @@ COMMANDS = [
     "tables",
     "figures",
     "report",
+    "cost",
+    "data fetch",
+    "data sample",
+    "export",
+    "selftest",
 ]
 TINY = ("--dataset", "town", "--dataset-options", "preset=tiny")
 DIRECTIONS = ["image->cloud", "cloud->image", "image->image", "cloud->cloud"]
