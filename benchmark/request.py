@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 DEFAULT_DATASET, DEFAULT_METHOD = "town", "vxp"
+TRAINED_BY_SELFTEST = ("vxp", "lc2", "range_plain", "twin_layout")
 LONGEST_SHARE = 100
 """Largest share of a schedule: a hundred times its epochs."""
 SMALLEST = ("preset=tiny",)

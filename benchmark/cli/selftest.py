@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.console import say
-
-METHODS_TRAINED = ("vxp", "lc2", "range_plain", "twin_layout")
+from benchmark.request import TRAINED_BY_SELFTEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,8 +19,8 @@ class SelfTest:
     minutes: float = 25.0
     """Time of the whole test, which the steps share. Each step is ended at its limit."""
     steps: tuple[str, ...] = ()
-    """Steps to run: sparse, device, compiled, town, cost, training; default: all."""
-    methods: tuple[str, ...] = METHODS_TRAINED
+    """Steps to run: sparse, device, compiled, data, cost, training; default: all."""
+    methods: tuple[str, ...] = TRAINED_BY_SELFTEST
     """Methods to train (crossplace list methods)."""
     town: str | None = None
     """Preset of the town that they train on; default: large on CUDA, small on a CPU."""
@@ -44,13 +43,13 @@ class SelfTest:
         if town not in PRESETS:
             raise CrossplaceError(unknown("preset of the town", town, list(PRESETS)))
         from benchmark.report.screen import screen_section
-        from benchmark.runs.selftest import STEPS, Asked, run_steps
+        from benchmark.runs.selftest import STEPS, Tryout, run_steps
         from benchmark.runs.taking_home import steps_section, take_home
 
         for name in self.steps:
             if name not in STEPS:
                 raise CrossplaceError(unknown("step", name, list(STEPS)))
-        asked = Asked(device=device, town=town, methods=self.methods, folder=self.output.absolute())
+        asked = Tryout(device=device, town=town, methods=self.methods, folder=self.output.absolute())
         chosen = [name for name in STEPS if name in (self.steps or STEPS)]
         for outcomes in run_steps(asked, chosen, self.minutes):
             summary = take_home(asked, outcomes)  # each time, so that a machine that goes away leaves something

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from benchmark.registry import METHODS
+from benchmark.request import DEFAULT_DATASET
 from benchmark.training.configuring import settings_of
 from methods.base import MethodConfig
 
@@ -33,7 +34,7 @@ State = Literal["passed", "failed", "out of time", "left out"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Tryout:
     """What is tried, and with what."""
 
     device: str
@@ -57,20 +58,20 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class TryoutStep:
     """One line of the summary."""
 
     title: str
     weight: int
     """Share of the time, beside the other steps. What a step leaves over goes to those behind it."""
-    commands: Callable[[Asked, float], list[Command]]
+    commands: Callable[[Tryout, float], list[Command]]
     """The commands, each of which gets an equal part of the seconds."""
-    absent: Callable[[Asked], str] = lambda asked: ""
+    absent: Callable[[Tryout], str] = lambda asked: ""
     """Why the step is left out; empty if it is not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class TryoutOutcome:
     """What came of a command."""
 
     step: str
@@ -94,50 +95,50 @@ def _pytest(*arguments: str) -> Command:
     return _python("-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments)
 
 
-def _no_tests(asked: Asked) -> str:
+def _no_tests(asked: Tryout) -> str:
     if find_spec("pytest") is None:
         return "pytest is not installed"
     return "" if (CHECKOUT / "tests").is_dir() else "tests are not beside the package; run it in a checkout"
 
 
-def _no_gpu_tests(asked: Asked) -> str:
+def _no_gpu_tests(asked: Tryout) -> str:
     return _no_tests(asked) or ("" if asked.on_gpu else "these need a CUDA device")
 
 
-def _sparse(asked: Asked, seconds: float) -> list[Command]:
+def _sparse(asked: Tryout, seconds: float) -> list[Command]:
     return [_pytest(*SPARSE_TESTS)]
 
 
-def _device(asked: Asked, seconds: float) -> list[Command]:
+def _device(asked: Tryout, seconds: float) -> list[Command]:
     return [_pytest("-m", "gpu", *DEVICE_TESTS)]
 
 
-def _compiled(asked: Asked, seconds: float) -> list[Command]:
+def _compiled(asked: Tryout, seconds: float) -> list[Command]:
     which = ("-m", "gpu") if asked.on_gpu else ("-m", "not gpu")
     columns = "--benchmark-columns=median,iqr,rounds"
     return [_pytest(*which, "--benchmark-only", columns, "tests/benchmarks/test_compiled.py")]
 
 
-def _town(asked: Asked, seconds: float) -> list[Command]:
-    return [_crossplace("data", "prepare", "town", "--dataset-options", f"preset={asked.town}")]
+def _data(asked: Tryout, seconds: float) -> list[Command]:
+    return [_crossplace("data", "prepare", DEFAULT_DATASET, "--dataset-options", f"preset={asked.town}")]
 
 
-def _cost(asked: Asked, seconds: float) -> list[Command]:
+def _cost(asked: Tryout, seconds: float) -> list[Command]:
     minutes = max(seconds - SPARE_S, 10.0) / 60
     return [_crossplace("cost", "--minutes", f"{minutes:.2f}", "--device", asked.device, "--output", str(asked.work))]
 
 
-def _training(asked: Asked, seconds: float) -> list[Command]:
+def _training(asked: Tryout, seconds: float) -> list[Command]:
     each_s = seconds / len(asked.methods) - SPARE_S
     return [_bench(asked, name, max(each_s, 10.0)) for name in asked.methods]
 
 
-def _bench(asked: Asked, name: str, seconds: float) -> Command:
+def _bench(asked: Tryout, name: str, seconds: float) -> Command:
     """A row whose training stages share so many seconds by their planned epochs."""
     presets = METHODS.get(name).presets
     preset = "gpu" if asked.on_gpu and "gpu" in presets else "quick"
     variant = "+".join(f"{path}={part:.0f}" for path, part in budgets_s(presets[preset], seconds).items())
-    data = ("--dataset", "town", "--dataset-options", f"preset={asked.town}")
+    data = ("--dataset", DEFAULT_DATASET, "--dataset-options", f"preset={asked.town}")
     how = ("--retrain", "--device", asked.device, "--runs", str(asked.work), "--alone")
     return _crossplace("bench", "--method", name, "--preset", preset, "--variant", variant, *data, *how)
 
@@ -150,21 +151,21 @@ def budgets_s(config: MethodConfig, seconds: float) -> dict[str, float]:
     return {f"{path}.budget_s": max(seconds * n / whole, 1.0) for path, n in epochs.items() if n}
 
 
-STEPS: dict[str, Step] = {
-    "sparse": Step(title="Sparse against dense convolutions", weight=2, commands=_sparse, absent=_no_tests),
-    "device": Step(title="Tests that need a CUDA device", weight=2, commands=_device, absent=_no_gpu_tests),
-    "compiled": Step(title="Compiled against eager networks", weight=2, commands=_compiled, absent=_no_tests),
-    "town": Step(title="The town", weight=2, commands=_town),
-    "cost": Step(title="Cost of every method", weight=4, commands=_cost),
-    "training": Step(title="Training and evaluation", weight=8, commands=_training),
+STEPS: dict[str, TryoutStep] = {
+    "sparse": TryoutStep(title="Sparse against dense convolutions", weight=2, commands=_sparse, absent=_no_tests),
+    "device": TryoutStep(title="Tests that need a CUDA device", weight=2, commands=_device, absent=_no_gpu_tests),
+    "compiled": TryoutStep(title="Compiled against eager networks", weight=2, commands=_compiled, absent=_no_tests),
+    "data": TryoutStep(title="Frames of the town", weight=2, commands=_data),
+    "cost": TryoutStep(title="Cost of every method", weight=4, commands=_cost),
+    "training": TryoutStep(title="Training and evaluation", weight=8, commands=_training),
 }
 """Name → step, in order. A new step is a new line."""
 
 
-def run_steps(asked: Asked, names: Sequence[str], minutes: float) -> Iterator[list[Outcome]]:
+def run_steps(asked: Tryout, names: Sequence[str], minutes: float) -> Iterator[list[TryoutOutcome]]:
     """Run steps one after the other within ``minutes``; yields all outcomes so far after each step."""
     ends_s, left = time.monotonic() + 60 * minutes, sum(STEPS[name].weight for name in names)
-    outcomes: list[Outcome] = []
+    outcomes: list[TryoutOutcome] = []
     for name in names:
         seconds = max(ends_s - time.monotonic(), 0.0) * STEPS[name].weight / left
         left -= STEPS[name].weight
@@ -172,10 +173,10 @@ def run_steps(asked: Asked, names: Sequence[str], minutes: float) -> Iterator[li
         yield outcomes
 
 
-def _outcomes(asked: Asked, name: str, seconds: float) -> list[Outcome]:
+def _outcomes(asked: Tryout, name: str, seconds: float) -> list[TryoutOutcome]:
     step, found = STEPS[name], []
     if reason := step.absent(asked):
-        return [Outcome(step=name, command="", state="left out", seconds=0.0, limit_s=0.0, last_line=reason)]
+        return [TryoutOutcome(step=name, command="", state="left out", seconds=0.0, limit_s=0.0, last_line=reason)]
     commands = step.commands(asked, seconds)
     for number, command in enumerate(commands):
         log.info("%s: %s", name, " ".join(command[1:]))
@@ -185,7 +186,7 @@ def _outcomes(asked: Asked, name: str, seconds: float) -> list[Outcome]:
         took_s, line = time.monotonic() - started, _last_line(path)
         log.info("%s: %s after %.0f s · %s", name, state, took_s, line)
         times = {"seconds": round(took_s, 1), "limit_s": round(seconds / len(commands), 1)}
-        found.append(Outcome(step=name, command=" ".join(command[1:]), state=state, last_line=line, **times))
+        found.append(TryoutOutcome(step=name, command=" ".join(command[1:]), state=state, last_line=line, **times))
     return found
 
 

@@ -10,7 +10,7 @@ from benchmark.records.collection import collect
 from benchmark.records.schema import RANKS, RESULT
 from benchmark.report.documents import TABLES, as_markdown
 from benchmark.report.table import Column, Section, Table, number, text
-from benchmark.runs.selftest import STEPS, Asked, Outcome
+from benchmark.runs.selftest import STEPS, Tryout, TryoutOutcome
 from datasets.files import sealed, write_atomically
 
 MOST_BYTES = 15 * 2**20
@@ -21,7 +21,7 @@ SHOWN = ("recall", "cost-sessions")
 """Tables of the summary."""
 
 
-def take_home(asked: Asked, outcomes: Sequence[Outcome]) -> Path:
+def take_home(asked: Tryout, outcomes: Sequence[TryoutOutcome]) -> Path:
     """Bring everything of use together in the folder ``home``; returns the summary."""
     home = asked.folder / "home"
     for path in sorted((asked.work / "logs").glob("*.log")):
@@ -41,7 +41,9 @@ def take_home(asked: Asked, outcomes: Sequence[Outcome]) -> Path:
     return home / "summary.md"
 
 
-def _summary(asked: Asked, device: dict[str, object], outcomes: Sequence[Outcome], left_out: Sequence[str]) -> str:
+def _summary(
+    asked: Tryout, device: dict[str, object], outcomes: Sequence[TryoutOutcome], left_out: Sequence[str]
+) -> str:
     collection = collect(asked.work)
     sections = [steps_section(outcomes), *(s for kind in SHOWN for s in TABLES[kind].sections(collection))]
     about = ", ".join(f"{name} {value}" for name, value in device.items())
@@ -49,7 +51,7 @@ def _summary(asked: Asked, device: dict[str, object], outcomes: Sequence[Outcome
     return "\n\n".join([f"# {device['device']}", about, *left, *map(as_markdown, sections)]) + "\n"
 
 
-def steps_section(outcomes: Sequence[Outcome]) -> Section:
+def steps_section(outcomes: Sequence[TryoutOutcome]) -> Section:
     """What came of each step."""
     columns = [Column(name="step"), Column(name="state"), Column(name="took", unit="s", digits=0)]
     columns += [Column(name="at most", unit="s", digits=0), Column(name="last line, or reason")]

@@ -13,7 +13,7 @@ from benchmark.cli.selftest import SelfTest
 from benchmark.records.collection import Collection
 from benchmark.registry import METHODS
 from benchmark.runs import selftest, taking_home
-from benchmark.runs.selftest import STEPS, Asked, Outcome, Step, budgets_s, run_steps
+from benchmark.runs.selftest import STEPS, Tryout, TryoutOutcome, TryoutStep, budgets_s, run_steps
 from benchmark.runs.taking_home import take_home
 from benchmark.training.configuring import with_setting
 from datasets.files import read_json, unsealed
@@ -21,26 +21,28 @@ from methods.recipe import recipes_in
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Asked:
-    return Asked(device="cpu", town="tiny", methods=("vxp",), folder=tmp_path)
+def asked(tmp_path: Path) -> Tryout:
+    return Tryout(device="cpu", town="tiny", methods=("vxp",), folder=tmp_path)
 
 
 def steps(monkeypatch: pytest.MonkeyPatch, **codes: str) -> None:
     """Steps that run a line of Python each."""
     made = {
-        name: Step(title=name, weight=1, commands=lambda asked, seconds, code=code: [(sys.executable, "-c", code)])
+        name: TryoutStep(
+            title=name, weight=1, commands=lambda asked, seconds, code=code: [(sys.executable, "-c", code)]
+        )
         for name, code in codes.items()
     }
     monkeypatch.setattr(selftest, "STEPS", made)
     monkeypatch.setattr(taking_home, "STEPS", made)
 
 
-def run(asked: Asked, names: list[str], minutes: float = 1.0) -> list[Outcome]:
+def run(asked: Tryout, names: list[str], minutes: float = 1.0) -> list[TryoutOutcome]:
     *_, outcomes = run_steps(asked, names, minutes)
     return outcomes
 
 
-def test_a_failure_is_a_line_and_the_others_go_on(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_a_line_and_the_others_go_on(asked: Tryout, monkeypatch: pytest.MonkeyPatch) -> None:
     steps(monkeypatch, good="print('fine')", bad="raise SystemExit('broken')", after="print('still here')")
     found = run(asked, ["good", "bad", "after"])
     assert [(o.step, o.state, o.last_line) for o in found] == [
@@ -50,7 +52,7 @@ def test_a_failure_is_a_line_and_the_others_go_on(asked: Asked, monkeypatch: pyt
     ]
 
 
-def test_a_step_is_ended_at_its_limit_with_all_that_it_began(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_is_ended_at_its_limit_with_all_that_it_began(asked: Tryout, monkeypatch: pytest.MonkeyPatch) -> None:
     child = asked.folder / "child"
     code = (
         "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
@@ -68,7 +70,7 @@ def test_a_step_is_ended_at_its_limit_with_all_that_it_began(asked: Asked, monke
         pytest.fail("a process of the step lives on")
 
 
-def test_what_a_step_leaves_over_goes_to_those_behind_it(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_step_leaves_over_goes_to_those_behind_it(asked: Tryout, monkeypatch: pytest.MonkeyPatch) -> None:
     steps(monkeypatch, first="", second="")
     first, second = run(asked, ["first", "second"], minutes=1.0)
     assert first.limit_s == pytest.approx(30, abs=0.5)
@@ -76,7 +78,7 @@ def test_what_a_step_leaves_over_goes_to_those_behind_it(asked: Asked, monkeypat
 
 
 def test_tests_are_left_out_with_a_reason_where_there_are_none(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    asked: Tryout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert [o.last_line for o in run(asked, ["device"])] == ["these need a CUDA device"]
     monkeypatch.setattr(selftest, "CHECKOUT", tmp_path)
@@ -101,7 +103,7 @@ def test_training_stages_share_the_seconds_by_their_epochs(name: str) -> None:
     assert each == pytest.approx([each[0]] * len(each))
 
 
-def test_home_is_small_and_says_what_it_left_out(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_is_small_and_says_what_it_left_out(asked: Tryout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(taking_home, "MOST_BYTES", 1000)
     monkeypatch.setattr(taking_home, "collect", lambda folder: Collection(groups=()))
     (asked.work / "logs").mkdir(parents=True)
@@ -111,7 +113,7 @@ def test_home_is_small_and_says_what_it_left_out(asked: Asked, monkeypatch: pyte
         folder.mkdir(parents=True)
         (folder / "ranks.npz").write_bytes(b"r" * size)
     summary = take_home(
-        asked, [Outcome(step="cost", command="c", state="failed", seconds=1.0, limit_s=2.0, last_line="a|b")]
+        asked, [TryoutOutcome(step="cost", command="c", state="failed", seconds=1.0, limit_s=2.0, last_line="a|b")]
     )
     home = summary.parent
     assert (home / "logs" / "cost-0.log").read_bytes().endswith(b"the end")
@@ -141,11 +143,11 @@ def test_a_wrong_option_is_one_sentence(options: list[str], sentence: str, capsy
 @pytest.mark.slow
 def test_a_short_form_of_everything_runs_on_a_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = ["--device", "cpu", "--town", "tiny", "--methods", "range_plain", "--minutes", "12"]
-    code = main(["selftest", *given, "--steps", "town", "cost", "training", "--output", str(tmp_path)])
+    code = main(["selftest", *given, "--steps", "data", "cost", "training", "--output", str(tmp_path)])
     printed = capsys.readouterr()
     assert code == 0, printed.out + printed.err + "".join(p.read_text() for p in tmp_path.glob("work/logs/*"))
     summary = (tmp_path / "home" / "summary.md").read_text()
     assert "range_plain" in summary
-    assert [STEPS[name].title in summary for name in ("town", "cost", "training")] == [True] * 3
+    assert [STEPS[name].title in summary for name in ("data", "cost", "training")] == [True] * 3
     assert list((tmp_path / "home").rglob("result.json"))
     assert sum(path.stat().st_size for path in (tmp_path / "home").rglob("*") if path.is_file()) < 16 * 2**20
