@@ -27,6 +27,10 @@ class NotExportable(Exception):
     """The reason why a network cannot be written as a file."""
 
 
+INPUT = "input_"
+"""What names of inputs begin with in a file: a descriptor may be called as an input is."""
+
+
 def flat(inputs: Any) -> dict[str, Tensor]:
     """The tensors of a network input by name; raises :class:`NotExportable` if it holds anything else."""
     named = {"inputs": inputs}
@@ -65,7 +69,7 @@ def write_onnx(method: Method, inputs: Any, path: Path) -> None:
         program = torch.onnx.export(
             encoder,
             tuple(tensor.clone() for tensor in flat(inputs).values()),  # tensors of inference mode cannot be traced
-            input_names=list(encoder.names),
+            input_names=[f"{INPUT}{name}" for name in encoder.names],
             output_names=[spec.name for spec in method.descriptors],
             dynamo=True,
             verbose=False,
@@ -126,7 +130,7 @@ class OnnxImages:
         """Descriptors by name; the images of a batch go through the file one by one."""
         tensors = flat(inputs)
         device = next(iter(tensors.values())).device
-        arrays = {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+        arrays = {f"{INPUT}{name}": tensor.cpu().numpy() for name, tensor in tensors.items()}
         n_images = len(next(iter(arrays.values())))
         found = [
             self.session.run(None, {name: array[i : i + 1] for name, array in arrays.items()}) for i in range(n_images)

@@ -125,7 +125,9 @@ def _data(asked: Tryout, seconds: float) -> list[Command]:
 
 def _cost(asked: Tryout, seconds: float) -> list[Command]:
     minutes = max(seconds - SPARE_S, 10.0) / 60
-    return [_crossplace("cost", "--minutes", f"{minutes:.2f}", "--device", asked.device, "--output", str(asked.work))]
+    some = () if asked.on_gpu else ("--methods", *asked.methods)  # architectures of papers are slow on a CPU
+    how = ("--minutes", f"{minutes:.2f}", "--device", asked.device, "--output", str(asked.work))
+    return [_crossplace("cost", *some, *how)]
 
 
 def _training(asked: Tryout, seconds: float) -> list[Command]:
@@ -156,7 +158,7 @@ STEPS: dict[str, TryoutStep] = {
     "device": TryoutStep(title="Tests that need a CUDA device", weight=2, commands=_device, absent=_no_gpu_tests),
     "compiled": TryoutStep(title="Compiled against eager networks", weight=2, commands=_compiled, absent=_no_tests),
     "data": TryoutStep(title="Frames of the town", weight=2, commands=_data),
-    "cost": TryoutStep(title="Cost of every method", weight=4, commands=_cost),
+    "cost": TryoutStep(title="Cost of methods", weight=4, commands=_cost),
     "training": TryoutStep(title="Training and evaluation", weight=8, commands=_training),
 }
 """Name → step, in order. A new step is a new line."""

@@ -97,7 +97,6 @@ VARIANTS: dict[str, Variant] = {
     "long-students": Variant(question=_STAGES, change=_longer_students, is_cheap=False),
     "momentum-0.1": Variant(question=_STAGES, change=_with(norm_momentum=0.1)),
     "cached-teacher": Variant(question=_STAGES, change=_with(teacher_features="cached")),
-    "rigid-motion": Variant(question=_STAGES, change=_augmented(rigid=True)),
     "joint": Variant(question=_STAGES, change=_joint_alone),
     "joint-after-teacher": Variant(question=_STAGES, change=_joint),
     "random-light": Variant(question=_STAGES, change=_augmented(relighting=Relighting())),

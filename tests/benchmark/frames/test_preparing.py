@@ -233,7 +233,7 @@ def test_the_next_command_can_be_typed_as_it_is() -> None:
 
 def test_an_unknown_dataset_is_answered_with_near_ones_and_the_list() -> None:
     assert message("oxfrod", None).startswith(
-        "unknown dataset 'oxfrod'. Did you mean oxford? Available: counted, kitti"
+        "unknown dataset 'oxfrod'. Did you mean oxford? Available: boreas, counted, kitti"
     )
 
 

@@ -120,7 +120,7 @@ def test_home_is_small_and_says_what_it_left_out(asked: Tryout, monkeypatch: pyt
     assert (home / "logs" / "cost-0.log").stat().st_size == taking_home.LOG_BYTES
     assert [path.parent.name for path in home.rglob("ranks.npz")] == ["a"]
     assert "Left out for its size: results/town/b/ranks.npz." in summary.read_text()
-    assert "Cost of every method" in summary.read_text()
+    assert "Cost of methods" in summary.read_text()
     record = unsealed(read_json(home / "selftest.json"), home / "selftest.json")
     assert record["outcomes"][0]["state"] == "failed"
     json.dumps(record)
