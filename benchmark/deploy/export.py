@@ -134,7 +134,7 @@ def image_onnx(subject: ToExport) -> Iterator[Exported]:
     except NotExportable as reason:
         yield Exported(part="image", form="onnx", hole=str(reason))
         return
-    found = _compared("image", "onnx", path, method.encode_images, OnnxImages(path), inputs)
+    found = _alike(_timed("image", "onnx", path, method.encode_images, OnnxImages(path), inputs), path)
     yield found if found.hole else replace(found, recall=subject.recall)
 
 
@@ -191,7 +191,7 @@ def _program(subject: ToExport, part: str, module: nn.Module, calls: Sequence[tu
         torch.export.save(program, content)
         write_atomically(path, content.getvalue())
         loaded = torch.export.load(path).module()
-    return _compared(part, PROGRAM, path, lambda call: module(*call), lambda call: loaded(*call), calls)
+    return _alike(_timed(part, PROGRAM, path, lambda call: module(*call), lambda call: loaded(*call), calls), path)
 
 
 def _leave_out_unused(program: torch.export.ExportedProgram) -> None:
@@ -245,21 +245,13 @@ def dense_modules(method: Method, inputs: Sequence[Any]) -> dict[str, tuple[nn.M
     return {name: (modules[name], calls[name]) for name in outer}
 
 
-def _compared(
-    part: str,
-    form: str,
-    path: Path,
-    network: Callable[[Any], Any],
-    file: Callable[[Any], Any],
-    inputs: Sequence[Any],
-) -> Exported:
-    """A file with its size, its time and its difference; one that differs too much is a hole."""
-    found = _timed(part, form, path, network, file, inputs)
+def _alike(found: Exported, path: Path) -> Exported:
+    """What was found of a file; one that differs too much from the network is removed, and is a hole."""
     if found.difference is not None and found.difference <= LARGEST_DIFFERENCE:
         return found
     path.unlink()
     hole = f"its descriptors differ by up to {found.difference:.2g}, more than {LARGEST_DIFFERENCE:g}"
-    return Exported(part=part, form=form, difference=found.difference, hole=hole)
+    return Exported(part=found.part, form=found.form, difference=found.difference, hole=hole)
 
 
 def _timed(
