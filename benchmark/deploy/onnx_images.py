@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +19,6 @@ from datasets.files import write_atomically
 from methods.base import Method
 
 NEEDED = "ONNX files need the extra 'export': python -m pip install 'crossplace[export]' (in a checkout: .[export])"
-
-
 VOXELS = "its input is no tensor but voxels or the like, whose number differs from cloud to cloud"
 
 
@@ -85,7 +84,9 @@ def write_int8(source: Path, path: Path, method: Method) -> None:
     """
     require()
     import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with same_search_path():  # one of its parts puts its own folder, with a file benchmark.py, among the modules
+        from onnxruntime.quantization import QuantType, quantize_dynamic
 
     part = path.with_name(f".{path.name}.part")
     try:
@@ -164,6 +165,16 @@ def require() -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise CrossplaceError(NEEDED) from error
+
+
+@contextmanager
+def same_search_path() -> Iterator[None]:
+    """Let an import leave ``sys.path`` as it was, so that no later process finds foreign files by our names."""
+    before = list(sys.path)
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Every method's networks as files: the same descriptors from each file, and a reason wherever there is none."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -202,3 +203,20 @@ def test_without_the_extra_the_command_names_it(
         "height_histogram-cloud.pt2",
         "height_histogram-image.onnx",
     }
+
+
+def test_making_a_file_small_leaves_the_search_path_of_modules_alone() -> None:
+    """A folder with a foreign benchmark.py on it would replace this suite in every process started afterwards."""
+    script = """
+import sys
+from pathlib import Path
+from benchmark.deploy.onnx_images import write_int8
+before = list(sys.path)
+try:
+    write_int8(Path("absent.onnx"), Path("smaller.onnx"), None)
+except Exception:
+    pass
+assert "onnxruntime.transformers" in sys.modules, "the import that this test is about no longer happens"
+assert sys.path == before, set(sys.path) - set(before)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
