@@ -255,10 +255,18 @@ def _request(command: Bench | Evaluate) -> Request:
 
 
 def _print(results: "Sequence[Result]", *, alone: bool, holes: dict[str, str] | None = None) -> None:
+    from benchmark.records.environment import REPOSITORY
+    from benchmark.records.published import PUBLISHED, published_in
     from benchmark.report.comparison import Comparison
+    from benchmark.report.printed import printed_by_papers
+    from benchmark.report.screen import screen
     from benchmark.report.tables import as_text
 
-    say(as_text(Comparison.of(results, alone=alone, holes=holes)).rstrip("\n"))
+    comparison = Comparison.of(results, alone=alone, holes=holes)
+    say(as_text(comparison).rstrip("\n"))
+    files = {} if alone else published_in(REPOSITORY / "results" / PUBLISHED)
+    if beside := printed_by_papers(comparison.board, [row for rows in files.values() for row in rows]):
+        say(f"\n{screen(beside)}".rstrip("\n"))
 
 
 def _report(

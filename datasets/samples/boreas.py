@@ -243,10 +243,12 @@ FRAMES = 40
 def write_sample(folder: Path) -> Iterator[str]:
     """Write two runs through a district where the protocols train and one where they test; yields the name of each."""
     drives = {drive.name: drive for drive in Town(preset="tiny").drives()}
+    run: RawBoreas | None = None
     for number, (name, light) in enumerate(RUNS.items()):
         through = [
             replace(drives[f"{district}-day"], light=light, spacing_m=5.5, image_size=(204, 171))
             for district in ("train", "test")
         ]
-        run_through(through, name, FRAMES, start_us=1_623_966_720_000_000 + number * 10**13).write(folder)
+        run = run_through(through, name, FRAMES, start_us=1_623_966_720_000_000 + number * 10**13, again=run)
+        run.write(folder)
         yield name
