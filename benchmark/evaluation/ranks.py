@@ -125,10 +125,10 @@ def _to_list(
     rows, columns = relation.positives
     right, least = key[rows, columns], kth_least(key, top_k)
     limit = least + slack
-    n_near = np.bincount(rows[right <= least[rows]], minlength=n_queries)
-    for row in np.flatnonzero(n_near >= top_k):  # as many right ones: the nearest wrong one may be beyond
-        wrong = np.min(key[row], where=~relation.is_positive[row], initial=np.inf)
-        limit[row] = max(limit[row], wrong + slack[row])
+    beyond = np.flatnonzero(np.bincount(rows[right <= least[rows]], minlength=n_queries) >= top_k)
+    if len(beyond):  # as many right ones: the nearest wrong one may be farther
+        wrong = np.where(relation.is_positive[beyond], np.inf, key[beyond]).min(axis=1)
+        limit[beyond] = np.maximum(limit[beyond], wrong + slack[beyond])
     best = np.full(n_queries, np.inf)
     first = np.flatnonzero(np.diff(rows, prepend=-1))
     best[rows[first]] = np.minimum.reduceat(right, first) if len(first) else 0
@@ -152,6 +152,8 @@ def kth_least(key: Float[ndarray, "nq nd"], k: int) -> Float[ndarray, " nq"]:
     n_keys = key.shape[1]
     if n_keys < k:
         return np.full(len(key), np.inf)
+    if k == 1:
+        return key.min(axis=1).astype(np.float64)
     n_groups = n_keys // min(max(n_keys // (8 * k), 1), 16)
     least = key[:, :n_groups].copy()
     for start in range(n_groups, n_keys - n_groups + 1, n_groups):
