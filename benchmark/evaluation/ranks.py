@@ -41,11 +41,16 @@ def _fused_block(
     order = np.argsort(searched, axis=1, kind="stable")
     head = order[:, :top]
     by_second = np.take_along_axis(np.where(is_candidate, second, np.inf), head, axis=1)
-    rank_sum = np.arange(head.shape[1]) + _places(np.argsort(by_second, axis=1, kind="stable"))
-    order[:, :top] = np.take_along_axis(head, np.argsort(rank_sum, axis=1, kind="stable"), axis=1)
+    order[:, :top] = np.take_along_axis(head, reranked(by_second), axis=1)
     nearest_first = np.sort(searched, axis=1)
     n_nearer = np.array([np.searchsorted(*pair) for pair in zip(nearest_first, main, strict=True)]).reshape(main.shape)
     return np.where(is_candidate, _places(order), n_nearer - 0.5)
+
+
+def reranked(second: Float[ndarray, "n m"]) -> Int[ndarray, "n m"]:
+    """The new order of places that stand in the order of one distance, by the sum of their ranks by both distances."""
+    rank_sum = np.arange(second.shape[1]) + _places(np.argsort(second, axis=1, kind="stable"))
+    return np.argsort(rank_sum, axis=1, kind="stable")
 
 
 def _places(order: Int[ndarray, "n m"]) -> Int[ndarray, "n m"]:
