@@ -13,6 +13,8 @@ from datasets.base import Axis, Frame, Frames
 AXES: tuple[Axis, ...] = ("east", "north", "up")
 """The names of the three columns of positions."""
 PLANE: tuple[Axis, ...] = ("east", "north")
+MARGIN = 1 + 1e-9
+"""Radii are this much larger where frames are only sorted out, so that rounding sorts out none too many."""
 
 
 @runtime_checkable
@@ -84,19 +86,31 @@ def same_place(
     Two frames do if they are in the same world and at most ``radius_m`` apart over ``axes``. If a limit is given, the
     wrapped difference of their headings must also be strictly below ``heading_limit_rad``.
     """
-    a_world, b_world = codes(a.world, b.world)
-    same = a_world[:, None] == b_world[None, :]
+    same = np.zeros((len(a.position_m), len(b.position_m)), dtype=bool)
     columns = [AXES.index(axis) for axis in axes]
-    for column in columns:  # most pairs are outside the box around the disc, which is cheap to test
-        offset_m = a.position_m[:, None, column] - b.position_m[None, :, column]
-        same &= np.abs(offset_m) <= radius_m * (1 + 1e-9)
-    i, j = np.nonzero(same)
+    i, j = _within_strip(a.position_m[:, columns[0]], b.position_m[:, columns[0]], radius_m)
+    for column in columns[1:]:  # what is outside the box around the disc is cheap to tell
+        is_near = np.abs(a.position_m[i, column] - b.position_m[j, column]) <= radius_m * MARGIN
+        i, j = i[is_near], j[is_near]
+    a_world, b_world = codes(a.world, b.world)
     offsets_m = [np.abs(a.position_m[i, column] - b.position_m[j, column]) for column in columns]
-    is_right = reduce(np.hypot, offsets_m) <= radius_m
+    is_right = (a_world[i] == b_world[j]) & (reduce(np.hypot, offsets_m) <= radius_m)
     if heading_limit_rad is not None:
         is_right &= heading_difference_rad(a.yaw_rad[i], b.yaw_rad[j]) < heading_limit_rad
-    same[i, j] = is_right
+    same[i[is_right], j[is_right]] = True
     return same
+
+
+def _within_strip(
+    a_m: Float[ndarray, " n"], b_m: Float[ndarray, " m"], radius_m: float
+) -> tuple[Int[ndarray, " k"], Int[ndarray, " k"]]:
+    """Rows of ``a`` and ``b`` whose coordinates are at most ``radius_m`` apart, and a few that are hardly farther."""
+    order = np.argsort(b_m)
+    ascending, reach_m = b_m[order], radius_m * MARGIN + np.spacing(np.abs(a_m))
+    first, last = np.searchsorted(ascending, a_m - reach_m), np.searchsorted(ascending, a_m + reach_m, side="right")
+    n_of = np.maximum(last - first, 0)
+    rows = np.repeat(np.arange(len(a_m)), n_of)
+    return rows, order[np.arange(len(rows)) + np.repeat(first - np.cumsum(n_of) + n_of, n_of)]
 
 
 def neighbours(frames: Frames, radius_m: float, heading_limit_rad: float | None) -> list[ndarray]:
@@ -111,7 +125,7 @@ def neighbours(frames: Frames, radius_m: float, heading_limit_rad: float | None)
     for world in dict.fromkeys(frames.world.tolist()):
         rows = np.flatnonzero(frames.world == world)
         # The tree compares squared distances; the slack and the exact test below keep the radius inclusive.
-        found = cKDTree(plane[rows]).query_ball_point(plane[rows], radius_m * (1 + 1e-9) + 1e-9)
+        found = cKDTree(plane[rows]).query_ball_point(plane[rows], radius_m * MARGIN + 1e-9)
         for row, near in zip(rows, found, strict=True):
             others = rows[np.sort(np.asarray(near, dtype=np.int64))]
             others = others[others != row]

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
-from torch.nn import functional
+from numpy import ndarray
 
 from benchmark.cost.inputs import MODALITIES, Inputs
-from datasets.base import DistanceKind
+from benchmark.evaluation.estimates import Side, Space
+from benchmark.evaluation.nearest import nearest
 from datasets.errors import CrossplaceError
 from methods.base import Method
 from methods.layers.sparse.backend import Backend
@@ -22,7 +22,9 @@ N_NEAREST = 25
 """Places that a search returns."""
 N_QUERIES = 64
 """Different queries of a search."""
-MOST_BYTES = 2**30
+VALUE_BYTES = 12
+"""What a value of a descriptor takes in a map: in float64, and in float32 beside it."""
+MOST_BYTES = 3 * 2**30
 """Largest map that is searched."""
 
 
@@ -44,33 +46,6 @@ class Specimen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlacesMap:
-    """Descriptors of places, ready to be searched exactly."""
-
-    places: Float[Tensor, "n w d"]
-    offsets: Float[Tensor, "n w 1"] | None
-    """Half of the squared norms, which a Euclidean distance needs."""
-    distance: DistanceKind
-
-    @classmethod
-    def of(cls, places: Float[Tensor, "n w d"], distance: DistanceKind) -> "PlacesMap":
-        """The map of these descriptors: what depends on them alone is computed once."""
-        if distance == "cosine":
-            places = functional.normalize(places, dim=2)
-        offsets = places.square().sum(dim=2, keepdim=True) / 2 if distance == "l2" else None
-        return cls(places=places, offsets=offsets, distance=distance)
-
-    def nearest(self, query: Float[Tensor, "v d"]) -> Int[Tensor, " k"]:
-        """Rows of the nearest places, nearest first: in float32, over all pairs of the views of query and place."""
-        if self.distance == "cosine":
-            query = functional.normalize(query, dim=1)
-        nearness = self.places @ query.T
-        if self.offsets is not None:
-            nearness = nearness - self.offsets - query.square().sum(dim=1) / 2
-        return nearness.amax(dim=(1, 2)).topk(min(N_NEAREST, len(nearness))).indices
-
-
-@dataclass(frozen=True, kw_only=True)
 class TimedPart:
     """One timed step."""
 
@@ -79,12 +54,19 @@ class TimedPart:
     run: Callable[[Specimen, Any], Any]
 
 
+def _search(_: Specimen, given: tuple[Space, Side, Float[ndarray, "1 v d"]]) -> Int[ndarray, "1 k"]:
+    """Rows of the nearest places, exactly as a localizer and the evaluator find them: on the CPU."""
+    space, places, query = given
+    rows, _distance = nearest(space.side(query), places, space.distance, N_NEAREST)
+    return rows
+
+
 PARTS: dict[str, TimedPart] = {
     "image.inputs": TimedPart(span="image", run=lambda specimen, batch: specimen.method.image_inputs(batch)),
     "image.encode": TimedPart(span="image", run=lambda specimen, inputs: specimen.method.encode_images(inputs)),
     "cloud.inputs": TimedPart(span="cloud", run=lambda specimen, batch: specimen.method.cloud_inputs(batch)),
     "cloud.encode": TimedPart(span="cloud", run=lambda specimen, inputs: specimen.method.encode_clouds(inputs)),
-    **{f"search.{n}": TimedPart(span=f"search.{n}", run=lambda _, given: given[0].nearest(given[1])) for n in SEARCHED},
+    **{f"search.{n}": TimedPart(span=f"search.{n}", run=_search) for n in SEARCHED},
 }
 """Name of a part → its span and what it runs. A new part is a new line."""
 SPANS = tuple(dict.fromkeys(part.span for part in PARTS.values()))
@@ -112,17 +94,18 @@ def starts(specimen: Specimen, span: str) -> Callable[[int, int], Any]:
 def _queries(specimen: Specimen, n_places: int) -> Callable[[int, int], Any]:
     """Random descriptors of the method's shape: the time of an exact search does not depend on their values."""
     spec = specimen.method.descriptors[0]
-    n_bytes = 4 * n_places * spec.cloud_views * spec.size
+    n_bytes = VALUE_BYTES * n_places * spec.cloud_views * spec.size
     if n_bytes > MOST_BYTES:
         raise CrossplaceError(
             f"a map of {n_places:,} places takes {n_bytes / 2**30:.1f} GiB, more than the {MOST_BYTES / 2**30:.0f} GiB "
             "that a search is measured in; give the method a shorter descriptor"
         )
     source = torch.Generator().manual_seed(0)
-    places = torch.rand(n_places, spec.cloud_views, spec.size, generator=source).to(specimen.device)
-    queries = torch.rand(N_QUERIES, spec.image_views, spec.size, generator=source).to(specimen.device)
-    places_map = PlacesMap.of(places, spec.distance)
-    return lambda number, size: (places_map, queries[number % N_QUERIES])
+    places = torch.rand(n_places, spec.cloud_views, spec.size, generator=source).double().numpy()
+    queries = torch.rand(N_QUERIES, 1, spec.image_views, spec.size, generator=source).double().numpy()
+    space = Space.of([places], spec.distance)
+    side = space.side(places)
+    return lambda number, size: (space, side, queries[number % N_QUERIES])
 
 
 def whole(specimen: Specimen, span: str, value: Any) -> Any:

@@ -1,9 +1,9 @@
-"""What a localizer answers with, and how the best places are chosen."""
+"""What a localizer answers with."""
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from benchmark.deploy.calibration import Calibration
@@ -74,23 +74,12 @@ def near(places: Places, prior: Prior) -> Bool[ndarray, " n"]:
     return (np.hypot(*offset_m.T) <= prior.radius_m) & (places.frames.world == prior.world)
 
 
-def best(
-    places: Places,
-    distance: Float[ndarray, " n"],
-    ranked_by: Float[ndarray, " n"],
-    allowed: Bool[ndarray, " n"],
-    top: int,
-    calibration: Calibration | None,
+def answers(
+    places: Places, rows: Int[ndarray, " k"], distance: Float[ndarray, " k"], calibration: Calibration | None
 ) -> list[Place]:
-    """The ``top`` allowed places with the least ``ranked_by``, best first; equal ones in the order of the map."""
-    rows = np.flatnonzero(allowed)
-    if not len(rows) or top < 1:
-        return []
-    values = ranked_by[rows]
-    last = np.partition(values, min(top, len(rows)) - 1)[min(top, len(rows)) - 1]
-    rows = rows[values <= last]
-    rows = rows[np.argsort(ranked_by[rows], kind="stable")][:top]
-    probability = [None] * len(rows) if calibration is None else calibration.probability(distance[rows]).tolist()
+    """The places at ``rows``, as far as there are any: a row of -1 is none."""
+    rows, distance = rows[rows >= 0], distance[rows >= 0]
+    probability = [None] * len(rows) if calibration is None else calibration.probability(distance).tolist()
     frames = places.frames
     return [
         Place(
@@ -101,8 +90,8 @@ def best(
             position_m=tuple(frames.position_m[row].tolist()),
             yaw_rad=float(frames.yaw_rad[row]),
             quaternion_wxyz=tuple(frames.quaternion_wxyz[row].tolist()),
-            distance=float(distance[row]),
+            distance=far,
             probability=likely,
         )
-        for row, likely in zip(rows.tolist(), probability, strict=True)
+        for row, far, likely in zip(rows.tolist(), distance.tolist(), probability, strict=True)
     ]

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 from pydantic import AfterValidator, PositiveInt, with_config
 
 from benchmark.deploy.pose_graph import Covariance, planar, relative_poses, rows_of
 from benchmark.evaluation.confidence import Answers, RightShare, right_share
-from benchmark.evaluation.ranks import rank_queries
-from benchmark.protocol.ground_truth import Relation
 from datasets.base import Frames
 from datasets.errors import CrossplaceError
 from datasets.files import STRICT
@@ -60,38 +58,33 @@ class Calibration:
 
 
 def calibrated(
-    distances: Float[ndarray, "nq nd"],
-    relation: Relation,
+    found: Int[ndarray, " nq"],
+    distance: Float[ndarray, " nq"],
+    is_right: Bool[ndarray, " nq"],
     asking: Frames,
     places: Frames,
     *,
     protocol: str,
-    ranked_by: Float[ndarray, "nq nd"] | None = None,
 ) -> Calibration:
-    """The calibration by the queries ``asking``, which are in the rows of ``distances``.
+    """The calibration by the queries ``asking``: the place that each has found (-1: none), how far, and if rightly.
 
-    ``ranked_by`` orders the places, where that is not the distance. A query whose place is not in the map counts as
-    wrong: there it would have been right to find nothing.
+    A query whose place is not in the map counts as wrong: there it would have been right to find nothing.
 
     Raises:
         CrossplaceError: no query found its place, so that nothing can be learnt.
     """
-    ranking = rank_queries(distances if ranked_by is None else ranked_by, relation, top_k=1)
-    top = ranking.top_index[:, 0]
-    distance = np.where(top < 0, np.nan, distances[np.arange(len(top)), top])
-    is_right = ranking.first_positive_rank == 1
     drives = tuple(asking.traversal_names())
     answers = Answers(
-        distance=distance, is_right=is_right, is_counted=np.ones(len(top), dtype=bool), traversal=asking.traversal
+        distance=distance, is_right=is_right, is_counted=np.ones(len(found), dtype=bool), traversal=asking.traversal
     )
     share = right_share(answers)
     if share is None or not is_right.any():
         raise CrossplaceError(
-            f"none of {len(top)} queries of {', '.join(drives) or 'no drive'} found its place in this map, so that "
+            f"none of {len(found)} queries of {', '.join(drives) or 'no drive'} found its place in this map, so that "
             "nothing can be calibrated; take a drive through the places of the map, or a method with trained weights"
         )
-    errors = relative_poses(planar(places.take(top[is_right])), planar(asking.take(is_right)))
+    errors = relative_poses(planar(places.take(found[is_right])), planar(asking.take(is_right)))
     covariance = errors.T @ errors / len(errors) + np.diag(np.square(LEAST_DEVIATION))
     return Calibration(
-        share=share, n_queries=len(top), drives=drives, protocol=protocol, covariance=rows_of(covariance)
+        share=share, n_queries=len(found), drives=drives, protocol=protocol, covariance=rows_of(covariance)
     )

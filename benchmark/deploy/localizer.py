@@ -12,14 +12,15 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from numpy import ndarray
 
-from benchmark.deploy.answers import LoopClosure, Place, Prior, best, near
+from benchmark.deploy.answers import LoopClosure, Place, Prior, answers, near
 from benchmark.deploy.calibration import Calibration, calibrated
 from benchmark.deploy.map_files import Calibrations, read_map, write_map
 from benchmark.deploy.observation import observation
-from benchmark.deploy.places import GrowingPlaces, Places, no_places
+from benchmark.deploy.places import GrowingPlaces, Places, Snapshot, no_places
 from benchmark.descriptors.encoding import encode_batch, encode_frames
-from benchmark.evaluation.distances import distances
-from benchmark.evaluation.ranks import fused_ranks
+from benchmark.evaluation.distances import distances_at
+from benchmark.evaluation.nearest import nearest
+from benchmark.evaluation.ranks import reranked
 from benchmark.frames.preparing import find_protocol
 from benchmark.protocol.ground_truth import relate, row_blocks
 from datasets.base import Modality, Traversal
@@ -57,7 +58,8 @@ class Localizer:
         self._device = next((p.device for p in method.parameters()), torch.device("cpu"))
         self._encoding = threading.Lock()
         sizes = {spec.name: (spec.views(modality), spec.size) for spec in method.descriptors}
-        self._growing = GrowingPlaces(places or no_places(sizes))
+        main = self.method.descriptors[0]
+        self._growing = GrowingPlaces(places or no_places(sizes), main.name, main.distance)
 
     @classmethod
     def build(
@@ -93,7 +95,7 @@ class Localizer:
     @property
     def places(self) -> Places:
         """The places of this moment, which do not change when further places are added."""
-        return self._growing.snapshot
+        return self._growing.now.places
 
     def __len__(self) -> int:
         return len(self.places)
@@ -119,12 +121,12 @@ class Localizer:
         if (image is None) == (cloud is None):
             raise CrossplaceError("a query is one image or one cloud; give exactly one of them")
         asks: Modality = "cloud" if image is None else "image"
-        described, places = self._described(asks, image, cloud), self.places
-        allowed = np.ones(len(places), dtype=bool) if prior is None else near(places, prior)
-        if not allowed.any():
+        described, now = self._described(asks, image, cloud), self._growing.now
+        allowed = None if prior is None else near(now.places, prior)[None]
+        if not len(now.places) or top < 1:
             return []
-        main, ranked_by = self._distances(described, places, allowed[None])
-        return best(places, main[0], ranked_by[0], allowed, top, self.calibrations.get(asks))
+        rows, distance = self._nearest(described, now, top, allowed)
+        return answers(now.places, rows[0], distance[0], self.calibrations.get(asks))
 
     def loop_closures(
         self, *, of: Iterable[str] | None = None, min_gap_s: float = GAP_S, min_probability: float = SURE
@@ -136,18 +138,18 @@ class Localizer:
         Raises:
             CrossplaceError: the localizer is not calibrated for its own modality, or a name is not in the map.
         """
-        calibration, places = self._calibration(self.modality), self.places
+        calibration, now = self._calibration(self.modality), self._growing.now
+        places = now.places
         time_ns, rows = places.frames.timestamp_ns, _rows_called(places, of)
         found = []
         for block in row_blocks(len(rows), len(places)):
             asking = {name: array[rows[block]] for name, array in places.descriptors.items()}
             is_earlier = time_ns[rows[block]][:, None] - time_ns[None] > round(min_gap_s * 1e9)
-            main, ranked_by = self._distances(asking, places, is_earlier)
-            for number, row in enumerate(rows[block].tolist()):
-                name, columns = places.frames.frame_id[row], (main[number], ranked_by[number], is_earlier[number])
+            earlier, distance = self._nearest(asking, now, 1, is_earlier)
+            for row, column, far in zip(rows[block].tolist(), earlier, distance, strict=True):
                 found += [
-                    LoopClosure(name=name, earlier=place, covariance=calibration.covariance)
-                    for place in best(places, *columns, 1, calibration)
+                    LoopClosure(name=places.frames.frame_id[row], earlier=place, covariance=calibration.covariance)
+                    for place in answers(places, column, far, calibration)
                     if place.probability is not None and place.probability >= min_probability
                 ]
         return found
@@ -203,7 +205,8 @@ class Localizer:
         Raises:
             CrossplaceError: traversals that the map was made of, or none of whose frames find their place.
         """
-        places = self.places
+        now = self._growing.now
+        places = now.places
         own = sorted({*traversals} & {*places.frames.traversal_names()})
         if own:
             raise CrossplaceError(
@@ -217,9 +220,10 @@ class Localizer:
         for asks, theirs in rows.items():
             asking = _encoded(self.method, dataset, theirs, asks)
             relation = relate(asking.frames, places.frames, rule)
-            main, ranked_by = self._distances(asking.descriptors, places, relation.is_candidate)
+            found, distance = (each[:, 0] for each in self._nearest(asking.descriptors, now, 1, relation.is_candidate))
+            is_right = (found >= 0) & relation.is_positive[np.arange(len(found)), found]
             self.calibrations[asks] = calibrated(
-                main, relation, asking.frames, places.frames, protocol=rule.name, ranked_by=ranked_by
+                found, distance, is_right, asking.frames, places.frames, protocol=rule.name
             )
 
     # --- within ----------------------------------------------------------------------------------
@@ -233,18 +237,27 @@ class Localizer:
             found = encode_batch(self.method, batch.to(self._device))[asks]
             return {name: tensor.cpu().numpy().astype(np.float64) for name, tensor in found.items()}
 
-    def _distances(
-        self, asking: Mapping[str, ndarray], places: Places, is_candidate: Bool[ndarray, "nq nd"]
-    ) -> tuple[Float[ndarray, "nq nd"], Float[ndarray, "nq nd"]]:
-        """Distances of the main descriptor, and what places are ranked by: the same, or a second descriptor as well."""
-        specs = {spec.name: spec for spec in self.method.descriptors}
+    def _nearest(
+        self, asking: Mapping[str, ndarray], now: Snapshot, k: int, allowed: Bool[ndarray, "nq nd"] | None
+    ) -> tuple[Int[ndarray, "nq k"], Float[ndarray, "nq k"]]:
+        """Rows and main distances of the best ``k`` allowed places of each query; -1 and nan where there are fewer.
+
+        Where the method has a second descriptor, it re-ranks the nearest places.
+        """
         main, fusion = self.method.descriptors[0], self.method.fusion
-        found = distances(asking[main.name], places.descriptors[main.name], main.distance)
-        if fusion is None:
-            return found, found
-        name = fusion.descriptor
-        second = distances(asking[name], places.descriptors[name], specs[name].distance)
-        return found, fused_ranks(found, second, is_candidate, fusion.top)
+        query = self._growing.space.side(asking[main.name])
+        n = k if fusion is None else max(k, fusion.top)
+        rows, distance = nearest(query, now.main, main.distance, n, allowed)
+        if fusion is not None:
+            head, second = rows[:, : fusion.top], np.full((len(rows), fusion.top), np.inf)
+            number, place = np.nonzero(head >= 0)
+            kind = next(spec.distance for spec in self.method.descriptors if spec.name == fusion.descriptor)
+            theirs, ours = asking[fusion.descriptor], now.places.descriptors[fusion.descriptor]
+            second[number, place] = distances_at(theirs, ours, kind, number, head[number, place])
+            order = reranked(second)
+            for each in (rows, distance):
+                each[:, : fusion.top] = np.take_along_axis(each[:, : fusion.top], order, axis=1)
+        return rows[:, :k], distance[:, :k]
 
     def _calibration(self, asks: Modality) -> Calibration:
         if asks not in self.calibrations:

@@ -8,10 +8,13 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from datasets.base import Frames
+from benchmark.evaluation.estimates import Side, Space
+from datasets.base import DistanceKind, Frames
 from datasets.errors import CrossplaceError
 from datasets.prepared import frames_at
 
+MAIN = tuple(f.name for f in fields(Side) if f.name != "descriptors")
+"""Columns of the main descriptors, ready to be searched."""
 COLUMNS = tuple(f.name for f in fields(Frames) if f.name != "mercator_m")
 """Columns of frames that a map keeps."""
 
@@ -36,6 +39,15 @@ def no_places(sizes: Mapping[str, tuple[int, int]]) -> Places:
     return Places(frames=frames, descriptors={name: np.empty((0, *size)) for name, size in sizes.items()})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """The places of one moment."""
+
+    places: Places
+    main: Side
+    """Their main descriptors, ready to be searched."""
+
+
 class GrowingPlaces:
     """Places of which all threads read a snapshot while one thread adds further places.
 
@@ -43,12 +55,16 @@ class GrowingPlaces:
     columns get twice the room when they are full, so that adding a place takes the same time in a large map.
     """
 
-    def __init__(self, places: Places) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, places: Places, main: str, distance: DistanceKind) -> None:
+        """A map of these places, which are searched by the descriptor ``main`` and its ``distance``."""
+        self._lock, self._main = threading.Lock(), main
         self._columns = {name: np.array(getattr(places.frames, name)) for name in COLUMNS}
         self._descriptors = {name: np.array(array) for name, array in places.descriptors.items()}
         self._names = set(places.frames.frame_id.tolist())
-        self.snapshot = self._first(len(places))
+        self.space = Space.of([self._descriptors[main]], distance)
+        """The space of the main descriptors: that of the first places, so that it never changes."""
+        self._ready = self._side(self._descriptors)
+        self.now = self._first(len(places))
         """The places of this moment."""
 
     def append(self, place: Places) -> None:
@@ -57,16 +73,25 @@ class GrowingPlaces:
         with self._lock:
             if name in self._names:
                 raise CrossplaceError(f"place {name!r} is in this map already; give the new place another name")
-            row = len(self.snapshot)
+            row = len(self.now.places)
             new = {column: getattr(place.frames, column) for column in COLUMNS}
             self._columns = _with_row(self._columns, new, row)
             self._descriptors = _with_row(self._descriptors, place.descriptors, row)
+            self._ready = _with_row(self._ready, self._side(place.descriptors), row)
             self._names.add(name)
-            self.snapshot = self._first(row + 1)
+            self.now = self._first(row + 1)
 
-    def _first(self, n: int) -> Places:
-        frames = Frames(**{name: column[:n] for name, column in self._columns.items()})
-        return Places(frames=frames, descriptors={name: array[:n] for name, array in self._descriptors.items()})
+    def _side(self, descriptors: Mapping[str, ndarray]) -> dict[str, ndarray]:
+        side = self.space.side(descriptors[self._main])
+        return {name: getattr(side, name) for name in MAIN}
+
+    def _first(self, n: int) -> Snapshot:
+        columns, described, ready = (
+            {name: column[:n] for name, column in every.items()}
+            for every in (self._columns, self._descriptors, self._ready)
+        )
+        places = Places(frames=Frames(**columns), descriptors=described)
+        return Snapshot(places=places, main=Side(descriptors=described[self._main], **ready))
 
 
 def _with_row(columns: Mapping[str, ndarray], new: Mapping[str, ndarray], row: int) -> dict[str, ndarray]:

@@ -150,10 +150,7 @@ def answers_of(ranks: Mapping[str, ndarray], direction: str, no_positive: str) -
 
 def curve_of(answers: Answers) -> Curve:
     """Precision and recall at every distance that occurs. Needs a counted query."""
-    known = ~np.isnan(answers.distance)
-    threshold, group = np.unique(answers.distance[known], return_inverse=True)
-    n_answered = np.cumsum(np.bincount(group, minlength=len(threshold)))
-    n_right = np.cumsum(np.bincount(group, answers.is_right[known], minlength=len(threshold)))
+    threshold, n_answered, n_right = _within(answers)
     return Curve(
         threshold=tuple(threshold.tolist()),
         precision=tuple((n_right / n_answered).tolist()),
@@ -161,17 +158,28 @@ def curve_of(answers: Answers) -> Curve:
     )
 
 
+def _within(answers: Answers) -> tuple[Float[ndarray, " k"], Int[ndarray, " k"], Int[ndarray, " k"]]:
+    """Every distance that occurs, ascending; how many answers are at most so far away, and how many of them right."""
+    known = ~np.isnan(answers.distance)
+    distance, is_right = answers.distance[known], answers.is_right[known]
+    order = np.argsort(distance, kind="stable")  # fast where answers are sorted already
+    distance = distance[order]
+    last = np.flatnonzero(np.append(distance[1:] != distance[:-1], len(distance) > 0))
+    return distance[last], last + 1, np.cumsum(is_right[order])[last]
+
+
 def threshold_at(answers: Answers, precision: float) -> float | None:
     """Largest distance up to which the answers have at least this precision; none if they never have it."""
     if not answers.is_counted.any():
         return None
-    curve = curve_of(answers)
-    enough = np.flatnonzero(np.array(curve.precision) >= precision)
-    return curve.threshold[enough[-1]] if len(enough) else None
+    threshold, n_answered, n_right = _within(answers)
+    enough = np.flatnonzero(n_right / n_answered >= precision)
+    return float(threshold[enough[-1]]) if len(enough) else None
 
 
 def operating_point(answers: Answers, precision: float) -> OperatingPoint:
     """Recall at ``precision``, with the threshold of all queries and with those of other traversals."""
+    answers = answers.of(np.argsort(answers.distance))
     threshold = threshold_at(answers, precision)
     n_counted = int(answers.is_counted.sum())
     is_own = _is_answered(answers, np.full(len(answers.distance), np.nan if threshold is None else threshold))
@@ -222,8 +230,9 @@ def reliability(answers: Answers) -> tuple[ReliabilityBin, ...]:
 def _from_others(answers: Answers, judge: Callable[[Answers, Answers], Float[ndarray, " m"]]) -> Float[ndarray, " n"]:
     """What ``judge`` says of the answers of each traversal, from those of all others; nan if there are no others."""
     found = np.full(len(answers.distance), np.nan)
-    for name in np.unique(answers.traversal):
-        own = answers.traversal == name
+    names, traversal = np.unique(answers.traversal, return_inverse=True)  # numbers compare faster than names
+    for number in range(len(names)):
+        own = traversal.reshape(-1) == number
         if not own.all():
             found[own] = judge(answers.of(~own), answers.of(own))
     return found

@@ -67,14 +67,18 @@ def distances_at(
     if not is_used.all():
         database, columns = database[is_used], (np.cumsum(is_used) - 1)[columns]
     asking, searched = kernel.vectors(query), kernel.vectors(database)
+    if asking.shape[1] == n_views == 1:
+        searched = searched[:, 0]
     ends = np.searchsorted(rows, np.arange(len(query) + 1)).tolist()
     longest = max((stop - start for start, stop in pairwise(ends)), default=0)
-    here, found = np.empty((longest, *searched.shape[1:])), np.empty(len(rows))
-    for row, (start, stop) in enumerate(pairwise(ends)):
+    here, found, between = np.empty((longest, *searched.shape[1:])), np.empty(len(rows)), kernel.between
+    for start, stop, vectors in zip(ends, ends[1:], asking, strict=False):
         if start < stop:
             near = searched.take(columns[start:stop], axis=0, out=here[: stop - start], mode="clip")
-            between = kernel.between(asking[row], near.reshape(-1, near.shape[2]))
-            found[start:stop] = between[0] if len(between) == n_views == 1 else _least(between, n_views)
+            if near.ndim == 2:
+                found[start:stop] = between(vectors, near)
+            else:
+                found[start:stop] = _least(between(vectors, near.reshape(-1, near.shape[2])), n_views)
     return found
 
 

@@ -20,6 +20,8 @@ UNIT = 2.0**-24
 """Unit roundoff of float32: rounding to nearest changes a number by at most this share of it."""
 LARGEST = 2.0**490
 """Numbers of magnitudes beyond this or below its inverse are not estimated: their squares would leave float64."""
+FARTHEST = 2.0**40
+"""Vectors longer than this, as scaled, are not estimated: they came after their space, and may leave float32."""
 MOST_VALUES = 2**15
 """Longest descriptors that are estimated; the bound holds while this many roundoffs are far below one."""
 
@@ -98,15 +100,17 @@ class Space:
         return cls(distance=distance, centre=centre, scale=float(2.0 ** -np.frexp(reach)[1]) if fits else 0.0)
 
     def side(self, descriptors: Float[ndarray, "n v d"]) -> Side:
-        """Descriptors of one of the sets, ready to be multiplied."""
+        """Descriptors of one of the sets, or others that are compared with them, ready to be multiplied."""
         n, n_views, size = descriptors.shape
         found = np.zeros((n, n_views, size + 1), dtype=np.float32)
         length, is_estimated = np.zeros(n), np.zeros(n, dtype=bool)
         for rows, vectors, is_known in _blocks([descriptors], self.distance) if self.scale else ():
-            found[rows, :, :size] = (vectors - self.centre) * self.scale
-            square = np.square(found[rows, :, :size], dtype=np.float64).sum(axis=2)
-            found[rows, :, size] = 0 if self.distance == "dot" else square / 2
-            length[rows], is_estimated[rows] = np.sqrt(square.max(axis=1, initial=0)), is_known
+            with np.errstate(over="ignore"):  # what leaves float32 is not estimated
+                found[rows, :, :size] = (vectors - self.centre) * self.scale
+                square = np.square(found[rows, :, :size], dtype=np.float64).sum(axis=2)
+                found[rows, :, size] = 0 if self.distance == "dot" else square / 2
+            length[rows] = np.sqrt(square.max(axis=1, initial=0))
+            is_estimated[rows] = is_known & (length[rows] <= FARTHEST)
         finite = is_finite(descriptors)
         return Side(descriptors=descriptors, vectors=found, length=length, is_finite=finite, is_estimated=is_estimated)
 

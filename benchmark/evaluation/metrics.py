@@ -123,31 +123,31 @@ def values_of(
 
 def summarise(found: Ranking, database_size: int, protocol: Protocol, *, by_chance: bool = False) -> Recall:
     """Recall of one traversal pair, see :func:`values_of`."""
-    ranks = found.first_positive_rank
+    ranks, one_percent = found.first_positive_rank, one_percent_depth(database_size, protocol.one_percent)
     counted = is_counted(ranks, protocol.no_positive)
-    n_counted = int(counted.sum())
-
-    def mean_at(depth: int) -> float | None:
-        if not by_chance:
-            return (
-                int(np.count_nonzero(is_found(found, depth, database_size) & counted)) / n_counted
-                if n_counted
-                else None
-            )
-        return _mean(_by_chance(found, depth, database_size, protocol)[counted])
-
-    one_percent = one_percent_depth(database_size, protocol.one_percent)
+    depths = [*DEPTHS, one_percent]
+    if by_chance:
+        shares = [_mean(_by_chance(found, depth, database_size, protocol)[counted]) for depth in depths]
+    else:
+        shares = _shares(ranks[counted], np.minimum(depths, database_size))
     values = values_of(found, database_size, protocol, by_chance=by_chance)
     return Recall(
         n_queries=len(ranks),
-        n_counted=n_counted,
+        n_counted=int(counted.sum()),
         n_without_positives=int((ranks == 0).sum()),
-        recall_at=tuple(mean_at(depth) for depth in DEPTHS),
-        recall_at_one_percent=mean_at(one_percent),
+        recall_at=tuple(shares[:-1]),
+        recall_at_one_percent=shares[-1],
         one_percent_depth=one_percent,
         n_pairs=int(counted.any()),
         values={name: _mean(value) for name, value in values.items()},
     )
+
+
+def _shares(first_positive_rank: Int[ndarray, " n"], depths: Int[ndarray, " k"]) -> list[float | None]:
+    """Share of queries that find a positive within each of some depths, as :func:`is_hit`; None without queries."""
+    n_queries, ascending = len(first_positive_rank), np.sort(first_positive_rank)
+    n_within = np.searchsorted(ascending, depths, side="right") - np.searchsorted(ascending, 1)
+    return (n_within / n_queries).tolist() if n_queries else [None] * len(depths)
 
 
 def mean_over_pairs(recalls: Sequence[Recall]) -> Recall:

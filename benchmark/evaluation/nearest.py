@@ -3,7 +3,7 @@
 from functools import partial
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from benchmark.evaluation.distances import check_finite, check_size, distances, distances_at
@@ -11,18 +11,19 @@ from benchmark.evaluation.estimates import Side, keys, slack_of
 from benchmark.evaluation.ranks import above, by_row, entries_of, kth_least, listed
 from datasets.base import DistanceKind
 
-QUERIES, PLACES = 1024, 4096
-"""Queries and places that are multiplied at once."""
+QUERIES, ENTRIES = 1024, 2**22
+"""Queries, and queries times places, that are multiplied at once."""
 WAITING = 2**20
 """So many places may wait for their exact distances: this bounds memory where a map is full of equal places."""
 
 
 def nearest(
-    query: Side, database: Side, distance: DistanceKind, k: int
+    query: Side, database: Side, distance: DistanceKind, k: int, allowed: Bool[ndarray, "nq nd"] | None = None
 ) -> tuple[Int[ndarray, "nq k"], Float[ndarray, "nq k"]]:
     """Rows and distances of the ``k`` nearest places, by (distance, row); -1 and nan where there are fewer.
 
     They are what sorting all :func:`~benchmark.evaluation.distances.distances` gives; both sides are of one space.
+    ``allowed`` says which places each query may find; by default, it may find all.
 
     Raises:
         CrossplaceError: descriptors that are not finite (names side and row) or differ in size.
@@ -33,14 +34,14 @@ def nearest(
     row, found = np.full((len(query), k), -1), np.full((len(query), k), np.nan)
     for start in range(0, len(query), QUERIES):
         block = slice(start, start + QUERIES)
-        near, column = _nearest(query[block], database, distance, k)
+        near, column = _nearest(query[block], database, distance, k, None if allowed is None else allowed[block])
         row[block, : column.shape[1]] = column
         found[block, : column.shape[1]] = np.where(column < 0, np.nan, near)
     return row, found
 
 
 def _nearest(
-    query: Side, database: Side, distance: DistanceKind, k: int
+    query: Side, database: Side, distance: DistanceKind, k: int, allowed: Bool[ndarray, "nq nd"] | None
 ) -> tuple[Float[ndarray, "nq m"], Int[ndarray, "nq m"]]:
     """Distances and rows of at most ``k`` places for each query of a block, inf and -1 where there are fewer."""
     is_estimated = bool(query.is_estimated.all() and database.is_estimated.all())
@@ -56,11 +57,14 @@ def _nearest(
         found, column = listed(rows[waits], columns[waits], len(query), exact)
         return found[:, :k], column[:, :k]
 
-    for start in range(0, len(database), PLACES):
-        part = database[start : start + PLACES]
+    step = max(ENTRIES // max(len(query), 1), 1)
+    for start in range(0, len(database), step):
+        part = database[start : start + step]
         block = keys(query, part) if is_estimated else distances(query.descriptors, part.descriptors, distance)
+        if allowed is not None:
+            block = np.where(allowed[:, start : start + step], block, np.inf)
         limit = np.minimum(limit, kth_least(block, k)) if start == 0 else limit
-        row, column = entries_of(block <= above(limit + slack, block)[:, None])
+        row, column = entries_of((block <= above(limit + slack, block)[:, None]) & (block < np.inf))
         near = block[row, column].astype(np.float64)
         least = np.sort(np.concatenate([least, by_row(row, near, len(query), np.inf)], axis=1), axis=1)[:, :k]
         limit = least[:, -1]

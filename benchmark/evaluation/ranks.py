@@ -41,11 +41,16 @@ def _fused_block(
     order = np.argsort(searched, axis=1, kind="stable")
     head = order[:, :top]
     by_second = np.take_along_axis(np.where(is_candidate, second, np.inf), head, axis=1)
-    rank_sum = np.arange(head.shape[1]) + _places(np.argsort(by_second, axis=1, kind="stable"))
-    order[:, :top] = np.take_along_axis(head, np.argsort(rank_sum, axis=1, kind="stable"), axis=1)
+    order[:, :top] = np.take_along_axis(head, reranked(by_second), axis=1)
     nearest_first = np.sort(searched, axis=1)
     n_nearer = np.array([np.searchsorted(*pair) for pair in zip(nearest_first, main, strict=True)]).reshape(main.shape)
     return np.where(is_candidate, _places(order), n_nearer - 0.5)
+
+
+def reranked(second: Float[ndarray, "n m"]) -> Int[ndarray, "n m"]:
+    """The new order of places that stand in the order of one distance, by the sum of their ranks by both distances."""
+    rank_sum = np.arange(second.shape[1]) + _places(np.argsort(second, axis=1, kind="stable"))
+    return np.argsort(rank_sum, axis=1, kind="stable")
 
 
 def _places(order: Int[ndarray, "n m"]) -> Int[ndarray, "n m"]:
@@ -125,10 +130,10 @@ def _to_list(
     rows, columns = relation.positives
     right, least = key[rows, columns], kth_least(key, top_k)
     limit = least + slack
-    n_near = np.bincount(rows[right <= least[rows]], minlength=n_queries)
-    for row in np.flatnonzero(n_near >= top_k):  # as many right ones: the nearest wrong one may be beyond
-        wrong = np.min(key[row], where=~relation.is_positive[row], initial=np.inf)
-        limit[row] = max(limit[row], wrong + slack[row])
+    beyond = np.flatnonzero(np.bincount(rows[right <= least[rows]], minlength=n_queries) >= top_k)
+    if len(beyond):  # as many right ones: the nearest wrong one may be farther
+        wrong = np.where(relation.is_positive[beyond], np.inf, key[beyond]).min(axis=1)
+        limit[beyond] = np.maximum(limit[beyond], wrong + slack[beyond])
     best = np.full(n_queries, np.inf)
     first = np.flatnonzero(np.diff(rows, prepend=-1))
     best[rows[first]] = np.minimum.reduceat(right, first) if len(first) else 0
@@ -152,6 +157,8 @@ def kth_least(key: Float[ndarray, "nq nd"], k: int) -> Float[ndarray, " nq"]:
     n_keys = key.shape[1]
     if n_keys < k:
         return np.full(len(key), np.inf)
+    if k == 1:
+        return key.min(axis=1).astype(np.float64)
     n_groups = n_keys // min(max(n_keys // (8 * k), 1), 16)
     least = key[:, :n_groups].copy()
     for start in range(n_groups, n_keys - n_groups + 1, n_groups):

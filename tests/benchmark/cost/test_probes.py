@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmark.cost import parts
 from benchmark.cost.inputs import Inputs
-from benchmark.cost.parts import PARTS, SEARCHED, SPANS, PlacesMap, Specimen, new_specimen, parts_of
+from benchmark.cost.parts import PARTS, SEARCHED, SPANS, Specimen, new_specimen, parts_of, starts
 from benchmark.cost.probes import energy, flops, latency, memory, size, throughput
 from benchmark.cost.probes.energy import Rapl
 from benchmark.cost.probes.flops import counted
@@ -52,15 +53,16 @@ def test_parts_of_a_span_follow_each_other() -> None:
 
 @pytest.mark.parametrize("kind", ["l2", "cosine", "dot"])
 @pytest.mark.parametrize("views", [(1, 1), (1, 3), (4, 1), (2, 3)])
-def test_the_search_finds_what_exact_distances_find(kind: DistanceKind, views: tuple[int, int]) -> None:
-    random = torch.Generator().manual_seed(1)
-    query, places = torch.randn(views[0], 8, generator=random), torch.randn(200, views[1], 8, generator=random)
-    expected = np.argsort(distances(query[None].numpy(), places.numpy(), kind)[0], kind="stable")[:25]
-    assert PlacesMap.of(places, kind).nearest(query).tolist() == expected.tolist()
-
-
-def test_a_small_map_gives_all_of_its_places() -> None:
-    assert sorted(PlacesMap.of(torch.rand(3, 1, 4), "l2").nearest(torch.rand(1, 4)).tolist()) == [0, 1, 2]
+def test_the_search_finds_what_exact_distances_find(
+    kind: DistanceKind, views: tuple[int, int], specimen: Specimen
+) -> None:
+    spec = DescriptorSpec(size=8, distance=kind, image_views=views[0], cloud_views=views[1])
+    specimen.method.descriptors = (spec,)
+    for number in (0, 5):
+        _, places, query = given = starts(specimen, "search.1000")(number, 1)
+        assert len(places) == 1000
+        expected = np.argsort(distances(query, places.descriptors, kind)[0], kind="stable")[:25]
+        assert PARTS["search.1000"].run(specimen, given).tolist() == [expected.tolist()]
 
 
 # --- latency -----------------------------------------------------------------------------------------
@@ -83,7 +85,8 @@ def clock_of(specimen: Specimen, monkeypatch: pytest.MonkeyPatch, **ms: Callable
         return {}
 
     monkeypatch.setattr(time, "perf_counter", lambda: now)
-    monkeypatch.setattr(PlacesMap, "nearest", lambda self, query: spend("search", len(self.places)))
+    found = np.empty((1, 0), dtype=np.int64)
+    monkeypatch.setattr(parts, "nearest", lambda query, places, *_: (found, spend("search", len(places))))
     for name, step in {"image_inputs": prepare, "cloud_inputs": prepare}.items():
         monkeypatch.setattr(kind, name, step)
     for name in ("encode_images", "encode_clouds"):
@@ -130,7 +133,7 @@ def test_a_modality_that_no_frame_has_is_a_hole(toy: Any, small_world: PreparedD
 def test_a_map_that_is_too_large_is_a_hole_and_a_shorter_descriptor_is_none(specimen: Specimen) -> None:
     specimen.method.descriptors = (DescriptorSpec(size=100_000),)
     reason = by_part(latency.read(specimen, 0.05))["search.10000"].hole
-    assert reason.startswith("a map of 10,000 places takes 3.7 GiB, more than the 1 GiB")
+    assert reason.startswith("a map of 10,000 places takes 11.2 GiB, more than the 3 GiB")
     specimen.method.descriptors = (DescriptorSpec(size=4),)
     assert not by_part(latency.read(specimen, 0.05))["search.10000"].hole
 

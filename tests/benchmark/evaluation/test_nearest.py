@@ -14,21 +14,29 @@ from datasets.errors import CrossplaceError
 
 
 def found_by(
-    query: np.ndarray, database: np.ndarray, distance: DistanceKind, k: int
+    query: np.ndarray,
+    database: np.ndarray,
+    distance: DistanceKind,
+    k: int,
+    allowed: np.ndarray | None = None,
+    n_before: int | None = None,
 ) -> tuple[list[list[int]], np.ndarray]:
-    space = Space.of([query, database], distance)
-    rows, far = nearest(space.side(query), space.side(database), distance, k)
+    """What the search finds in a space that was made of the first ``n_before`` places, or of everything."""
+    space = Space.of([query, database] if n_before is None else [database[:n_before]], distance)
+    rows, far = nearest(space.side(query), space.side(database), distance, k, allowed)
     return rows.tolist(), far
 
 
 def sorted_all(
-    query: np.ndarray, database: np.ndarray, distance: DistanceKind, k: int
+    query: np.ndarray, database: np.ndarray, distance: DistanceKind, k: int, allowed: np.ndarray
 ) -> tuple[list[list[int]], list[list[float]]]:
-    exact = plain_distances(query, database, distance)
-    order = [np.lexsort((np.arange(len(database)), row))[:k].tolist() for row in exact]
-    lacking = max(k - len(database), 0)
-    far = [[*row[near], *[np.nan] * lacking] for row, near in zip(exact, order, strict=True)]
-    return [near + [-1] * lacking for near in order], far
+    rows, far = [], []
+    for row, may in zip(plain_distances(query, database, distance), allowed, strict=True):
+        near = [i for i in np.lexsort((np.arange(len(database)), row)).tolist() if may[i]][:k]
+        lacking = k - len(near)
+        rows.append(near + [-1] * lacking)
+        far.append([*row[near], *[np.nan] * lacking])
+    return rows, far
 
 
 def test_the_nearest_by_hand() -> None:
@@ -44,9 +52,11 @@ def test_the_nearest_by_hand() -> None:
     n=st.tuples(st.integers(0, 5), st.integers(0, 60)),
     views=st.tuples(st.integers(1, 2), st.integers(1, 2)),
     k=st.integers(1, 12),
-    kind=st.sampled_from(["real", "whole", "equal", "tiny"]),
+    kind=st.sampled_from(["real", "whole", "equal", "tiny", "apart"]),
     distance=st.sampled_from(["l2", "cosine", "dot"]),
-    cut=st.tuples(st.integers(1, 3), st.integers(1, 25), st.integers(1, 40)),
+    cut=st.tuples(st.integers(1, 3), st.integers(1, 75), st.integers(1, 40)),
+    share=st.sampled_from([0.0, 0.1, 0.7, 1.0]),
+    n_before=st.sampled_from([None, 0, 1, 9]),
 )
 def test_any_map_gives_what_sorting_gives_however_it_is_cut(
     seed: int,
@@ -56,24 +66,33 @@ def test_any_map_gives_what_sorting_gives_however_it_is_cut(
     kind: str,
     distance: DistanceKind,
     cut: tuple[int, int, int],
+    share: float,
+    n_before: int | None,
 ) -> None:
+    """Also where only some places may be found, and where places and queries came after the space was made."""
     random = np.random.default_rng(seed)
     query, database = (random.normal(size=(*shape, 3)) for shape in zip(n, views, strict=True))
     if kind != "real":
-        change = {"whole": np.round, "equal": np.zeros_like, "tiny": lambda x: x * 1e-170}[kind]
+        change = {
+            "whole": np.round,
+            "equal": np.zeros_like,
+            "tiny": lambda x: x * 1e-170,
+            "apart": lambda x: x * 10.0 ** np.linspace(-30, 60, len(x))[:, None, None],
+        }[kind]
         query, database = change(query), change(database)
+    allowed = random.random((n[0], n[1])) < share
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in zip(("QUERIES", "PLACES", "WAITING"), cut, strict=True):
+        for name, value in zip(("QUERIES", "ENTRIES", "WAITING"), cut, strict=True):
             patch.setattr(module, name, value)
-        rows, far = found_by(query, database, distance, k)
-    expected_rows, expected_far = sorted_all(query, database, distance, k)
+        rows, far = found_by(query, database, distance, k, None if share == 1 else allowed, n_before)
+    expected_rows, expected_far = sorted_all(query, database, distance, k, allowed)
     assert rows == expected_rows
     np.testing.assert_array_equal(far, np.reshape(expected_far, far.shape))
 
 
 def test_a_map_of_equal_places_does_not_fill_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """At most a block and what may wait are listed at once, and the first rows are found."""
-    monkeypatch.setattr(module, "PLACES", 500)
+    monkeypatch.setattr(module, "ENTRIES", 1500)
     monkeypatch.setattr(module, "WAITING", 1000)
     listed, sizes = module.listed, []
 
