@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from benchmark.contract.overfitting import SPLIT, learn_by_heart, places_apart
 from benchmark.contract.subject import (
     GPU_TOLERANCE,
+    LEAST_COSINE,
     NO_POINTS,
     SPARSE_CLOUDS,
     TOLERANCE,
@@ -34,6 +36,7 @@ from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.base import Method
 from methods.batch import Batch, Sample, collate, load_sample
+from methods.layers.inference import Precision, for_inference
 
 # --- descriptors ---------------------------------------------------------------------------------
 
@@ -151,6 +154,19 @@ def _encoders(method: Method, batch: Batch) -> dict[Modality, Callable[[], dict[
     }
 
 
+def is_the_same_for_inference(subject: Subject) -> None:
+    """The faster copy for inference describes frames as the method does, and leaves the method as it was."""
+    samples, method = subject.samples(), subject.method
+    expected = encode(method, samples)
+    precisions: tuple[Precision, ...] = ("float32", "auto")
+    for precision in precisions:
+        for (modality, name), found in encode(for_inference(method, precision), samples).items():
+            cosine = functional.cosine_similarity(found, expected[modality, name], dim=2).min().item()
+            fault = f"the {modality} descriptor {name!r} for inference ({precision}) has a cosine of {cosine:.6f}"
+            require(cosine >= LEAST_COSINE, f"{fault} with the method's, below {LEAST_COSINE}")
+    require_same(encode(method, samples), expected, "before and after making the copy for inference")
+
+
 def survives_a_file(subject: Subject) -> None:
     """Weights written and read by another instance give the same descriptors."""
     samples, other = subject.samples(), new_method(subject.name, subject.preset, seed=1)
@@ -250,6 +266,7 @@ CHECKS: tuple[Callable[[Subject], str | None], ...] = (
     takes_a_batch_of_empty_clouds,
     names_frames_without_calibration,
     names_frames_without_a_modality,
+    is_the_same_for_inference,
     survives_a_file,
     works_on_a_gpu,
     trains,

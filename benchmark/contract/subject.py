@@ -21,6 +21,8 @@ TOLERANCE = 1e-5
 """Absolute and relative, between descriptors that should be the same."""
 GPU_TOLERANCE = 1e-2
 """TensorFloat-32 against float32."""
+LEAST_COSINE = 0.999
+"""Between descriptors of a method and of its copy for inference."""
 NO_POINTS = torch.zeros(0, 3)
 SPARSE_CLOUDS = {
     "no point": NO_POINTS,

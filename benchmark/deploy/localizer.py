@@ -29,6 +29,7 @@ from datasets.prepared import PreparedDataset, frames_at
 from datasets.transforms import is_rigid
 from methods.base import Method
 from methods.batch import collate
+from methods.layers.inference import Precision, for_inference
 
 SURE = 0.9
 """Probability from which a loop closure is reported."""
@@ -47,13 +48,16 @@ class Localizer:
         *,
         places: Places | None = None,
         calibrations: Calibrations | None = None,
+        precision: Precision = "float32",
     ) -> None:
         """An empty map, or one of ``places``.
 
         ``drive`` says which sensors the robot has and names the drive on which places are added. ``modality`` says what
-        places are described by. ``calibrations`` may come from another map of such places.
+        places are described by. ``calibrations`` may come from another map of such places. Observations are described
+        by a faster copy of ``method`` as it is now, in this ``precision`` (:func:`for_inference`).
         """
         self.method, self.drive, self.modality = method.eval(), drive, modality
+        self._describer = for_inference(method, precision)
         self.calibrations: dict[Modality, Calibration] = dict(calibrations or {})
         self._device = next((p.device for p in method.parameters()), torch.device("cpu"))
         self._encoding = threading.Lock()
@@ -70,23 +74,26 @@ class Localizer:
         modality: Modality = "cloud",
         *,
         drive: Traversal | None = None,
+        precision: Precision = "float32",
     ) -> "Localizer":
         """A map of all frames of some traversals; ``drive`` is by default the first of them."""
         rows = _rows_of(dataset, traversals, modality)
         if not len(rows):
             raise _nothing(dataset, traversals, f"its {modality}")
-        places = _encoded(method, dataset, rows, modality)
-        return cls(method, drive or dataset.traversals[traversals[0]], modality, places=places)
+        places = _encoded(for_inference(method, precision), dataset, rows, modality)
+        drive = drive or dataset.traversals[traversals[0]]
+        return cls(method, drive, modality, places=places, precision=precision)
 
     @classmethod
-    def load(cls, folder: Path, method: Method) -> "Localizer":
+    def load(cls, folder: Path, method: Method, *, precision: Precision = "float32") -> "Localizer":
         """The map that :meth:`save` wrote, for the method that made it.
 
         Raises:
             CrossplaceError: no map, a damaged one, or one that other weights or another method made.
         """
         record, places = read_map(folder, method)
-        return cls(method, record.drive, record.modality, places=places, calibrations=record.calibrations)
+        drive, modality, calibrations = record.drive, record.modality, record.calibrations
+        return cls(method, drive, modality, places=places, calibrations=calibrations, precision=precision)
 
     def save(self, folder: Path) -> None:
         """Write the map as it is now: descriptors, poses, calibrations, and hashes of configuration and weights."""
@@ -218,7 +225,7 @@ class Localizer:
         if not rows:
             raise _nothing(dataset, traversals, "an image or a cloud")
         for asks, theirs in rows.items():
-            asking = _encoded(self.method, dataset, theirs, asks)
+            asking = _encoded(self._describer, dataset, theirs, asks)
             relation = relate(asking.frames, places.frames, rule)
             found, distance = (each[:, 0] for each in self._nearest(asking.descriptors, now, 1, relation.is_candidate))
             is_right = (found >= 0) & relation.is_positive[np.arange(len(found)), found]
@@ -234,7 +241,7 @@ class Localizer:
         """Descriptors of one observation by name. One thread at a time uses the network."""
         batch = collate([observation(self.drive, image, cloud)])
         with self._encoding, torch.inference_mode():
-            found = encode_batch(self.method, batch.to(self._device))[asks]
+            found = encode_batch(self._describer, batch.to(self._device))[asks]
             return {name: tensor.cpu().numpy().astype(np.float64) for name, tensor in found.items()}
 
     def _nearest(
