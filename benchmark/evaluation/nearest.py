@@ -49,14 +49,6 @@ def _nearest(
     least, limit = np.full((len(query), k), np.inf), np.full(len(query), np.inf)
     none = np.empty(0, dtype=np.int64)
     rows, columns, key = none, none, np.empty(0)  # places that wait for their exact distances
-
-    def settled() -> tuple[Float[ndarray, "nq m"], Int[ndarray, "nq m"]]:
-        waits = np.flatnonzero(key <= (limit + slack)[rows])
-        waits = waits[np.lexsort((columns[waits], rows[waits]))]
-        exact = partial(distances_at, query.descriptors, database.descriptors, distance)
-        found, column = listed(rows[waits], columns[waits], len(query), exact)
-        return found[:, :k], column[:, :k]
-
     step = max(ENTRIES // max(len(query), 1), 1)
     for start in range(0, len(database), step):
         part = database[start : start + step]
@@ -70,7 +62,24 @@ def _nearest(
         limit = least[:, -1]
         rows, columns, key = (np.concatenate(p) for p in ((rows, row), (columns, column + start), (key, near)))
         if len(rows) > WAITING:
-            _, column = settled()
+            _, column = _settled(query, database, distance, k, rows, columns, key <= (limit + slack)[rows])
             rows, place = entries_of(column >= 0)
             columns, key = column[rows, place], np.full(len(rows), -np.inf)
-    return settled()
+    return _settled(query, database, distance, k, rows, columns, key <= (limit + slack)[rows])
+
+
+def _settled(
+    query: Side,
+    database: Side,
+    distance: DistanceKind,
+    k: int,
+    rows: Int[ndarray, " n"],
+    columns: Int[ndarray, " n"],
+    is_near: Bool[ndarray, " n"],
+) -> tuple[Float[ndarray, "nq m"], Int[ndarray, "nq m"]]:
+    """The nearest of the places that wait, of which those that are not ``is_near`` are certainly none."""
+    rows, columns = rows[is_near], columns[is_near]
+    order = np.lexsort((columns, rows))
+    exact = partial(distances_at, query.descriptors, database.descriptors, distance)
+    found, column = listed(rows[order], columns[order], len(query), exact)
+    return found[:, :k], column[:, :k]

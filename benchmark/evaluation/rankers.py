@@ -15,10 +15,15 @@ CHANCE = "random"
 """The ranker whose numbers are expectations over all orders; what it draws is one of them, for galleries."""
 
 
+def _index(n: int) -> Float[ndarray, " n"]:
+    """The rows of a database, in float32 as long as it holds them all."""
+    return np.arange(n, dtype=np.float32 if n <= 2**24 else np.float64)
+
+
 def _constant(relation: Relation, rng: np.random.Generator) -> Estimate:
-    index = np.arange(relation.is_candidate.shape[1], dtype=np.float64)
+    shape = relation.is_candidate.shape
     return Estimate(
-        key=np.broadcast_to(index, relation.is_candidate.shape),  # everything ties, so that only the order counts
+        key=np.broadcast_to(_index(shape[1]), shape),  # everything ties, so that only the order counts
         slack=np.zeros(len(relation.is_candidate)),
         exact=lambda rows, columns: np.zeros(len(rows)),
     )
@@ -31,7 +36,7 @@ def _random(relation: Relation, rng: np.random.Generator) -> Float[ndarray, "nq 
 def _oracle(relation: Relation, rng: np.random.Generator) -> Estimate:
     n_queries, n_database = relation.is_positive.shape
     rows, columns = relation.positives
-    key = np.tile(np.arange(n_database, dtype=np.float64), (n_queries, 1))
+    key = np.broadcast_to(_index(n_database), (n_queries, n_database)).copy()
     key[rows, columns] -= n_database
     return Estimate(
         key=key,

@@ -200,7 +200,9 @@ def _ranked(
     query, database = frames.take(asked.query_rows), frames.take(asked.database_rows)
     for rules in dict.fromkeys(setting.protocol for setting in settings):
         relation = relate(query, database, rules)
-        ranking = rank_queries(part.distances, relation, search_depth=rules.search_depth)
+        ranking = rank_queries(
+            part.distances, relation, top_k=1, search_depth=rules.search_depth
+        )  # counts need no list
         numbers = sorted({s.n_foreign for s in settings if s.protocol == rules and s.n_foreign})
         nearer = {0: np.zeros(len(asked.query_rows), dtype=np.int64)}
         if numbers:

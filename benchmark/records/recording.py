@@ -66,14 +66,14 @@ def rank_arrays(evaluations: list[PairEvaluation], dataset: PreparedDataset) -> 
     local = np.full(len(frames), -1)
     local[rows] = np.arange(len(rows))
     directions = list(dict.fromkeys(e.direction.label for e in evaluations))
-    pairs = list(dict.fromkeys(e.pair for e in evaluations))
+    pairs = {pair: number for number, pair in enumerate(dict.fromkeys(e.pair for e in evaluations))}
     columns: dict[str, list[ndarray]] = {}
     for e in evaluations:
         n, found = len(e.query_rows), e.ranking
         top = _frames_at(e.database_rows, found.top_index)
         for name, column in {
             "direction": np.full(n, directions.index(e.direction.label), dtype=np.int8),
-            "pair": np.full(n, pairs.index(e.pair), dtype=np.int32),
+            "pair": np.full(n, pairs[e.pair], dtype=np.int32),
             "frame": local[e.query_rows].astype(np.int32),
             "n_positives": found.n_positives.astype(np.int32),
             "n_candidates": found.n_candidates.astype(np.int32),
