@@ -35,7 +35,10 @@ def refusal(installed: Mapping[str, str]) -> str | None:
     """Why spconv must not be imported beside these packages (name: version), in one sentence. None: it may be."""
     builds = sorted(name for name in installed if name == "spconv" or name.startswith("spconv-"))
     if not builds:
-        return "spconv is not installed; install crossplace[gpu] or choose --sparse-backend torch"
+        return (
+            "spconv is not installed; install crossplace[gpu] (CUDA 12.6) or, for CUDA 12.0 on Python 3.11, "
+            "crossplace[gpu-cu120], or choose --sparse-backend torch"
+        )
     if len(builds) > 1:
         return f"{' and '.join(builds)} overwrite each other's files; uninstall them all, then {_ADVICE}"
     build, numpy = builds[0], installed.get("numpy", "0")
@@ -43,7 +46,10 @@ def refusal(installed: Mapping[str, str]) -> str | None:
     if build == "spconv":
         return f"the CPU package spconv {version} computes wrong numbers with two threads; uninstall it, then {_ADVICE}"
     if _numbers(version) <= (2, 3, 6) and _numbers(numpy) >= (2,):
-        return f"{build} {version} kills the process beside numpy {numpy}; uninstall it, then {_ADVICE}"
+        return (
+            f"{build} {version} kills the process beside numpy {numpy}; "
+            f"take numpy below 2 (python -m pip install 'numpy<2'), or uninstall {build}, then {_ADVICE}"
+        )
     return None
 
 
