@@ -1,7 +1,7 @@
 """Convolutional towers for asking alone: graphs of convolutions that add and clip by themselves.
 
-Torch sends small inputs on one thread past oneDNN to a slow convolution (``_slow_conv2d_forward``), and puts weights
-in the order of oneDNN anew at every call. Here oneDNN computes all of them, from weights that are in its order.
+Torch sends a small single map past oneDNN to a slow convolution (``_slow_conv2d_forward``), and puts weights in the
+order of oneDNN anew at every call. Here oneDNN computes all of them, from weights that are in its order.
 """
 
 import copy
