@@ -7,7 +7,7 @@ where the processor multiplies bfloat16 in hardware, these towers compute in it.
 import copy
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from jaxtyping import Float
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from datasets.errors import CrossplaceError, unknown
 from methods.layers.backbone import ImageBackbone, PooledBackbone
 from methods.layers.fused import FusedConv2d, fused_tower
 from methods.layers.sparse.modules import SparseConv3d, SubmanifoldConv3d
@@ -30,13 +31,26 @@ def for_inference(method: _M, precision: Precision = "auto") -> _M:
 
     The copy shares all weights that are not folded, so make it after training, on the device where it stays. A tower
     that torch cannot follow, and a transformer, stay as they are.
+
+    Raises:
+        CrossplaceError: no such precision, or one that this processor cannot compute in.
     """
-    if precision == "auto":
-        precision = "bfloat16" if torch.cpu._is_amx_tile_supported() else "float32"
     with torch.no_grad():
-        found = _rebuilt(method, getattr(torch, precision), {})
+        found = _rebuilt(method, _dtype(precision), {})
     assert isinstance(found, type(method))
     return found
+
+
+def _dtype(precision: str) -> torch.dtype:
+    """The numbers in convolutional towers."""
+    if precision not in get_args(Precision):
+        raise CrossplaceError(unknown("precision", precision, get_args(Precision)))
+    if precision == "bfloat16" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        raise CrossplaceError(
+            "precision bfloat16: this processor or build of torch has no convolutions in it; choose float32 or auto"
+        )
+    is_fast = precision == "bfloat16" or (precision == "auto" and torch.cpu._is_amx_tile_supported())
+    return torch.bfloat16 if is_fast else torch.float32
 
 
 def _rebuilt(module: nn.Module, dtype: torch.dtype, known: dict[nn.Module, nn.Module]) -> nn.Module:

@@ -42,7 +42,7 @@ def test_a_map_made_in_one_precision_is_asked_in_another(tiny_town: PreparedData
     method = method_with_weights("twin_layout")
     drive = tiny_town.frames.traversal_names()[0]
     Localizer.build(method, tiny_town, [drive]).save(tmp_path / "map")
-    loaded = Localizer.load(tmp_path / "map", method, precision="bfloat16")
+    loaded = Localizer.load(tmp_path / "map", method, precision="auto")
     for row in range(0, len(loaded), 10):
         (place,) = loaded.query(cloud=tiny_town.load_cloud(tiny_town.frame(row)), top=1)
         assert place.name == loaded.places.frames.frame_id[row]

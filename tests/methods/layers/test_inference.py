@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from datasets.errors import CrossplaceError
 from methods.layers.backbone import ImageBackbone, PooledBackbone
 from methods.layers.fused import FusedBackbone, FusedConv2d, FusedPooled
-from methods.layers.inference import FOLDS, Shift, for_inference
+from methods.layers.inference import FOLDS, Shift, _dtype, for_inference
 from methods.layers.sparse.modules import RowNorm, SparseConv3d, SparseTensor, SparseUnit, SubmanifoldConv3d
 from methods.layers.sparse.sites import Sites
 
@@ -176,6 +177,12 @@ def test_a_fused_tower_has_no_normalisation_and_the_same_features(name: str) -> 
             torch.testing.assert_close(fast(pixels), plain(pixels), rtol=1e-3, atol=1e-3 * float(plain(pixels).std()))
 
 
+WITH_BFLOAT16 = pytest.mark.skipif(
+    not torch.ops.mkldnn._is_mkldnn_bf16_supported(), reason="no convolutions in bfloat16 on this processor"
+)
+
+
+@WITH_BFLOAT16
 def test_bfloat16_leaves_input_and_output_in_float32() -> None:
     torch.manual_seed(0)
     plain = lived_in(TOWERS["resnet18"]())
@@ -190,6 +197,7 @@ def test_bfloat16_leaves_input_and_output_in_float32() -> None:
     assert {*dtypes[1:]} == {torch.bfloat16}
 
 
+@WITH_BFLOAT16
 def test_layers_of_single_channels_stay_in_float32() -> None:
     fast = for_inference(TOWERS["efficientnet"](), "bfloat16")
     assert {p.dtype for p in fast.parameters()} == {torch.float32}
@@ -223,3 +231,20 @@ def test_a_used_copy_can_be_copied_again() -> None:
     with torch.no_grad():
         expected = fast(images(64, 80))
         assert torch.equal(copy.deepcopy(fast)(images(64, 80)), expected)
+
+
+def test_an_unknown_precision_is_said_with_those_there_are() -> None:
+    with pytest.raises(CrossplaceError, match=r"bf16.* Available: auto, float32, bfloat16"):
+        _dtype("bf16")  # tests check types, so that only what is behind them can be asked
+    assert _dtype("float32") == torch.float32
+
+
+def test_a_processor_without_bfloat16_is_told_what_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    plain = TOWERS["resnet18"]()
+    with pytest.raises(CrossplaceError, match="choose float32 or auto"):
+        for_inference(plain, "bfloat16")
+    for precision in ("float32", "auto"):
+        fast = for_inference(plain, precision)  # type: ignore[arg-type]
+        assert {p.dtype for p in fast.parameters()} == {torch.float32}
