@@ -264,7 +264,7 @@ def _print(results: "Sequence[Result]", *, alone: bool, holes: dict[str, str] | 
 
     comparison = Comparison.of(results, alone=alone, holes=holes)
     say(as_text(comparison).rstrip("\n"))
-    files = {} if alone else published_in(REPOSITORY / "results" / PUBLISHED)
+    files = published_in(REPOSITORY / "results" / PUBLISHED) if comparison.board.is_real and not alone else {}
     if beside := printed_by_papers(comparison.board, [row for rows in files.values() for row in rows]):
         say(f"\n{screen(beside)}".rstrip("\n"))
 
