@@ -1,7 +1,7 @@
 """What is timed of a method: one list for ``crossplace cost``, ``crossplace bench`` and the benchmarks in the tests."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy import ndarray
 from benchmark.cost.inputs import MODALITIES, Inputs
 from benchmark.evaluation.estimates import Side, Space
 from benchmark.evaluation.nearest import nearest
+from datasets.base import Modality
 from datasets.errors import CrossplaceError
 from methods.base import Method
 from methods.layers.sparse.backend import Backend
@@ -38,6 +39,8 @@ class Specimen:
     inputs: Inputs
     backend: Backend = "torch"
     """What computes sparse convolutions."""
+    best_batch: dict[Modality, int] = field(default_factory=dict)
+    """The best size of a batch, once it is known."""
 
     @property
     def device(self) -> torch.device:

@@ -12,6 +12,8 @@ WIDEST = 0.20
 """Largest interquartile range of a series, as a share of its median."""
 LEAST_FOR_P99 = 200
 """Samples from which on the 99th percentile is given."""
+MANY = 5
+"""Rounds from which on the fastest and the slowest one are no sign of an unstable series."""
 LEAST_PER_INPUT = 3
 """Samples of each input from which on the spread is that within inputs: clouds differ, and so do their times."""
 
@@ -95,13 +97,22 @@ def spread(series: Sequence[Reading]) -> float:
     return float(high - low)
 
 
+def usual(medians: Iterable[float]) -> list[float]:
+    """The medians of all rounds in order, without the lowest and the highest if there are :data:`MANY` rounds.
+
+    One round that met other work, or a faster clock, moves the median of many rounds hardly at all.
+    """
+    ordered = sorted(medians)
+    return ordered[1:-1] if len(ordered) >= MANY else ordered
+
+
 def _unstable(series: Sequence[Reading], values: Mapping[str, float]) -> str:
     """The first reason not to believe a series; empty if there is none."""
     if doubt := next((reading.doubt for reading in series if reading.doubt), ""):
         return doubt
-    medians = [median(reading.samples) for reading in series]
+    medians = usual(median(reading.samples) for reading in series)
     if apart(medians) > AGREE:
-        return f"rounds disagree: their medians go from {min(medians):.4g} to {max(medians):.4g} {series[0].unit}"
+        return f"rounds disagree: their medians go from {medians[0]:.4g} to {medians[-1]:.4g} {series[0].unit}"
     if values["iqr"] > WIDEST * values["p50"]:
         return f"the interquartile range is {100 * values['iqr'] / values['p50']:.0f} % of the median"
     return ""

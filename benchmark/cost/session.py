@@ -32,8 +32,8 @@ from datasets.prepared import PreparedDataset
 from methods.layers.sparse import backend as sparse_backend
 
 log = logging.getLogger(__name__)
-ROUNDS = 3
-"""How often everything that varies is read: A, B, A, B, A, B."""
+ROUNDS = 6
+"""How often everything that varies is read: A, B, A, B and so on."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,20 +8,22 @@ from benchmark.cost.conditions import conditions, doubt
 from benchmark.cost.inputs import MODALITIES
 from benchmark.cost.parts import Specimen
 from benchmark.cost.readings import Reading, hole
-from benchmark.cost.stopwatch import Laps, ready
+from benchmark.cost.stopwatch import Laps, now, ready
 from datasets.base import Modality
 from datasets.errors import CrossplaceError
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 MOST = 20
 """Laps with one size at most."""
+SEARCH_S = 1.5
+"""Seconds that the search for the best size may take, however short the round is."""
 WORSE = 0.9
 """The search for the best size ends where a size falls below this share of the best."""
 QUANTITY, UNIT = "throughput", "1/s"
 
 
 def read(specimen: Specimen, seconds: float) -> list[Reading]:
-    """A series for images and one for clouds, each at the best size."""
+    """A series for images and one for clouds, each at the best size, which the first round finds for all rounds."""
     with ready(specimen):
         return [_modality(specimen, modality, seconds / len(MODALITIES)) for modality in MODALITIES]
 
@@ -29,7 +31,7 @@ def read(specimen: Specimen, seconds: float) -> list[Reading]:
 def _modality(specimen: Specimen, modality: Modality, seconds: float) -> Reading:
     before = conditions(specimen.device)
     try:
-        samples, size = _best(specimen, modality, seconds)
+        samples = _rates(specimen, modality, seconds)
     except CrossplaceError as error:
         return hole(modality, QUANTITY, UNIT, str(error))
     return Reading(
@@ -37,9 +39,21 @@ def _modality(specimen: Specimen, modality: Modality, seconds: float) -> Reading
         quantity=QUANTITY,
         unit=UNIT,
         samples=samples,
-        values={"batch": float(size)},
+        values={"batch": float(specimen.best_batch[modality])},
         doubt=doubt(before, conditions(specimen.device)),
     )
+
+
+def _rates(specimen: Specimen, modality: Modality, seconds: float) -> list[float]:
+    """Rates at the best size, which the first round looks for."""
+    size = specimen.best_batch.get(modality)
+    if not size:
+        samples, specimen.best_batch[modality] = _best(specimen, modality, max(seconds, SEARCH_S))
+        return samples
+    laps = Laps(specimen=specimen, span=modality, size=size)
+    ends = now(specimen.device) + seconds
+    laps.lap(0)  # the first one warms up
+    return [size / s for s in _seconds(laps, ends - now(specimen.device))]
 
 
 def _best(specimen: Specimen, modality: Modality, left: float) -> tuple[list[float], int]:

@@ -149,6 +149,17 @@ def test_the_best_batch_is_the_one_before_it_gets_worse(specimen: Specimen, monk
     assert sorted(found.samples)[len(found.samples) // 2] == pytest.approx(8 / 0.018)
 
 
+def test_later_rounds_take_the_size_that_the_first_one_found(
+    specimen: Specimen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that is slower for a while must not change what is measured."""
+    clock_of(specimen, monkeypatch, prepare=lambda n: 10, encode=lambda n: n * (1 if n <= 8 else 9), search=lambda n: 1)
+    throughput.read(specimen, 20.0)
+    clock_of(specimen, monkeypatch, prepare=lambda n: 0, encode=lambda n: 10 * n, search=lambda n: 1)
+    found = by_part(throughput.read(specimen, 0.4))["cloud"]
+    assert (found.values, [*found.samples]) == ({"batch": 8.0}, pytest.approx([100, 100])), "in 0.2 s"
+
+
 def test_a_batch_that_does_not_fit_ends_the_search_and_hides_nothing(
     specimen: Specimen, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.cost.readings import LEAST_FOR_P99, Reading, exact, hole, measures_of, spread
+from benchmark.cost.readings import LEAST_FOR_P99, Reading, exact, hole, measures_of, spread, usual
 from benchmark.records.cost import Measure
 
 
@@ -43,6 +43,15 @@ def test_a_quiet_series_is_stable() -> None:
 def test_rounds_that_disagree_are_unstable_with_both_medians() -> None:
     found = one(series(10, 10, 10), series(11.2, 11.2, 11.2))
     assert found.unstable == "rounds disagree: their medians go from 10 to 11.2 ms"
+
+
+def test_of_many_rounds_the_fastest_and_the_slowest_one_are_no_sign() -> None:
+    quiet = [series(level, level, level) for level in (10, 10.3, 10.6, 10.9)]
+    assert one(series(8, 8, 8), *quiet, series(14, 14, 14)).unstable == ""
+    restless = [series(level, level, level) for level in (10, 10.3, 10.6, 11.1)]
+    found = one(series(8, 8, 8), *restless, series(14, 14, 14))
+    assert found.unstable == "rounds disagree: their medians go from 10 to 11.1 ms"
+    assert usual([3.0, 1.0, 2.0, 4.0]) == [1, 2, 3, 4], "of few rounds each counts"
 
 
 def test_a_wide_series_is_unstable() -> None:
