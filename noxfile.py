@@ -57,7 +57,7 @@ def cost(session: nox.Session) -> None:
     _install(session, "test", "compare", *ALL)
     session.env["JAXTYPING_DISABLE"] = "1"  # shapes are checked by the tests, and take time
     session.run("crossplace", "cost", *session.posargs)
-    session.run("pytest", "--benchmark-only", "--benchmark-columns=min,median,iqr,rounds")
+    session.run("pytest", "--benchmark-only", "-m", "not slow", "--benchmark-columns=min,median,iqr,rounds")
 
 
 def _lint(session: nox.Session) -> None:

@@ -23,7 +23,7 @@ class Cost:
     """Methods to measure (crossplace list methods); default: all."""
     presets: tuple[str, ...] = ("quick", "paper")
     """Presets of each method; paper is the preset with the architecture of its paper, whatever its name."""
-    minutes: float = 8.0
+    minutes: float = 7.0
     """Time of the whole session, which all parts share. Slow methods get few samples and may take a little longer."""
     again: bool = False
     """Measure also what was measured before. Both sessions are then compared, and what disagrees is marked."""

@@ -108,6 +108,8 @@ class ExportMethod:
     machine: OmitArgPrefixes[MachineOptions] = field(default_factory=MachineOptions)
     to: Path = Path("exports")
     """Folder of the files."""
+    results: Path | None = None
+    """Folder of results where sizes and times are kept, so that the tables of costs show them; default: nowhere."""
 
     def __call__(self) -> None:
         """Print one line a file."""
@@ -119,3 +121,9 @@ class ExportMethod:
 
         found = list(exports(export_of(plan, self.to)))
         say(screen(export_table(f"{self.method.name}, {self.method.preset}, in {self.to}", found)).rstrip("\n"))
+        if self.results:
+            from benchmark.deploy.export_cost import cost_of_exports
+
+            sheet = cost_of_exports(plan, found)
+            sheet.write(path := sheet.path_in(self.results))
+            say(f"written: {path}")

@@ -60,10 +60,10 @@ class Exported:
     """Kind of file."""
     file: Path | None = None
     size_mib: float | None = None
-    network_ms: float | None = None
-    """Median time of the network as it is, for one frame."""
-    file_ms: float | None = None
-    """Median time of the file, for the same frames in turn with the network."""
+    network_ms: Sequence[float] = ()
+    """Times of the network as it is, for one frame."""
+    file_ms: Sequence[float] = ()
+    """Times of the file, for the same frames in turn with the network."""
     difference: float | None = None
     """Largest difference of any number of a descriptor."""
     recall: float | None = None
@@ -276,8 +276,8 @@ def _timed(
         form=form,
         file=path,
         size_mib=path.stat().st_size / MIB,
-        network_ms=statistics.median(times_ms[0]),
-        file_ms=statistics.median(times_ms[1]),
+        network_ms=times_ms[0],
+        file_ms=times_ms[1],
         difference=difference,
     )
 
@@ -308,7 +308,8 @@ def export_table(title: str, found: Sequence[Exported]) -> Table:
             text(one.part),
             text(one.form),
             number(one.size_mib, reason=one.hole),
-            *(number(value) for value in (one.network_ms, one.file_ms, thousandths, one.recall)),
+            *(number(statistics.median(times) if times else None) for times in (one.network_ms, one.file_ms)),
+            *(number(value) for value in (thousandths, one.recall)),
         ]
 
     notes = [

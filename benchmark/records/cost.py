@@ -17,6 +17,8 @@ from datasets.files import FolderName, read_as, sealed, write_atomically
 
 COST = "cost"
 """The folder of cost files below a folder of results."""
+EXPORTS = "exports"
+"""What a file of costs is about if it is about exported networks."""
 SCHEMA = "1.0"
 AGREE = 0.10
 """Two medians of one part agree if the larger is at most this share above the smaller."""
@@ -78,6 +80,8 @@ class CostSheet(_Model):
     method: FolderName
     preset: FolderName
     config: dict[str, Any]
+    of: str = ""
+    """What was measured, if it is not the method itself: its ``exports``."""
     inputs: InputsRecord
     measures: list[Measure] = []
     before: list[Measure] = []
@@ -103,7 +107,8 @@ class CostSheet(_Model):
     def path_in(self, folder: Path) -> Path:
         """Where the file lies below a folder of results."""
         machine = re.sub(r"[^a-z0-9.]+", "-", self.setting.lower()).strip("-.")
-        return folder / COST / machine / f"{self.method}-{self.preset}.json"
+        name = "-".join(filter(None, [self.method, self.preset, self.of]))
+        return folder / COST / machine / f"{name}.json"
 
     def measure(self, part: str, quantity: str) -> Measure | None:
         """One measure by its name, or none."""

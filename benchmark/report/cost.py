@@ -3,13 +3,22 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.records.cost import AGREE, CostSheet, InputsRecord, Measure, agreement
+from benchmark.records.cost import AGREE, EXPORTS, CostSheet, InputsRecord, Measure, agreement
 from benchmark.report.table import Cell, Column, Section, Table, number, text
 from benchmark.report.tables import USUAL
 
 OWN_TABLE = 3
 """A quantity of at least so many parts has a table of its own; all others stand together."""
+TITLES = {"": "Cost on {}", EXPORTS: "Exported networks on {}"}
+"""Title of a section by what its sheets are about, with a place for the machine."""
 UNSTABLE = "unstable"
+MEANINGS = {
+    "": "Latency is that of one frame, from stored image or cloud to descriptor; loading is not counted. Weights are "
+    "random, on which times do not depend.",
+    EXPORTS: "Latency is that of one frame, from the input of the network to its descriptor, network and file in turn. "
+    "Files hold trained weights, if the method has any.",
+}
+"""What latency means, by what sheets are about."""
 DIGITS, FINE_DIGITS = 1, 3
 """Digits behind the point of columns whose numbers reach 1, and of those with a smaller number."""
 COARSE = ("MiB", "KiB")
@@ -21,14 +30,14 @@ Name = tuple[str, str]
 
 
 def cost_sections(sheets: Sequence[CostSheet]) -> list[Section]:
-    """A section for each setting and its frames, with a row for each method and preset."""
-    settings: dict[tuple[str, str], list[CostSheet]] = {}
-    for sheet in sorted(sheets, key=lambda sheet: (sheet.setting, sheet.method, sheet.preset != USUAL, sheet.preset)):
-        settings.setdefault((sheet.setting, sheet.inputs.fingerprint), []).append(sheet)
-    return [_section(setting, members) for (setting, _), members in settings.items()]
+    """A section for each setting and its frames, with a row for each method and preset; exported files come last."""
+    settings: dict[tuple[str, str, str], list[CostSheet]] = {}
+    for sheet in sorted(sheets, key=lambda s: (s.of, s.setting, s.method, s.preset != USUAL, s.preset)):
+        settings.setdefault((sheet.of, sheet.setting, sheet.inputs.fingerprint), []).append(sheet)
+    return [_section(TITLES[of].format(setting), members) for (of, setting, _), members in settings.items()]
 
 
-def _section(setting: str, sheets: Sequence[CostSheet]) -> Section:
+def _section(title: str, sheets: Sequence[CostSheet]) -> Section:
     names = list(dict.fromkeys(measure.name for sheet in sheets for measure in sheet.measures))
     shown, holes = _split(sheets, names)
     quantities = list(dict.fromkeys(quantity for _, quantity in shown))
@@ -39,7 +48,7 @@ def _section(setting: str, sheets: Sequence[CostSheet]) -> Section:
     tables = tables or [_reasons(sheets)]
     twice = _both_sessions(sheets)
     return Section(
-        title=f"Cost on {setting}",
+        title=title,
         tables=[*tables, *([twice] if twice else [])],
         notes=[*_notes(sheets), *(f"Without {' and '.join(what)}: {reason}." for reason, what in holes.items())],
     )
@@ -99,7 +108,7 @@ def _heading(name: Name) -> str:
 def _cell(sheet: CostSheet, name: Name, column: Column) -> Cell:
     measure = sheet.measure(*name)
     if measure is None or measure.value is None:
-        return number(None, reason=sheet.hole or (measure.hole if measure else "it was not read in this session"))
+        return number(None, reason=sheet.hole or (measure.hole if measure else "it was not measured"))
     return Cell(value=measure.value, under=_under(measure, column))
 
 
@@ -147,8 +156,7 @@ def _notes(sheets: Sequence[CostSheet]) -> list[str]:
     frames = dict.fromkeys(_frames(sheet.inputs) for sheet in sheets)
     machines = dict.fromkeys(_machine(sheet.environment) for sheet in sheets)
     notes = [
-        f"Medians over different frames: {'; '.join(frames)}. Latency is that of one frame, from stored image or cloud "
-        "to descriptor; loading is not counted. Weights are random, on which times do not depend.",
+        f"Medians over different frames: {'; '.join(frames)}. {MEANINGS[sheets[0].of]}",
         f"Measured with {'; '.join(machines)}.",
     ]
     series = [m for sheet in sheets for m in sheet.measures if "p50" in m.values]

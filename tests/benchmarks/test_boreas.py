@@ -1,4 +1,4 @@
-"""Frames per second and core of Boreas' preparer, at the size of the real sensors: ``nox -s cost``."""
+"""Frames per second and core of Boreas' preparer, at the size of the real sensors: ``pytest --benchmark-only``."""
 
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ def write_full_size(raw: Path) -> None:
         Image.fromarray(pixels.astype(np.uint8)).save(path, compress_level=1)
 
 
+@pytest.mark.slow
 @pytest.mark.benchmark(group=f"Boreas prepare, {N_FRAMES} frames of full size, one core")
 @pytest.mark.parametrize("correct_motion", [True, False])
 @pytest.mark.parametrize("width", [612, 1224])

@@ -43,6 +43,7 @@ def specimen(request: pytest.FixtureRequest, tiny_town: PreparedDataset) -> Iter
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 @pytest.mark.parametrize(("device", "name", "way"), TRIED)
 @pytest.mark.benchmark(group="image branch, eager and compiled")
 def test_compiled_images_are_described_alike(

@@ -94,7 +94,7 @@ def test_a_pair(benchmark: Any, side: Callable[..., Callable[[], Any]]) -> None:
 
 
 @pytest.mark.benchmark(group="a row: four directions, three bounds, all pairs of drives (450 × 1,800 × 256), records")
-@pytest.mark.parametrize("n_drives", [4, 23])
+@pytest.mark.parametrize("n_drives", [4, pytest.param(23, marks=pytest.mark.slow)])
 def test_a_row(benchmark: Any, n_drives: int, tmp_path: Path) -> None:
     only_where_measured(benchmark, n_drives > 4)
     dataset, protocol = many_drives(tmp_path, n_drives, 1800, 450)
@@ -137,7 +137,7 @@ def faiss_flat(query: np.ndarray, database: np.ndarray) -> Callable[[], Any]:
 
 @pytest.mark.benchmark(group="nearest 25 of a map, 1,000 queries of 256 values")
 @pytest.mark.parametrize("side", [the_search, faiss_flat])
-@pytest.mark.parametrize("n_places", [20_000, 1_000_000])
+@pytest.mark.parametrize("n_places", [20_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
 def test_a_large_map(benchmark: Any, side: Callable[..., Callable[[], Any]], n_places: int) -> None:
     only_where_measured(benchmark, n_places > 20_000)
     benchmark.group += f", {n_places:,} places"

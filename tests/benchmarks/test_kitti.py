@@ -1,4 +1,4 @@
-"""Frames per second and core that KITTI is prepared with: ``nox -s cost``."""
+"""Frames per second and core that KITTI is prepared with: ``pytest --benchmark-only``."""
 
 import shutil
 from itertools import count
@@ -33,6 +33,7 @@ def write_sequence(source: Path, n_frames: int) -> None:
     (folder / "poses.txt").write_text("".join(f"1 0 0 0 0 1 0 0 0 0 1 {i}\n" for i in range(n_frames)))
 
 
+@pytest.mark.slow
 @pytest.mark.benchmark(group=f"KITTI prepared by one process: {N_FRAMES} frames, or {N_WITHOUT_GROUND} without ground")
 @pytest.mark.parametrize("remove_ground", [False, True], ids=["referenced", "without ground"])
 def test_prepare(benchmark: Any, tmp_path: Path, remove_ground: bool) -> None:

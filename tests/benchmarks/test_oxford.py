@@ -41,6 +41,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.benchmark(group=f"Oxford RobotCar, {N_FRAMES} frames on one core")
 def test_frames(benchmark: Any, source: Path, tmp_path: Path) -> None:
     recipe = Recipe(

@@ -90,6 +90,7 @@ def test_voxelize(benchmark: Any, points: torch.Tensor) -> None:
     benchmark(voxelize, points, torch.zeros(len(points), dtype=torch.long), 1, VoxelGrid())
 
 
+@pytest.mark.slow
 @pytest.mark.benchmark(group="town, tiny preset (424 frames)")
 def test_generation(benchmark: Any, tmp_path: Path) -> None:
     folders = iter(range(100))

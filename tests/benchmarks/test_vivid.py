@@ -1,4 +1,4 @@
-"""Frames per second and core of ViViD++'s preparer, at the size of the real sensors: ``nox -s cost``."""
+"""Frames per second and core of ViViD++'s preparer, at the size of the real sensors: ``pytest --benchmark-only``."""
 
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ def write_full_size(path: Path, encoding: str) -> None:
     write_bag(path, messages)
 
 
+@pytest.mark.slow
 @pytest.mark.benchmark(group=f"ViViD++ prepare, {N_FRAMES} frames of full size, one core")
 @pytest.mark.parametrize("width", [640, 1280])
 @pytest.mark.parametrize("encoding", ["bgr8", "bayer_rggb8"])

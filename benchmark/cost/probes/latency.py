@@ -9,7 +9,7 @@ from benchmark.cost.readings import Reading, hole
 from benchmark.cost.stopwatch import WARM_UP_S, Lap, Laps, ready
 from datasets.errors import CrossplaceError
 
-LEAST, MOST = 3, 300
+LEAST, MOST = 2, 300
 """Laps of a span in one round, at least and at most."""
 WARM_UP_SHARE = 0.25
 """Share of the time that a warm-up may take."""

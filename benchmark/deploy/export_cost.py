@@ -1,0 +1,57 @@
+"""What exported files cost, as a file beside the costs of the method: sizes, and times in turn with the network."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from benchmark.cost.inputs import MODALITIES, Inputs
+from benchmark.cost.readings import Reading, exact, hole, measures_of
+from benchmark.deploy.export import MIB, N_EXAMPLES, Exported
+from benchmark.device import torch_device
+from benchmark.keys import key_of
+from benchmark.records.cost import EXPORTS, CostSheet
+from benchmark.records.environment import harness
+from benchmark.runs.plan import Plan
+from benchmark.runs.run import environment_of, method_record
+
+LATENCY, SIZE = ("latency", "ms"), ("file size", "MiB")
+"""What is read of a file, and its unit."""
+NETWORK = "network"
+"""What stands in place of a form for the network itself."""
+
+
+def cost_of_exports(plan: Plan, found: Sequence[Exported]) -> CostSheet:
+    """The cost of what was exported by a plan, whose weights are there; parts of a branch are left out."""
+    inputs = Inputs.of(plan.dataset, plan.rows, torch_device(plan.device), N_EXAMPLES).record()
+    method, environment = method_record(plan), environment_of(plan)
+    return CostSheet(
+        key=key_of(EXPORTS, plan.weights_key, inputs.fingerprint, environment),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        harness=harness(),
+        environment=environment,
+        method=method.name,
+        preset="+".join(filter(None, [method.preset, method.variant])),
+        config=method.config,
+        of=EXPORTS,
+        inputs=inputs,
+        measures=measures_of(_readings([one for one in found if one.part in MODALITIES])),
+    )
+
+
+def _readings(found: Sequence[Exported]) -> Iterator[Reading]:
+    """Of each branch the network, then each of its files: how long it takes, and how large it is."""
+    timed: set[str] = set()
+    for one in found:
+        if one.network_ms and one.part not in timed:
+            timed.add(one.part)
+            yield _series(f"{one.part} {NETWORK}", one.network_ms)
+        name = f"{one.part} {one.form}"
+        if one.hole:
+            yield from (hole(name, *what, one.hole) for what in (LATENCY, SIZE))
+        elif one.file:
+            yield _series(name, one.file_ms)
+            yield exact(name, *SIZE, one.file.stat().st_size / MIB)
+
+
+def _series(part: str, times_ms: Sequence[float]) -> Reading:
+    quantity, unit = LATENCY
+    return Reading(part=part, quantity=quantity, unit=unit, samples=times_ms)
