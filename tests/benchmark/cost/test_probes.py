@@ -109,12 +109,12 @@ def test_every_part_and_both_wholes_have_their_time(specimen: Specimen, monkeypa
     )
 
 
-def test_a_slow_part_gets_its_three_samples_whatever_the_time(
+def test_a_slow_part_gets_its_least_samples_whatever_the_time(
     specimen: Specimen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock_of(specimen, monkeypatch, prepare=lambda n: 5, encode=lambda n: 9_000, search=lambda n: 1)
     found = by_part(latency.read(specimen, 0.1))
-    assert len(found["image"].samples) == 3
+    assert len(found["image"].samples) == latency.LEAST == 2
 
 
 def test_a_modality_that_no_frame_has_is_a_hole(toy: Any, small_world: PreparedDataset) -> None:
