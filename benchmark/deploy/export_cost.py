@@ -38,7 +38,7 @@ def cost_of_exports(plan: Plan, found: Sequence[Exported]) -> CostSheet:
 
 
 def _readings(found: Sequence[Exported]) -> Iterator[Reading]:
-    """Of each branch the network, then each of its files: how long it takes, and how large it is."""
+    """The network of each branch, then each of its files: how long it takes, and how large it is."""
     timed: set[str] = set()
     for one in found:
         if one.network_ms and one.part not in timed:
