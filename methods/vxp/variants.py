@@ -97,6 +97,7 @@ VARIANTS: dict[str, Variant] = {
     "long-students": Variant(question=_STAGES, change=_longer_students, is_cheap=False),
     "momentum-0.1": Variant(question=_STAGES, change=_with(norm_momentum=0.1)),
     "cached-teacher": Variant(question=_STAGES, change=_with(teacher_features="cached")),
+    "no-rigid-motion": Variant(question=_STAGES, change=_augmented(rigid=False)),
     "joint": Variant(question=_STAGES, change=_joint_alone),
     "joint-after-teacher": Variant(question=_STAGES, change=_joint),
     "random-light": Variant(question=_STAGES, change=_augmented(relighting=Relighting())),
