@@ -107,6 +107,7 @@ _QUICK = replace(
     widths=EncoderWidths(entry=16, full=(16,), half=(32, 32), deep=(96,)),
     augmentation=Augmentation(teacher_affine=False),
     teacher_features="cached",
+    is_centred=True,
     head_from_teacher=True,
     mining="all",
     growth_limit=32,
@@ -117,8 +118,8 @@ _QUICK = replace(
     ),
 )
 """For two CPU cores: a small backbone from scratch (14×14 map: ResNet-18 after its second stage at 112×112), fewer and
-coarser voxels, narrow layers, kept answers of the teacher, a quarter of an hour. All triplets, since the hardest
-collapse when day and night train together from scratch."""
+coarser voxels, narrow layers, kept answers of the teacher, descriptors centred by modality (which the paper has not), a
+quarter of an hour. All triplets, since the hardest collapse when day and night train together from scratch."""
 
 _PRETRAINED = replace(
     _QUICK,

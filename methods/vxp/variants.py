@@ -35,7 +35,11 @@ def _joint(config: VxpConfig) -> VxpConfig:
     together = replace(last, epochs=local.epochs + last.epochs, batch_size=32, optimizer="adamw")
     together = replace(together, schedule="cosine", warmup_steps=40)
     return replace(
-        config, local_stage=replace(local, epochs=0), global_stage=replace(last, epochs=0), joint_stage=together
+        config,
+        is_centred=False,  # the global stage measures means; a contrast brings both sides together by itself
+        local_stage=replace(local, epochs=0),
+        global_stage=replace(last, epochs=0),
+        joint_stage=together,
     )
 
 
