@@ -7,8 +7,8 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_existing_virtualenvs = True
 nox.options.sessions = ["tests"]
 
-# Busy-waiting threads stall machines with few cores; must be set before torch is imported.
-ENVIRONMENT = {"OMP_WAIT_POLICY": "passive"}
+ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "PYTHONDONTWRITEBYTECODE": ""}
+"""Busy-waiting threads stall machines with few cores; and each process would compile all that it imports again."""
 EXTRAS = {"kitti": "georef", "vivid": "vivid", "pretrained": "pretrained", "package": "pretrained"}
 """What some datasets, presets and sources of weights need on top, by the word that asks for them."""
 PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")

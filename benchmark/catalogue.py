@@ -6,6 +6,7 @@ comes from another package, is imported and described anew. ``crossplace tables`
 """
 
 from dataclasses import asdict, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,7 +53,14 @@ def method_entry(name: str) -> MethodEntry:
     """What is known of a registered method; :class:`datasets.errors.CrossplaceError` if there is no such method."""
     METHODS.check(name)
     stored = _stored().get(name)
-    return stored if stored and stored.code == code_of(METHODS.entries[name]) else describe(name)
+    code = code_of(METHODS.entries[name])
+    return stored if stored and stored.code == code else _described(name, code)
+
+
+@cache
+def _described(name: str, code: str) -> MethodEntry:
+    """:func:`describe`, once a process: tables ask for the same method many times."""
+    return describe(name)
 
 
 def _stored() -> dict[str, MethodEntry]:

@@ -33,6 +33,18 @@ def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_wait_for_the_disk() -> Iterator[None]:
+    """Files of tests reach no disk before they are deleted: no test stops the machine, and killed processes keep them.
+
+    A command that a test starts as a process of its own waits for the disk as users' commands do.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "sync", lambda: None)
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_town(data_folder: Path) -> PreparedDataset:
     """The town's smallest preset, prepared once below ``$CROSSPLACE_DATA``: ``--dataset-options preset=tiny``."""

@@ -59,6 +59,17 @@ def test_encoding_again_writes_nothing_and_other_weights_have_another_folder(
 
 
 @pytest.mark.parametrize(
+    ("name", "options"), [("height_histogram", {}), ("range_plain", {"untrained": True})], ids=["nothing", "untrained"]
+)
+def test_weights_that_no_data_made_need_no_dataset(
+    name: str, options: dict[str, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CROSSPLACE_DATA", str(tmp_path / "data"))
+    benchmark.load_method(name, device="cpu", **options)
+    assert not (tmp_path / "data").exists(), "the town takes minutes to prepare"
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: benchmark.prepare("twon"), r"unknown dataset 'twon'\. Did you mean town\?"),

@@ -140,7 +140,7 @@ class Plan:
     @cached_property
     def weights(self) -> WeightSource:
         """Where the weights come from."""
-        return find_weights(self.declared, self.options, self.dataset.fingerprint)
+        return find_weights(self.declared, self.options, lambda: self.dataset.fingerprint)
 
     @cached_property
     def weights_key(self) -> str:

@@ -74,7 +74,8 @@ def train(plan: Plan) -> Method:
     plan.weights.check()
     device, kind = torch_device(plan.device), METHODS.get(plan.options.name)
     config = configure(kind, plan.options)
-    check_depth(plan.dataset, config, plan.rows)
+    if plan.declared.reads_depth_files:
+        check_depth(plan.dataset, config, plan.rows)
     if plan.weights_file and (plan.weights.file or plan.is_trained):
         # All weights are in the file: the pretrained backbone they began with is not needed any more.
         method = kind(replace(config, weights=FROM_SCRATCH, weights_sha256=""))

@@ -1,5 +1,6 @@
 """Where the weights of a run come from: shipped with the suite, given as a file, trained, or as initialised."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,8 +58,8 @@ def check_options(options: MethodOptions) -> None:
         raise CrossplaceError(f"--checkpoint {options.checkpoint}: no such file; crossplace train or convert makes one")
 
 
-def find_weights(declared: Declared, options: MethodOptions, fingerprint: str) -> WeightSource:
-    """The source for a configured method on the dataset with this fingerprint.
+def find_weights(declared: Declared, options: MethodOptions, fingerprint: Callable[[], str]) -> WeightSource:
+    """The source for a configured method on the dataset with this fingerprint, which is asked for only if it matters.
 
     Shipped weights are for exactly one configuration, dataset and seed.
     """
@@ -71,7 +72,7 @@ def find_weights(declared: Declared, options: MethodOptions, fingerprint: str) -
         return WeightSource(origin="untrained", words="untrained")
     shipped = () if options.retrain else declared.shipped
     for weights in shipped:
-        if weights.seed == options.seed and weights.fingerprint == fingerprint:
+        if weights.seed == options.seed and weights.fingerprint == fingerprint():
             return WeightSource(
                 origin="shipped",
                 words=f"shipped with the suite ({weights.file.name}), made by: {weights.command}",

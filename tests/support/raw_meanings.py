@@ -4,8 +4,10 @@ A change of a raw download takes what a writer wrote (a folder, or the messages 
 it. The tables of raw_kitti_meanings.py, raw_oxford_meanings.py and raw_vivid_meanings.py hold them by name.
 """
 
+import logging
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from datasets.doctor.examine import examine
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
+log = logging.getLogger(__name__)
 Change = Callable[[Any, Random], None]
 OfArray = Callable[[ndarray, Random], ndarray]
 
@@ -260,3 +263,38 @@ def layout(folder: Path, dataset: Dataset, write: Callable[[Path, Change | None,
     for record in expected.values():
         assert record.intervals["R@1"] is not None, "every recall would be the same"
     return Layout(write=write, dataset=dataset, expected=expected)
+
+
+def copying(original: Path) -> Callable[[Path, Change | None, Random], None]:
+    """The writer of a folder that is a copy of ``original`` with a change."""
+
+    def write(folder: Path, change: Change | None, random: Random) -> None:
+        shutil.copytree(original, folder)
+        if change is not None:
+            change(folder, random)
+
+    return write
+
+
+# --- the promise -----------------------------------------------------------------------------------
+
+FEWER = "a sensor with fewer returns, or with more noise, is a sensor too"
+NEAR = "a mount some decimetres or degrees elsewhere is that of another car"
+PICTURE = "pictures are compared with each other alone, and all were changed alike"
+TIMED = "what one sensor saw moves along the drive, and no header or file says by which clock it was timed"
+MADE = "clouds are made of sweeps and poses, and lie upon each other whatever both say"
+
+
+def assert_found_or_same(
+    good: Layout, changes: Mapping[str, Change], unseen: Mapping[str, str], most_unseen: float, folder: Path
+) -> None:
+    """Try every change: those that alter results unseen are ``unseen``, and a share of at most ``most_unseen``."""
+    outcomes = {}
+    for number, (name, change) in enumerate(changes.items()):
+        outcomes[name] = good.outcome(name, change, 0, folder / f"changed-{number}")
+        log.info("%s: %s", name, outcomes[name])
+    counts = Counter(outcome.partition(":")[0] for outcome in outcomes.values())
+    log.info("%s", dict(counts))
+    assert {name for name, outcome in outcomes.items() if outcome == "unseen"} == set(unseen)
+    assert counts["unseen"] <= most_unseen * len(outcomes)
+    assert len(outcomes) >= 40

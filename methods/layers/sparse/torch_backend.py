@@ -16,9 +16,9 @@ from torch.autograd.function import once_differentiable
 
 from methods.layers.sparse.sites import Shape, Sites, Triple, cells_fed, check_addressable, each_axis, output_shape
 
-_PORTION = 2**19
-"""How many numbers are gathered at a time (2 MiB in float32). They fit a cache. Each call wakes threads, so calls
-should be few."""
+_PORTION = 2**20
+"""How many numbers are gathered at a time (4 MiB in float32): they are read again from a cache, while calls, each of
+which wakes threads, stay few."""
 
 _TABLE_CELLS = 2**25
 """Most cells of a grid with a table for lookups (128 MiB). Sites of larger grids are sorted and searched."""
@@ -40,22 +40,29 @@ class Rulebook:
         """Features of the output rows, in the dtype of the weight."""
         return _Convolve.apply(features.to(weight.dtype), weight, self)
 
-    def portions(self, channels: int) -> Iterator[tuple[Tensor, Tensor, list[tuple[int, slice]]]]:
-        """Input rows, output rows and (offset, slice of these rows) of a few neighbouring offsets at a time.
+    def portions(self, channels: int) -> Iterator[tuple[slice, list[tuple[int, slice]]]]:
+        """Some pairs after the other, and for each offset among them its slice of these pairs.
 
-        Narrow layers take few large operations. Wide layers go offset by offset, so that memory stays bounded.
+        Narrow layers take several offsets at once. Wide layers take one after the other, or an offset piece by piece.
         """
+        most = max(_PORTION // channels, 1)
         start = stop = 0
         parts: list[tuple[int, slice]] = []
-        for offset, count in enumerate(self.counts):
-            if parts and (stop + count - start) * channels > _PORTION:
-                yield self.in_rows[start:stop], self.out_rows[start:stop], parts
-                start, parts = stop, []
-            if count:
-                parts.append((offset, slice(stop - start, stop - start + count)))
-                stop += count
+        for offset, n_left in enumerate(self.counts):
+            while n_left:
+                room = start + most - stop
+                if room < min(n_left, max(most // 2, 1)):
+                    yield slice(start, stop), parts
+                    start, room, parts = stop, most, []
+                taken = min(n_left, room)
+                parts.append((offset, slice(stop - start, stop - start + taken)))
+                stop, n_left = stop + taken, n_left - taken
         if parts:
-            yield self.in_rows[start:stop], self.out_rows[start:stop], parts
+            yield slice(start, stop), parts
+
+    def buffer(self, like: Tensor, channels: int, widest: int) -> Tensor:
+        """Room for the rows of a portion, written again and again: new memory would cost as much as an addition."""
+        return like.new_empty(min(max(_PORTION // widest, 1), len(self.in_rows)), channels)
 
 
 def submanifold(sites: Sites, kernel_size: int) -> Rulebook:
@@ -145,18 +152,20 @@ class _Convolve(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor, weight: Tensor, rulebook: Rulebook) -> Tensor:
         ctx.save_for_backward(features, weight)
         ctx.rulebook = rulebook
-        kernel = weight.flatten(1, 3)
+        kernel = _by_offset(weight)
+        widest = max(kernel.shape[1:])
+        inputs, products = (rulebook.buffer(features, channels, widest) for channels in kernel.shape[1:])
         with torch.autocast(features.device.type, enabled=False):
             if rulebook.identity is None:
                 output = features.new_zeros(rulebook.n_outputs, len(weight))
             else:
-                output = features @ kernel[:, rulebook.identity].T
-            for in_rows, out_rows, parts in rulebook.portions(max(kernel.shape[::2])):
-                gathered = features.index_select(0, in_rows)
-                products = features.new_empty(len(in_rows), len(weight))
+                output = features @ kernel[rulebook.identity]
+            for pairs, parts in rulebook.portions(widest):
+                in_rows, out_rows = rulebook.in_rows[pairs], rulebook.out_rows[pairs]
+                gathered = torch.index_select(features, 0, in_rows, out=inputs[: len(in_rows)])
                 for offset, part in parts:
-                    torch.mm(gathered[part], kernel[:, offset].T, out=products[part])
-                output.index_add_(0, out_rows, products)
+                    torch.mm(gathered[part], kernel[offset], out=products[part])
+                output.index_add_(0, out_rows, products[: len(out_rows)])
         return output
 
     @staticmethod
@@ -164,19 +173,27 @@ class _Convolve(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, Tensor, None]:
         features, weight = ctx.saved_tensors
         rulebook: Rulebook = ctx.rulebook
-        kernel = weight.flatten(1, 3)
-        grad_kernel = torch.zeros_like(kernel)
+        kernel = _by_offset(weight)
+        grad_kernel, widest = torch.zeros_like(kernel), max(kernel.shape[1:])
+        inputs, grads = (rulebook.buffer(features, channels, widest) for channels in kernel.shape[1:])
+        products = torch.empty_like(inputs)
         with torch.autocast(features.device.type, enabled=False):
             if rulebook.identity is None:
                 grad_features = torch.zeros_like(features)
             else:
-                grad_features = grad_output @ kernel[:, rulebook.identity]
-                grad_kernel[:, rulebook.identity] = grad_output.T @ features
-            for in_rows, out_rows, parts in rulebook.portions(max(kernel.shape[::2])):
-                gathered, grad_products = features.index_select(0, in_rows), grad_output.index_select(0, out_rows)
-                grad_gathered = torch.empty_like(gathered)
+                grad_features = grad_output @ kernel[rulebook.identity].T
+                torch.mm(features.T, grad_output, out=grad_kernel[rulebook.identity])
+            for pairs, parts in rulebook.portions(widest):
+                in_rows, out_rows = rulebook.in_rows[pairs], rulebook.out_rows[pairs]
+                gathered = torch.index_select(features, 0, in_rows, out=inputs[: len(in_rows)])
+                grad_products = torch.index_select(grad_output, 0, out_rows, out=grads[: len(out_rows)])
                 for offset, part in parts:
-                    torch.mm(grad_products[part], kernel[:, offset], out=grad_gathered[part])
-                    grad_kernel[:, offset] = grad_products[part].T @ gathered[part]
-                grad_features.index_add_(0, in_rows, grad_gathered)
-        return grad_features, grad_kernel.view_as(weight), None
+                    torch.mm(grad_products[part], kernel[offset].T, out=products[part])
+                    grad_kernel[offset].addmm_(gathered[part].T, grad_products[part])
+                grad_features.index_add_(0, in_rows, products[: len(in_rows)])
+        return grad_features, grad_kernel.permute(2, 0, 1).reshape(weight.shape), None
+
+
+def _by_offset(weight: Float[Tensor, "d kz ky kx c"]) -> Float[Tensor, "k c d"]:
+    """The matrix of each offset in one piece, as products read it."""
+    return weight.flatten(1, 3).permute(1, 2, 0).contiguous()
