@@ -35,7 +35,11 @@ def _joint(config: VxpConfig) -> VxpConfig:
     together = replace(last, epochs=local.epochs + last.epochs, batch_size=32, optimizer="adamw")
     together = replace(together, schedule="cosine", warmup_steps=40)
     return replace(
-        config, local_stage=replace(local, epochs=0), global_stage=replace(last, epochs=0), joint_stage=together
+        config,
+        is_centred=False,  # the global stage measures means; a contrast brings both sides together by itself
+        local_stage=replace(local, epochs=0),
+        global_stage=replace(last, epochs=0),
+        joint_stage=together,
     )
 
 
@@ -97,6 +101,7 @@ VARIANTS: dict[str, Variant] = {
     "long-students": Variant(question=_STAGES, change=_longer_students, is_cheap=False),
     "momentum-0.1": Variant(question=_STAGES, change=_with(norm_momentum=0.1)),
     "cached-teacher": Variant(question=_STAGES, change=_with(teacher_features="cached")),
+    "no-rigid-motion": Variant(question=_STAGES, change=_augmented(rigid=False)),
     "joint": Variant(question=_STAGES, change=_joint_alone),
     "joint-after-teacher": Variant(question=_STAGES, change=_joint),
     "random-light": Variant(question=_STAGES, change=_augmented(relighting=Relighting())),

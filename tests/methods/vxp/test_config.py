@@ -57,10 +57,10 @@ def test_paper_presets_have_none_of_the_later_choices(name: str) -> None:
 @pytest.mark.parametrize(
     ("variant", "epochs"),
     [
-        ("long-students", (5, 4, 8, 0)),
-        ("joint", (0, 0, 0, 5)),
-        ("joint-after-teacher", (5, 0, 0, 5)),
-        ("long-students+joint", (0, 0, 0, 12)),
+        ("long-students", (8, 4, 16, 0)),
+        ("joint", (0, 0, 0, 9)),
+        ("joint-after-teacher", (8, 0, 0, 9)),
+        ("long-students+joint", (0, 0, 0, 20)),
     ],
 )
 def test_variants_of_the_schedule(variant: str, epochs: tuple[int, ...]) -> None:
@@ -70,8 +70,8 @@ def test_variants_of_the_schedule(variant: str, epochs: tuple[int, ...]) -> None
     stages = config.teacher, config.local_stage, config.global_stage, config.joint_stage
     assert tuple(stage.epochs for stage in stages) == epochs
     last = stages[2] if epochs[2] else stages[3]
-    if variant == "long-students":  # eight epochs end where four did
-        assert last.learning_rate_at(8) == pytest.approx(quick.global_stage.learning_rate_at(4))
+    if variant == "long-students":  # sixteen epochs end where eight did
+        assert last.learning_rate_at(16) == pytest.approx(quick.global_stage.learning_rate_at(8))
 
 
 @pytest.mark.parametrize("name", PAPERS)

@@ -25,7 +25,8 @@ def test_each_variant_changes_every_preset_but_the_one_that_is_so(name: str) -> 
     expected = {
         "resnet18": ["quick"],
         "vit-s8": [p for p in PRESETS if p not in ("quick", "pretrained")],
-        "cached-teacher": ["pretrained"],
+        "cached-teacher": ["quick", "pretrained"],
+        "centred": ["quick", "pretrained"],
         "stretched-centres": [p for p in PRESETS if p.startswith("published-")],
     }
     assert same == expected.get(name, [])
