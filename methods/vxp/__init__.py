@@ -51,7 +51,7 @@ class Vxp(Method):
             fingerprint="628329ec7c7217b2fcdcac17bc5e9b4c76889c81865bd12f8c6186aead3b978f",
             seed=0,
             file=Path(__file__).with_name("town-quick.safetensors"),
-            sha256="a8fe25c99e3f14c086ced5bb7796f1bd41ba9a3ae2cb4c079718eaaf676750aa",
+            sha256="11ca014097dce8de6643e178f9968b52598cbcd50ba0593e52e63eff97b17f94",
             command="crossplace train --method vxp --preset quick --dataset town --seed 0 --retrain",
         ),
     )
