@@ -1,5 +1,7 @@
 """Time of a training step by precision, and of reading its frames: ``nox -s cost``."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +12,8 @@ from benchmark.contract.subject import new_method
 from benchmark.frames.loading import KeptSamples, batch_loader
 from benchmark.training.optimising import lay_out, optimizer_of, set_training_mode
 from datasets.prepared import PreparedDataset
+from methods.base import Method
+from methods.vxp import Vxp
 
 ROWS = list(range(0, 400, 25))
 STAGES = {"range_plain": "triplets", "vxp": "teacher"}
@@ -20,23 +24,39 @@ STAGES = {"range_plain": "triplets", "vxp": "teacher"}
 @pytest.mark.parametrize("name", STAGES)
 def test_training_step(benchmark: Any, tiny_town: PreparedDataset, name: str, precision: str) -> None:
     method = new_method(name)
-    stage = next(stage for stage in method.stages(SPLIT) if stage.name == STAGES[name])
-    is_mixed = precision == "bf16-mixed"
+    run = step(method, STAGES[name], tiny_town, ROWS, is_mixed=precision == "bf16-mixed")
+    benchmark.pedantic(run, rounds=8, warmup_rounds=2)
+
+
+@pytest.mark.benchmark(group="training step of VXP's student, 8 town frames, with answers of the teacher live or kept")
+@pytest.mark.parametrize("answers", ["live", "cached"])
+@pytest.mark.parametrize("stage", ["local", "global"])
+def test_student_step(benchmark: Any, tiny_town: PreparedDataset, stage: str, answers: str) -> None:
+    torch.manual_seed(0)
+    method = Vxp(replace(Vxp.presets["quick"], weights="none", teacher_features=answers))
+    benchmark.pedantic(step(method, stage, tiny_town, ROWS[::2]), rounds=8, warmup_rounds=2)
+
+
+def step(
+    method: Method, name: str, dataset: PreparedDataset, rows: list[int], *, is_mixed: bool = False
+) -> Callable[[], None]:
+    """A step of a stage on one batch, again and again: networks, loss, gradients and optimiser."""
+    stage = next(stage for stage in method.stages(SPLIT) if stage.name == name)
     if is_mixed:
         lay_out(stage, torch.channels_last)
     method.requires_grad_(False)
     optimizer = optimizer_of(stage)
     set_training_mode(stage)
-    (batch,) = batch_loader(tiny_town, [ROWS], stage.modalities)
+    (batch,) = batch_loader(dataset, [rows], stage.modalities)
 
-    def step() -> None:
+    def run() -> None:
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=is_mixed):
             loss = stage(batch).loss
         loss.backward()
         optimizer.step()
 
-    benchmark.pedantic(step, rounds=8, warmup_rounds=2)
+    return run
 
 
 @pytest.mark.benchmark(group="a batch of 16 town frames")
