@@ -471,9 +471,9 @@ def batches(town: Encoded) -> tuple[Rows, str]:
 
 
 def complaint(dataset: PreparedDataset) -> str:
-    """What ``check-method`` says of a VXP that never leaves training mode."""
+    """What ``check-method`` says of a VXP whose cloud branch never leaves training mode."""
     subject = Subject.of("vxp", dataset)
-    subject.method.train()
+    subject.method.cloud_branch.train()
     try:
         is_alone_in_a_batch(subject)
     except BrokenContractError as error:
