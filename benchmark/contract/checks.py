@@ -155,8 +155,13 @@ def _encoders(method: Method, batch: Batch) -> dict[Modality, Callable[[], dict[
 
 
 def is_the_same_for_inference(subject: Subject) -> None:
-    """The faster copy for inference describes frames as the method does, and leaves the method as it was."""
+    """The faster copy for inference describes frames as the method does, and leaves the method as it was.
+
+    Shipped weights are taken where the preset has some: without its mean, an untrained descriptor is mostly noise.
+    """
     samples, method = subject.samples(), subject.method
+    for shipped in (each for each in method.shipped if each.preset == subject.preset):
+        load_weights(method := new_method(subject.name, subject.preset), shipped.file)
     expected = encode(method, samples)
     precisions: tuple[Precision, ...] = ("float32", "auto")
     for precision in precisions:
