@@ -118,9 +118,9 @@ _QUICK = replace(
     ),
 )
 """For two CPU cores: a small backbone from scratch (14×14 map: ResNet-18 after its second stage at 112×112), fewer and
-coarser voxels, narrow layers, a quarter of an hour. The student learns from kept answers of the teacher. Descriptors are
-centred by modality, which the paper has not. All triplets count, since the hardest collapse when day and night train
-together from scratch."""
+coarser voxels, narrow layers, a quarter of an hour. The student learns from kept answers of the teacher. Descriptors
+are centred by modality, which the paper has not. All triplets count, since the hardest collapse when day and night
+train together from scratch."""
 
 _PRETRAINED = replace(
     _QUICK,
