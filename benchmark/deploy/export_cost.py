@@ -15,6 +15,7 @@ from benchmark.runs.run import environment_of, method_record
 
 LATENCY, SIZE = ("latency", "ms"), ("file size", "MiB")
 """What is read of a file, and its unit."""
+NO_FILE = "it is timed beside a file of the whole branch, and there is none"
 NETWORK = "network"
 """What stands in place of a form for the network itself."""
 
@@ -41,9 +42,10 @@ def _readings(found: Sequence[Exported]) -> Iterator[Reading]:
     """The network of each branch, then each of its files: how long it takes, and how large it is."""
     timed: set[str] = set()
     for one in found:
-        if one.network_ms and one.part not in timed:
+        if one.part not in timed:
             timed.add(one.part)
-            yield _series(f"{one.part} {NETWORK}", one.network_ms)
+            network = f"{one.part} {NETWORK}"
+            yield _series(network, one.network_ms) if one.network_ms else hole(network, *LATENCY, NO_FILE)
         name = f"{one.part} {one.form}"
         if one.hole:
             yield from (hole(name, *what, one.hole) for what in (LATENCY, SIZE))

@@ -16,7 +16,7 @@ MEANINGS = {
     "": "Latency is that of one frame, from stored image or cloud to descriptor; loading is not counted. Weights are "
     "random, on which times do not depend.",
     EXPORTS: "Latency is that of one frame, from the input of the network to its descriptor, network and file in turn. "
-    "Files hold trained weights, if the method has any.",
+    "Sizes and times do not depend on weights. Whether 8 bits cost recall does: ask a trained method (docs/robot.md).",
 }
 """What latency means, by what sheets are about."""
 DIGITS, FINE_DIGITS = 1, 3

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.deploy.export import MIB, Exported
-from benchmark.deploy.export_cost import cost_of_exports
+from benchmark.deploy.export_cost import NO_FILE, cost_of_exports
 from benchmark.records.cost import EXPORTS, CostSheet, sheets_in
 from benchmark.report.cost import cost_sections
 from benchmark.report.screen import screen_section
@@ -44,6 +44,7 @@ def test_network_and_file_are_series_and_the_size_is_exact(sheet: CostSheet) -> 
     assert numbers == {("image network", "latency"): 5, ("image onnx", "latency"): 2, ("image onnx", "file size"): 3}
     assert {m.part: m.hole for m in sheet.measures if m.hole} == {
         "image onnx int8": "it is worse",
+        "cloud network": NO_FILE,
         "cloud torch.export": REASON,
     }, "and nothing of a part of a branch"
 
