@@ -46,6 +46,7 @@ COMMANDS = [
     "protocol leaks",
     "protocol export",
     "train",
+    "encode",
     "evaluate",
     "convert",
     "compare",
