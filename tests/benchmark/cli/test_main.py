@@ -34,6 +34,7 @@ COMMANDS = [
     "sweep",
     "study",
     "sensitivity",
+    "scale",
     "score",
     "check-method",
     "list",
