@@ -52,6 +52,8 @@ class Scale:
     """What the map is made of; whatever the method encodes is searched in it."""
     distractors: tuple[str, ...] = ()
     """Prepared datasets (names or folders) whose frames are put into the map before anything synthetic."""
+    index: tuple[str, ...] = ()
+    """Approximate indexes to judge beside exact search: ivf-pq, hnsw (extra compare); default: none."""
     keep_map: bool = False
     """Leave the map below RUNS/maps; by default it is removed when it has been searched."""
     data: OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
@@ -65,5 +67,5 @@ class Scale:
         from benchmark.runs.scale import run_scale
 
         request = Request(data=self.data, method=self.method, machine=self.machine)
-        record, path = run_scale(request, self.places, self.map, self.distractors, keep_map=self.keep_map)
+        record, path = run_scale(request, self.places, self.map, self.distractors, self.index, keep_map=self.keep_map)
         say(f"{screen_section(scale_section(record))}{path}")

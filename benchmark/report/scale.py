@@ -93,10 +93,10 @@ def _indexes(points: list[IndexPoint]) -> Table:
         for direction, agreement in point.agreement.items():
             shares = (agreement, point.recall[direction], point.recall_exact[direction])
             cost = (point.latency_ms, point.bytes_per_place, point.build_s)
-            name = text(point.index, point.settings)
             values = [number(100 * share) for share in shares]
-            rows.append([name, number(point.places), text(arrow(direction)), *values, *map(number, cost)])
-    return Table(title="Approximate indexes beside exact search", columns=columns, rows=rows)
+            rows.append([text(point.index), number(point.places), text(arrow(direction)), *values, *map(number, cost)])
+    notes = [f"{point.index} of {point.places:,} places: {point.settings}." for point in points]
+    return Table(title="Approximate indexes beside exact search", columns=columns, rows=rows, notes=notes)
 
 
 def _notes(record: ScaleRecord) -> list[str]:
