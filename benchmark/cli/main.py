@@ -23,6 +23,7 @@ from benchmark.cli.methods import CheckMethod, Convert, ExportMethod, List
 from benchmark.cli.protocol import OfProtocol
 from benchmark.cli.records import Compare, Publish, Report, Tables
 from benchmark.cli.runs import Bench, Evaluate, Score, Sensitivity, Study, Sweep, Train
+from benchmark.cli.scale import Encode, Scale
 from benchmark.cli.selftest import SelfTest
 from benchmark.cli.spellings import of_today
 from benchmark.console import configure_logging, say
@@ -32,7 +33,9 @@ Command = FlagCreatePairsOff[
     | Annotated[Sweep, subcommand("sweep")]
     | Annotated[Study, subcommand("study")]
     | Annotated[Sensitivity, subcommand("sensitivity")]
+    | Annotated[Scale, subcommand("scale")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[Encode, subcommand("encode")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Score, subcommand("score")]
     | Annotated[Cost, subcommand("cost")]

@@ -1,7 +1,7 @@
 """Every traversal encoded once, into descriptor files that say what they were made of."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def encode(
     same frames, is kept, any other is encoded again. With ``perturber`` only its modality is encoded, perturbed.
     """
     method.eval()
-    write_atomically(folder / DESCRIPTION, json.dumps(sealed(description_of(method)), indent=1).encode())
+    write_description(method, folder)
     n_new = 0
     only = None if perturber is None else perturber.kind.modality
     for part, modalities, members in parts_of(dataset, rows, only):
@@ -48,14 +48,28 @@ def encode(
             continue
         n_new += 1
         arrays = encode_frames(method, dataset, members, modalities, f"encode {part}", batch_size, perturber)
-        (folder / part / MANIFEST).unlink(missing_ok=True)  # from here on the part is incomplete
-        files = {file_name(*key): npy(array) for key, array in arrays.items()}
-        files[IDS] = "".join(f"{i}\n" for i in wanted["frames"]).encode()
-        for name, content in files.items():
-            write_atomically(folder / part / name, content)
-        noted = sealed({**wanted, "files": {name: sha256_of(folder / part / name) for name in files}})
-        write_atomically(folder / part / MANIFEST, json.dumps(noted, indent=1).encode())
+        write_part(folder / part, {file_name(*key): array for key, array in arrays.items()}, wanted)
     return n_new
+
+
+def write_part(part: Path, arrays: Mapping[str, ndarray], wanted: dict[str, Any]) -> None:
+    """Write the arrays of a part by their file names, the ids of its frames, and its manifest last."""
+    files = {name: npy(array) for name, array in arrays.items()}
+    write_files(part, {**files, IDS: "".join(f"{i}\n" for i in wanted["frames"]).encode()}, wanted)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes], wanted: dict[str, Any]) -> None:
+    """Write files, and last the manifest that says what they depend on and how to know that they are whole."""
+    (folder / MANIFEST).unlink(missing_ok=True)  # from here on the folder is incomplete
+    for name, content in files.items():
+        write_atomically(folder / name, content)
+    noted = sealed({**wanted, "files": {name: sha256_of(folder / name) for name in sorted(files)}})
+    write_atomically(folder / MANIFEST, json.dumps(noted, indent=1).encode())
+
+
+def write_description(method: Method, folder: Path) -> None:
+    """Say beside the descriptors in ``folder`` how they are compared."""
+    write_atomically(folder / DESCRIPTION, json.dumps(sealed(description_of(method)), indent=1).encode())
 
 
 def description_of(method: Method) -> dict[str, Any]:

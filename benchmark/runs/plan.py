@@ -242,6 +242,14 @@ class Plan:
         """Where curves of recall with this key are, or will be."""
         return self.runs / "sensitivity" / self._name(self.protocol.name, key)
 
+    def scale_folder(self, key: str) -> Path:
+        """Where recall against the size of the map with this key is, or will be."""
+        return self.runs / "scale" / self._name(self.protocol.name, key)
+
+    def map_folder(self, key: str) -> Path:
+        """Where a large map of descriptors with this key lies while it is searched."""
+        return self.runs / "maps" / self._name(self.protocol.name, key)
+
     def _perturbed(self, where: str) -> str:
         return f"{where}-{self.perturber.name}-{self.perturber.severity}" if self.perturber else where
 

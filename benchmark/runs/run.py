@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 def run(plan: Plan) -> list[Result]:
     """Do what is missing; returns the method's result and those of the rankers that bound the table."""
     device = torch_device(plan.device)
-    backend = _sparse_backend(plan, device)  # what cannot be had is refused before any data is prepared
+    backend = sparse_backend_of(plan, device)  # what cannot be had is refused before any data is prepared
     for warning in plan.warnings:
         log.warning(warning)
     arena = Arena(dataset=plan.dataset, protocol=plan.protocol, warnings=plan.warnings, runs=plan.runs)
@@ -91,7 +91,7 @@ def train(plan: Plan) -> Method:
             workers=plan.request.machine.workers,
         )
         folders = plan.stage_folders(method.stages(plan.protocol.split))
-        with sparse_backend.using(_sparse_backend(plan, device)):
+        with sparse_backend.using(sparse_backend_of(plan, device)):
             seed, folder = plan.options.seed, plan.training_folder
             train_stages(method, plan.dataset, plan.protocol, folder, seed, options, folders)
     return method.to(device)
@@ -110,7 +110,7 @@ def encoded(plan: Plan, parts: Sequence[FramesToEncode]) -> list[Descriptors]:
     """The descriptors of each part by the weights of ``plan``; a network is made only where some are missing."""
     method = train(plan) if plan.weights.is_to_train and not plan.is_trained else None
     found = []
-    with sparse_backend.using(_sparse_backend(plan, torch_device(plan.device))):
+    with sparse_backend.using(sparse_backend_of(plan, torch_device(plan.device))):
         for part in parts:
             folder, manifest = part.encoding.folder, plan.manifest(part.encoding, part.dataset)
             with locked(folder):
@@ -131,7 +131,8 @@ def _encode(plan: Plan, method: Method, part: FramesToEncode) -> None:
     log.info("encoded %d parts anew, %s", n_new, encoding.folder)
 
 
-def _sparse_backend(plan: Plan, device: torch.device) -> sparse_backend.Backend:
+def sparse_backend_of(plan: Plan, device: torch.device) -> sparse_backend.Backend:
+    """What computes sparse convolutions; refused where the choice of the plan cannot be had."""
     return sparse_backend.resolve(plan.request.machine.sparse_backend, device)
 
 
@@ -153,7 +154,7 @@ def _row(plan: Plan, device: torch.device) -> Row:
         scorer=scorer,
         seed=plan.options.seed,
         environment=environment_of(plan),
-        cost=measure(method, plan.dataset, plan.rows, _sparse_backend(plan, device)) if plan.measured else None,
+        cost=measure(method, plan.dataset, plan.rows, sparse_backend_of(plan, device)) if plan.measured else None,
         perturbation=perturbation_record(plan.perturber, traversals) if plan.perturber else None,
         warnings=blind,
         is_new=True,
@@ -193,7 +194,7 @@ def environment_of(plan: Plan) -> dict[str, Any]:
         plan.device,
         threads=torch.get_num_threads(),
         tf32=device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32,
-        sparse_backend=_sparse_backend(plan, device),
+        sparse_backend=sparse_backend_of(plan, device),
     )
 
 

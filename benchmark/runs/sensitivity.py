@@ -105,7 +105,7 @@ def _axes(
     plan: Plan, names: Sequence[str], other: PreparedDataset | None, descriptors: Descriptors
 ) -> tuple[dict[str, AxisRecord], list[ForeignRecord]]:
     """Every axis with its points, and where foreign frames came from."""
-    why_not = _why_no_foreign(plan.protocol, descriptors)
+    why_not = why_no_foreign(plan.protocol, descriptors)
     sources = sources_of(plan, other) if DISTRACTORS in names and not why_not else []
     n_available = sum(len(source.rows) for source in sources)
     ground = ground_of(plan.selected, n_foreign=n_available, why_no_foreign=why_not)
@@ -121,7 +121,7 @@ def _axes(
     return {name: _axis_record(AXES[name], values, recalls) for name, values in tried.items()}, records
 
 
-def _why_no_foreign(protocol: Protocol, descriptors: Descriptors) -> str:
+def why_no_foreign(protocol: Protocol, descriptors: Descriptors) -> str:
     """Why foreign frames cannot be counted into the rank; empty if they can."""
     if descriptors.second is not None:
         return (

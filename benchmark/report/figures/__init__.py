@@ -24,7 +24,7 @@ class Figure:
 
     title: str
     """One line for lists."""
-    each: Literal["board", "direction", "row", "study", "sensitivity"]
+    each: Literal["board", "direction", "row", "study", "sensitivity", "scale"]
     """What one drawing is about: all results under one protocol, one direction of them, one method, or a study."""
     module: str
     """Module of this package.
@@ -96,6 +96,11 @@ FIGURES = {
         title="recall against place radius, map spacing, heading limit and foreign places",
         each="sensitivity",
         module="sensitivity",
+    ),
+    "scale": Figure(
+        title="recall and latency against the size of the map, up to millions of places",
+        each="scale",
+        module="scale",
     ),
     "gallery": Figure(
         title="queries of a method with the five frames that it found, right and wrong",

@@ -15,7 +15,9 @@ from benchmark.evaluation.metrics import is_counted
 from benchmark.records.collection import Collection, Group, Run
 from benchmark.records.leaderboard import TRAINED, Entry
 from benchmark.records.ranks import read_ranks
+from benchmark.records.scale import ScaleRecord
 from benchmark.records.schema import RANKS, Result
+from benchmark.records.sensitivity import SensitivityRecord
 from benchmark.report.comparison import arrow, clean_rows, preset_of, shared_words, stand_in_note, title
 from benchmark.report.table import Cell, Table
 from datasets.errors import CrossplaceError
@@ -62,7 +64,7 @@ class Topic:
     direction: str = ""
     row: MethodRow | None = None
     record: Any = field(default=None)
-    """A study, or curves of sensitivity."""
+    """A study, curves of sensitivity, or sizes of a map."""
 
     @cached_property
     def rows(self) -> list[MethodRow]:
@@ -166,8 +168,8 @@ def _studies(collection: Collection) -> Iterator[Topic]:
         )
 
 
-def _sensitivities(collection: Collection) -> Iterator[Topic]:
-    for record in collection.sensitivities:
+def _curves(records: Sequence[SensitivityRecord | ScaleRecord]) -> Iterator[Topic]:
+    for record in records:
         method, data, protocol = record.method, record.dataset, record.protocol
         preset = preset_of(method)
         named = f"{method.name} ({preset})" if preset else method.name
@@ -184,7 +186,8 @@ EACH: Mapping[str, Callable[[Collection], Iterator[Topic]]] = {
     "direction": _directions,
     "row": _rows,
     "study": _studies,
-    "sensitivity": _sensitivities,
+    "sensitivity": lambda collection: _curves(collection.sensitivities),
+    "scale": lambda collection: _curves(collection.scales),
 }
 """What one drawing is about → all of them in a collection."""
 

@@ -1,0 +1,132 @@
+"""Recall and latency against the places of a map, as they are stored and published. Needs no torch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from benchmark.records.schema import DatasetRecord, MethodRecord
+from benchmark.records.sensitivity import ForeignRecord, LeftOutRecord, RecallRecord
+from datasets.base import Modality
+from datasets.files import read_as, sealed, write_atomically
+
+SCALE = "scale.json"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
+
+
+class ScalePoint(_Model):
+    """Recall and time in a map of one size."""
+
+    places: int
+    """Places of the map: real, foreign and synthetic ones."""
+    n_foreign: int
+    """Foreign frames that were encoded, of other districts and datasets."""
+    n_synthetic: int
+    """Descriptors that were drawn: no place shows them."""
+    directions: dict[str, RecallRecord]
+    latency_ms: float
+    """Median time of one query that searches the whole map, exactly."""
+    n_timed: int
+    count_s: float
+    """Time of the count for all queries together."""
+    n_bytes: int
+    """Bytes of the map on disk."""
+
+
+class LikenessRecord(_Model):
+    """How like the synthetic descriptors are to real ones."""
+
+    n_fitted: int
+    """Real descriptors that gave mean and covariance."""
+    length: float | None
+    """Length of every descriptor, if they have one."""
+    n_compared: int
+    """Foreign frames, and as many synthetic descriptors, that were compared; 0 where there is no foreign frame."""
+    quantiles: list[float]
+    """Shares of queries, at which distances to the nearest are given."""
+    nearest_foreign: list[float]
+    nearest_synthetic: list[float]
+    recall_foreign: dict[str, float | None]
+    """Recall@1 with the foreign frames alone as distractors, by direction."""
+    recall_synthetic: dict[str, float | None]
+    """Recall@1 with as many synthetic descriptors."""
+
+
+class IndexPoint(_Model):
+    """An approximate index beside exact search of the same map."""
+
+    index: str
+    settings: str
+    places: int
+    n_queries: int
+    agreement: dict[str, float]
+    """Share of queries whose nearest place by the index is the nearest, by direction."""
+    recall: dict[str, float]
+    """Recall@1 of places by the index, over queries with a right answer."""
+    recall_exact: dict[str, float]
+    """Recall@1 of places by exact search of the same map and queries."""
+    latency_ms: float
+    build_s: float
+    bytes_per_place: float
+
+
+class PriorPoint(_Model):
+    """Exact search of those places alone that are near a position that is roughly known."""
+
+    radius_m: float
+    deviation_m: float
+    """Standard deviation of the known position on each axis."""
+    candidates: float
+    """Frames that are searched, as a mean over queries."""
+    directions: dict[str, RecallRecord]
+
+
+class ScaleRecord(_Model):
+    """Recall of one method in maps of growing size: aggregates only."""
+
+    schema_version: int = 1
+    key: str
+    created: str
+    harness: dict[str, Any]
+    environment: dict[str, Any]
+    method: MethodRecord
+    dataset: DatasetRecord
+    protocol: dict[str, Any]
+    seed: int
+    warnings: list[str]
+    modality: Modality
+    """What the map is made of."""
+    size: int
+    """Values of a descriptor, in half precision."""
+    n_queries: int
+    """Different queries that were counted together."""
+    foreign: list[ForeignRecord]
+    synthetic: LikenessRecord
+    points: list[ScalePoint]
+    """Points by ascending size."""
+    left_out: list[LeftOutRecord]
+    """Sizes that have no point."""
+    indexes: list[IndexPoint] = []
+    indexes_left_out: list[str] = []
+    """Sentences that say which index was not built, and why."""
+    priors: list[PriorPoint] = []
+
+    @classmethod
+    def found(cls, folder: Path, key: str) -> "ScaleRecord | None":
+        """The record in ``folder`` if it is there and has this key."""
+        record = cls.read(folder / SCALE) if (folder / SCALE).is_file() else None
+        return record if record and record.key == key else None
+
+    @classmethod
+    def read(cls, path: Path) -> "ScaleRecord":
+        """Read a stored record; fields that later versions add are ignored."""
+        return read_as(path, cls, f"take {path.parent} away and run crossplace scale again")
+
+    def write(self, path: Path) -> None:
+        """Write the record, sealed."""
+        content = json.dumps(sealed(self.model_dump(mode="json")), indent=1, allow_nan=False, ensure_ascii=False)
+        write_atomically(path, (content + "\n").encode())
