@@ -13,7 +13,7 @@ EXTRAS = {"kitti": "georef", "vivid": "vivid", "pretrained": "pretrained", "pack
 """What some datasets, presets and sources of weights need on top, by the word that asks for them."""
 PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 """How tests share the cores: a file of tests stays in one process."""
-ALL = ("clouds", "export", "georef", "gpu", "pretrained", "vivid")
+ALL = ("clouds", "export", "georef", "gpu", "pretrained", "sweep", "vivid")
 
 
 def _install(session: nox.Session, *extras: str) -> None:

@@ -36,17 +36,21 @@ def _cuda_name(driver: ctypes.CDLL, number: int) -> str:
     return name.value.decode()
 
 
-def pick_device(name: str) -> str:
+def pick_device(name: str, *, elsewhere: bool = False) -> str:
     """``cpu``, ``cuda`` or ``cuda:N``; ``auto`` is CUDA if there is one, else the CPU.
+
+    ``elsewhere``: it is a device of other machines, which need not be here and cannot be looked for.
 
     Raises:
         CrossplaceError: a name that is no device, or a device that the machine lacks.
     """
+    if elsewhere and name == "auto":
+        raise CrossplaceError("--device auto: other machines cannot be looked at from here; give --device cpu or cuda")
     if name == "auto":
         return "cuda" if cuda_names() else "cpu"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise CrossplaceError(f"unknown device {name!r}; choose auto, cpu, cuda or cuda:N")
-    if name != "cpu" and _number(name) >= len(cuda_names()):
+    if not elsewhere and name != "cpu" and _number(name) >= len(cuda_names()):
         raise CrossplaceError(f"device {name!r} is not there: this machine shows {len(cuda_names())} CUDA devices")
     return name
 

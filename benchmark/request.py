@@ -5,7 +5,7 @@ A command takes the groups that it uses, so that an option which a command does 
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 from tyro.conf import arg
 
@@ -119,6 +119,27 @@ class MachineOptions(RunsFolder):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """Where the jobs of many runs work, and with what."""
+
+    engine: str = "local"
+    """Where jobs work: local (processes of this machine), ray or slurm (a cluster, extra sweep). See docs/scale.md."""
+    jobs: int | None = None
+    """Jobs at once; default: one on this machine, as many as there is room for on a cluster."""
+    threads: int | None = None
+    """Threads of each job, which are the same on every engine; default: OMP_NUM_THREADS, or this machine's cores
+    shared among --jobs, and 2 on a cluster. Jobs that take times have their machine as it is."""
+    memory_gib: float | None = None
+    """Memory of each job in GiB: a limit on this machine, what is asked for on a cluster; default: no limit."""
+    tries: int = 3
+    """How often a job is begun whose process or machine is lost, before it is a hole in the tables."""
+    address: str = "auto"
+    """Ray cluster to work on; auto is the one of this machine."""
+    slurm: tuple[str, ...] = ()
+    """Options of submitit as key=value, such as slurm_partition=gpu; cluster=local tries it out on this machine."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class PerturbationOptions:
     """What is done to the evaluated frames before they are encoded."""
 
@@ -157,3 +178,9 @@ class Request:
 def _flag(field_name: str, group: str) -> str:
     """The name of an option on the command line: the field's own, but for the name of the method."""
     return group if field_name == "name" else field_name
+
+
+def option_types() -> dict[str, Any]:
+    """The type of each option of a run, by its name on the command line."""
+    groups = {group: type(getattr(Request(), group)) for group in (f.name for f in fields(Request))}
+    return {_flag(name, group): kind for group, of in groups.items() for name, kind in get_type_hints(of).items()}

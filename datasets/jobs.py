@@ -74,7 +74,7 @@ def map_in_processes(
         yield from map(function, jobs)
         return
     # A forked child of a process that has started threads, as torch does, can hang. A fresh process cannot.
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_end_with_parent)
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=end_with_parent)
     try:
         with _one_thread_each(), pool:
             yield from pool.map(function, jobs)
@@ -85,8 +85,8 @@ def map_in_processes(
         ) from error
 
 
-def _end_with_parent() -> None:
-    """Let this worker end when the process that started it is killed; without this it would wait for work for ever."""
+def end_with_parent() -> None:
+    """Let this process end when the one that started it is killed; else a worker would wait for work for ever."""
     parent = parent_process()
     assert parent is not None
 

@@ -22,6 +22,7 @@ ROOMS = (
 FREE_OF_TORCH = (
     *("benchmark.protocol", "benchmark.evaluation", "benchmark.records", "benchmark.report", "benchmark.cli"),
     *("benchmark.runs.plan", "benchmark.runs.rows", "benchmark.runs.sweep", "benchmark.catalogue"),
+    *("benchmark.runs.carrying", "benchmark.runs.jobs", "benchmark.runs.engines", "benchmark.runs.study_file"),
     *("benchmark.frames.preparing", "benchmark.frames.perturbations", "benchmark.descriptors.files"),
     *("benchmark.training.declared", "benchmark.training.weights", "benchmark.training.report", "datasets"),
 )

@@ -22,10 +22,11 @@ from benchmark.cli.figures import Figures
 from benchmark.cli.methods import CheckMethod, Convert, ExportMethod, List
 from benchmark.cli.protocol import OfProtocol
 from benchmark.cli.records import Compare, Publish, Report, Tables
-from benchmark.cli.runs import Bench, Evaluate, Score, Sensitivity, Study, Sweep, Train
+from benchmark.cli.runs import Bench, Evaluate, Score, Sensitivity, Study, Train
 from benchmark.cli.scale import Encode, Scale
 from benchmark.cli.selftest import SelfTest
 from benchmark.cli.spellings import of_today
+from benchmark.cli.sweep import Sweep
 from benchmark.console import configure_logging, say
 
 Command = FlagCreatePairsOff[

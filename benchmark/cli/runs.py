@@ -1,11 +1,11 @@
-"""Commands that run methods: ``bench``, ``sweep``, ``study``, ``sensitivity``, ``train``, ``evaluate`` and ``score``.
+"""Commands that run methods: ``bench``, ``study``, ``sensitivity``, ``train``, ``evaluate`` and ``score``.
 
 A command holds the groups of options that it uses, so that any other option is refused and never ignored.
 """
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,6 @@ from benchmark.request import (
     PerturbationOptions,
     Request,
     RunsFolder,
-    SharedOptions,
 )
 
 log = logging.getLogger(__name__)
@@ -58,50 +57,8 @@ class Bench:
         from benchmark.runs.run import run
 
         results = run(plan)
-        _print(results, alone=self.alone)
-        _report(results, plan.runs, results[0].run_id, alone=self.alone)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sweep:
-    """Run every method one after the other, each in a process of its own; a failure is a hole in the table.
-
-    Example: crossplace sweep --methods vxp lc2 --seed 1
-    """
-
-    data: OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
-    method: OmitArgPrefixes[SharedOptions] = field(default_factory=SharedOptions)
-    machine: OmitArgPrefixes[MachineOptions] = field(default_factory=MachineOptions)
-    perturbation: OmitArgPrefixes[PerturbationOptions] = field(default_factory=PerturbationOptions)
-    methods: tuple[str, ...] = ()
-    """Methods to run (crossplace list methods); default: all."""
-    dry_run: bool = False
-    """Only print the plans: what is cached and what would run."""
-    alone: bool = False
-    """Leave out the published rows of other methods on the same data and protocol."""
-
-    def __call__(self) -> None:
-        """Run all rows."""
-        from benchmark.registry import METHODS
-        from benchmark.runs.plan import Plan
-        from datasets.errors import CrossplaceError
-
-        method = MethodOptions(**asdict(self.method))
-        request = Request(data=self.data, method=method, machine=self.machine, perturbation=self.perturbation)
-        for name in self.methods:
-            METHODS.check(name)
-        if self.dry_run:
-            for name in self.methods or METHODS.names():
-                say(name)
-                print_plan(Plan(request.changed(method=name)))
-            return
-        from benchmark.runs.sweep import run_sweep
-
-        sweep = run_sweep(request, self.methods)
-        _print(sweep.results, alone=self.alone, holes=sweep.holes)
-        _report(sweep.results, self.machine.runs, "", alone=self.alone, holes=sweep.holes)
-        if sweep.holes:
-            raise CrossplaceError(f"no result of {', '.join(sweep.holes)}; the same command tries again")
+        print_tables(results, alone=self.alone)
+        write_page(results, plan.runs, results[0].run_id, alone=self.alone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,8 +174,8 @@ class Evaluate:
         from benchmark.runs.run import run
 
         results = run(plan)
-        _print(results, alone=self.alone)
-        _report(results, plan.runs, results[0].run_id, alone=self.alone)
+        print_tables(results, alone=self.alone)
+        write_page(results, plan.runs, results[0].run_id, alone=self.alone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,8 +197,8 @@ class Score:
         from benchmark.runs.rows import score
 
         results = score(self.descriptors, self.data, self.machine.runs)
-        _print(results, alone=self.alone)
-        _report(results, self.machine.runs, results[0].run_id, alone=self.alone)
+        print_tables(results, alone=self.alone)
+        write_page(results, self.machine.runs, results[0].run_id, alone=self.alone)
 
 
 def print_plan(plan: "Plan") -> None:
@@ -254,22 +211,25 @@ def _request(command: Bench | Evaluate) -> Request:
     return Request(data=command.data, method=command.method, machine=command.machine, perturbation=command.perturbation)
 
 
-def _print(results: "Sequence[Result]", *, alone: bool, holes: dict[str, str] | None = None) -> None:
+def print_tables(results: "Sequence[Result]", *, alone: bool, holes: dict[str, str] | None = None) -> None:
+    """The tables of results on one dataset under one protocol, with the numbers of papers beside them."""
     from benchmark.records.environment import REPOSITORY
     from benchmark.records.published import PUBLISHED, published_in
-    from benchmark.report.comparison import Comparison
+    from benchmark.report.comparison import Comparison, means_over_seeds
     from benchmark.report.printed import printed_by_papers
     from benchmark.report.screen import screen
     from benchmark.report.tables import as_text
 
     comparison = Comparison.of(results, alone=alone, holes=holes)
+    if len({result.seed for result in results}) > 1:
+        comparison = means_over_seeds(comparison)
     say(as_text(comparison).rstrip("\n"))
     files = published_in(REPOSITORY / "results" / PUBLISHED) if comparison.board.is_real and not alone else {}
     if beside := printed_by_papers(comparison.board, [row for rows in files.values() for row in rows]):
         say(f"\n{screen(beside)}".rstrip("\n"))
 
 
-def _report(
+def write_page(
     results: "Sequence[Result]", runs: Path, beside: str, *, alone: bool, holes: dict[str, str] | None = None
 ) -> None:
     """Write the page of ``results`` into the result folder ``beside``, or into ``runs``; a failure is a warning."""

@@ -61,7 +61,8 @@ class Encoding:
 class Plan:
     """A request with everything resolved that can be resolved before work starts."""
 
-    def __init__(self, request: Request, *, measured: bool = True) -> None:
+    def __init__(self, request: Request, *, measured: bool = True, elsewhere: bool = False) -> None:
+        """``elsewhere``: the device is one of other machines and need not be here."""
         check_protocol_name(request.data.protocol)
         check_accepted(request.data.accept)
         check_options(request.method)
@@ -76,7 +77,7 @@ class Plan:
                 "network or a plug-in, which see what the camera sees"
             )
         self.code = code_of(METHODS.entries[request.method.name])
-        self.device = machine.pick_device(request.machine.device)
+        self.device = machine.pick_device(request.machine.device, elsewhere=elsewhere)
         self.location: Location = locate(request.data.dataset, request.data.source, request.data.dataset_options)
 
     # --- data ------------------------------------------------------------------------------------
@@ -221,8 +222,9 @@ class Plan:
 
     @cached_property
     def result_key(self) -> str:
-        """Identifies the result, costs on this machine included."""
-        measured_on = (machine.identity(self.device), self._sparse_backend, self.measured)
+        """Identifies the result; the machine counts only if costs are taken on it."""
+        where = [machine.identity(self.device)] if self.measured else []
+        measured_on = (*where, self._sparse_backend, self.measured)
         perturbation = [self.perturber.identity] if self.perturber else []
         accepted = sorted(set(self.request.data.accept))
         return key_of(self.encodings[0].key, self.protocol, *measured_on, *perturbation, *accepted)
@@ -281,7 +283,7 @@ class Plan:
         steps = [Step(name="prepare", key=key, folder=folder, is_done=is_prepared)]
         if not is_prepared:
             encodings = ["encode", "encode perturbed"] if self.perturber else ["encode"]
-            later = ("train or load weights", *encodings, "evaluate and measure")
+            later = ("train or load weights", *encodings, self._last)
             return steps + [Step(name=name, key="–", folder=UNKNOWN, is_done=False) for name in later]
         finished = self.found() is not None
         trained = finished or not self.weights.is_to_train or self.is_trained
@@ -291,8 +293,12 @@ class Plan:
         for encoding in self.encodings:
             is_done = finished or (trained and self._is_encoded(encoding))
             steps.append(Step(name=encoding.name, key=encoding.key, folder=encoding.folder, is_done=is_done))
-        last = Step(name="evaluate and measure", key=self.result_key, folder=self.result_folder, is_done=finished)
+        last = Step(name=self._last, key=self.result_key, folder=self.result_folder, is_done=finished)
         return [*steps, last]
+
+    @property
+    def _last(self) -> str:
+        return "evaluate and measure" if self.measured else "evaluate"
 
     def _is_encoded(self, encoding: Encoding) -> bool:
         only = encoding.perturber.kind.modality if encoding.perturber else None

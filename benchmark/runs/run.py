@@ -1,9 +1,10 @@
 """The steps of one run: prepare, train or load, encode, measure, evaluate, write."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -129,6 +130,26 @@ def _encode(plan: Plan, method: Method, part: FramesToEncode) -> None:
     manifest = plan.manifest(encoding, dataset)
     n_new = encode(method, dataset, part.rows, encoding.folder, manifest, perturber=encoding.perturber)
     log.info("encoded %d parts anew, %s", n_new, encoding.folder)
+
+
+def encode_step(plan: Plan, name: str) -> None:
+    """Leave the descriptors of the encoding called ``name``."""
+    (encoding,) = [encoding for encoding in plan.encodings if encoding.name == name]
+    plan.check_data()
+    method = train(plan)
+    with sparse_backend.using(sparse_backend_of(plan, torch_device(plan.device))), locked(encoding.folder):
+        _encode(plan, method, FramesToEncode(encoding=encoding, dataset=plan.dataset, rows=plan.rows))
+
+
+STEPS: dict[str, Callable[[Plan], object]] = {
+    "prepare": lambda plan: plan.dataset,
+    "train": train,
+    "encode": partial(encode_step, name="encode"),
+    "encode perturbed": partial(encode_step, name="encode perturbed"),
+    "evaluate": run,
+    "evaluate and measure": run,
+}
+"""What leaves the outcome of a step, by the step's name; every step before it must have its own."""
 
 
 def sparse_backend_of(plan: Plan, device: torch.device) -> sparse_backend.Backend:

@@ -10,8 +10,9 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.report.page import page as pages
-from benchmark.request import Request
+from benchmark.request import EngineOptions
 from benchmark.runs import sweep
+from benchmark.runs.carrying import Wanted
 from benchmark.runs.plan import Plan
 from benchmark.runs.run import run
 from datasets.errors import CrossplaceError
@@ -80,10 +81,10 @@ def test_a_page_that_cannot_be_written_never_costs_the_run(
 def test_every_method_of_a_sweep_is_on_one_page_and_so_are_its_holes(
     small_world: PreparedDataset, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def sweep_here(request: Request, names: Sequence[str]) -> sweep.SweepOutcome:
+    def sweep_here(wanted: Sequence[Wanted], _: EngineOptions) -> list[sweep.SweepOutcome]:
         """In this process, as if one method had failed."""
-        results = run(Plan(request.changed(method=names[0])))
-        return sweep.SweepOutcome(results=results, holes={names[1]: "it was killed"})
+        results = run(Plan(wanted[0].request))
+        return [sweep.SweepOutcome(results=results, holes={wanted[1].label: "it was killed"})]
 
     monkeypatch.setattr(sweep, "run_sweep", sweep_here)
     row = ("--dataset", small_world.folder, "--device", "cpu")
