@@ -24,6 +24,7 @@ from methods.learning.depth_stage import depth_stages
 from methods.learning.losses import batch_all_triplet, batch_hard_triplet, cross_modal_masks, mean_over_triplets
 from methods.learning.samplers import PairSampler
 from methods.recipe import Recipe
+from methods.whole_batch import all_frames, all_rows, counted_once, drawn_rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,18 +226,21 @@ class RetrievalStage(Stage):
         )
         # In one pass, so that the encoder's normalisation has the statistics of both modalities.
         seen = torch.cat([images, self.method.cloud_inputs(batch)])
-        embeddings = self.method.netvlad(self.method.features(seen))
-        positive, negative = cross_modal_masks(batch.frames, self.split, embeddings.device)
+        embeddings = all_rows(self.method.netvlad(self.method.features(seen)))
+        positive, negative = cross_modal_masks(all_frames(batch), self.split, embeddings.device)
         triplet_loss = batch_hard_triplet if self.config.hardest else batch_all_triplet
         loss_sum, active, triplets = triplet_loss(embeddings, positive, negative, self.config.margin, swap=False)
-        return StageOutput(loss_sum=loss_sum, count=active, statistics={"active": active, "triplets": triplets})
+        statistics = {"active": active, "triplets": triplets}
+        return counted_once(StageOutput(loss_sum=loss_sum, count=active, statistics=statistics))
 
     def _scaled(self, depth_m: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
         """Depth times a random factor for each image. Validation leaves depth as it is."""
         if not self.method.netvlad.training:
             return depth_m
         share = self.config.scale_augmentation
-        return depth_m * depth_m.new_empty(len(depth_m), 1, 1, 1).uniform_(1 - share, 1 + share)
+        return depth_m * drawn_rows(
+            lambda n: depth_m.new_empty(n, 1, 1, 1).uniform_(1 - share, 1 + share), len(depth_m)
+        )
 
     def score(self, statistics: dict[str, float]) -> float:
         """Mean loss × share of active triplets: the mean over all triplets."""

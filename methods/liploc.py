@@ -35,6 +35,7 @@ from methods.learning.coarse_dropout import CoarseDropout
 from methods.learning.losses import soft_target_cross_entropy, symmetric_info_nce
 from methods.learning.samplers import ShuffleSampler
 from methods.recipe import ParameterGroup, Recipe
+from methods.whole_batch import all_rows, counted_once
 
 HDL64_AHEAD = RangeView(
     rows=32, columns=300, vertical_fov_deg=(-11.0, 3.0), azimuth_deg=(60.0, -60.0), max_range_m=50.0
@@ -318,5 +319,5 @@ class PretrainingStage(Stage):
         method, config = self.method, self.method.config
         images = method.image_branch(self.image_holes(method.image_inputs(batch)))
         clouds = method.cloud_branch(self.cloud_holes(method.cloud_inputs(batch)))
-        loss_sum, count = LOSSES[config.loss](images, clouds, config.temperature)
-        return StageOutput(loss_sum=loss_sum, count=count)
+        loss_sum, count = LOSSES[config.loss](all_rows(images), all_rows(clouds), config.temperature)
+        return counted_once(StageOutput(loss_sum=loss_sum, count=count))

@@ -61,18 +61,21 @@ class _Batches(Dataset[Batch]):
         batches: Sequence[Sequence[int]],
         augment: Callable[[Sample, np.random.Generator], Sample] | None,
         seed: Sequence[int],
+        own: Callable[[int], slice] | None,
     ) -> None:
-        self.load, self.batches, self.augment, self.seed = load, batches, augment, seed
+        self.load, self.batches, self.augment, self.seed, self.own = load, batches, augment, seed, own
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, index: int) -> Batch:
-        samples = [self.load(row) for row in self.batches[index]]
-        if self.augment is not None:
-            rng = np.random.default_rng([*self.seed, index])
-            samples = [self.augment(sample, rng) for sample in samples]
-        return collate(samples)
+        rows = self.batches[index]
+        own = slice(0, len(rows)) if self.own is None else self.own(len(rows))
+        if self.augment is None:
+            return collate([self.load(row) for row in rows[own]])
+        rng = np.random.default_rng([*self.seed, index])
+        samples = [self.augment(self.load(row), rng) for row in rows[: own.stop]]  # those before draw first
+        return collate(samples[own])
 
 
 def batch_loader(
@@ -84,15 +87,17 @@ def batch_loader(
     augment: Callable[[Sample, np.random.Generator], Sample] | None = None,
     seed: Sequence[int] = (0,),
     workers: int = 0,
+    own: Callable[[int], slice] | None = None,
 ) -> DataLoader[Batch]:
     """Iterate over ``batches`` of dataset rows, in order, whatever the number of workers.
 
     Samples come from ``kept``, which must be of the same dataset and modalities, or from the files. Workers use the
-    files, as what they keep would end with them.
+    files, as what they keep would end with them. ``own`` gives the rows of a batch of some size that are wanted. They
+    are augmented as in the whole batch.
     """
     samples = kept or KeptSamples(dataset, modalities, limit_bytes=0)
     return DataLoader(
-        _Batches(samples.read if workers else samples, batches, augment, seed),
+        _Batches(samples.read if workers else samples, batches, augment, seed, own),
         batch_size=None,
         num_workers=workers,
         worker_init_fn=_one_thread if workers else None,

@@ -7,6 +7,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,20 +23,19 @@ from benchmark.frames.loading import KeptSamples, batch_loader
 from benchmark.protocol.selection import select
 from benchmark.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from benchmark.training.optimising import lay_out, optimizer_of, set_learning_rate, set_training_mode
+from benchmark.training.processes import Fabric, Processes, launched
 from benchmark.training.report import KEPT, WEIGHTS, StageReport, TrainingReport
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
-from datasets.files import locked, sha256_of, write_atomically
+from datasets.files import sha256_of, write_atomically
 from datasets.prepared import PreparedDataset
 from methods.base import Method, Stage, StageOutput
 from methods.batch import Batch
 from methods.learning.normalisation import batch_norms, measured_statistics
 
 try:
-    from lightning_fabric import Fabric
     from lightning_fabric.plugins import MixedPrecision
 except ImportError:  # the full lightning package brings it under another name
-    from lightning.fabric import Fabric
     from lightning.fabric.plugins import MixedPrecision
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class TrainingOptions:
     accelerator: str = "cpu"
     """``cpu`` or ``cuda``."""
     devices: list[int] | int = 1
-    """How many devices, or which one: ``[1]`` is the second GPU."""
+    """How many devices, or which one: ``[1]`` is the second GPU. Under ``torchrun`` each process takes its own."""
     precision: str = "32-true"
     workers: int = 0
 
@@ -69,9 +69,11 @@ def train(
 
     Interrupted training continues after the last finished epoch. All randomness derives from seed, stage and epoch.
     ``stage_folders`` says where each stage keeps its checkpoints (default: below ``folder``); a stage that another
-    run has finished there is taken over.
+    run has finished there is taken over. Several processes under ``torchrun`` train together, on shared folders. Their
+    number changes the weights by rounding alone.
     """
     fabric = _fabric(options)
+    processes = Processes(fabric.global_rank, fabric.world_size)
     rows = {
         "train": select(dataset.frames, protocol.split.train),
         "validation": select(dataset.frames, protocol.split.validation),
@@ -81,13 +83,14 @@ def train(
     reports = {}
     for number, stage in enumerate(method.stages(protocol.split)):
         place = stage_folders[stage.name] if stage_folders else folder / stage.name
-        run = _StageRun(fabric, method, stage, dataset, rows, (seed, number), place, options)
-        with locked(place):
+        run = _StageRun(fabric, processes, method, stage, dataset, rows, (seed, number), place, options)
+        with processes.locked(place):
             reports[stage.name] = run()
-    save_weights(method, folder / WEIGHTS)
-    report = TrainingReport(weights_sha256=sha256_of(folder / WEIGHTS), stages=reports)
-    report.write(folder)
-    return report
+    if processes.is_first:
+        save_weights(method, folder / WEIGHTS)
+        TrainingReport(weights_sha256=sha256_of(folder / WEIGHTS), stages=reports).write(folder)
+    processes.wait()
+    return TrainingReport.read(folder)
 
 
 class _Autocast(MixedPrecision):
@@ -101,9 +104,7 @@ def _fabric(options: TrainingOptions) -> Fabric:
     chosen: dict[str, Any] = {"precision": options.precision}
     if options.precision.endswith("mixed"):
         chosen = {"plugins": _Autocast(options.precision, options.accelerator)}
-    fabric = Fabric(accelerator=options.accelerator, devices=options.devices, **chosen)
-    fabric.launch()
-    return fabric
+    return launched(accelerator=options.accelerator, devices=options.devices, **chosen)
 
 
 class _Trained:
@@ -127,6 +128,7 @@ class _StageRun:
     def __init__(
         self,
         fabric: Fabric,
+        processes: Processes,
         method: Method,
         stage: Stage,
         dataset: PreparedDataset,
@@ -135,7 +137,8 @@ class _StageRun:
         folder: Path,
         options: TrainingOptions,
     ) -> None:
-        self.fabric, self.method, self.stage, self.dataset = fabric, method, stage, dataset
+        self.fabric, self.processes = fabric, processes
+        self.method, self.stage, self.dataset = method, stage, dataset
         self.seed, self.folder, self.options = seed, folder, options
         self.trained = _Trained(method, stage)
         self.samples = KeptSamples(dataset, stage.modalities)
@@ -191,19 +194,27 @@ class _StageRun:
         self.stage.eval()
         torch.manual_seed(int(np.random.SeedSequence([*self.seed]).generate_state(1)[0]))
         with torch.no_grad():
-            self.stage.before(self._loaded(self._batches("train", [*self.seed, 0, 0])))
+            self.stage.before(self._loaded(self._batches("train", [*self.seed, 0, 0]), is_whole=True))
+        self.processes.as_first(self.method)
 
     def _batches(self, part: str, seed: Sequence[int]) -> list[list[int]]:
         """Rows of the dataset in each batch of the part's sampler."""
         local = self.samplers[part].batches(np.random.default_rng(seed))
         return [self.rows[part][some].tolist() for some in local]
 
-    def _loaded(self, batches: Sequence[Sequence[int]], augmented_by: Sequence[int] | None = None) -> Iterator[Batch]:
-        """Batches on the device, with the stage's augmentation if there is a seed for it."""
+    def _loaded(
+        self, batches: Sequence[Sequence[int]], augmented_by: Sequence[int] | None = None, *, is_whole: bool = False
+    ) -> Iterator[Batch]:
+        """Batches on the device, of each the rows that this process holds, with the stage's augmentation if there is a seed for it."""
         augment, seed = (None, (0,)) if augmented_by is None else (self.stage.augment, augmented_by)
         options: dict[str, Any] = {"augment": augment, "seed": seed, "workers": self.options.workers}
+        options["own"] = None if is_whole else self.processes.own
         for batch in batch_loader(self.dataset, batches, self.stage.modalities, kept=self.samples, **options):
             yield batch.to(self.fabric.device)
+
+    def _step(self, rows: Sequence[int]) -> AbstractContextManager[None]:
+        """Context of work on the batch of these rows."""
+        return self.processes.step(lambda: [self.dataset.frame(row) for row in rows])
 
     def _measure(self) -> None:
         """Measure the statistics of the batch normalisations that the stage trains, for the weights as they are now.
@@ -218,8 +229,9 @@ class _StageRun:
         some = [batch for batch, n in zip(batches, frames_before, strict=True) if n < MEASURED_FRAMES]
         self.stage.eval()
         with torch.no_grad(), measured_statistics(*trained):
-            for batch in self._loaded(some):
-                self.stage(batch)
+            for rows, batch in zip(some, self._loaded(some), strict=True):
+                with self._step(rows):
+                    self.stage(batch)
 
     def _is_stopped(self) -> bool:
         recipe = self.stage.recipe
@@ -261,8 +273,9 @@ class _StageRun:
         score = stage.score(scored)
         if self.progress["best_score"] is None or score <= self.progress["best_score"]:
             self.progress |= {"best_score": score, "best_epoch": epoch + 1}
-            save_weights(self.trained, self.folder / "best.safetensors")
-        seconds = time.perf_counter() - started
+            if self.processes.is_first:
+                save_weights(self.trained, self.folder / "best.safetensors")
+        seconds = self.processes.seconds(time.perf_counter() - started, self.fabric.device)
         self.history.append(
             {"epoch": epoch + 1, "learning_rate": learning_rate, "seconds": round(seconds, 2), "score": score}
             | {f"train_{k}": v for k, v in training.items()}
@@ -274,8 +287,10 @@ class _StageRun:
             "sampler": self.samplers["train"].state(),
             "history": self.history,
         }
-        save_checkpoint(self.folder, self.trained, optimizer, self.progress)
-        _write_history(self.folder, self.history)
+        if self.processes.is_first:
+            save_checkpoint(self.folder, self.trained, optimizer, self.progress)
+            _write_history(self.folder, self.history)
+        self.processes.wait()
         losses = " · ".join(f"{k} {v['loss']:.4f}" for k, v in (("train", training), ("validation", validation)) if v)
         log.info("%s: epoch %d/%d · %s · %.0f s", stage.name, epoch + 1, stage.recipe.epochs, losses, seconds)
 
@@ -294,7 +309,9 @@ class _StageRun:
         forward = wrapped if step else stage  # validation is in full precision, as evaluation
         with torch.set_grad_enabled(step is not None):
             for number, batch in enumerate(track(loaded, name, len(batches))):
-                output = forward(batch)
+                with self._step(batches[number]):
+                    own = forward(batch)
+                output, own_loss = self.processes.total(own, len(batches[number]))
                 loss = output.loss
                 if not torch.isfinite(loss):
                     raise CrossplaceError(
@@ -303,7 +320,7 @@ class _StageRun:
                         "and images, or lower the learning rate"
                     )
                 if step:
-                    step(loss, number, len(batches))
+                    step(own_loss, number, len(batches))
                 for key, value in _sums(output):
                     sums[key] += value
         if not batches:

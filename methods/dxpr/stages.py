@@ -20,6 +20,7 @@ from methods.learning.depth_overlap import DepthViews, camera_poses, depth_overl
 from methods.learning.losses import multi_similarity
 from methods.learning.overlap import Views, overlaps
 from methods.learning.samplers import PairSampler
+from methods.whole_batch import all_frames, all_rows, counted_once
 
 if TYPE_CHECKING:
     from methods.dxpr import Dxpr
@@ -62,12 +63,12 @@ class SharedStage(Stage):
             if config.overlap == "depth"
             else _view_overlaps(batch, config.view_reach_m)
         )
-        pairs = mined_pairs(batch.frames, overlaps_of, config, cloud_depth_m.device).of_both_modalities()
+        pairs = mined_pairs(all_frames(batch), overlaps_of, config, cloud_depth_m.device).of_both_modalities()
         seen = self.method.seen(torch.cat([self.method.image_depth(batch), cloud_depth_m]))
         # In one pass, so that the encoder's normalisation has the statistics of both modalities.
         descriptors = self.method.encoder(self._mirrored(seen).expand(-1, 3, -1, -1))
         loss_sum, active, count = multi_similarity(
-            similarities(descriptors),
+            similarities(all_rows(descriptors)),
             pairs.positive,
             pairs.negative,
             config.base + config.base_slope * pairs.overlap,
@@ -76,7 +77,7 @@ class SharedStage(Stage):
             beta=config.beta,
             margin=config.margin,
         )
-        return StageOutput(loss_sum=loss_sum, count=count, statistics={"active": active})
+        return counted_once(StageOutput(loss_sum=loss_sum, count=count, statistics={"active": active}))
 
     def _mirrored(self, seen: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
         """All depth images mirrored left to right, or none of them. Validation mirrors none."""
@@ -85,9 +86,9 @@ class SharedStage(Stage):
 
     def _depth_overlaps(self, batch: Batch, cloud_depth_m: Float[Tensor, "b 1 h w"]) -> PairOverlaps:
         """Overlaps of the clouds' depth in the views of the cameras."""
-        intrinsics, camera_from_lidar = batch.calibration()
-        poses = camera_poses(batch.frames, camera_from_lidar)
-        views = DepthViews(cloud_depth_m[:, 0], self.method.crop.intrinsics(intrinsics), poses)
+        intrinsics, camera_from_lidar = map(all_rows, batch.calibration())
+        poses = camera_poses(all_frames(batch), camera_from_lidar)
+        views = DepthViews(all_rows(cloud_depth_m[:, 0]), self.method.crop.intrinsics(intrinsics), poses)
         return lambda pairs: depth_overlaps(views, pairs, self.config.mining.matching)
 
 
@@ -99,8 +100,8 @@ def similarities(descriptors: Float[Tensor, "b d"]) -> Float[Tensor, "b b"]:
 
 def _view_overlaps(batch: Batch, reach_m: float) -> PairOverlaps:
     """Overlaps of the cameras' views on the ground."""
-    left, width = (angle.double().cpu().numpy() for angle in camera_window(*batch.calibration()))
-    poses = Poses.of(batch.frames)
+    left, width = (all_rows(angle.double()).cpu().numpy() for angle in camera_window(*batch.calibration()))
+    poses = Poses.of(all_frames(batch))
     views = Views(poses.position_m[:, :2], poses.yaw_rad + left - width / 2, width, reach_m, poses.world)
 
     def found(pairs: Int[Tensor, "k 2"]) -> Float[Tensor, " k"]:

@@ -17,6 +17,7 @@ from methods.lc2.inputs import around, camera_headings, cloud_views, disparity, 
 from methods.learning.losses import cross_modal_masks, pairwise_distance
 from methods.learning.overlap import Views, overlap_contrastive, overlaps
 from methods.learning.samplers import PairSampler
+from methods.whole_batch import all_frames, all_rows, counted_once, drawn_rows
 
 if TYPE_CHECKING:
     from methods.lc2 import Lc2
@@ -51,7 +52,9 @@ class _Lc2Stage(Stage):
         depth_m = self.method.image_depth(batch)
         if self.is_learning:
             share = self.config.scale_augmentation
-            depth_m = depth_m * depth_m.new_empty(len(batch), 1, 1, 1).uniform_(1 - share, 1 + share)
+            depth_m = depth_m * drawn_rows(
+                lambda n: depth_m.new_empty(n, 1, 1, 1).uniform_(1 - share, 1 + share), len(batch)
+            )
         return disparity(depth_m, self.config.nearest_m)
 
 
@@ -71,7 +74,7 @@ class ContrastiveStage(_Lc2Stage):
         heading, width = camera_headings(batch)
         seen = cloud_views(batch, (heading + turned)[:, None], self.config)
         features = [self.method.image_features(self.image_inputs(batch)), self.method.cloud_features(seen)]
-        embeddings = torch.cat([self.method.gem_pooled(maps) for maps in features])
+        embeddings = all_rows(torch.cat([self.method.gem_pooled(maps) for maps in features]))
         widths = torch.cat([width, view_widths(batch, self.config)])
         psi = self._psi(batch, torch.cat([heading, heading + turned]), widths)
         losses = overlap_contrastive(pairwise_distance(embeddings), psi.to(embeddings), self.config.tau)
@@ -80,9 +83,8 @@ class ContrastiveStage(_Lc2Stage):
         apart = pairs - together
         balance = together.sum() / apart.sum().clamp(min=1)
         weights = together + balance * apart
-        return StageOutput(
-            loss_sum=(weights * losses).sum(), count=weights.sum(), statistics={"overlapping": together.sum()}
-        )
+        statistics = {"overlapping": together.sum()}
+        return counted_once(StageOutput(loss_sum=(weights * losses).sum(), count=weights.sum(), statistics=statistics))
 
     def _turned(self, batch: Batch) -> Float[Tensor, " b"]:
         """How far the view of each cloud is turned from where the camera looks, radians.
@@ -93,17 +95,18 @@ class ContrastiveStage(_Lc2Stage):
         if not self.is_learning:
             return like.new_zeros(len(batch))
         headings = around(self.config.training_views, like)
-        return headings[torch.randint(len(headings), (len(batch),), device=like.device)]
+        return headings[drawn_rows(lambda n: torch.randint(len(headings), (n,), device=like.device), len(batch))]
 
     def _psi(
         self, batch: Batch, headings_rad: Float[Tensor, " n"], widths_rad: Float[Tensor, " n"]
     ) -> Float[Tensor, "n n"]:
         """Overlap between the views of all images and then all clouds, whose headings are in the LiDAR's frame."""
-        poses = Poses.of([*batch.frames, *batch.frames])
+        frames = all_frames(batch)
+        poses = Poses.of([*frames, *frames])
         views = Views(
             poses.position_m[:, :2],
-            poses.yaw_rad + headings_rad.double().cpu().numpy(),
-            widths_rad.double().cpu().numpy(),
+            poses.yaw_rad + all_rows(headings_rad.double()).cpu().numpy(),
+            all_rows(widths_rad.double()).cpu().numpy(),
             self.config.reach_m,
             poses.world,
         )
@@ -137,15 +140,13 @@ class VladStage(_Lc2Stage):
         """Triplet loss across modalities, mean over triplets."""
         images, clouds = self.image_inputs(batch), self._views(batch)
         features = [self.method.image_features(images), self.method.cloud_features(clouds)]
-        embeddings = torch.cat([self.method.netvlad(maps) for maps in features])
-        positive, negative = cross_modal_masks(batch.frames, self.split, embeddings.device)
+        embeddings = all_rows(torch.cat([self.method.netvlad(maps) for maps in features]))
+        positive, negative = cross_modal_masks(all_frames(batch), self.split, embeddings.device)
         losses = hard_triplets(
             pairwise_distance(embeddings), positive, negative, self.config.margin, self.config.hard_negatives
         )
-        active = (losses > 0).sum().to(losses.dtype)
-        return StageOutput(
-            loss_sum=losses.sum(), count=losses.new_tensor(float(len(losses))), statistics={"active": active}
-        )
+        count, active = losses.new_tensor(float(len(losses))), (losses > 0).sum().to(losses.dtype)
+        return counted_once(StageOutput(loss_sum=losses.sum(), count=count, statistics={"active": active}))
 
 
 class TripletStage(VladStage):

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from methods.whole_batch import drawn_rows
+
 
 class CoarseDropout(nn.Module):
     """In training, some rectangles of each image become zero (the mean grey), with a given probability.
@@ -29,7 +31,7 @@ class CoarseDropout(nn.Module):
         if not self.training or not self.probability:
             return pixels
         n, _, height, width = pixels.shape
-        is_hit = torch.rand(n, 1, 1) < self.probability
+        is_hit = drawn_rows(lambda n: torch.rand(n, 1, 1), n) < self.probability
         rows, columns = self._sides(n, height, self.heights), self._sides(n, width, self.widths)
         covered = (rows[..., :, None] & columns[..., None, :]).any(1)
         return pixels.masked_fill((covered & is_hit).to(pixels.device)[:, None], 0.0)
@@ -37,7 +39,10 @@ class CoarseDropout(nn.Module):
     def _sides(self, n: int, length: int, limits: tuple[float, float]) -> Bool[Tensor, "n holes length"]:
         """Which of ``length`` pixels each hole covers along one axis. Holes lie within the image."""
         smallest, largest = limits
-        share = smallest + (largest - smallest) * torch.rand(n, self.holes, 1)
-        start = torch.rand(n, self.holes, 1) * (1 - share)
+        share = smallest + (largest - smallest) * drawn_rows(self._uniform, n)
+        start = drawn_rows(self._uniform, n) * (1 - share)
         pixel = (torch.arange(length) + 0.5) / length
         return (pixel >= start) & (pixel < start + share)
+
+    def _uniform(self, n: int) -> Float[Tensor, "n holes 1"]:
+        return torch.rand(n, self.holes, 1)

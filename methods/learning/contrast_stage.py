@@ -17,6 +17,7 @@ from methods.learning.contrastive import Temperature, contrast_masks, masked_inf
 from methods.learning.relighting import Relighting
 from methods.learning.samplers import PairSampler, elsewhere
 from methods.recipe import Recipe
+from methods.whole_batch import all_frames, all_rows, counted_once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +106,7 @@ class ContrastStage(Stage):
 
     def forward(self, batch: Batch) -> StageOutput:
         """Loss of each image that picks clouds, and of each cloud that picks images."""
-        images, clouds = self.encode_images(batch), self.encode_clouds(batch)
-        positive, masked = contrast_masks(batch.frames, self.split, images.device)
+        images, clouds = all_rows(self.encode_images(batch)), all_rows(self.encode_clouds(batch))
+        positive, masked = contrast_masks(all_frames(batch), self.split, images.device)
         loss_sum, count = masked_info_nce(images, clouds, positive, masked, self.temperature())
-        return StageOutput(loss_sum=loss_sum, count=count)
+        return counted_once(StageOutput(loss_sum=loss_sum, count=count))

@@ -15,6 +15,7 @@ from methods.learning.augment import colour_jitter, mirror
 from methods.learning.losses import TRIPLET_LOSSES, cross_modal_masks, mean_over_triplets
 from methods.learning.samplers import ShuffleSampler
 from methods.recipe import Recipe
+from methods.whole_batch import all_frames, all_rows, counted_once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +74,15 @@ class CrossModalTriplets(Stage):
         """Triplet losses of all descriptors, mean over the active triplets."""
         images = self.method.encode_images(self.method.image_inputs(batch))
         clouds = self.method.encode_clouds(self.method.cloud_inputs(batch))
-        masks = cross_modal_masks(batch.frames, self.split, batch.require_clouds().points.device)
+        masks = cross_modal_masks(all_frames(batch), self.split, batch.require_clouds().points.device)
         loss, margin = TRIPLET_LOSSES[self.options.mining], self.options.margin
         parts = [
-            loss(torch.cat([images[name][:, 0], clouds[name][:, 0]]), *masks, margin, swap=False) for name in images
+            loss(all_rows(torch.cat([images[name][:, 0], clouds[name][:, 0]])), *masks, margin, swap=False)
+            for name in images
         ]
         loss_sum, active, triplets = (torch.stack(sums).sum() for sums in zip(*parts, strict=True))
-        return StageOutput(loss_sum=loss_sum, count=active, statistics={"active": active, "triplets": triplets})
+        statistics = {"active": active, "triplets": triplets}
+        return counted_once(StageOutput(loss_sum=loss_sum, count=active, statistics=statistics))
 
     def score(self, statistics: dict[str, float]) -> float:
         """Mean loss × share of active triplets: the mean over all triplets."""

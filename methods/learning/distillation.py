@@ -22,6 +22,7 @@ from methods.learning.relighting import Relighting
 from methods.learning.remembering import Remembered
 from methods.learning.samplers import PairSampler, ShuffleSampler
 from methods.recipe import Recipe
+from methods.whole_batch import all_frames, all_rows, counted_once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,11 +147,12 @@ class TeacherStage(Stage):
 
     def forward(self, batch: Batch) -> StageOutput:
         """Triplet loss, mean over the active triplets."""
-        embeddings = self.teacher(self.method.image_inputs(batch))
-        positive, negative = pair_masks(batch.frames, self.split, embeddings.device)
+        embeddings = all_rows(self.teacher(self.method.image_inputs(batch)))
+        positive, negative = pair_masks(all_frames(batch), self.split, embeddings.device)
         triplet_loss = TRIPLET_LOSSES[self.config.mining]
         loss_sum, active, triplets = triplet_loss(embeddings, positive, negative, self.config.margin)
-        return StageOutput(loss_sum=loss_sum, count=active, statistics={"active": active, "triplets": triplets})
+        statistics = {"active": active, "triplets": triplets}
+        return counted_once(StageOutput(loss_sum=loss_sum, count=active, statistics=statistics))
 
     def score(self, statistics: dict[str, float]) -> float:
         """Mean loss × share of active triplets (published: × their number, the same up to a constant)."""

@@ -9,6 +9,7 @@ from methods.layers.backbone import ImageBackbone
 from methods.layers.netvlad import NetVLAD
 from methods.layers.nmf import heat_maps
 from methods.modalink.config import ModaLinkConfig
+from methods.whole_batch import all_rows, own_rows
 
 _SEED = 0
 """Seed of the parts that every factorisation starts from."""
@@ -48,7 +49,9 @@ class SharedNetwork(nn.Module):
 
     def heat(self, feature_map: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h w"]:
         """How strongly each cell shows each factor of its frame's features (or its batch's, if configured)."""
-        return heat_maps(feature_map, self.start, self.config.updates, together=self.config.nmf == "batch")
+        if self.config.nmf != "batch":
+            return heat_maps(feature_map, self.start, self.config.updates)
+        return own_rows(heat_maps(all_rows(feature_map.detach()), self.start, self.config.updates, together=True))
 
     def describe(self, feature_map: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d"]:
         """Descriptors of unit length, each branch with the same weight."""

@@ -16,6 +16,7 @@ from methods.base import Sampler, Stage, StageOutput
 from methods.batch import Batch
 from methods.layers.netvlad import initialise_clusters
 from methods.learning.samplers import PairSampler
+from methods.whole_batch import all_frames, all_rows, counted_once
 
 if TYPE_CHECKING:
     from methods.modalink import ModaLink
@@ -64,18 +65,19 @@ class SharedStage(Stage):
     def forward(self, batch: Batch) -> StageOutput:
         """Sum of both triplet losses, mean over the triplets."""
         maps = self.network.feature_map(self._pixels(batch))
-        images, clouds = self.network.describe(maps).chunk(2)
-        poses = Poses.of(batch.frames)
+        images, clouds = all_rows(self.network.describe(maps)).chunk(2)
+        poses = Poses.of(all_frames(batch))
         negative = torch.from_numpy(~same_place(poses, poses, self.config.negative_m, None)).to(maps.device)
         losses = cross_modal_triplets(torch.cdist(images, clouds), negative, self.config.margin, self.config.mining)
         loss_sum = losses.sum()
         if self.config.map_margin:
-            image_maps, cloud_maps = maps.flatten(1).chunk(2)
+            image_maps, cloud_maps = all_rows(maps.flatten(1)).chunk(2)
             distance = torch.cdist(image_maps, cloud_maps, p=1) / image_maps.shape[1]
             triplets = cross_modal_triplets(distance, negative, self.config.map_margin, self.config.mining)
             loss_sum = loss_sum + triplets.sum()
         count, active = losses.new_tensor(float(len(losses))), (losses > 0).sum().to(losses.dtype)
-        return StageOutput(loss_sum=loss_sum, count=count, statistics={"active": active, "triplets": count})
+        statistics = {"active": active, "triplets": count}
+        return counted_once(StageOutput(loss_sum=loss_sum, count=count, statistics=statistics))
 
 
 def cross_modal_triplets(

@@ -13,6 +13,7 @@ from methods.batch import Batch, Sample
 from methods.learning.contrastive import contrast_masks, masked_info_nce
 from methods.learning.samplers import PairSampler, elsewhere
 from methods.vxp.stages import CloudMemory, local_loss
+from methods.whole_batch import all_frames, all_rows, counted_once, total
 
 if TYPE_CHECKING:
     from methods.vxp import Vxp
@@ -52,8 +53,10 @@ class JointStage(Stage):
         images, clouds = self.method.image_branch, self.method.cloud_branch
         feature_map, seen = images.backbone(self.method.image_inputs(batch)), clouds.in_view(self._clouds(batch))
         found = images.describe(feature_map), clouds.describe(seen, len(batch))
-        of_images, of_clouds = (functional.normalize(descriptors, dim=1) for descriptors in found)
-        masks = contrast_masks(batch.frames, self.split, of_images.device)
+        of_images, of_clouds = (all_rows(functional.normalize(descriptors, dim=1)) for descriptors in found)
+        masks = contrast_masks(all_frames(batch), self.split, of_images.device)
         loss_sum, count = masked_info_nce(of_images, of_clouds, *masks, self.method.temperature())
         local = local_loss(seen, feature_map.detach(), is_weighted=self.method.config.inverse_depth_weighting)
-        return StageOutput(loss_sum=loss_sum + local.loss * count, count=count)
+        contrast = counted_once(StageOutput(loss_sum=loss_sum, count=count))
+        local.count = total(local.count)  # each process knows its own voxels
+        return StageOutput(loss_sum=contrast.loss_sum + local.loss * count, count=contrast.count)

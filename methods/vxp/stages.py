@@ -18,6 +18,7 @@ from methods.learning.remembering import Remembered
 from methods.recipe import Recipe
 from methods.vxp.cloud_branch import CloudBranch, CloudInputs, InViewVoxels
 from methods.vxp.image_branch import ImageBranch
+from methods.whole_batch import all_frames
 
 if TYPE_CHECKING:
     from methods.vxp import Vxp
@@ -116,7 +117,7 @@ class GlobalStage(StudentStage):
 
     def forward(self, batch: Batch) -> StageOutput:
         """The loss of the student. Centred descriptors do not enter it: their means are only measured."""
-        if self.centring is None or len(batch) < 2:
+        if self.centring is None or len(all_frames(batch)) < 2:
             return super().forward(batch)
         target, found = self.answers(self.teacher, batch), self.student(self.cloud_inputs(batch))
         with torch.no_grad():

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from datasets.errors import CrossplaceError
 from methods.layers.sparse import backend
 from methods.layers.sparse.sites import Sites, Triple, each_axis
+from methods.whole_batch import total_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +123,7 @@ class RowNorm(nn.BatchNorm1d):
 
     def forward(self, rows: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
         """Normalised rows."""
-        if len(rows) < 2:
+        if self.training and total_count(len(rows), rows) < 2:
             return F.batch_norm(rows, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
         return super().forward(rows)
 
