@@ -65,7 +65,7 @@ INDEXES: dict[str, ApproximateIndex] = {
         title="inverted lists of product codes (faiss IndexIVFPQ)",
         make=_ivf_pq,
         bytes_per_place=lambda size: _codes(size) + 8.0,
-        most_places=10**8,
+        most_places=10**6,
     ),
     "hnsw": ApproximateIndex(
         title="graph of near places over whole vectors (faiss IndexHNSWFlat)",

@@ -1,5 +1,7 @@
 """Streaming search of a map on disk, against sorting all exact distances."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from benchmark.evaluation.search import count_nearer, merged, top_k
 from datasets.base import DistanceKind
 from datasets.errors import CrossplaceError
 
+REPOSITORY = Path(__file__).parents[3]
 KINDS = st.sampled_from(["real", "whole", "equal", "zero", "tiny", "long"])
 DISTANCES = st.sampled_from(["l2", "cosine", "dot"])
 
@@ -134,3 +137,39 @@ def test_queries_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         top_k(np.ones((1, 1, 2)), shards, 1, "l2")
     with pytest.raises(CrossplaceError, match="query row 1: descriptor is not finite"):
         count_nearer(np.array([[[1.0, 1, 1]], [[np.nan, 1, 1]]]), shards, np.ones(2), "l2")
+
+
+MEASURED = """
+import sys
+import numpy as np
+from pathlib import Path
+from benchmark.descriptors.shards import Shards, write_shards
+from benchmark.evaluation.search import count_nearer, top_k
+
+def peak():
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    return int(status["VmHWM"].split()[0]) / 1024
+
+rows = np.random.default_rng(0).normal(size=(2**14, 256)).astype(np.float32)
+query, best = rows[:16, None], np.full(16, 20.0)
+found = []
+for n in (1, 12):
+    shards = write_shards(Path(sys.argv[1]) / str(n), "k", 256, n * len(rows), lambda a, b: rows[: b - a], len(rows))
+    count = count_nearer(query, shards, best, "l2")
+    top_k(query, shards, 3, "l2")
+    found.append((count, peak(), shards.n_bytes / 2**20))
+(one, low, _), (twelve, high, mib) = found
+assert (twelve == 12 * one).all() and one.min() > 0
+print(high - low, mib)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_depend_on_the_size_of_the_map(tmp_path: Path) -> None:
+    """A fresh process counts in a map of 8 MiB and then in one of 96 MiB, and needs no further memory for it."""
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(tmp_path)], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    more_mib, map_mib = map(float, done.stdout.split())
+    assert map_mib == 96
+    assert more_mib < 24
