@@ -48,13 +48,10 @@ class RayEngine(AbstractContextManager["RayEngine"]):
 
     def start(self, jobs: Sequence[Job]) -> list[Any]:
         """A task for each; a worker does one job and ends, so that the next one finds clean memory."""
-        task = self.ray.remote(do)
+        task = self.ray.remote(max_calls=1, max_retries=0, **self.resources)(do)
         return [
             task.options(
-                **self.resources,
                 num_gpus=self.n_gpus if job.on_gpu else 0,
-                max_calls=1,
-                max_retries=0,
                 name=job.id,
                 runtime_env={"env_vars": {**_paths(), **dict(job.environment)}},
             ).remote(job)

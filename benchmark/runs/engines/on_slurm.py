@@ -4,6 +4,8 @@ A job that is preempted, or runs out of its time, is put into the queue again by
 checkpoint. A job whose process vanishes is submitted again by whoever waits for it.
 """
 
+import math
+import re
 import shlex
 import sys
 import time
@@ -75,7 +77,7 @@ class SlurmEngine(AbstractContextManager["SlurmEngine"]):
                 **{f"{cluster}_{name}": value for cluster in POLL_S for name, value in same.items()},
             )
             executor.update_parameters(**self.parameters, **({"slurm_exclusive": True} if alone else {}))
-        except (RuntimeError, ValueError, NameError, TypeError) as error:
+        except (AssertionError, RuntimeError, ValueError, NameError, TypeError) as error:
             words = " ".join(str(error).split())
             raise CrossplaceError(
                 f"--engine slurm: {words}; run on a machine with sbatch and srun, or try with --slurm cluster=local"
@@ -120,7 +122,7 @@ class SlurmEngine(AbstractContextManager["SlurmEngine"]):
 def _usual(options: EngineOptions, device: str, cluster: str) -> dict[str, Any]:
     """What submitit is asked for, unless the command line says otherwise."""
     found: dict[str, Any] = {"name": "crossplace", "cpus_per_task": threads_of(options), "timeout_min": 24 * 60}
-    found |= {"mem_gb": options.memory_gib} if options.memory_gib is not None else {}
+    found |= {"mem_gb": math.ceil(options.memory_gib)} if options.memory_gib is not None else {}
     found |= {"gpus_per_node": 1} if device.startswith("cuda") else {}
     return found | ({"slurm_array_parallelism": options.jobs} if options.jobs and cluster == "slurm" else {})
 
@@ -132,7 +134,7 @@ def _parsed(words: Sequence[str]) -> dict[str, Any]:
         key, separator, value = word.partition("=")
         if not separator:
             raise CrossplaceError(f"--slurm {word}: expected key=value, such as slurm_partition=gpu or timeout_min=600")
-        found[key] = int(value) if value.lstrip("-").isdigit() else value
+        found[key] = int(value) if re.fullmatch(r"-?\d+", value) else value
     return found
 
 
