@@ -1,4 +1,7 @@
-"""What a person sees: answers on standard output; while waiting, bars on a terminal, plain lines otherwise."""
+"""What a person sees: answers on standard output; while waiting, bars on a terminal, plain lines otherwise.
+
+Of several processes that train together, only the first one speaks.
+"""
 
 import logging
 import sys
@@ -9,6 +12,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmark.machine import rank_and_size
 
 QUIET_S = 15.0
 """Without a terminal, long loops report this often."""
@@ -29,14 +34,19 @@ def configure_logging() -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
     for name in ("benchmark", "methods", "datasets"):
         package = logging.getLogger(name)
-        package.setLevel(logging.INFO)
+        package.setLevel(logging.INFO if _speaks() else logging.ERROR)
         package.handlers = [handler]
         package.propagate = False
 
 
 def say(text: str) -> None:
     """What a command was asked for, on standard output."""
-    sys.stdout.write(text + "\n")
+    if _speaks():
+        sys.stdout.write(text + "\n")
+
+
+def _speaks() -> bool:
+    return rank_and_size()[0] == 0
 
 
 def is_asked() -> bool:
@@ -51,6 +61,9 @@ def confirmed(question: str) -> bool:
 
 def track(items: Iterable[T], what: str, total: int) -> Iterator[T]:
     """Iterate while showing how far along ``items`` is."""
+    if not _speaks():
+        yield from items
+        return
     if console.is_terminal:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True) as progress:

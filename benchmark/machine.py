@@ -14,6 +14,12 @@ from datasets.errors import CrossplaceError
 LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "spconv-cu126", "spconv-cu120")
 
 
+def rank_and_size() -> tuple[int, int]:
+    """Number of this process among those that ``torchrun`` started together, from 0; and how many these are."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    return (int(os.environ.get("RANK", "0")) if size > 1 else 0), size
+
+
 @cache
 def cuda_names() -> tuple[str, ...]:
     """Names of the CUDA devices that the driver shows to this process; empty if torch is built without CUDA."""

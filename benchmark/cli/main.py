@@ -28,6 +28,7 @@ from benchmark.cli.selftest import SelfTest
 from benchmark.cli.spellings import of_today
 from benchmark.cli.sweep import Sweep
 from benchmark.console import configure_logging, say
+from benchmark.machine import rank_and_size
 
 Command = FlagCreatePairsOff[
     Annotated[Bench, subcommand("bench")]
@@ -78,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[[], None] = tyro.cli(Command, prog="crossplace", description=DESCRIPTION, args=today)
     try:
         try:
+            if rank_and_size()[1] > 1 and not isinstance(command, Train):
+                raise CrossplaceError("torchrun is for crossplace train; give this command without it, on one process")
             command()
         except NotFetched as missing:
             if not offered(missing):

@@ -23,7 +23,7 @@ from benchmark.frames.loading import KeptSamples, batch_loader
 from benchmark.protocol.selection import select
 from benchmark.training.checkpoint import load_checkpoint, load_weights, save_checkpoint, save_weights
 from benchmark.training.optimising import lay_out, optimizer_of, set_learning_rate, set_training_mode
-from benchmark.training.processes import Fabric, Processes, launched
+from benchmark.training.processes import Processes, launched
 from benchmark.training.report import KEPT, WEIGHTS, StageReport, TrainingReport
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
@@ -34,8 +34,10 @@ from methods.batch import Batch
 from methods.learning.normalisation import batch_norms, measured_statistics
 
 try:
+    from lightning_fabric import Fabric
     from lightning_fabric.plugins import MixedPrecision
 except ImportError:  # the full lightning package brings it under another name
+    from lightning.fabric import Fabric
     from lightning.fabric.plugins import MixedPrecision
 
 log = logging.getLogger(__name__)
@@ -205,7 +207,7 @@ class _StageRun:
     def _loaded(
         self, batches: Sequence[Sequence[int]], augmented_by: Sequence[int] | None = None, *, is_whole: bool = False
     ) -> Iterator[Batch]:
-        """Batches on the device, of each the rows that this process holds, with the stage's augmentation if there is a seed for it."""
+        """The rows of batches that this process holds, on the device; augmented if there is a seed for it."""
         augment, seed = (None, (0,)) if augmented_by is None else (self.stage.augment, augmented_by)
         options: dict[str, Any] = {"augment": augment, "seed": seed, "workers": self.options.workers}
         options["own"] = None if is_whole else self.processes.own

@@ -19,6 +19,7 @@ from torch import distributed as dist
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from benchmark.machine import rank_and_size
 from datasets.base import Frame
 from datasets.files import locked
 from methods.base import StageOutput
@@ -37,8 +38,9 @@ PATIENCE = timedelta(days=1)
 
 def launched(**options: Any) -> Fabric:
     """Fabric on the processes that ``torchrun`` started, or on this process alone."""
-    size, local = (int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    _, size = rank_and_size()
     if size > 1:
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", str(size)))
         strategy = DDPStrategy(timeout=PATIENCE, find_unused_parameters=True, broadcast_buffers=False)
         options |= {"strategy": strategy, "devices": local, "num_nodes": size // local}
     fabric = Fabric(**options)
