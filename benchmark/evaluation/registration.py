@@ -7,9 +7,10 @@ finite) counts as a failure: both of its errors are infinite, so that it stays i
 import math
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from numpy import ndarray
 from scipy.special import stdtrit
 
@@ -49,14 +50,14 @@ N_DRAWS = 1000
 class PoseErrors:
     """The errors of some poses; infinite where there is no pose."""
 
-    translation_m: Float[ndarray, " n"]
-    rotation_deg: Float[ndarray, " n"]
+    translation_m: Float[ndarray, "*n"]
+    rotation_deg: Float[ndarray, "*n"]
 
     def __len__(self) -> int:
         return len(self.translation_m)
 
-    def at(self, chosen: ndarray) -> "PoseErrors":
-        """The errors at indices, or where a mask is true."""
+    def at(self, chosen: Any) -> "PoseErrors":
+        """The errors at ``chosen``, which is whatever indexes their arrays."""
         return PoseErrors(translation_m=self.translation_m[chosen], rotation_deg=self.rotation_deg[chosen])
 
     def within(self, threshold: Threshold) -> Bool[ndarray, " n"]:
@@ -209,7 +210,8 @@ def _median_gain(start: Float[ndarray, " n"], end: Float[ndarray, " n"], units: 
     if not math.isfinite(value):
         return None
     interval = median_difference_interval(start, end, units)
-    return Gain(value=value, low=interval and interval.low, high=interval and interval.high)
+    ends = (interval.low, interval.high) if interval else (None, None)
+    return Gain(value=value, low=ends[0], high=ends[1])
 
 
 def median_difference_interval(
@@ -239,7 +241,7 @@ def median_difference_interval(
     return Interval(low=float(value - reach), high=float(value + reach))
 
 
-# --- by initial error, and by rank ---------------------------------------------------------------
+# --- by initial error ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,8 +265,3 @@ def by_initial_error(start: PoseErrors, end: PoseErrors) -> list[Band]:
             to_m = high if math.isfinite(high) else None
             found.append(Band(from_m=low, to_m=to_m, start=before, end=after))
     return found
-
-
-def most_certain(belief: Float[ndarray, "n k"]) -> Int[ndarray, " n"]:
-    """The column of the largest belief in each row; the first of equal ones; what is not a number never wins."""
-    return np.argmax(np.where(np.isnan(belief), -np.inf, belief), axis=1)

@@ -19,7 +19,6 @@ from benchmark.evaluation.registration import (
     cumulative,
     improvement,
     median_difference_interval,
-    most_certain,
     pose_errors,
     quantile,
     recall_intervals,
@@ -143,11 +142,6 @@ def test_bands_hold_every_query_once_and_agree_with_a_loop() -> None:
         inside = [i for i in range(100) if band.from_m <= start.translation_m[i] < (band.to_m or math.inf)]
         assert band.end.median[0] == pytest.approx(float(np.median(end.translation_m[inside])))
         assert band.from_m in BANDS_M
-
-
-def test_the_most_certain_wins_and_unknown_belief_never_does() -> None:
-    belief = np.array([[0.1, 0.9, 0.5], [np.nan, 0.0, np.nan], [0.3, 0.3, 0.2]])
-    assert most_certain(belief).tolist() == [1, 1, 0]
 
 
 def test_thresholds_have_the_names_of_the_field() -> None:
