@@ -19,17 +19,26 @@ ERRORS = (
 
 def registration_sections(records: Sequence[RegistrationRecord]) -> list[Section]:
     """A section for each dataset, protocol and start, with a row a registrar in every table."""
+    return [registration_section(group) for group in registration_groups(records)]
+
+
+def registration_groups(records: Sequence[RegistrationRecord]) -> list[list[RegistrationRecord]]:
+    """Records of the same queries and starts together, the most accurate registrar first."""
     groups: dict[tuple[str, ...], list[RegistrationRecord]] = {}
     for record in records:
         start, protocol = record.start, str(sorted(record.protocol.items()))
         where = (record.dataset.fingerprint, protocol, start.name, start.result, str(record.all.start.accuracy))
         groups.setdefault(where, []).append(record)
-    return [registration_section(group) for group in groups.values()]
+    return [sorted(group, key=_order) for group in groups.values()]
 
 
-def registration_section(records: Sequence[RegistrationRecord]) -> Section:
-    """Registrars on the same queries from the same starts, the most accurate first."""
-    ordered = sorted(records, key=lambda record: -record.all.end.accuracy.recall[NAMES[-1]])
+def _order(record: RegistrationRecord) -> tuple[float, str]:
+    recall = record.all.end.accuracy.recall
+    return -sum(recall[name] for name in NAMES), record.run_id
+
+
+def registration_section(ordered: Sequence[RegistrationRecord]) -> Section:
+    """Registrars on the same queries from the same starts."""
     tables = [
         _errors("All queries", ordered, lambda record: record.all),
         _errors("Queries whose start lies in the trained range", ordered, _within),

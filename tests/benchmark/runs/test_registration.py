@@ -12,11 +12,15 @@ import pytest
 import torch
 
 from benchmark.evaluation.registration import pose_errors
+from benchmark.frames.local_maps import LocalMaps
 from benchmark.frames.starts import draw_start
+from benchmark.records.collection import Collection, collect
 from benchmark.records.publish import publish
 from benchmark.records.registration import POSES, REGISTRATION, RegistrationRecord
 from benchmark.registry import REGISTRARS
 from benchmark.report.documents import TABLES, as_markdown
+from benchmark.report.figures.plates import as_svg, plates
+from benchmark.report.figures.topics import cells, chosen
 from benchmark.report.screen import screen_section
 from benchmark.request import DataOptions, MachineOptions, MethodOptions, RegistrationOptions, Request
 from benchmark.runs.plan import Plan
@@ -147,8 +151,6 @@ def test_poses_of_a_batch_are_rigid_and_near_its_origin(small_world: PreparedDat
     request = asked(small_world, tmp_path, "keep")
     rows = np.array([9])
     truth = camera_poses(small_world, rows, rows)
-    from benchmark.frames.local_maps import LocalMaps
-
     maps = LocalMaps(small_world, tmp_path)
     local = maps.around(truth[0, :3, 3], request.sweeps.of(9))
     batch = batch_of(small_world, 9, [local, local], np.repeat(truth, 2, axis=0), truth[0])
@@ -244,8 +246,6 @@ def test_mistakes_are_said_before_any_work(
 
 
 def test_records_are_published_without_poses_and_make_a_table(small_world: PreparedDataset, tmp_path: Path) -> None:
-    from benchmark.records.collection import collect
-
     for name in ("keep", "halfway"):
         _, path = run_registration(asked(small_world, tmp_path / "runs", name))
         target = publish(path.parent, tmp_path / "results")
@@ -258,6 +258,20 @@ def test_records_are_published_without_poses_and_make_a_table(small_world: Prepa
     for words in ("start as it is", "halfway", "keep", "0.5 m 5°", "made worse", "By initial error"):
         assert words in text
     assert "halfway" in screen_section(section)
+    (plate,), holes = plates("registration", collection)
+    assert not holes
+    drawn = as_svg(plate)
+    assert "halfway" in drawn
+    assert "mathdefault" not in drawn
+    shares = cells(chosen(plate.table, "registrar", "halfway"), "error", "at most", "share")
+    record = collection.registrations[0]
+    assert ("translation error", 30.0, 100.0) in shares
+    assert len(shares) == len(record.all.end.curve_m) + len(record.all.end.curve_deg)
+
+
+def test_without_registrations_the_figure_says_what_makes_one() -> None:
+    _, (hole,) = plates("registration", Collection(groups=()))
+    assert "crossplace register makes one" in hole.reason
 
 
 def test_a_damaged_record_is_refused(small_world: PreparedDataset, tmp_path: Path) -> None:
