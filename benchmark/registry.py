@@ -1,6 +1,7 @@
-"""What exists: the tables of methods and datasets, resolved on first use.
+"""What exists: the tables of methods, registrars and datasets, resolved on first use.
 
-Third parties add entries through the entry points ``crossplace.methods`` and ``crossplace.datasets``.
+Third parties add entries through the entry points ``crossplace.methods``, ``crossplace.registrars`` and
+``crossplace.datasets``.
 """
 
 import importlib
@@ -16,6 +17,7 @@ from datasets.errors import CrossplaceError, unknown
 if TYPE_CHECKING:
     from datasets.base import Dataset
     from methods.base import Method
+    from methods.registration import Registrar
 
 T = TypeVar("T")
 
@@ -60,4 +62,5 @@ class Registry(Generic[T]):
 
 
 METHODS: Registry["Method"] = Registry("method", methods.METHODS, "crossplace.methods")
+REGISTRARS: Registry["Registrar"] = Registry("registrar", methods.REGISTRARS, "crossplace.registrars")
 DATASETS: Registry["Dataset"] = Registry("dataset", datasets.DATASETS, "crossplace.datasets")

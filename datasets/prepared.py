@@ -243,6 +243,16 @@ def quaternion_wxyz(world_from_lidar: Float[ndarray, "n 3 3"]) -> Float[ndarray,
     return Rotation.from_matrix(world_from_lidar).as_quat(canonical=True)[:, [3, 0, 1, 2]]
 
 
+def world_from_lidar(frames: Frames) -> Float[ndarray, "n 4 4"]:
+    """The poses of all frames as matrices."""
+    from scipy.spatial.transform import Rotation  # here: a plan needs none of it
+
+    poses = np.tile(np.eye(4), (len(frames), 1, 1))
+    poses[:, :3, :3] = Rotation.from_quat(frames.quaternion_wxyz[:, [1, 2, 3, 0]]).as_matrix()
+    poses[:, :3, 3] = frames.position_m
+    return poses
+
+
 def frames_at(
     world_from_lidar: Float[ndarray, "n 4 4"],
     timestamp_ns: Int[ndarray, " n"],

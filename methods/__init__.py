@@ -15,5 +15,11 @@ METHODS = {
 }
 """Every method of the suite: name → ``"module:Class"``. Other packages add methods by ``crossplace.methods``."""
 
+REGISTRARS = {
+    "keep": "methods.pose_bounds:Keep",
+    "oracle": "methods.pose_bounds:Oracle",
+}
+"""Every method of registration: name → ``"module:Class"``. Other packages add some by ``crossplace.registrars``."""
+
 CONVERTERS = {"vxp-official": "methods.vxp.official:convert"}
 """Converters of the authors' weights: format → ``"module:function"``, which turns one or two files into our tensors."""

@@ -22,6 +22,7 @@ from benchmark.cli.figures import Figures
 from benchmark.cli.methods import CheckMethod, Convert, ExportMethod, List
 from benchmark.cli.protocol import OfProtocol
 from benchmark.cli.records import Compare, Publish, Report, Tables
+from benchmark.cli.registration import Register
 from benchmark.cli.runs import Bench, Evaluate, Score, Sensitivity, Study, Train
 from benchmark.cli.scale import Encode, Scale
 from benchmark.cli.selftest import SelfTest
@@ -36,6 +37,7 @@ Command = FlagCreatePairsOff[
     | Annotated[Study, subcommand("study")]
     | Annotated[Sensitivity, subcommand("sensitivity")]
     | Annotated[Scale, subcommand("scale")]
+    | Annotated[Register, subcommand("register")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Encode, subcommand("encode")]
     | Annotated[Evaluate, subcommand("evaluate")]

@@ -131,7 +131,8 @@ class Tables:
         from datasets.errors import CrossplaceError
 
         collection = collect(self.results)
-        if not (collection.groups or collection.studies or collection.sensitivities or collection.scales):
+        kinds = (collection.studies, collection.sensitivities, collection.scales, collection.registrations)
+        if not collection.groups and not any(kinds):
             raise CrossplaceError(
                 f"{self.results}: no results here; run crossplace bench and crossplace publish, or name another folder "
                 "(--results)"

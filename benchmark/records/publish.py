@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from benchmark.records.queries import misfit
+from benchmark.records.registration import REGISTRATION, RegistrationRecord
 from benchmark.records.scale import SCALE, ScaleRecord
 from benchmark.records.schema import RANKS, RESULT, SCHEMA, Result, version_of
 from benchmark.records.sensitivity import SENSITIVITY, SensitivityRecord
@@ -29,6 +30,7 @@ AGGREGATES: dict[str, tuple[str, Callable[[Path], object]]] = {
     STUDY: ("studies", StudyRecord.read),
     SENSITIVITY: ("sensitivity", SensitivityRecord.read),
     SCALE: ("scale", ScaleRecord.read),
+    REGISTRATION: ("registration", RegistrationRecord.read),
 }
 """Records that are published whole: name of the file → folder in the committed results, and who reads it."""
 

@@ -20,7 +20,7 @@ from datasets.doctor.rules import RULES
 from datasets.doctor.tables import Facts, of_places, of_table
 from datasets.errors import CrossplaceError
 from datasets.places import heading_difference_rad
-from datasets.prepared import PreparedDataset
+from datasets.prepared import PreparedDataset, world_from_lidar
 from datasets.randomness import generator
 from datasets.readers import image_orientation, is_return
 
@@ -185,7 +185,7 @@ class _Sample:
             near = rows[(rows > row) & (away_m > NEAREST_M) & (away_m < FARTHEST_M)]
             clouds = [self._cloud(self.dataset.frame(int(r))) for r in (row, *near[:1])]
             if len(near) and clouds[0] is not None and clouds[1] is not None:
-                world_from_a, world_from_b = (_world_from_lidar(self.dataset, int(r)) for r in (row, near[0]))
+                world_from_a, world_from_b = world_from_lidar(self.dataset.frames.take(np.array([row, near[0]])))
                 found.append(overlap(clouds[0], clouds[1], np.linalg.inv(world_from_a) @ world_from_b))
         shares = [share for share in found if share is not None]
         self.overlaps += shares
@@ -203,15 +203,6 @@ class _Sample:
         if not self.overlaps:
             return AS_GIVEN
         return max(self.overlaps[0], key=lambda name: float(np.mean([share[name] for share in self.overlaps])))
-
-
-def _world_from_lidar(dataset: PreparedDataset, row: int) -> Float[ndarray, "4 4"]:
-    from scipy.spatial.transform import Rotation  # here: a plan needs none of it
-
-    matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_quat(dataset.frames.quaternion_wxyz[row][[1, 2, 3, 0]]).as_matrix()
-    matrix[:3, 3] = dataset.frames.position_m[row]
-    return matrix
 
 
 def _hash(array: ndarray | None) -> str:

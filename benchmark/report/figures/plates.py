@@ -32,6 +32,7 @@ MADE_BY = {
     "study": "crossplace study makes one",
     "sensitivity": "crossplace sensitivity makes one",
     "scale": "crossplace scale makes one",
+    "registration": "crossplace register makes one",
 }
 """What makes the topic of a figure, where it is no result."""
 SVG_NAMESPACE, LINK_NAMESPACE = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"

@@ -19,6 +19,7 @@ from benchmark.records.scale import ScaleRecord
 from benchmark.records.schema import RANKS, Result
 from benchmark.records.sensitivity import SensitivityRecord
 from benchmark.report.comparison import arrow, clean_rows, preset_of, shared_words, stand_in_note, title
+from benchmark.report.registration import registration_groups, registration_title
 from benchmark.report.table import Cell, Table
 from datasets.errors import CrossplaceError
 
@@ -64,7 +65,7 @@ class Topic:
     direction: str = ""
     row: MethodRow | None = None
     record: Any = field(default=None)
-    """A study, curves of sensitivity, or sizes of a map."""
+    """A study, curves of sensitivity, sizes of a map, or registrations from the same starts."""
 
     @cached_property
     def rows(self) -> list[MethodRow]:
@@ -181,6 +182,19 @@ def _curves(records: Sequence[SensitivityRecord | ScaleRecord]) -> Iterator[Topi
         )
 
 
+def _registrations(collection: Collection) -> Iterator[Topic]:
+    for records in registration_groups(collection.registrations):
+        first = records[0]
+        _, _, words = registration_title(first).partition(" · ")
+        start = (first.start.name, *first.start.method.split(" ")[:1])
+        yield Topic(
+            words=words,
+            parts=(first.dataset.name, str(first.protocol["name"]), *start),
+            is_real=first.dataset.is_real,
+            record=records,
+        )
+
+
 EACH: Mapping[str, Callable[[Collection], Iterator[Topic]]] = {
     "board": _boards,
     "direction": _directions,
@@ -188,6 +202,7 @@ EACH: Mapping[str, Callable[[Collection], Iterator[Topic]]] = {
     "study": _studies,
     "sensitivity": lambda collection: _curves(collection.sensitivities),
     "scale": lambda collection: _curves(collection.scales),
+    "registration": _registrations,
 }
 """What one drawing is about → all of them in a collection."""
 
