@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-DEFAULT_DATASET, DEFAULT_METHOD = "town", "vxp"
+DEFAULT_DATASET, DEFAULT_METHOD, DEFAULT_REGISTRAR = "town", "vxp", "cmrnet"
 TRAINED_BY_SELFTEST = ("vxp", "lc2", "range_plain", "twin_layout")
 LONGEST_SHARE = 100
 """Largest share of a schedule: a hundred times its epochs."""
@@ -126,6 +126,16 @@ class PerturbationOptions:
     """Change the evaluated frames (crossplace list perturbations); default: no change. See docs/robustness.md."""
     severity: Literal[0, 1, 2, 3, 4, 5] = DEFAULT_SEVERITY
     """How much --perturb changes, from 1 to 5; 0 changes nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegistrationOptions:
+    """How many queries are registered, in which maps."""
+
+    queries: int = 300
+    """Most queries that are registered, evenly spread over all of the protocol; 0 registers all."""
+    agreement: int = 1
+    """How many other drives must have seen a part of the map; 2 takes most cars away. See docs/registration.md."""
 
 
 @dataclass(frozen=True, kw_only=True)

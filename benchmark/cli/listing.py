@@ -7,7 +7,8 @@ from typing import Any
 from benchmark.catalogue import PresetEntry, method_entry
 from benchmark.frames.examining import check_accepted
 from benchmark.frames.perturbations import PERTURBATIONS
-from benchmark.registry import DATASETS, METHODS
+from benchmark.frames.starts import RETRIEVED, STARTS
+from benchmark.registry import DATASETS, METHODS, REGISTRARS
 from benchmark.report.figures import FIGURES, PICTURES
 from benchmark.report.screen import paragraphs, screen
 from benchmark.report.table import Cell, Column, Table, number, text
@@ -98,6 +99,28 @@ def _variants() -> Table:
             names = [variant for variant, asked in found.items() if asked == question]
             rows.append([text(name), text(question), text(", ".join(names))])
     return Table(columns=columns, rows=rows)
+
+
+def _registrars() -> Table:
+    cards = {name: REGISTRARS.get(name).card for name in REGISTRARS.names()}
+    rows = [[text(name), text(card.title), text(str(card.year))] for name, card in cards.items()]
+    notes = ["All about a registrar: crossplace list registrars NAME."]
+    return Table(columns=[Column(name=name) for name in ("registrar", "what it is", "year")], rows=rows, notes=notes)
+
+
+def _registrar(name: str) -> str:
+    kind = REGISTRARS.get(name)
+    presets = [f"preset {preset}" for preset in kind.presets]
+    variants = [f"variant {variant}: {found.question}" for variant, found in kind.variants.items()]
+    return "\n".join(
+        [name, *_card({f.name: getattr(kind.card, f.name) for f in fields(kind.card)}), *presets, *variants]
+    )
+
+
+def _starts() -> Table:
+    rows = [[text(name), text(start.title)] for name, start in STARTS.items()]
+    rows.append([text(RETRIEVED), text("the frames that a method retrieved (--result)")])
+    return Table(columns=[Column(name="start"), Column(name="where registration starts")], rows=rows)
 
 
 # --- data ----------------------------------------------------------------------------------------
@@ -191,6 +214,8 @@ LISTINGS: dict[str, Listing] = {
     "methods": Listing(table=_methods, about=_method),
     "presets": Listing(table=_presets),
     "variants": Listing(table=_variants),
+    "registrars": Listing(table=_registrars, about=_registrar),
+    "starts": Listing(table=_starts),
     "datasets": Listing(table=_datasets, about=_dataset),
     "protocols": Listing(table=_protocols, about=_protocol),
     "perturbations": Listing(table=_perturbations),

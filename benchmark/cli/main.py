@@ -22,6 +22,7 @@ from benchmark.cli.figures import Figures
 from benchmark.cli.methods import CheckMethod, Convert, ExportMethod, List
 from benchmark.cli.protocol import OfProtocol
 from benchmark.cli.records import Compare, Publish, Report, Tables
+from benchmark.cli.registration import Register
 from benchmark.cli.runs import Bench, Evaluate, Score, Sensitivity, Study, Sweep, Train
 from benchmark.cli.selftest import SelfTest
 from benchmark.cli.spellings import of_today
@@ -32,6 +33,7 @@ Command = FlagCreatePairsOff[
     | Annotated[Sweep, subcommand("sweep")]
     | Annotated[Study, subcommand("study")]
     | Annotated[Sensitivity, subcommand("sensitivity")]
+    | Annotated[Register, subcommand("register")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Score, subcommand("score")]

@@ -12,13 +12,24 @@ from benchmark.request import DEFAULT_DATASET, SMALLEST, DataOptions, MachineOpt
 
 @dataclass(frozen=True, kw_only=True)
 class List:
-    """Show methods, presets, variants, datasets, protocols, perturbations, figures, rules; with a NAME, all about one.
+    """Show all of a kind, such as methods, registrars, protocols or figures; with a NAME, all about one.
 
     Example: crossplace list methods vxp
     """
 
     what: Positional[
-        Literal["methods", "presets", "variants", "datasets", "protocols", "perturbations", "figures", "rules"]
+        Literal[
+            "methods",
+            "presets",
+            "variants",
+            "registrars",
+            "starts",
+            "datasets",
+            "protocols",
+            "perturbations",
+            "figures",
+            "rules",
+        ]
     ] = "methods"
     """What to list."""
     name: Positional[str | None] = None

@@ -131,7 +131,7 @@ class Tables:
         from datasets.errors import CrossplaceError
 
         collection = collect(self.results)
-        if not (collection.groups or collection.studies or collection.sensitivities):
+        if not (collection.groups or collection.studies or collection.sensitivities or collection.registrations):
             raise CrossplaceError(
                 f"{self.results}: no results here; run crossplace bench and crossplace publish, or name another folder "
                 "(--results)"

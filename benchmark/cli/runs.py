@@ -17,6 +17,7 @@ from benchmark.request import (
     MachineOptions,
     MethodOptions,
     PerturbationOptions,
+    RegistrationOptions,
     Request,
     RunsFolder,
     SharedOptions,
@@ -46,11 +47,16 @@ class Bench:
     """Only print the plan: what is cached and what would run."""
     alone: bool = False
     """Leave out the published rows of other methods on the same data and protocol."""
+    register: str | None = None
+    """Registrar that then finds poses of images from the frames that were retrieved (crossplace list registrars)."""
+    registration: OmitArgPrefixes[RegistrationOptions] = field(default_factory=RegistrationOptions)
 
     def __call__(self) -> None:
         """Run the whole row."""
+        from benchmark.cli.registration import check_after, register_after
         from benchmark.runs.plan import Plan
 
+        check_after(self.register)
         plan = Plan(_request(self))  # everything that can be refused is refused before torch is imported
         if self.dry_run:
             print_plan(plan)
@@ -60,6 +66,8 @@ class Bench:
         results = run(plan)
         _print(results, alone=self.alone)
         _report(results, plan.runs, results[0].run_id, alone=self.alone)
+        if self.register is not None:
+            register_after(plan, self.register, self.registration)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,8 @@ CURVE_DEG = tuple(np.geomspace(0.1, 180.0, 41).round(4).tolist())
 """Errors at which cumulative curves are recorded."""
 BANDS_M = (0.0, 1.0, 2.0, 3.5, 5.0, 10.0, math.inf)
 """Borders of the bands of initial translation error."""
+GREW_M, GREW_DEG = 0.01, 0.1
+"""A registration is worse than its start if an error grew by more than this: a pose that is kept is not worse."""
 N_DRAWS = 1000
 """Resampled maps behind the interval of a median."""
 
@@ -159,7 +161,7 @@ class Improvement:
     recall: dict[str, Gain]
     """Recall of the result minus that of the start, by threshold."""
     worse: float
-    """Share of queries whose translation error, or rotation error, grew."""
+    """Share of queries whose translation error, or rotation error, grew by more than a centimetre or 0.1°."""
     worse_in_both: float
     unit: str
     """What was resampled, in words."""
@@ -174,7 +176,7 @@ def improvement(
     hits = {t.name: (end.within(t).astype(float), start.within(t).astype(float)) for t in THRESHOLDS}
     columns = np.stack([after - before for after, before in hits.values()], axis=1)
     units = block_units(world, position_m, columns, np.ones(len(start)))
-    grew = (end.translation_m > start.translation_m, end.rotation_deg > start.rotation_deg)
+    grew = (end.translation_m > start.translation_m + GREW_M, end.rotation_deg > start.rotation_deg + GREW_DEG)
     return Improvement(
         median_translation_m=_median_gain(start.translation_m, end.translation_m, units),
         median_rotation_deg=_median_gain(start.rotation_deg, end.rotation_deg, units),

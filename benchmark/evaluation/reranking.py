@@ -41,9 +41,9 @@ class Reranking:
     first: Accuracy
     """Only the nearest frame is registered."""
     chosen: Accuracy
-    """Of all registered poses, the one that is believed most is kept."""
+    """The registered pose that is believed most is kept."""
     best: Accuracy
-    """Of all registered poses, the one nearest to the truth is kept: what the best belief could reach."""
+    """The registered pose nearest to the truth is kept: what the best belief could reach."""
     first_is_right: float
     """Share of queries whose nearest frame shows the right place: recall@1."""
     chosen_is_right: float

@@ -92,16 +92,26 @@ class LocalMaps:
                 found += [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
         return found
 
-    def around(self, rough_position_m: Float[ndarray, "3"], sweeps: Int[ndarray, " k"]) -> LocalMap:
-        """The map of ``sweeps`` (rows with a cloud, in the world of the pose) around a rough position in the world."""
+    def around(
+        self,
+        rough_position_m: Float[ndarray, "3"],
+        sweeps: Int[ndarray, " k"],
+        keep: Callable[[Float[ndarray, "n 3"]], Bool[ndarray, " n"]] | None = None,
+    ) -> LocalMap:
+        """The map of ``sweeps`` (rows with a cloud, in the world of the pose) around a rough position in the world.
+
+        ``keep`` may say which points of the map are wanted. It gets them as they stand in the map.
+        """
         s, origin_m = self.settings, np.round(np.asarray(rough_position_m, dtype=np.float64))
         offset_m = self.dataset.frames.position_m[sweeps, :2] - origin_m[:2]
         near = sweeps[np.hypot(*offset_m.T) <= s.reach_m + s.far_m + 1]
-        parts, drives, used = [np.empty((0, 3), dtype=np.float32)], [np.empty(0, dtype=np.int64)], [near[:0]]
+        parts: list[Float[ndarray, "_ 3"]] = [np.empty((0, 3), dtype=np.float32)]
+        drives, used = [np.empty(0, dtype=np.int64)], [near[:0]]
+        centre_m = np.asarray(rough_position_m[:2])
         for rows, points, start_m in self._parts(near, sweeps):
-            shifted = points + (start_m - origin_m).astype(np.float32)
-            centre = (rough_position_m[:2] - origin_m[:2]).astype(np.float32)
-            shifted = shifted[np.hypot(*(shifted[:, :2] - centre).T) <= s.reach_m]
+            cropped = _cropped(points, (centre_m - start_m[:2]).astype(np.float32), s.reach_m)
+            shifted = cropped + (start_m - origin_m).astype(np.float32)
+            shifted = shifted if keep is None else shifted[keep(shifted)]
             parts.append(shifted)
             drives.append(np.full(len(shifted), self._drive[rows[0]]))
             used.append(rows)
@@ -156,6 +166,13 @@ class LocalMaps:
         return thinned(np.concatenate(parts), s.voxel_m, start_m)
 
 
+def _cropped(points_m: Float[ndarray, "n 3"], centre_m: Float[ndarray, "2"], reach_m: float) -> Float[ndarray, "m 3"]:
+    """The points in a circle from above; a box around it first takes most others away, which is much faster."""
+    (x, y), (east, north) = points_m[:, :2].T, centre_m
+    box = points_m[(x >= east - reach_m) & (x <= east + reach_m) & (y >= north - reach_m) & (y <= north + reach_m)]
+    return box[((box[:, :2] - centre_m) ** 2).sum(axis=1) <= reach_m**2]
+
+
 def thinned(
     points_m: Float[ndarray, "n 3"], voxel_m: float, start_m: Float[ndarray, "3"] | None = None
 ) -> Float[ndarray, "m 3"]:
@@ -163,7 +180,9 @@ def thinned(
 
     ``start_m`` is where the points are counted from. The grid needs only its part beyond whole metres.
     """
-    return points_m[_is_first(_voxels(points_m, voxel_m, start_m))]
+    beyond = np.zeros(3) if start_m is None else start_m - np.floor(start_m)
+    (numbers,), _ = _numbered(voxel_m, points_m + beyond.astype(points_m.dtype))
+    return points_m[_is_first(numbers)]
 
 
 def seen_by_several(
@@ -173,34 +192,25 @@ def seen_by_several(
 
     ``drive`` is the number of the drive of each point. A voxel is next to the 26 voxels that share a corner with it.
     """
+    (asked, cells), steps = _numbered(AGREE_M, asked_m, points_m)
     seen = np.zeros(len(asked_m), dtype=np.int64)
-    cells, asked = (np.floor(points / AGREE_M).astype(np.int64) for points in (points_m, asked_m))
-    code = _coder(np.concatenate([cells, asked]))
     for number in np.unique(drive):
-        own = np.unique(code(cells[drive == number]))
-        is_near = np.zeros(len(asked), dtype=bool)
+        own = np.unique(cells[drive == number])
+        is_near = np.zeros(len(asked_m), dtype=bool)
         for shift in np.ndindex(3, 3, 3):
-            is_near |= np.isin(code(asked + np.array(shift) - 1), own)
+            is_near |= np.isin(asked + (np.array(shift) - 1) @ steps, own)
         seen += is_near
     return seen >= n_drives
 
 
-def _coder(cells: Int[ndarray, "n 3"]) -> Callable[[Int[ndarray, "m 3"]], Int[ndarray, " m"]]:
-    """A number for each cell within one step of ``cells``."""
-    low = cells.min(axis=0, initial=0) - 1
-    size = cells.max(axis=0, initial=0) + 2 - low
-
-    def code(wanted: Int[ndarray, "m 3"]) -> Int[ndarray, " m"]:
-        x, y, z = (wanted - low).T
-        return (x * size[1] + y) * size[2] + z
-
-    return code
-
-
-def _voxels(points_m: Float[ndarray, "n 3"], voxel_m: float, start_m: Float[ndarray, "3"] | None) -> Int[ndarray, " n"]:
-    beyond = np.zeros(3) if start_m is None else start_m - np.floor(start_m)
-    cells = np.floor((points_m + beyond) / voxel_m).astype(np.int64)
-    return _coder(cells)(cells)
+def _numbered(side_m: float, *clouds_m: Float[ndarray, "_ 3"]) -> tuple[list[Int[ndarray, " _"]], Int[ndarray, "3"]]:
+    """The number of the voxel of each point of each cloud, and how far numbers of neighbours are apart by axis."""
+    columns = [[np.floor(column * np.float32(1 / side_m)).astype(np.int64) for column in cloud.T] for cloud in clouds_m]
+    low = [min(int(cloud[axis].min(initial=0)) for cloud in columns) - 1 for axis in range(3)]
+    size = [max(int(cloud[axis].max(initial=0)) for cloud in columns) + 2 - low[axis] for axis in range(3)]
+    steps = np.array([size[1] * size[2], size[2], 1])
+    numbers = [sum((cloud[axis] - low[axis]) * steps[axis] for axis in range(3)) for cloud in columns]
+    return numbers, steps
 
 
 def _is_first(keys: Int[ndarray, " n"]) -> Bool[ndarray, " n"]:

@@ -10,6 +10,7 @@ from benchmark.evaluation.metrics import METRICS
 from benchmark.records.cost import CostSheet, sheets_in
 from benchmark.records.leaderboard import Board
 from benchmark.records.published import PUBLISHED, PublishedRow, published_in
+from benchmark.records.registration import REGISTRATION, RegistrationRecord
 from benchmark.records.schema import RESULT, Result
 from benchmark.records.sensitivity import SENSITIVITY, SensitivityRecord
 from benchmark.records.study import STUDY, StudyRecord
@@ -56,11 +57,12 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Results by data and protocol, studies, curves against rules and maps, costs, and what papers print."""
+    """Results by data and protocol, studies, curves, registrations, costs, and what papers print."""
 
     groups: Sequence[Group]
     studies: Sequence[StudyRecord] = ()
     sensitivities: Sequence[SensitivityRecord] = ()
+    registrations: Sequence[RegistrationRecord] = ()
     costs: Sequence[CostSheet] = ()
     published: Mapping[str, Sequence[PublishedRow]] = field(default_factory=dict)
     """What papers print, by the name of its file."""
@@ -76,11 +78,15 @@ def collect(*folders: Path) -> Collection:
         there = {_made(run.result) for run in runs}
         read = [Run(folder=path.parent, result=Result.read(path.parent)) for path in sorted(folder.rglob(RESULT))]
         runs += [run for run in read if _made(run.result) not in there]
-    studies, curves = (sorted({path for folder in folders for path in folder.rglob(n)}) for n in (STUDY, SENSITIVITY))
+    studies, curves, registrations = (
+        sorted({path for folder in folders for path in folder.rglob(name)})
+        for name in (STUDY, SENSITIVITY, REGISTRATION)
+    )
     return Collection(
         groups=grouped(runs),
         studies=[*map(StudyRecord.read, studies)],
         sensitivities=[*map(SensitivityRecord.read, curves)],
+        registrations=[*{record.run_id: record for record in map(RegistrationRecord.read, registrations)}.values()],
         costs=[*{sheet.path_in(Path()): sheet for folder in folders for sheet in sheets_in(folder)}.values()],
         published={name: rows for folder in folders for name, rows in published_in(folder / PUBLISHED).items()},
     )

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from benchmark.records.queries import misfit
+from benchmark.records.registration import REGISTRATION, RegistrationRecord
 from benchmark.records.schema import RANKS, RESULT, SCHEMA, Result, version_of
 from benchmark.records.sensitivity import SENSITIVITY, SensitivityRecord
 from benchmark.records.study import STUDY, StudyRecord
@@ -27,6 +28,7 @@ DRAWN = ("query_top_frame", "query_top_distance", "query_best_positive_distance"
 AGGREGATES: dict[str, tuple[str, Callable[[Path], object]]] = {
     STUDY: ("studies", StudyRecord.read),
     SENSITIVITY: ("sensitivity", SensitivityRecord.read),
+    REGISTRATION: ("registration", RegistrationRecord.read),
 }
 """Records that are published whole: name of the file → folder in the committed results, and who reads it."""
 

@@ -20,6 +20,7 @@ from benchmark.report.formats import FORMATS, as_csv, plain
 from benchmark.report.latex import written
 from benchmark.report.paper_tables import paper_sections
 from benchmark.report.papers import PAPERS
+from benchmark.report.registration import registration_sections
 from benchmark.report.sensitivity import sensitivity_section
 from benchmark.report.studies import BY_QUESTION, study_sections
 from benchmark.report.table import Cell, Section, Table
@@ -93,6 +94,9 @@ TABLES: dict[str, Kind] = {
     "sensitivity": Kind(
         title="Sensitivity",
         sections=lambda collection: [sensitivity_section(record) for record in collection.sensitivities],
+    ),
+    "registration": Kind(
+        title="From a place to a pose", sections=lambda collection: registration_sections(collection.registrations)
     ),
     **{study: Kind(title=title, sections=partial(_study_sections, study)) for study, title in BY_QUESTION.items()},
     **{

@@ -14,9 +14,13 @@ from methods.base import PACKAGE, Method, MethodConfig
 from methods.layers.depth.sources import with_depth, without_folder
 from methods.layers.package_weights import packaged
 from methods.recipe import recipes_in, shortened
+from methods.registration import Registrar
+
+Configurable = type[Method] | type[Registrar]
+"""What has presets and variants."""
 
 
-def configure(method: type[Method], request: MethodOptions) -> MethodConfig:
+def configure(method: Configurable, request: MethodOptions) -> MethodConfig:
     """The preset with the command line's variant, share of the schedule, backbone weights and source of depth."""
     if not 0 < request.share <= LONGEST_SHARE:
         raise CrossplaceError(
@@ -47,7 +51,7 @@ def _content(weights: str, config: MethodConfig) -> str:
     return found.sha256
 
 
-def planned_share(method: type[Method], request: MethodOptions) -> float:
+def planned_share(method: Configurable, request: MethodOptions) -> float:
     """Training epochs that ``request`` plans of those of its preset and variant."""
     whole = _n_epochs(_whole_schedule(method, request))
     return _n_epochs(configure(method, request)) / whole if whole else 1.0
@@ -58,7 +62,7 @@ def without_path(config: MethodConfig) -> MethodConfig:
     return without_folder(replace(config, weights=Path(config.weights).name))
 
 
-def _whole_schedule(method: type[Method], request: MethodOptions) -> MethodConfig:
+def _whole_schedule(method: Configurable, request: MethodOptions) -> MethodConfig:
     if request.preset not in method.presets:
         raise CrossplaceError(unknown(f"preset of {request.name}", request.preset, sorted(method.presets)))
     config = method.presets[request.preset]

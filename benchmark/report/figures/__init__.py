@@ -24,8 +24,8 @@ class Figure:
 
     title: str
     """One line for lists."""
-    each: Literal["board", "direction", "row", "study", "sensitivity"]
-    """What one drawing is about: all results under one protocol, one direction of them, one method, or a study."""
+    each: Literal["board", "direction", "row", "study", "sensitivity", "registration"]
+    """What one drawing is about, such as all results under one protocol, one direction of them, or one method."""
     module: str
     """Module of this package.
 
@@ -97,6 +97,11 @@ FIGURES = {
         each="sensitivity",
         module="sensitivity",
     ),
+    "registration": Figure(
+        title="share of queries that a registrar brings within each error, beside the start as it is",
+        each="registration",
+        module="registration",
+    ),
     "gallery": Figure(
         title="queries of a method with the five frames that it found, right and wrong",
         each="row",
@@ -136,6 +141,10 @@ PICTURES = {
     "strip": Picture(
         title="one place in a row: image, LiDAR points, cloud from above, the place in other light (PNG or JPEG)",
         module="strip",
+    ),
+    "local-map": Picture(
+        title="points of other drives on an image, seen from a rough pose and from the true one (PNG or JPEG)",
+        module="local_map",
     ),
 }
 """Every picture of a dataset by its name on the command line."""

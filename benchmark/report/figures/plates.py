@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 PNG_DPI = 200
 RASTER_DPI = 150
 """Resolution of pictures inside an SVG."""
-MADE_BY = {"study": "crossplace study makes one", "sensitivity": "crossplace sensitivity makes one"}
+MADE_BY = {
+    "study": "crossplace study makes one",
+    "sensitivity": "crossplace sensitivity makes one",
+    "registration": "crossplace register makes one",
+}
 """What makes the topic of a figure, where it is no result."""
 SVG_NAMESPACE, LINK_NAMESPACE = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 

@@ -17,6 +17,7 @@ from benchmark.records.leaderboard import TRAINED, Entry
 from benchmark.records.ranks import read_ranks
 from benchmark.records.schema import RANKS, Result
 from benchmark.report.comparison import arrow, clean_rows, preset_of, shared_words, stand_in_note, title
+from benchmark.report.registration import registration_groups, registration_title
 from benchmark.report.table import Cell, Table
 from datasets.errors import CrossplaceError
 
@@ -62,7 +63,7 @@ class Topic:
     direction: str = ""
     row: MethodRow | None = None
     record: Any = field(default=None)
-    """A study, or curves of sensitivity."""
+    """A study, curves of sensitivity, or registrations from the same starts."""
 
     @cached_property
     def rows(self) -> list[MethodRow]:
@@ -179,12 +180,26 @@ def _sensitivities(collection: Collection) -> Iterator[Topic]:
         )
 
 
+def _registrations(collection: Collection) -> Iterator[Topic]:
+    for records in registration_groups(collection.registrations):
+        first = records[0]
+        _, _, words = registration_title(first).partition(" · ")
+        start = (first.start.name, *first.start.method.split(" ")[:1])
+        yield Topic(
+            words=words,
+            parts=(first.dataset.name, str(first.protocol["name"]), *start),
+            is_real=first.dataset.is_real,
+            record=records,
+        )
+
+
 EACH: Mapping[str, Callable[[Collection], Iterator[Topic]]] = {
     "board": _boards,
     "direction": _directions,
     "row": _rows,
     "study": _studies,
     "sensitivity": _sensitivities,
+    "registration": _registrations,
 }
 """What one drawing is about → all of them in a collection."""
 

@@ -20,6 +20,7 @@ import benchmark
 from benchmark.cli.main import Command, main
 from benchmark.cli.spellings import of_today
 from benchmark.frames.perturbations import PERTURBATIONS
+from benchmark.records.registration import RegistrationRecord
 from benchmark.records.schema import Result
 from benchmark.registry import DATASETS, METHODS
 from benchmark.report.documents import DOCUMENTS, TABLES
@@ -577,6 +578,24 @@ def test_a_smoke_run_on_real_frames(kitti_mini: Path, capsys: pytest.CaptureFixt
     crossplace("publish", run)
     published = tmp_path / "results" / "kitti" / run.name
     assert [path.name for path in published.iterdir()] == ["result.json"]
+
+
+@pytest.mark.data
+def test_registration_runs_on_real_frames(kitti_mini: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The bounds on the maps of other sweeps, which must hold the walls that the query's own sweep saw."""
+    for name, best in (("keep", 0.0), ("oracle", 1.0)):
+        options = ("--dataset", "kitti", "--source", kitti_mini, "--device", "cpu", "--queries", "4")
+        crossplace("register", "--method", name, *options)
+        out = capsys.readouterr().out
+        assert "SMOKE RUN: recall means nothing" in out
+        (path,) = (tmp_path / "runs" / "registration").glob(f"{name}-*/registration.json")
+        record = RegistrationRecord.read(path)
+        assert record.all.end.accuracy.recall["0.25 m 2°"] == best
+        assert record.all.end.accuracy.n_queries == 4
+        assert record.maps.n_empty == 0
+        assert record.maps.median_points > 50_000
+        assert record.maps.least_gap_s is not None
+        assert record.maps.least_gap_s > 0.5, "frames are half a second apart, and none is its own map"
 
 
 # --- descriptors that anyone made ----------------------------------------------------------------
