@@ -3,6 +3,7 @@
 ``crossplace check-method NAME`` runs them; so do the tests, on every entry of the registry.
 """
 
+import copy
 import math
 import tempfile
 from collections.abc import Callable, Iterator
@@ -159,9 +160,10 @@ def is_the_same_for_inference(subject: Subject) -> None:
 
     Shipped weights are taken where the preset has some: without its mean, an untrained descriptor is mostly noise.
     """
-    samples, method = subject.samples(), subject.method
-    for shipped in (each for each in method.shipped if each.preset == subject.preset):
-        load_weights(method := new_method(subject.name, subject.preset), shipped.file)
+    samples, method = subject.samples(), copy.deepcopy(subject.method)
+    for shipped in method.shipped:
+        if shipped.preset == subject.preset:
+            load_weights(method, shipped.file)
     expected = encode(method, samples)
     precisions: tuple[Precision, ...] = ("float32", "auto")
     for precision in precisions:

@@ -13,11 +13,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from jaxtyping import Int
+from numpy import ndarray
 from torch import Tensor, nn
 
 from benchmark import door
+from benchmark.cost.inputs import evenly
 from benchmark.deploy.onnx_images import (
     Encoder,
     NotExportable,
@@ -100,17 +102,10 @@ def export_of(plan: Plan, folder: Path) -> ToExport:
     """
     require()
     dataset, protocol = plan.dataset, plan.request.data.protocol
-    has_both = (dataset.frames.image[plan.rows] != "") & (dataset.frames.cloud[plan.rows] != "")
-    rows = plan.rows[has_both]
-    if not len(rows):
-        raise CrossplaceError(
-            f"{dataset.folder}: no frame of the test has both an image and a cloud to compare files with; "
-            "choose other data"
-        )
+    rows = compared_rows(plan).tolist()
     method = train(plan).eval()
     device = next((p.device for p in method.parameters()), torch.device("cpu"))
-    chosen = rows[np.linspace(0, len(rows) - 1, N_EXAMPLES).astype(int)].tolist()
-    examples = [collate([load_sample(dataset, dataset.frame(row), ("image", "cloud"))]).to(device) for row in chosen]
+    examples = [collate([load_sample(dataset, dataset.frame(row), ("image", "cloud"))]).to(device) for row in rows]
 
     def recall(asked: Method) -> float:
         with tempfile.TemporaryDirectory() as scratch:
@@ -122,6 +117,18 @@ def export_of(plan: Plan, folder: Path) -> ToExport:
         return 100 * share
 
     return ToExport(method=method, examples=examples, folder=folder, recall_of=recall)
+
+
+def compared_rows(plan: Plan) -> Int[ndarray, " n"]:
+    """The frames that network and file are compared on; raises :class:`CrossplaceError` if there are none."""
+    frames = plan.dataset.frames.take(plan.rows)
+    rows = plan.rows[(frames.image != "") & (frames.cloud != "")]
+    if not len(rows):
+        raise CrossplaceError(
+            f"{plan.dataset.folder}: no frame of the test has both an image and a cloud to compare files with; "
+            "choose other data"
+        )
+    return evenly(rows, N_EXAMPLES)
 
 
 def image_onnx(subject: ToExport) -> Iterator[Exported]:

@@ -4,16 +4,18 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from benchmark.cost.inputs import MODALITIES, Inputs
+from benchmark.cost.probes import latency
 from benchmark.cost.readings import Reading, exact, hole, measures_of
-from benchmark.deploy.export import MIB, N_EXAMPLES, Exported
+from benchmark.deploy.export import Exported, compared_rows
 from benchmark.device import torch_device
 from benchmark.keys import key_of
 from benchmark.records.cost import EXPORTS, CostSheet
 from benchmark.records.environment import harness
+from benchmark.report.comparison import preset_of
 from benchmark.runs.plan import Plan
 from benchmark.runs.run import environment_of, method_record
 
-LATENCY, SIZE = ("latency", "ms"), ("file size", "MiB")
+LATENCY, SIZE = (latency.QUANTITY, latency.UNIT), ("file size", "MiB")
 """What is read of a file, and its unit."""
 NO_FILE = "it is timed beside a file of the whole branch, and there is none"
 NETWORK = "network"
@@ -22,7 +24,7 @@ NETWORK = "network"
 
 def cost_of_exports(plan: Plan, found: Sequence[Exported]) -> CostSheet:
     """The cost of what was exported by a plan, whose weights are there; parts of a branch are left out."""
-    inputs = Inputs.of(plan.dataset, plan.rows, torch_device(plan.device), N_EXAMPLES).record()
+    inputs = Inputs.of(plan.dataset, compared_rows(plan), torch_device(plan.device)).record()
     method, environment = method_record(plan), environment_of(plan)
     return CostSheet(
         key=key_of(EXPORTS, plan.weights_key, inputs.fingerprint, environment),
@@ -30,7 +32,7 @@ def cost_of_exports(plan: Plan, found: Sequence[Exported]) -> CostSheet:
         harness=harness(),
         environment=environment,
         method=method.name,
-        preset="+".join(filter(None, [method.preset, method.variant])),
+        preset=preset_of(method),
         config=method.config,
         of=EXPORTS,
         inputs=inputs,
@@ -49,9 +51,9 @@ def _readings(found: Sequence[Exported]) -> Iterator[Reading]:
         name = f"{one.part} {one.form}"
         if one.hole:
             yield from (hole(name, *what, one.hole) for what in (LATENCY, SIZE))
-        elif one.file:
+        elif one.size_mib is not None:
             yield _series(name, one.file_ms)
-            yield exact(name, *SIZE, one.file.stat().st_size / MIB)
+            yield exact(name, *SIZE, one.size_mib)
 
 
 def _series(part: str, times_ms: Sequence[float]) -> Reading:

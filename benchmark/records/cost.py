@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,7 +17,7 @@ from datasets.files import FolderName, read_as, sealed, write_atomically
 
 COST = "cost"
 """The folder of cost files below a folder of results."""
-EXPORTS = "exports"
+EXPORTS: Literal["exports"] = "exports"
 """What a file of costs is about if it is about exported networks."""
 SCHEMA = "1.0"
 AGREE = 0.10
@@ -80,7 +80,7 @@ class CostSheet(_Model):
     method: FolderName
     preset: FolderName
     config: dict[str, Any]
-    of: str = ""
+    of: Literal["", "exports"] = ""
     """What was measured, if it is not the method itself: its ``exports``."""
     inputs: InputsRecord
     measures: list[Measure] = []
