@@ -274,10 +274,7 @@ class _StageRun:
         self.samplers["train"].after_epoch(training)
         scored = validation or training
         score = stage.score(scored)
-        if self.progress["best_score"] is None or score <= self.progress["best_score"]:
-            self.progress |= {"best_score": score, "best_epoch": epoch + 1}
-            if self.processes.is_first:
-                save_weights(self.trained, self.folder / "best.safetensors")
+        self._keep_best(score)
         seconds = self.processes.seconds(time.perf_counter() - started, self.fabric.device)
         self.history.append(
             {"epoch": epoch + 1, "learning_rate": learning_rate, "seconds": round(seconds, 2), "score": score}
@@ -296,6 +293,13 @@ class _StageRun:
         self.processes.wait()
         losses = " · ".join(f"{k} {v['loss']:.4f}" for k, v in (("train", training), ("validation", validation)) if v)
         log.info("%s: epoch %d/%d · %s · %.0f s", stage.name, epoch + 1, stage.recipe.epochs, losses, seconds)
+
+    def _keep_best(self, score: float) -> None:
+        """Keep the weights after this epoch, unless an earlier one has a better score."""
+        if self.progress["best_score"] is None or score <= self.progress["best_score"]:
+            self.progress |= {"best_score": score, "best_epoch": self.progress["epoch"] + 1}
+            if self.processes.is_first:
+                save_weights(self.trained, self.folder / "best.safetensors")
 
     def _pass(self, wrapped: Any, part: str, step: Callable[[Tensor, int, int], None] | None) -> dict[str, float]:
         """One pass over ``part``; mean loss and summed statistics, empty if there were no batches."""
