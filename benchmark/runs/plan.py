@@ -65,7 +65,6 @@ class Plan:
         self, request: Request, *, measured: bool = True, elsewhere: bool = False, beside: "Plan | None" = None
     ) -> None:
         """``elsewhere``: the device is one of other machines. ``beside``: a plan on the same data, read only once."""
-        assert beside is None or beside.request.data == request.data
         check_protocol_name(request.data.protocol)
         check_accepted(request.data.accept)
         check_options(request.method)
@@ -81,7 +80,9 @@ class Plan:
             )
         self.code = code_of(METHODS.entries[request.method.name])
         self.device = machine.pick_device(request.machine.device, elsewhere=elsewhere)
-        data, self._beside = request.data, beside
+        data = request.data
+        assert beside is None or beside.request.data == data
+        self._beside = beside
         self.location: Location = beside.location if beside else locate(data.dataset, data.source, data.dataset_options)
 
     # --- data ------------------------------------------------------------------------------------
