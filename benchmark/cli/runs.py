@@ -14,6 +14,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from benchmark.console import say
 from benchmark.request import (
     DataOptions,
+    EngineOptions,
     MachineOptions,
     MethodOptions,
     PerturbationOptions,
@@ -88,6 +89,7 @@ class Study:
     data: OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
     method: OmitArgPrefixes[MethodOptions] = field(default_factory=MethodOptions)
     machine: OmitArgPrefixes[MachineOptions] = field(default_factory=MachineOptions)
+    engine: OmitArgPrefixes[EngineOptions] = field(default_factory=EngineOptions)
     dry_run: bool = False
     """Only print the plans: what is cached and what would run."""
 
@@ -100,7 +102,8 @@ class Study:
         request = Request(data=self.data, method=self.method, machine=self.machine)
         seeds = self.seeds or (self.method.seed,)
         if not self.dry_run:
-            record, path = run_study(self.name, request, seeds, self.lines, self.trials)
+            engine = None if self.engine == EngineOptions() else self.engine
+            record, path = run_study(self.name, request, seeds, self.lines, self.trials, engine)
             say(f"{screen_section(study_section(record))}{path}")
             return
         for line in lines_of(self.name, request, self.lines, self.trials):

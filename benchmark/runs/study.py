@@ -15,7 +15,8 @@ from benchmark.records.schema import Result
 from benchmark.records.study import BASE, LEARNING_CURVE, STUDY, TUNE, LineRecord, StudyRecord
 from benchmark.registry import DATASETS, METHODS
 from benchmark.report.comparison import marks
-from benchmark.request import LONGEST_SHARE, Request
+from benchmark.request import LONGEST_SHARE, EngineOptions, Request
+from benchmark.runs.carrying import Wanted, carry_out
 from benchmark.runs.plan import Plan
 from datasets.derived import ON_VALIDATION, trained_on
 from datasets.errors import CrossplaceError, unknown
@@ -206,18 +207,25 @@ def lines_of(name: str, request: Request, only: Sequence[str] = (), trials: int 
 
 
 def run_study(
-    name: str, request: Request, seeds: Sequence[int], only: Sequence[str] = (), trials: int | None = None
+    name: str,
+    request: Request,
+    seeds: Sequence[int],
+    only: Sequence[str] = (),
+    trials: int | None = None,
+    engine: EngineOptions | None = None,
 ) -> tuple[StudyRecord, Path]:
     """Run the lines of a study (:func:`lines_of`) with every seed; returns the stored record and its file.
 
     A line that fails stays in the table with its reason. Interrupted studies continue where they stopped: every run
-    is cached like any other.
+    is cached like any other. Without an ``engine`` all runs work one after the other in this process.
     """
-    first_line, *others = lines_of(name, request, only, trials)
-    base = _run(first_line, seeds, None)
+    chosen = lines_of(name, request, only, trials)
+    holes = _carried_out(chosen, seeds, engine) if engine else {}
+    first_line, *others = chosen
+    base = _run(first_line, seeds, None, holes)
     if base.error:
         raise CrossplaceError(base.error)
-    lines = [base, *(_run(line, seeds, base) for line in others)]
+    lines = [base, *(_run(line, seeds, base, holes) for line in others)]
     options, runs = request.method, request.machine.runs
     preset = "+".join(filter(None, [options.preset, options.variant]))
     first = Result.read(runs / "results" / base.runs[0])
@@ -245,7 +253,17 @@ def plan_of(line: Line, seed: int) -> Plan:
     return Plan(line.request.changed(seed=seed), measured=False)
 
 
-def _run(line: Line, seeds: Sequence[int], base: LineRecord | None) -> LineRecord:
+def _carried_out(lines: Sequence[Line], seeds: Sequence[int], engine: EngineOptions) -> dict[tuple[str, int], str]:
+    """Let an engine do all runs; returns why some have no result, by the names of their lines and by seed."""
+    places = [(line, seed) for line in lines for seed in seeds]
+    wanted = [
+        Wanted(label=f"{line.name} · seed {seed}", request=line.request.changed(seed=seed)) for line, seed in places
+    ]
+    found = zip(places, carry_out(wanted, engine), strict=True)
+    return {(line.name, seed): run.reason for (line, seed), run in found if run.reason}
+
+
+def _run(line: Line, seeds: Sequence[int], base: LineRecord | None, holes: Mapping[tuple[str, int], str]) -> LineRecord:
     from benchmark.runs.run import run
 
     found = LineRecord(question=line.question, name=line.name, runs=[], recall={}, difference={}, training_s=None)
@@ -253,6 +271,8 @@ def _run(line: Line, seeds: Sequence[int], base: LineRecord | None) -> LineRecor
         results = []
         for seed in seeds:
             log.info("study: %s, seed %d", line.name, seed)
+            if why := holes.get((line.name, seed)):
+                raise CrossplaceError(why)
             results.append(run(plan_of(line, seed))[0])
     except CrossplaceError as error:
         log.warning("study: %s failed: %s", line.name, error)

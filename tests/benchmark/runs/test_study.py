@@ -1,6 +1,7 @@
 """Studies: every line over seeds, differences against the unchanged method, holes with their reason."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,14 @@ from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.records.collection import collect
 from benchmark.records.comparison import differences
 from benchmark.records.publish import publish
-from benchmark.records.schema import Result
+from benchmark.records.schema import RANKS, Result
 from benchmark.records.study import BASE, STUDY, StudyRecord
 from benchmark.report.documents import TABLES, as_markdown
 from benchmark.report.studies import study_section
-from benchmark.request import Request
+from benchmark.request import EngineOptions, Request
 from benchmark.runs import study
+from benchmark.runs.engines import ENGINES
+from benchmark.runs.journal import attempts_of
 from benchmark.runs.study import lines_of, plan_of, robustness
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
@@ -260,3 +263,31 @@ def test_unknown_variants_are_named(request_: Request, variant: str, message: st
 def test_variants_combine_in_order(request_: Request) -> None:
     combined: Callable[[str], Any] = lambda name: Job(request_.changed(variant=name)).declared.identity  # noqa: E731
     assert combined("same+shorter") == combined("shorter") != combined("same")
+
+
+# --- on an engine --------------------------------------------------------------------------------
+
+
+def test_an_engine_does_what_one_process_does_and_every_job_once(
+    request_: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENGINES, "here", "here:HereEngine")
+    alone, _ = study.run_study("ablation", request_, [0, 1])
+    other = request_.changed(runs=tmp_path / "other")
+    carried, _ = study.run_study("ablation", other, [0, 1], engine=EngineOptions(engine="here"))
+
+    def told(record: StudyRecord) -> list[dict[str, Any]]:
+        return [line.model_dump(exclude={"training_s"}) for line in record.lines]
+
+    assert told(carried) == told(alone)
+    assert [line.name for line in carried.lines if line.error] == ["impossible"]
+    attempts = {folder.name: attempts_of(folder) for folder in (tmp_path / "other" / "jobs").glob("*-*")}
+    assert {len(some) for some in attempts.values()} == {1}
+    steps = Counter(name.partition("-")[0] for name in attempts)
+    assert steps == {"train": 6, "encode": 4, "evaluate": 4}, "two seeds of three lines, one of which cannot train"
+    ranks = {
+        runs: {path.parent.name: path.read_bytes() for path in (tmp_path / runs / "results").rglob(RANKS)}
+        for runs in ("runs", "other")
+    }
+    assert ranks["other"] == ranks["runs"]
+    assert sum(name.startswith("toy") for name in ranks["runs"]) == 4
