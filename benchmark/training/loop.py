@@ -198,7 +198,7 @@ class _StageRun:
         torch.manual_seed(int(np.random.SeedSequence([*self.seed]).generate_state(1)[0]))
         with torch.no_grad():
             self.stage.before(self._loaded(self._batches("train", [*self.seed, 0, 0]), is_whole=True))
-        self.processes.as_first(self.method)
+        self.processes.as_first(self.stage)
 
     def _batches(self, part: str, seed: Sequence[int]) -> list[list[int]]:
         """Rows of the dataset in each batch of the part's sampler."""
@@ -287,12 +287,16 @@ class _StageRun:
             "sampler": self.samplers["train"].state(),
             "history": self.history,
         }
+        self._keep(optimizer)
+        losses = " · ".join(f"{k} {v['loss']:.4f}" for k, v in (("train", training), ("validation", validation)) if v)
+        log.info("%s: epoch %d/%d · %s · %.0f s", stage.name, epoch + 1, stage.recipe.epochs, losses, seconds)
+
+    def _keep(self, optimizer: torch.optim.Optimizer) -> None:
+        """Write what the epoch came to, which all processes then find."""
         if self.processes.is_first:
             save_checkpoint(self.folder, self.trained, optimizer, self.progress)
             _write_history(self.folder, self.history)
         self.processes.wait()
-        losses = " · ".join(f"{k} {v['loss']:.4f}" for k, v in (("train", training), ("validation", validation)) if v)
-        log.info("%s: epoch %d/%d · %s · %.0f s", stage.name, epoch + 1, stage.recipe.epochs, losses, seconds)
 
     def _keep_best(self, score: float) -> None:
         """Keep the weights after this epoch, unless an earlier one has a better score."""
