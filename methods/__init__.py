@@ -16,6 +16,8 @@ METHODS = {
 """Every method of the suite: name → ``"module:Class"``. Other packages add methods by ``crossplace.methods``."""
 
 REGISTRARS = {
+    "cmrnet": "methods.cmrnet:Cmrnet",
+    "pnp": "methods.edge_pnp:EdgePnp",
     "keep": "methods.pose_bounds:Keep",
     "oracle": "methods.pose_bounds:Oracle",
 }

@@ -5,6 +5,7 @@ variants and stages as place-recognition methods do (:mod:`methods.base`). Poses
 transforms from the camera (x right, y down, z forward, metres) into the frame that the map's points are given in.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from datasets.base import Frame, Split
 from datasets.errors import CrossplaceError
-from methods.base import MethodConfig, Stage, Variant
+from methods.base import MethodConfig, Stage, StageOutput, Variant
+from methods.batch import Batch
 from methods.card import MethodCard, ShippedWeights
 
 BELIEVED_M, BELIEVED_DEG = 0.5, 5.0
@@ -88,6 +90,25 @@ class Registered:
         return self.belief >= 0.5
 
 
+class PoseStage(Stage):
+    """One phase of a registrar's training: rough poses are drawn around the true ones, and are corrected.
+
+    The batches of training hold local maps as their clouds, and ``camera_from_lidar`` is ``camera_from_map``.
+    """
+
+    def started(self, batch: Batch) -> RegistrationBatch:
+        """The batch with a start for each frame: random in training, always the same for a frame in validation."""
+        raise NotImplementedError
+
+    def of_started(self, started: RegistrationBatch) -> StageOutput:
+        """Loss of the corrections of given starts."""
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> StageOutput:
+        """Loss of the corrections of drawn starts."""
+        return self.of_started(self.started(batch))
+
+
 class Registrar(nn.Module):
     """A method of registration. It corrects rough poses of cameras in a map."""
 
@@ -109,11 +130,8 @@ class Registrar(nn.Module):
         """Poses of a batch. They are finite even for an empty map."""
         raise NotImplementedError
 
-    def stages(self, split: Split) -> Sequence[Stage]:
-        """Stages of training in order. Empty if there is nothing to learn.
-
-        The batches of training hold local maps as their clouds. ``camera_from_lidar`` is then ``camera_from_map``.
-        """
+    def stages(self, split: Split) -> Sequence[PoseStage]:
+        """Stages of training in order. Empty if there is nothing to learn."""
         return ()
 
 
@@ -125,3 +143,16 @@ def require_truth(batch: RegistrationBatch) -> Float[Tensor, "b 4 4"]:
             "give true_map_from_camera or choose another registrar"
         )
     return batch.true_map_from_camera
+
+
+def belief_of(covariance: Float[Tensor, "b 6 6"]) -> Float[Tensor, " b"]:
+    """Probability of a right pose: that of two Gaussian errors, as if each were equally large in all directions."""
+    variances = torch.diagonal(covariance, dim1=1, dim2=2)
+    sigma_m, sigma_rad = variances[:, :3].mean(1).sqrt(), variances[:, 3:].mean(1).sqrt()
+    return _within(BELIEVED_M / sigma_m) * _within(math.radians(BELIEVED_DEG) / sigma_rad)
+
+
+def _within(radius: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """Probability that a standard normal vector in space is no longer than ``radius``."""
+    density = math.sqrt(2 / math.pi) * radius * torch.exp(-radius.square() / 2)
+    return (torch.erf(radius / math.sqrt(2)) - density).clamp(0, 1)

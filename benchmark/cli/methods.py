@@ -50,7 +50,7 @@ class CheckMethod:
     """
 
     name: Positional[str]
-    """Registered method (crossplace list methods)."""
+    """Registered method or registrar (crossplace list methods)."""
     dataset: str = DEFAULT_DATASET
     """Dataset or prepared folder whose frames the method is tried on."""
     source: Path | None = None
@@ -63,14 +63,19 @@ class CheckMethod:
     def __call__(self) -> None:
         """Print one line a check."""
         from benchmark.frames.preparing import locate, prepare
-        from benchmark.registry import METHODS
+        from benchmark.registry import METHODS, REGISTRARS
         from datasets.errors import CrossplaceError
 
-        METHODS.check(self.name)  # an unknown name is said before anything is prepared
+        is_registrar = self.name in REGISTRARS.entries
+        if not is_registrar:
+            METHODS.check(self.name)  # an unknown name is said before anything is prepared
         usual = SMALLEST if self.dataset == DEFAULT_DATASET and not self.by_heart else ()
         options = usual if self.dataset_options is None else self.dataset_options
         frames = prepare(locate(self.dataset, self.source, options))
-        from benchmark.contract.checks import run_checks
+        if is_registrar:
+            from benchmark.contract.registrar_checks import run_registrar_checks as run_checks
+        else:
+            from benchmark.contract.checks import run_checks
 
         broken = 0
         for verdict in run_checks(self.name, frames, by_heart=self.by_heart):

@@ -4,18 +4,16 @@
 """
 
 import copy
-import math
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.contract.overfitting import SPLIT, learn_by_heart, places_apart
+from benchmark.contract.overfitting import learn_by_heart, places_apart
 from benchmark.contract.subject import (
     GPU_TOLERANCE,
     LEAST_COSINE,
@@ -29,14 +27,14 @@ from benchmark.contract.subject import (
     require,
     require_same,
 )
+from benchmark.contract.trying import Verdict, require_declared, require_training, verdicts
 from benchmark.descriptors.encoding import encode_batch
 from benchmark.training.checkpoint import load_weights, save_weights
-from benchmark.training.optimising import set_training_mode
 from datasets.base import Modality
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.base import Method
-from methods.batch import Batch, Sample, collate, load_sample
+from methods.batch import Batch, Sample, collate
 from methods.layers.inference import Precision, for_inference
 
 # --- descriptors ---------------------------------------------------------------------------------
@@ -211,37 +209,7 @@ def works_on_a_gpu(subject: Subject) -> None:
 
 def trains(subject: Subject) -> None:
     """Each stage has a finite loss on a batch of its sampler, and gradients for exactly what it says it trains."""
-    trained = new_method(subject.name, subject.preset)
-    stages = trained.stages(SPLIT)
-    require(bool(stages) == trained.is_trainable, "a method has stages if, and only if, is_trainable")
-    require(len({stage.name for stage in stages}) == len(stages), "two stages have one name")
-    for number, stage in enumerate(stages):
-        fault = f"stage {stage.name} is shared: it must be the first and ignore what is the method's own"
-        require(not stage.is_shared or (number == 0 and bool(stage.ignores)), fault)
-        trained.requires_grad_(False)
-        set_training_mode(stage)
-        for module in stage.trainable():
-            module.requires_grad_(True)
-        rng = np.random.default_rng(0)
-        sampler = stage.sampler(subject.dataset.frames, training=True)
-        batches = sampler.batches(rng)
-        require(
-            bool(batches), f"stage {stage.name}: its sampler finds no batch among {len(subject.dataset.frames)} frames"
-        )
-        loaded = [load_sample(subject.dataset, subject.dataset.frame(row), stage.modalities) for row in batches[0]]
-        output = stage(collate([stage.augment(sample, rng) for sample in loaded]))
-        require(output.loss.isfinite(), f"stage {stage.name}: the loss is not finite")
-        output.loss_sum.backward()
-        gradients = {name for name, p in trained.named_parameters() if p.grad is not None}
-        wanted = {name for name, p in trained.named_parameters() if p.requires_grad}
-        fault = (
-            f"stage {stage.name}: no gradient for {sorted(wanted - gradients)[:3]}, or some for what it does not train"
-        )
-        require(gradients == wanted, fault)
-        trained.zero_grad()
-        sampler.load_state(sampler.state())
-        score = stage.score({"loss": 1.0, **{name: float(value) for name, value in output.statistics.items()}})
-        require(math.isfinite(score), f"stage {stage.name}: its score is {score}")
+    require_training(new_method(subject.name, subject.preset), subject.dataset)
 
 
 def learns_by_heart(subject: Subject) -> str:
@@ -255,12 +223,7 @@ def learns_by_heart(subject: Subject) -> str:
 
 def has_a_complete_card(subject: Subject) -> None:
     """Every field of the card says something, under the registered name; there is a quick preset."""
-    card = subject.method.card
-    require(card.name == subject.name, f"registered as {subject.name!r}, but the card is of {card.name!r}")
-    require(2000 < card.year < 2100, f"the card's year is {card.year}")
-    empty = [f.name for f in fields(card) if getattr(card, f.name) == ""]
-    require(not empty, f"{', '.join(empty)} of the card is empty")
-    require("quick" in subject.method.presets, "there is no preset 'quick'")
+    require_declared(subject.method, subject.name)
 
 
 CHECKS: tuple[Callable[[Subject], str | None], ...] = (
@@ -281,16 +244,6 @@ CHECKS: tuple[Callable[[Subject], str | None], ...] = (
 """Everything that is asked of a method; the first line of each docstring says what. A check may return a remark."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """What came of one check."""
-
-    what: str
-    outcome: str
-    """``ok``, ``skipped`` or ``BROKEN``."""
-    reason: str = ""
-
-
 def run_checks(name: str, dataset: PreparedDataset, *, by_heart: bool = False) -> Iterator[Verdict]:
     """Every check on the registered method ``name``, on frames of ``dataset``; ``learns_by_heart`` if wanted.
 
@@ -300,16 +253,4 @@ def run_checks(name: str, dataset: PreparedDataset, *, by_heart: bool = False) -
     if by_heart:
         places_apart(dataset.frames)
     subject = Subject.of(name, dataset)
-    for check in (*CHECKS, learns_by_heart) if by_heart else CHECKS:
-        what = (check.__doc__ or check.__name__).splitlines()[0]
-        if check is works_on_a_gpu and not torch.cuda.is_available():
-            yield Verdict(what=what, outcome="skipped", reason="no CUDA device")
-            continue
-        try:
-            note = check(subject)
-        except BrokenContractError as error:
-            yield Verdict(what=what, outcome="BROKEN", reason=str(error))
-        except Exception as error:  # whatever a method raises is its fault
-            yield Verdict(what=what, outcome="BROKEN", reason=f"{type(error).__name__}: {' '.join(str(error).split())}")
-        else:
-            yield Verdict(what=what, outcome="ok", reason=note or "")
+    yield from verdicts((*CHECKS, learns_by_heart) if by_heart else CHECKS, subject)

@@ -30,6 +30,7 @@ from datasets.prepared import PreparedDataset
 from methods.base import Method, Stage, StageOutput
 from methods.batch import Batch
 from methods.learning.normalisation import batch_norms, measured_statistics
+from methods.registration import Registrar
 
 try:
     from lightning_fabric import Fabric
@@ -57,7 +58,7 @@ class TrainingOptions:
 
 
 def train(
-    method: Method,
+    method: Method | Registrar,
     dataset: PreparedDataset,
     protocol: Protocol,
     folder: Path,
@@ -109,7 +110,7 @@ def _fabric(options: TrainingOptions) -> Fabric:
 class _Trained:
     """What a stage trains, with the names it has in the method: all that its checkpoints need to hold."""
 
-    def __init__(self, method: Method, stage: Stage) -> None:
+    def __init__(self, method: Method | Registrar, stage: Stage) -> None:
         tensors = {id(t) for module in stage.trainable() for t in module.state_dict(keep_vars=True).values()}
         self._method = method
         self._names = {name for name, t in method.state_dict(keep_vars=True).items() if id(t) in tensors}
@@ -127,7 +128,7 @@ class _StageRun:
     def __init__(
         self,
         fabric: Fabric,
-        method: Method,
+        method: Method | Registrar,
         stage: Stage,
         dataset: PreparedDataset,
         rows: dict[str, np.ndarray],

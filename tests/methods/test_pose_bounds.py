@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from batches import bare_frame
 
 from datasets.errors import CrossplaceError
 from methods.pose_bounds import Keep, Oracle
 from methods.registration import RegistrationBatch
-from tests.support.batches import bare_frame
 
 
 def two_frames(**changed: object) -> RegistrationBatch:
