@@ -19,6 +19,8 @@ COST = "cost"
 """The folder of cost files below a folder of results."""
 EXPORTS: Literal["exports"] = "exports"
 """What a file of costs is about if it is about exported networks."""
+REGISTRATIONS: Literal["registrations"] = "registrations"
+"""What a file of costs is about if it is about the registrations of a run."""
 SCHEMA = "1.0"
 AGREE = 0.10
 """Two medians of one part agree if the larger is at most this share above the smaller."""
@@ -80,8 +82,8 @@ class CostSheet(_Model):
     method: FolderName
     preset: FolderName
     config: dict[str, Any]
-    of: Literal["", "exports"] = ""
-    """What was measured, if it is not the method itself: its ``exports``."""
+    of: Literal["", "exports", "registrations"] = ""
+    """What was measured, if it is not the method itself: its ``exports``, or its ``registrations`` in a run."""
     inputs: InputsRecord
     measures: list[Measure] = []
     before: list[Measure] = []

@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmark.records.cost import AGREE, EXPORTS, CostSheet, InputsRecord, Measure, agreement
+from benchmark.records.cost import AGREE, EXPORTS, REGISTRATIONS, CostSheet, InputsRecord, Measure, agreement
 from benchmark.report.table import Cell, Column, Section, Table, number, text
 from benchmark.report.tables import USUAL
 
 OWN_TABLE = 3
 """A quantity of at least so many parts has a table of its own; all others stand together."""
-TITLES = {"": "Cost on {}", EXPORTS: "Exported networks on {}"}
+TITLES = {"": "Cost on {}", EXPORTS: "Exported networks on {}", REGISTRATIONS: "Registration on {}"}
 """Title of a section by what its sheets are about, with a place for the machine."""
 UNSTABLE = "unstable"
 MEANINGS = {
@@ -17,6 +17,8 @@ MEANINGS = {
     "random, on which times do not depend.",
     EXPORTS: "Latency is that of one frame, from the input of the network to its descriptor, network and file in turn. "
     "Sizes and times do not depend on weights. Whether 8 bits cost recall does: ask a trained method (docs/robot.md).",
+    REGISTRATIONS: "Latency is that of one registration, from stored image and local map to pose, and that of making a "
+    "local map from its files. Each query of a run is a sample; the machine may have done other work.",
 }
 """What latency means, by what sheets are about."""
 DIGITS, FINE_DIGITS = 1, 3

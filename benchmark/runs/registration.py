@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 
 import benchmark
 from benchmark import machine
@@ -237,6 +239,7 @@ def run_registration(asked: Registration) -> tuple[RegistrationRecord, Path]:
 def _computed(asked: Registration) -> RegistrationRecord:
     import torch
 
+    from benchmark.cost.registering import registration_sheet
     from benchmark.runs.registering import register_all
 
     registrar, dataset, starts = asked.registrar(), asked.dataset, asked.starts()
@@ -248,12 +251,22 @@ def _computed(asked: Registration) -> RegistrationRecord:
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_atomically(asked.folder / POSES, buffer.getvalue())
     traversals = dataset.frames.take(np.union1d(starts.query_row, asked.sweeps.database_rows)).traversal_names()
+    surroundings = environment(machine.pick_device(asked.device.device), threads=torch.get_num_threads())
+    sheet = registration_sheet(
+        registrar,
+        asked.method_record(),
+        dataset,
+        surroundings,
+        {"registration": _known(found.register_s), "local map": _known(found.map_s)},
+        float(np.nanmedian(found.n_points)),
+    )
+    sheet.write(sheet.path_in(asked.device.runs))
     return RegistrationRecord(
         run_id=asked.run_id,
         key=asked.key,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         harness=harness(),
-        environment=environment(machine.pick_device(asked.device.device), threads=torch.get_num_threads()),
+        environment=surroundings,
         method=asked.method_record(),
         dataset=dataset_record(dataset, traversals),
         protocol=plain(asked.protocol),
@@ -263,3 +276,8 @@ def _computed(asked: Registration) -> RegistrationRecord:
         warnings=asked.warnings,
         **summary(starts, found, dataset.frames, asdict(asked.settings)),
     )
+
+
+def _known(seconds: Float[ndarray, " n"]) -> list[float]:
+    found: list[float] = seconds[np.isfinite(seconds)].tolist()
+    return found

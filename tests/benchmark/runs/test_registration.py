@@ -15,9 +15,11 @@ from benchmark.evaluation.registration import pose_errors
 from benchmark.frames.local_maps import LocalMaps
 from benchmark.frames.starts import draw_start
 from benchmark.records.collection import Collection, collect
+from benchmark.records.cost import sheets_in
 from benchmark.records.publish import publish
 from benchmark.records.registration import POSES, REGISTRATION, RegistrationRecord
 from benchmark.registry import REGISTRARS
+from benchmark.report.cost import cost_sections
 from benchmark.report.documents import TABLES, as_markdown
 from benchmark.report.figures.plates import as_svg, plates
 from benchmark.report.figures.topics import cells, chosen
@@ -272,6 +274,19 @@ def test_records_are_published_without_poses_and_make_a_table(small_world: Prepa
 def test_without_registrations_the_figure_says_what_makes_one() -> None:
     _, (hole,) = plates("registration", Collection(groups=()))
     assert "crossplace register makes one" in hole.reason
+
+
+def test_what_registration_costs_is_a_file_of_costs(small_world: PreparedDataset, tmp_path: Path) -> None:
+    run_registration(asked(small_world, tmp_path, "keep"))
+    (sheet,) = sheets_in(tmp_path)
+    for part in ("registration", "local map"):
+        measure = sheet.measure(part, "latency")
+        assert measure is not None
+        assert measure.values["n"] == 36
+        assert 0 < measure.values["p50"] <= measure.values["p95"]
+    assert sheet.inputs.image_size == (32, 24)
+    (section,) = cost_sections([sheet])
+    assert section.title.startswith("Registration on ")
 
 
 def test_a_damaged_record_is_refused(small_world: PreparedDataset, tmp_path: Path) -> None:
