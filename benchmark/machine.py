@@ -78,6 +78,14 @@ def identity(device: str) -> dict[str, Any]:
     return describe(device) | {"omp_num_threads": os.environ.get("OMP_NUM_THREADS", "")}
 
 
+def load() -> float | None:
+    """Processes that want a core, for each core, as a mean over the last minute; none where the system does not say."""
+    try:
+        return os.getloadavg()[0] / (os.cpu_count() or 1)
+    except (AttributeError, OSError):
+        return None
+
+
 def resident_peak_mib() -> float:
     """Most memory of the machine that this process has held, MiB."""
     import resource  # not on every platform

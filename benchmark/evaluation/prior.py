@@ -15,7 +15,7 @@ from datasets.randomness import generator
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoisyPosition:
+class RoughPosition:
     """A position that is known up to noise, and how far around it is searched."""
 
     radius_m: float
@@ -36,7 +36,7 @@ class NoisyPosition:
         return (away_m <= self.radius_m) & same_world
 
 
-PRIORS = (NoisyPosition(radius_m=25.0, deviation_m=5.0), NoisyPosition(radius_m=100.0, deviation_m=25.0))
+PRIORS = (RoughPosition(radius_m=25.0, deviation_m=5.0), RoughPosition(radius_m=100.0, deviation_m=25.0))
 """Satellite navigation under an open sky and between houses: what is searched is four to five deviations wide."""
 
 
@@ -54,7 +54,7 @@ def ranked_near(part: Scored, is_near: Bool[ndarray, "nq nd"]) -> Ranking:
 
 
 def with_prior(
-    parts: Sequence[Scored], frames: Frames, protocol: Protocol, prior: NoisyPosition
+    parts: Sequence[Scored], frames: Frames, protocol: Protocol, prior: RoughPosition
 ) -> tuple[list[PairEvaluation], float]:
     """Recall if only near frames may be found, and how many frames those are, as a mean over queries."""
     rankings = [(part, ranked_near(part, prior.is_near(frames, part))) for part in parts]

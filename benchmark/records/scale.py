@@ -114,6 +114,8 @@ class ScaleRecord(_Model):
     indexes_left_out: list[str] = []
     """Sentences that say which index was not built, and why."""
     priors: list[PriorPoint] = []
+    load: float | None = None
+    """Processes that wanted a core while times were taken, for each core of the machine; none if it is not known."""
 
     @classmethod
     def found(cls, folder: Path, key: str) -> "ScaleRecord | None":

@@ -4,6 +4,8 @@ from benchmark.records.scale import IndexPoint, LikenessRecord, ScalePoint, Scal
 from benchmark.report.comparison import FIRST, arrow, marks, preset_of, stand_in_note
 from benchmark.report.table import Cell, Column, Section, Table, number, text
 
+IDLE = 1.2
+"""Processes for each core up to which times are believed: this run is one of them."""
 NAMES: dict[str, str] = {"image": "images", "cloud": "clouds"}
 
 
@@ -109,4 +111,11 @@ def _notes(record: ScaleRecord) -> list[str]:
     ]
     for source in record.foreign:
         notes.append(f"Foreign frames: {source.n_frames:,} of the {source.n_available:,} of {source.dataset}.")
-    return [*notes, *record.indexes_left_out]
+    return [*notes, *_busy(record.load), *record.indexes_left_out]
+
+
+def _busy(load: float | None) -> list[str]:
+    """What a busy machine does to times."""
+    if load is None:
+        return ["How busy the machine was is not known, so that times may be too long."]
+    return [f"The machine was busy: {load:.1f} processes wanted each core. Times are too long."] if load > IDLE else []

@@ -8,7 +8,7 @@ from numpy import ndarray
 
 from benchmark.descriptors.shards import Shards
 from benchmark.evaluation.indexes import INDEXES, Answered, answered, import_faiss
-from benchmark.evaluation.prior import NoisyPosition, with_prior
+from benchmark.evaluation.prior import RoughPosition, with_prior
 from benchmark.evaluation.search import top_k
 from benchmark.records.scale import IndexPoint, PriorPoint
 from benchmark.records.sensitivity import recall_records
@@ -93,7 +93,7 @@ def _hits(place: Int[ndarray, " nq"], is_right: Bool[ndarray, "nq n"]) -> Bool[n
     return is_real & is_right[np.arange(len(place)), np.where(is_real, place, 0)]
 
 
-def prior_point(territory: Territory, prior: NoisyPosition) -> PriorPoint:
+def prior_point(territory: Territory, prior: RoughPosition) -> PriorPoint:
     """Recall if only real frames near a noisy position are searched."""
     plan, parts = territory.plan, [part for part, _ in territory.questions.parts]
     evaluations, candidates = with_prior(parts, plan.dataset.frames, plan.protocol, prior)

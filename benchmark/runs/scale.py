@@ -110,6 +110,7 @@ def _computed(plan: Plan, wish: Wish, key: str, map_key: str, warnings: Sequence
     among = shards.between(len(territory.first), len(shards))
     counts = counted(territory.questions, among, numbers, territory.descriptors)
     points = [_point(territory, shards, n, found) for n, found in zip(numbers, counts, strict=True)]
+    load = machine.load()
     indexes, without = index_points(territory, shards, wish.indexes, numbers)
     if not wish.keep_map:
         shutil.rmtree(folder)
@@ -134,6 +135,7 @@ def _computed(plan: Plan, wish: Wish, key: str, map_key: str, warnings: Sequence
         indexes=indexes,
         indexes_left_out=without,
         priors=[prior_point(territory, prior) for prior in PRIORS],
+        load=load,
     )
 
 

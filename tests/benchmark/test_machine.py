@@ -32,6 +32,14 @@ def asked_anew() -> Iterator[None]:
     cuda_names.cache_clear()
 
 
+def test_load_is_shared_by_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.os, "getloadavg", lambda: (6.0, 1.0, 1.0))
+    monkeypatch.setattr(machine.os, "cpu_count", lambda: 4)
+    assert machine.load() == 1.5
+    monkeypatch.delattr(machine.os, "getloadavg")
+    assert machine.load() is None
+
+
 def test_devices_by_name(shown: Shown) -> None:
     shown()
     assert pick_device("cpu") == "cpu"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.evaluation.evaluate import Scored
-from benchmark.evaluation.prior import NoisyPosition, ranked_near
+from benchmark.evaluation.prior import RoughPosition, ranked_near
 from benchmark.protocol.directions import Direction
 from benchmark.protocol.ground_truth import Asked, Pair, Relation
 from datasets.base import Frames
@@ -45,7 +45,7 @@ def frames_of(world: PreparedDataset) -> Frames:
 def test_without_noise_near_means_within_the_radius(small_world: PreparedDataset, radius_m: float) -> None:
     frames = frames_of(small_world)
     part = part_of(np.zeros((12, 24)), np.zeros((12, 24), dtype=bool), n_before=12)
-    found = NoisyPosition(radius_m=radius_m, deviation_m=0.0).is_near(frames, part)
+    found = RoughPosition(radius_m=radius_m, deviation_m=0.0).is_near(frames, part)
     for query in range(12):
         for place in range(24):
             away = frames.position_m[query, :2] - frames.position_m[12 + place, :2]
@@ -56,8 +56,8 @@ def test_without_noise_near_means_within_the_radius(small_world: PreparedDataset
 def test_noise_is_that_of_the_frame_and_as_large_as_stated(small_world: PreparedDataset) -> None:
     frames = frames_of(small_world)
     part = part_of(np.zeros((12, 24)), np.zeros((12, 24), dtype=bool), n_before=12)
-    prior = NoisyPosition(radius_m=20.0, deviation_m=15.0)
-    exact = NoisyPosition(radius_m=20.0, deviation_m=0.0).is_near(frames, part)
+    prior = RoughPosition(radius_m=20.0, deviation_m=15.0)
+    exact = RoughPosition(radius_m=20.0, deviation_m=0.0).is_near(frames, part)
     noisy = prior.is_near(frames, part)
     np.testing.assert_array_equal(noisy, prior.is_near(frames, part))
     assert not np.array_equal(noisy, exact)

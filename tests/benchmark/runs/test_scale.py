@@ -23,6 +23,7 @@ from benchmark.records.scale import SCALE, ScaleRecord
 from benchmark.records.sensitivity import recall_records
 from benchmark.report.documents import TABLES, as_markdown
 from benchmark.report.figures.plates import as_svg, plates
+from benchmark.report.scale import scale_section
 from benchmark.request import Request
 from benchmark.runs import scale as module
 from benchmark.runs.plan import Plan
@@ -173,6 +174,10 @@ def test_a_record_is_published_tabled_and_drawn(request_: Request, elsewhere: st
     assert not holes
     assert len(plate.table.rows) == 6
     assert "places in the map" in as_svg(plate)
+    said = {load: as_markdown(scale_section(record.model_copy(update={"load": load}))) for load in (None, 0.9, 7.0)}
+    assert "How busy the machine was is not known" in said[None]
+    assert "7.0 processes wanted each core. Times are too long." in said[7.0]
+    assert "busy" not in said[0.9]
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "seed": 7}))
     with pytest.raises(CrossplaceError, match=r"damaged or edited .*run crossplace scale again"):
