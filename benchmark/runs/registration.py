@@ -35,7 +35,7 @@ from benchmark.training.declared import Declared
 from benchmark.training.weights import WeightSource, check_options, find_weights
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
-from datasets.files import write_atomically
+from datasets.files import locked, write_atomically
 from datasets.prepared import PreparedDataset
 
 if TYPE_CHECKING:
@@ -231,8 +231,11 @@ def run_registration(asked: Registration) -> tuple[RegistrationRecord, Path]:
     if (record := RegistrationRecord.found(asked.folder, asked.key)) is not None:
         log.info("nothing to do: %s is up to date", asked.folder)
         return record, path
-    record = _computed(asked)
-    record.write(path)
+    with locked(asked.folder):
+        record = RegistrationRecord.found(asked.folder, asked.key)  # whoever had the lock before may have made it
+        if record is None:
+            record = _computed(asked)
+            record.write(path)
     return record, path
 
 
@@ -240,16 +243,18 @@ def _computed(asked: Registration) -> RegistrationRecord:
     import torch
 
     from benchmark.cost.registering import registration_sheet
-    from benchmark.runs.registering import register_all
+    from benchmark.runs.registering import STORED_PARTS, register_all
 
     registrar, dataset, starts = asked.registrar(), asked.dataset, asked.starts()
     maps = LocalMaps(dataset, data_folder() / "local-maps", asked.settings)
-    found = register_all(registrar, dataset, starts, maps, asked.sweeps)
+    found = register_all(registrar, dataset, starts, maps, asked.sweeps, asked.folder)
     arrays = {"query_row": starts.query_row, "truth": starts.truth, "rough": starts.rough, "is_right": starts.is_right}
     arrays |= {"pose": found.pose, "covariance": found.covariance, "belief": found.belief}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_atomically(asked.folder / POSES, buffer.getvalue())
+    for part in asked.folder.glob(STORED_PARTS):
+        part.unlink()
     traversals = dataset.frames.take(np.union1d(starts.query_row, asked.sweeps.database_rows)).traversal_names()
     surroundings = environment(machine.pick_device(asked.device.device), threads=torch.get_num_threads())
     sheet = registration_sheet(
