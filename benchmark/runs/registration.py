@@ -39,6 +39,8 @@ from datasets.files import locked, write_atomically
 from datasets.prepared import PreparedDataset
 
 if TYPE_CHECKING:
+    import torch
+
     from methods.base import MethodConfig
     from methods.registration import Registrar
 
@@ -146,28 +148,37 @@ class Registration:
         return kind, config, find_weights(declared, self.method, lambda: self.dataset.fingerprint)
 
     def registrar(self) -> "Registrar":
-        """The registrar with its weights, in evaluation mode.
-
-        Raises:
-            CrossplaceError: it must be trained first.
-        """
+        """The registrar with its weights, in evaluation mode; trained now if it has none yet."""
         from benchmark.device import torch_device
         from benchmark.training.checkpoint import load_weights
 
         kind, config, weights = self.source
         weights.check()
-        if weights.is_to_train:
-            raise CrossplaceError(
-                f"{self.method.name} has no weights for {self.dataset.name} with this preset and seed; give trained "
-                "ones with --checkpoint FILE, or try its untrained network with --untrained"
-            )
         import torch
 
+        device, file = torch_device(machine.pick_device(self.device.device)), weights.file
+        if weights.is_to_train:
+            file = self._trained(config, device)
         torch.manual_seed(self.method.seed)
         made = kind(config)
-        if weights.file:
-            load_weights(made, weights.file, weights.remedy)
-        return made.to(torch_device(machine.pick_device(self.device.device))).eval()
+        if file:
+            load_weights(made, file, weights.remedy)
+        return made.to(device).eval()
+
+    def _trained(self, config: "MethodConfig", device: "torch.device") -> Path:
+        """The weights that training makes, or has made."""
+        from benchmark.training.loop import TrainingOptions
+        from benchmark.training.registrars import trained_registrar
+
+        options = TrainingOptions(
+            accelerator=device.type,
+            devices=1 if device.index is None else [device.index],
+            precision=self.device.precision,
+            workers=self.device.workers,
+        )
+        return trained_registrar(
+            self.method.name, config, self.dataset, self.protocol, self.device.runs, self.method.seed, options
+        )
 
     @cached_property
     def key(self) -> str:
