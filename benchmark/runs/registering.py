@@ -1,7 +1,13 @@
-"""The registration of all queries: a local map around each rough pose, then the registrar."""
+"""The registration of all queries: a local map around each rough pose, then the registrar.
 
+Every so many queries, what was found is stored, so that a run that was interrupted continues there.
+"""
+
+import io
+import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,9 +18,17 @@ from benchmark.console import track
 from benchmark.frames.local_maps import LocalMap, LocalMaps
 from benchmark.protocol.map_sweeps import MapSweeps
 from benchmark.runs.rough_poses import RoughPoses
+from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
 from methods.batch import load_sample
 from methods.registration import Registered, Registrar, RegistrationBatch
+
+log = logging.getLogger(__name__)
+
+STORED_PARTS = "part-*.npz"
+"""Names of the files of parts, which are removed once all poses are stored."""
+PART = 25
+"""Queries whose poses are stored together while a run goes on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +49,42 @@ class FoundPoses:
     least_gap_s: Float[ndarray, "n k"]
     """Least time between the query and a sweep of the map; infinite if the map is empty."""
 
+    def store(self, folder: Path, number: int) -> None:
+        """Write the part with this number."""
+        some, buffer = slice(number * PART, (number + 1) * PART), io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **{f.name: getattr(self, f.name)[some] for f in fields(self)})
+        write_atomically(part_path(folder, number), buffer.getvalue())
+
+    def restore(self, folder: Path) -> int:
+        """Read the parts that are there, up to the first that is missing or damaged; returns their number."""
+        for number in range(-(-len(self.belief) // PART)):
+            try:
+                with np.load(part_path(folder, number), allow_pickle=False) as stored:
+                    for f in fields(self):
+                        getattr(self, f.name)[number * PART : (number + 1) * PART] = stored[f.name]
+            except Exception:  # many kinds; whatever it is, the part can be computed again
+                return number
+        return -(-len(self.belief) // PART)
+
+
+def part_path(folder: Path, number: int) -> Path:
+    """Where the part with this number is, while the whole is not done."""
+    return folder / STORED_PARTS.replace("*", f"{number:04d}")
+
 
 @torch.no_grad()
 def register_all(
-    registrar: Registrar, dataset: PreparedDataset, starts: RoughPoses, maps: LocalMaps, sweeps: MapSweeps
+    registrar: Registrar,
+    dataset: PreparedDataset,
+    starts: RoughPoses,
+    maps: LocalMaps,
+    sweeps: MapSweeps,
+    folder: Path,
 ) -> FoundPoses:
-    """Register every start of every query, all starts of a query as one batch; every map is checked for leaks."""
+    """Register every start of every query, all starts of a query as one batch; every map is checked for leaks.
+
+    Parts are stored in ``folder``, and those that are there are not computed again.
+    """
     n, k = starts.rough.shape[:2]
     found = FoundPoses(
         pose=np.full((n, k, 4, 4), np.nan),
@@ -53,10 +97,15 @@ def register_all(
         least_gap_s=np.full((n, k), np.inf),
     )
     registrar.eval()
-    for number in track(range(n), f"register by {registrar.card.name}", n):
+    if n_parts := found.restore(folder):
+        log.info("%d of %d queries were registered before", min(n_parts * PART, n), n)
+    left = range(n_parts * PART, n)
+    for number in track(left, f"register by {registrar.card.name}", len(left)):
         known = np.flatnonzero(np.isfinite(starts.rough[number]).all(axis=(1, 2)))
         if len(known):
             _register(registrar, dataset, starts, maps, sweeps, number, known, found)
+        if (number + 1) % PART == 0 or number + 1 == n:
+            found.store(folder, number // PART)
     return found
 
 
@@ -91,7 +140,8 @@ def _register(
 def _keep(found: FoundPoses, number: int, known: ndarray, made: Registered, poses: ndarray) -> None:
     found.pose[number, known] = poses
     found.covariance[number, known] = made.covariance.double().cpu().numpy()
-    found.belief[number, known] = made.belief.double().cpu().numpy()
+    is_there = np.isfinite(poses).all(axis=(1, 2))  # who has no pose cannot believe in it
+    found.belief[number, known] = np.where(is_there, made.belief.double().cpu().numpy(), 0.0)
 
 
 def batch_of(

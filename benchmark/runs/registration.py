@@ -35,10 +35,12 @@ from benchmark.training.declared import Declared
 from benchmark.training.weights import WeightSource, check_options, find_weights
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
-from datasets.files import write_atomically
+from datasets.files import locked, write_atomically
 from datasets.prepared import PreparedDataset
 
 if TYPE_CHECKING:
+    import torch
+
     from methods.base import MethodConfig
     from methods.registration import Registrar
 
@@ -146,28 +148,37 @@ class Registration:
         return kind, config, find_weights(declared, self.method, lambda: self.dataset.fingerprint)
 
     def registrar(self) -> "Registrar":
-        """The registrar with its weights, in evaluation mode.
-
-        Raises:
-            CrossplaceError: it must be trained first.
-        """
+        """The registrar with its weights, in evaluation mode; trained now if it has none yet."""
         from benchmark.device import torch_device
         from benchmark.training.checkpoint import load_weights
 
         kind, config, weights = self.source
         weights.check()
-        if weights.is_to_train:
-            raise CrossplaceError(
-                f"{self.method.name} has no weights for {self.dataset.name} with this preset and seed; give trained "
-                "ones with --checkpoint FILE, or try its untrained network with --untrained"
-            )
         import torch
 
+        device, file = torch_device(machine.pick_device(self.device.device)), weights.file
+        if weights.is_to_train:
+            file = self._trained(config, device)
         torch.manual_seed(self.method.seed)
         made = kind(config)
-        if weights.file:
-            load_weights(made, weights.file, weights.remedy)
-        return made.to(torch_device(machine.pick_device(self.device.device))).eval()
+        if file:
+            load_weights(made, file, weights.remedy)
+        return made.to(device).eval()
+
+    def _trained(self, config: "MethodConfig", device: "torch.device") -> Path:
+        """The weights that training makes, or has made."""
+        from benchmark.training.loop import TrainingOptions
+        from benchmark.training.registrars import trained_registrar
+
+        options = TrainingOptions(
+            accelerator=device.type,
+            devices=1 if device.index is None else [device.index],
+            precision=self.device.precision,
+            workers=self.device.workers,
+        )
+        return trained_registrar(
+            self.method.name, config, self.dataset, self.protocol, self.device.runs, self.method.seed, options
+        )
 
     @cached_property
     def key(self) -> str:
@@ -231,8 +242,11 @@ def run_registration(asked: Registration) -> tuple[RegistrationRecord, Path]:
     if (record := RegistrationRecord.found(asked.folder, asked.key)) is not None:
         log.info("nothing to do: %s is up to date", asked.folder)
         return record, path
-    record = _computed(asked)
-    record.write(path)
+    with locked(asked.folder):
+        record = RegistrationRecord.found(asked.folder, asked.key)  # whoever had the lock before may have made it
+        if record is None:
+            record = _computed(asked)
+            record.write(path)
     return record, path
 
 
@@ -240,16 +254,18 @@ def _computed(asked: Registration) -> RegistrationRecord:
     import torch
 
     from benchmark.cost.registering import registration_sheet
-    from benchmark.runs.registering import register_all
+    from benchmark.runs.registering import STORED_PARTS, register_all
 
     registrar, dataset, starts = asked.registrar(), asked.dataset, asked.starts()
     maps = LocalMaps(dataset, data_folder() / "local-maps", asked.settings)
-    found = register_all(registrar, dataset, starts, maps, asked.sweeps)
+    found = register_all(registrar, dataset, starts, maps, asked.sweeps, asked.folder)
     arrays = {"query_row": starts.query_row, "truth": starts.truth, "rough": starts.rough, "is_right": starts.is_right}
     arrays |= {"pose": found.pose, "covariance": found.covariance, "belief": found.belief}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_atomically(asked.folder / POSES, buffer.getvalue())
+    for part in asked.folder.glob(STORED_PARTS):
+        part.unlink()
     traversals = dataset.frames.take(np.union1d(starts.query_row, asked.sweeps.database_rows)).traversal_names()
     surroundings = environment(machine.pick_device(asked.device.device), threads=torch.get_num_threads())
     sheet = registration_sheet(

@@ -10,7 +10,7 @@ from methods.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StartRange:
+class DrawnRange:
     """Ranges of the rough poses of one training, uniform and independent, in the axes forward, right, down."""
 
     low_m: tuple[float, float, float]
@@ -21,9 +21,9 @@ class StartRange:
     """Largest angle about each axis, degrees."""
 
 
-LARGE = StartRange(low_m=(-2.0, -2.0, -2.0), high_m=(2.0, 2.0, 1.0), angle_deg=10.0)
-MIDDLE = StartRange(low_m=(-1.0, -1.0, -1.0), high_m=(1.0, 1.0, 1.0), angle_deg=2.0)
-SMALL = StartRange(low_m=(-0.6, -0.6, -0.6), high_m=(0.6, 0.6, 0.6), angle_deg=2.0)
+LARGE = DrawnRange(low_m=(-2.0, -2.0, -2.0), high_m=(2.0, 2.0, 1.0), angle_deg=10.0)
+MIDDLE = DrawnRange(low_m=(-1.0, -1.0, -1.0), high_m=(1.0, 1.0, 1.0), angle_deg=2.0)
+SMALL = DrawnRange(low_m=(-0.6, -0.6, -0.6), high_m=(0.6, 0.6, 0.6), angle_deg=2.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,7 @@ class CmrnetConfig(MethodConfig):
     """Whether the fully connected layer sees all maps of the dense block. If not, it sees the last one."""
     occlusion_radius: int = 5
     """Reach of the visibility filter, pixels of the input. 0: no filter."""
-    ranges: tuple[StartRange, ...] = (LARGE, MIDDLE, SMALL)
+    ranges: tuple[DrawnRange, ...] = (LARGE, MIDDLE, SMALL)
     """Ranges of the starts that networks are trained for, in the order of use."""
     is_shared: bool = False
     """Whether one network is trained for all ranges together. If not, each range has a network of its own."""

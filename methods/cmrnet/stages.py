@@ -13,9 +13,10 @@ from datasets.base import Frames
 from datasets.randomness import generator
 from methods.base import Sampler, StageOutput
 from methods.batch import Batch, Sample
-from methods.cmrnet.config import CmrnetConfig, StartRange
+from methods.cmrnet.config import CmrnetConfig, DrawnRange
 from methods.cmrnet.losses import displacement_loss, matching_loss, pose_loss
 from methods.cmrnet.network import CmrnetNetwork
+from methods.cmrnet.roll import rolled
 from methods.cmrnet.view import Cells, cells, depth_input, drawn, pictures
 from methods.layers.poses import (
     FORWARD_FROM_CAMERA,
@@ -34,7 +35,7 @@ MOST_CELLS = 8.0
 """Displacements beyond so many cells are not learnt: such points are nearly always outside the image."""
 
 
-def drawn_starts(uniform: Float[Tensor, "b 6"], ranges: Sequence[StartRange]) -> Rigid:
+def drawn_starts(uniform: Float[Tensor, "b 6"], ranges: Sequence[DrawnRange]) -> Rigid:
     """``true_from_rough`` of each frame, from numbers within [0, 1): the rough camera in the true camera's frame."""
     low = uniform.new_tensor([[*r.low_m, *[-math.radians(r.angle_deg)] * 3] for r in ranges])
     high = uniform.new_tensor([[*r.high_m, *[math.radians(r.angle_deg)] * 3] for r in ranges])
@@ -60,7 +61,7 @@ class ChosenSampler(ShuffleSampler):
 class CorrectionStage(PoseStage):
     """Train one network for starts of some ranges. Each frame of a batch draws one of the ranges."""
 
-    def __init__(self, network: CmrnetNetwork, config: CmrnetConfig, ranges: Sequence[StartRange], name: str) -> None:
+    def __init__(self, network: CmrnetNetwork, config: CmrnetConfig, ranges: Sequence[DrawnRange], name: str) -> None:
         super().__init__()
         self.name, self.recipe, self.config, self.ranges = name, config.recipe, config, tuple(ranges)
         self.network = network
@@ -75,10 +76,12 @@ class CorrectionStage(PoseStage):
         return ChosenSampler(len(frames), self.config.most_frames[0 if training else 1], self.recipe.batch_size)
 
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Mirroring, and other light."""
+        """Mirroring, a turn about the optical axis, and other light."""
         changes = self.config.changes
         if rng.random() < changes.mirror_probability:
             sample = mirror(sample)
+        if changes.roll_deg:
+            sample = rolled(sample, float(rng.uniform(-changes.roll_deg, changes.roll_deg)))
         assert sample.image is not None
         light = changes.relighting
         image = light(sample.image, rng) if light else colour_jitter(sample.image, rng, changes.jitter)

@@ -60,6 +60,7 @@ COMMANDS = [
     "data fetch",
     "data sample",
     "export",
+    "register",
     "selftest",
 ]
 TINY = ("--dataset", "town", "--dataset-options", "preset=tiny")
@@ -580,6 +581,28 @@ def test_a_smoke_run_on_real_frames(kitti_mini: Path, capsys: pytest.CaptureFixt
     crossplace("publish", run)
     published = tmp_path / "results" / "kitti" / run.name
     assert [path.name for path in published.iterdir()] == ["result.json"]
+
+
+def test_a_row_goes_on_to_poses(
+    small_world: PreparedDataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    row = ("bench", "--method", "height_histogram", "--dataset", small_world.folder, "--device", "cpu")
+    crossplace(*row, "--register", "oracle", "--queries", "7")
+    out = capsys.readouterr().out
+    assert "retrieved: the frame that height_histogram quick retrieved first" in out
+    assert "Does registration re-rank?" in out
+    (path,) = tmp_path.glob("runs/registration/oracle-*/registration.json")
+    record = RegistrationRecord.read(path)
+    assert record.start.result == results_in(tmp_path / "runs")["height_histogram"].run_id
+    assert record.all.end.accuracy.n_queries == 7
+    assert record.all.end.accuracy.recall["0.25 m 2°"] == 1.0
+    assert "unknown registrar 'orcle'. Did you mean oracle" in sentence(capsys, *row, "--register", "orcle")
+
+
+@pytest.mark.parametrize(("what", "words"), [("registrars", "Rough pose as it is"), ("starts", "±0.6 m, ±2°")])
+def test_registrars_and_starts_are_listed(what: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    crossplace("list", what)
+    assert words in capsys.readouterr().out
 
 
 @pytest.mark.data

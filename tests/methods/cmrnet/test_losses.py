@@ -8,13 +8,13 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
-from methods.cmrnet.config import LARGE, MIDDLE, SMALL, StartRange
+from methods.cmrnet.config import LARGE, MIDDLE, SMALL, DrawnRange
 from methods.cmrnet.losses import displacement_loss, matching_loss, pose_loss
 from methods.cmrnet.stages import drawn_starts
 from methods.layers.poses import between, inverse, quaternion_of_rotation
 
 
-def drawn(n: int, ranges: StartRange) -> Tensor:
+def drawn(n: int, ranges: DrawnRange) -> Tensor:
     uniform = torch.rand(n, 6, generator=torch.Generator().manual_seed(0))
     return drawn_starts(uniform, [ranges] * n)
 
@@ -24,7 +24,7 @@ def drawn(n: int, ranges: StartRange) -> Tensor:
     [(LARGE, 1.778, 1.83, 9.60), (MIDDLE, 0.533, 0.96, 1.92), (SMALL, 0.214, 0.58, 1.92)],
 )
 def test_drawn_starts_are_as_far_away_as_published(
-    ranges: StartRange, identity_loss: float, mean_m: float, mean_deg: float
+    ranges: DrawnRange, identity_loss: float, mean_m: float, mean_deg: float
 ) -> None:
     """Values that others computed from the published ranges, with 150,000 draws."""
     starts = drawn(40_000, ranges)
