@@ -54,7 +54,7 @@ class Sweep:
         if self.dry_run:
             from benchmark.runs.carrying import undertaken
 
-            undertakings = [undertaken(want, self.engine) for want in wanted]
+            undertakings = undertaken(wanted, self.engine)
             for undertaking in undertakings:
                 say(undertaking.wanted.label)
                 if undertaking.plan and not undertaking.reason:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.frames.preparing import data_folder
-from benchmark.request import EngineOptions, Request
+from benchmark.request import DataOptions, EngineOptions, Request
 from benchmark.runs.engines import Engine, check_engine, engine_of, threads_of
 from benchmark.runs.jobs import ALONE, PREPARE, Environment, Job, environment_of_jobs
 from benchmark.runs.plan import Plan, Step
@@ -65,7 +65,7 @@ def carry_out(wanted: Sequence[Wanted], options: EngineOptions) -> list[Undertak
         CrossplaceError: no such engine, or times are to be taken where other work shares the machine.
     """
     environment = _environment(options)
-    undertakings = [undertaken(want, options) for want in wanted]
+    undertakings = undertaken(wanted, options)
     if not any(u.jobs for u in undertakings):
         return undertakings
     device = max(u.plan.device for u in undertakings if u.plan)  # cuda if any asks for it
@@ -86,15 +86,20 @@ def carry_out(wanted: Sequence[Wanted], options: EngineOptions) -> list[Undertak
     return undertakings
 
 
-def undertaken(wanted: Wanted, options: EngineOptions) -> Undertaking:
-    """A run with its plan and its jobs, as far as they are known before anything is done."""
+def undertaken(wanted: Sequence[Wanted], options: EngineOptions) -> list[Undertaking]:
+    """Every run with its plan and its jobs, as far as they are known before anything is done."""
     check_engine(options)
-    try:
-        plan = Plan(wanted.request, measured=wanted.measured, elsewhere=options.engine != "local")
-    except CrossplaceError as error:
-        return Undertaking(wanted=wanted, reason=str(error))
-    found = Undertaking(wanted=wanted, plan=plan)
-    found.look(_environment(options))
+    environment, found, plans = _environment(options), [], dict[DataOptions, Plan]()
+    for want in wanted:
+        beside = plans.get(want.request.data)
+        try:
+            plan = Plan(want.request, measured=want.measured, elsewhere=options.engine != "local", beside=beside)
+        except CrossplaceError as error:
+            found.append(Undertaking(wanted=want, reason=str(error)))
+            continue
+        plans.setdefault(want.request.data, plan)
+        found.append(Undertaking(wanted=want, plan=plan))
+        found[-1].look(environment)
     return found
 
 

@@ -61,8 +61,10 @@ class Encoding:
 class Plan:
     """A request with everything resolved that can be resolved before work starts."""
 
-    def __init__(self, request: Request, *, measured: bool = True, elsewhere: bool = False) -> None:
-        """``elsewhere``: the device is one of other machines and need not be here."""
+    def __init__(
+        self, request: Request, *, measured: bool = True, elsewhere: bool = False, beside: "Plan | None" = None
+    ) -> None:
+        """``elsewhere``: the device is one of other machines. ``beside``: a plan on the same data, read only once."""
         check_protocol_name(request.data.protocol)
         check_accepted(request.data.accept)
         check_options(request.method)
@@ -78,18 +80,21 @@ class Plan:
             )
         self.code = code_of(METHODS.entries[request.method.name])
         self.device = machine.pick_device(request.machine.device, elsewhere=elsewhere)
-        self.location: Location = locate(request.data.dataset, request.data.source, request.data.dataset_options)
+        data = request.data
+        assert beside is None or beside.request.data == data
+        self._beside = beside
+        self.location: Location = beside.location if beside else locate(data.dataset, data.source, data.dataset_options)
 
     # --- data ------------------------------------------------------------------------------------
 
     @cached_property
     def dataset(self) -> PreparedDataset:
         """The prepared dataset; prepared now if need be."""
-        return prepare(self.location)
+        return self._beside.dataset if self._beside else prepare(self.location)
 
     @cached_property
     def _resolved(self) -> tuple[Protocol, list[str]]:
-        return find_protocol(self.request.data.protocol, self.dataset)
+        return self._beside._resolved if self._beside else find_protocol(self.request.data.protocol, self.dataset)
 
     @property
     def protocol(self) -> Protocol:
@@ -99,13 +104,15 @@ class Plan:
     @cached_property
     def warnings(self) -> list[str]:
         """What a reader of the result must be told; raises :class:`CrossplaceError` if the data has a fault."""
+        if self._beside:
+            return self._beside.warnings
         doubts = doubts_about(self.dataset, self.request.data.accept)
         return [*self._resolved[1], *leak_warnings(self.dataset.frames, self.protocol), *doubts]
 
     @cached_property
     def selected(self) -> Selected:
         """The frames that take part."""
-        return selected(self.dataset.frames, self.protocol)
+        return self._beside.selected if self._beside else selected(self.dataset.frames, self.protocol)
 
     @cached_property
     def rows(self) -> ndarray:

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.report.tables import Comparison, as_text
 from benchmark.request import EngineOptions, Request
-from benchmark.runs.carrying import undertaken
+from benchmark.runs.carrying import Wanted, undertaken
 from benchmark.runs.journal import Experience, attempts_of
 from benchmark.runs.study_file import named
 from benchmark.runs.sweep import run_sweep, say_expected
@@ -39,7 +39,7 @@ def test_what_fails_is_a_hole_and_the_rest_has_rows_and_is_done_once(
     assert expected is not None
     assert (expected.seconds, expected.megabytes) == (encoded.seconds, encoded.megabytes)
     capsys.readouterr()
-    say_expected([undertaken(want, EngineOptions()) for want in named([request_.changed(seed=1)], measured=False)])
+    say_expected(undertaken(named([request_.changed(seed=1)], measured=False), EngineOptions()))
     assert capsys.readouterr().out.startswith("2 jobs to do; 2 are cached. Expected: 0.")
 
 
@@ -57,9 +57,8 @@ def test_no_result_at_all_is_a_sentence_with_every_reason(request_: Request) -> 
 
 
 def test_a_device_of_other_machines_must_be_named(request_: Request) -> None:
-    (want,) = named([request_.changed(device="auto")], measured=False)
-    assert "give --device cpu or cuda" in undertaken(want, EngineOptions(engine="ray")).reason
-    (want,) = named([request_.changed(device="cuda")], measured=False)
-    found = undertaken(want, EngineOptions(engine="ray"))
+    wanted = [Wanted(label=device, request=request_.changed(device=device)) for device in ("auto", "cuda")]
+    unnamed, found = undertaken(wanted, EngineOptions(engine="ray"))
+    assert "give --device cpu or cuda" in unnamed.reason
     assert not found.reason, "the GPU is there, not here"
     assert [job.on_gpu for job in found.jobs] == [True, True]
