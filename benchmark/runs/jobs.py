@@ -110,16 +110,8 @@ class Job:
             attempt.ended(folder=self.folder).write_to(path)
 
 
-def do(job: Job, memory_gib: float | None = None) -> Ending:
-    """Do a job in this process, which should be a fresh one; whatever goes wrong is said in the ending.
-
-    ``memory_gib`` limits the memory that the process may allocate.
-    """
-    if memory_gib is not None:
-        import resource  # not on every platform
-
-        limit = int(memory_gib * 2**30)
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+def do(job: Job) -> Ending:
+    """Do a job in this process, which should be a fresh one; whatever goes wrong is said in the ending."""
     os.environ.update(job.environment)
     os.chdir(job.where)
     try:

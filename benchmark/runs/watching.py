@@ -67,24 +67,27 @@ class Watch(AbstractContextManager["Watch"]):
     def lost(self, job: str, reason: str) -> None:
         """A job will begin again."""
         self.jobs[job].state = "again"
-        self._say(job, f"begins again: {reason}")
+        self._say(job, f"begins again: {reason}", logging.WARNING)
 
     def ended(self, job: str, reason: str) -> None:
         """A job has its outcome, or will have none for this reason."""
         seen = self.jobs[job]
         seen.seconds = time.monotonic() - seen.began_s
         seen.state = "hole" if reason else "done"
-        self._say(job, f"no outcome: {reason}" if reason else f"done in {seen.seconds:.0f} s")
+        if reason:
+            self._say(job, f"no outcome: {reason}", logging.WARNING)
+        else:
+            self._say(job, f"done in {seen.seconds:.0f} s")
 
-    def _say(self, job: str, what: str) -> None:
-        if self._live:
-            self._live.refresh()
+    def _say(self, job: str, what: str, level: int = logging.INFO) -> None:
+        """A line; beside the table only what it cannot show, which then stands above it."""
+        if self._live and level == logging.INFO:
             return
         known = [seen for name, seen in self.jobs.items() if name not in ("", LATER)]
         n_over = sum(seen.state in ("done", "hole") for seen in known)
         runs = [label for label, cells in self.rows.items() if job in cells.values()]
         more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
-        log.info("[%d of %d] %s (%s%s) %s", n_over, len(known), job, "".join(runs[:1]), more, what)
+        log.log(level, "[%d of %d] %s (%s%s) %s", n_over, len(known), job, "".join(runs[:1]), more, what)
 
     def table(self) -> Table:
         """All runs with the states of their steps; where there is no room for all, those that move come first."""

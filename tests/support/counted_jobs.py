@@ -1,5 +1,6 @@
 """Jobs without networks that count what is done, importable in any process."""
 
+import logging
 import os
 import signal
 import time
@@ -11,8 +12,6 @@ from benchmark.runs.jobs import Job
 from benchmark.runs.journal import attempts_of
 from datasets.errors import CrossplaceError
 
-KIB = bytes(1024)
-
 
 @dataclass(frozen=True, kw_only=True)
 class CountedJob(Job):
@@ -22,6 +21,7 @@ class CountedJob(Job):
     """How many of its attempts end by a signal that cannot be caught."""
     fault: str = ""
     """What it raises."""
+    says: str = ""
     mib: int = 0
     """Memory that it allocates."""
     epochs: int = 1
@@ -44,6 +44,8 @@ class CountedJob(Job):
             assert (self.folder / f"{need.partition('-')[2]}.txt").is_file(), f"{self.id} came before {need}"
         if len(attempts_of(self.journal)) <= self.deaths:
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.says:
+            logging.getLogger("benchmark").info(self.says)
         if self.fault:
             raise CrossplaceError(self.fault)
         held = [bytearray(2**20) for _ in range(self.mib)]

@@ -1,16 +1,21 @@
 """The engine ``local``: each job in a fresh process of this machine, some at once, each with a GPU of its own."""
 
+import os
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from benchmark import machine
+from benchmark.console import configure_logging, console
 from benchmark.process import Started, ended, start
 from benchmark.request import EngineOptions
 from benchmark.runs.jobs import Ending, Job, do
 
 GPU = "CUDA_VISIBLE_DEVICES"
+LOG = "output.log"
+"""What a job said while a table filled the terminal."""
 
 
 class LocalEngine(AbstractContextManager["LocalEngine"]):
@@ -41,7 +46,7 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
         gpu = self.free_gpus.pop(0) if job.on_gpu and self.free_gpus else None
         if gpu is not None:
             environment[GPU] = gpu
-        work = start(do, job, self.memory_gib, environment=environment)
+        work = start(_do, job, self.memory_gib, console.is_terminal, environment=environment)
         self.running.add(work)
         if gpu is not None:
             self.gpu_of[work] = gpu
@@ -57,3 +62,19 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
             self.free_gpus.append(self.gpu_of.pop(work))
         answer = work.answer()
         return Ending(reason=answer, is_lost=True) if isinstance(answer, str) else answer
+
+
+def _do(job: Job, memory_gib: float | None, is_quiet: bool) -> Ending:
+    """Do a job within so much memory; if it is to be quiet, what it says goes into a file of its journal."""
+    if is_quiet:
+        job.journal.mkdir(parents=True, exist_ok=True)
+        with (job.journal / LOG).open("a") as log:
+            os.dup2(log.fileno(), sys.stdout.fileno())
+            os.dup2(log.fileno(), sys.stderr.fileno())
+        configure_logging()  # for a file, not for a terminal
+    if memory_gib is not None:
+        import resource  # not on every platform
+
+        limit = int(memory_gib * 2**30)
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    return do(job)

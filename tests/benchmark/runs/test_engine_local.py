@@ -11,10 +11,11 @@ import pytest
 from counted_jobs import CountedJob, counted
 
 from benchmark import machine
+from benchmark.console import console
 from benchmark.request import EngineOptions
 from benchmark.runs.carrying import run_jobs
 from benchmark.runs.engines import engine_of, threads_of
-from benchmark.runs.engines.local import LocalEngine
+from benchmark.runs.engines.local import LOG, LocalEngine
 from benchmark.runs.jobs import environment_of_jobs
 from benchmark.runs.journal import attempts_of
 from benchmark.runs.watching import Watch
@@ -102,6 +103,16 @@ def test_jobs_end_with_a_sweep_that_is_killed(tmp_path: Path) -> None:
             break
         time.sleep(0.05)
     assert not Path(f"/proc/{worker}").exists()
+
+
+def test_what_a_job_says_does_not_disturb_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "_force_terminal", True)
+    job = counted(tmp_path, "loud", says="something")
+    with LocalEngine(EngineOptions(), tmp_path, "cpu") as engine:
+        (ending,) = engine.ended(engine.start([job])).values()
+    assert ending.reason == ""
+    (line,) = (job.journal / LOG).read_text().splitlines()
+    assert line.endswith(" something")
 
 
 def test_each_job_has_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
