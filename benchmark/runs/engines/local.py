@@ -43,7 +43,8 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
 
     def _start(self, job: Job) -> Started[Ending]:
         environment = dict(job.environment)
-        gpu = self.free_gpus.pop(0) if job.on_gpu and self.free_gpus else None
+        may_choose = job.on_gpu and not job.is_alone  # times are those of the device that the plan names
+        gpu = self.free_gpus.pop(0) if may_choose and self.free_gpus else None
         if gpu is not None:
             environment[GPU] = gpu
         work = start(_do, job, self.memory_gib, console.is_terminal, environment=environment)

@@ -4,6 +4,7 @@ Ray chooses nodes by the resources that a job asks for. When a worker or a node 
 and goes on from its last checkpoint, which lies in the shared folder of runs.
 """
 
+import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,6 +16,8 @@ from benchmark.request import EngineOptions
 from benchmark.runs.engines import needs_package, threads_of
 from benchmark.runs.jobs import Ending, Job, do
 from datasets.errors import CrossplaceError
+
+log = logging.getLogger(__name__)
 
 
 class RayEngine(AbstractContextManager["RayEngine"]):
@@ -42,6 +45,8 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         if options.memory_gib is not None:
             self.resources["memory"] = int(options.memory_gib * 2**30)
         self.n_gpus = 1 if device.startswith("cuda") else 0
+        if lacks := lacking(ray.nodes(), {"CPU": self.resources["num_cpus"], "GPU": self.n_gpus}):
+            log.warning("no node of the Ray cluster has %s now; jobs wait until one joins (--threads, --device)", lacks)
 
     def __exit__(self, *_: object) -> None:
         self.ray.shutdown()  # which ends the tasks of this driver
@@ -72,6 +77,14 @@ class RayEngine(AbstractContextManager["RayEngine"]):
         except errors.RayError as error:
             return Ending(reason=f"its worker was lost: {str(error).strip().splitlines()[0]}", is_lost=True)
         return found
+
+
+def lacking(nodes: Sequence[Mapping[str, Any]], needed: Mapping[str, int]) -> str:
+    """What no living node of a cluster has, in words; empty if some node has all that a job asks for."""
+    there = [node["Resources"] for node in nodes if node["Alive"]]
+    if any(all(node.get(kind, 0) >= amount for kind, amount in needed.items()) for node in there):
+        return ""
+    return " and ".join(f"{amount} {kind}" for kind, amount in needed.items() if amount)
 
 
 def _paths() -> dict[str, str]:

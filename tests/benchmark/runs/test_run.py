@@ -613,7 +613,7 @@ def test_perturbed_rows_reuse_weights_and_clean_descriptors(
             "train": True,
             "encode": True,
             "encode perturbed": False,
-            "evaluate and measure": False,
+            "evaluate": False,
         }
         row.run()
         assert "encoded 0 parts anew" in said.text
