@@ -131,7 +131,7 @@ class Tables:
         from datasets.errors import CrossplaceError
 
         collection = collect(self.results)
-        if not (collection.groups or collection.studies or collection.sensitivities or collection.scales):
+        if collection.is_empty:
             raise CrossplaceError(
                 f"{self.results}: no results here; run crossplace bench and crossplace publish, or name another folder "
                 "(--results)"
