@@ -67,7 +67,7 @@ class Figures:
         if missing := [folder for folder in self.results if not folder.is_dir()]:
             raise CrossplaceError(f"{missing[0]}: no such folder; name folders with result.json, such as runs/results")
         collection = collect(*self.results)
-        if not (collection.groups or collection.studies or collection.registrations):
+        if collection.is_empty:
             raise CrossplaceError(f"{self.results[0]}: no results here; crossplace bench makes some below runs/results")
         files, holes = write_figures(collection, self.output, self.only, self.frames.sources())
         for line in _told(holes):

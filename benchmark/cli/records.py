@@ -131,8 +131,7 @@ class Tables:
         from datasets.errors import CrossplaceError
 
         collection = collect(self.results)
-        kinds = (collection.studies, collection.sensitivities, collection.scales, collection.registrations)
-        if not collection.groups and not any(kinds):
+        if collection.is_empty:
             raise CrossplaceError(
                 f"{self.results}: no results here; run crossplace bench and crossplace publish, or name another folder "
                 "(--results)"

@@ -69,6 +69,11 @@ class Collection:
     published: Mapping[str, Sequence[PublishedRow]] = field(default_factory=dict)
     """What papers print, by the name of its file."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing of the suite's own to show; costs and printed numbers stand beside something."""
+        return not (self.groups or self.studies or self.sensitivities or self.scales or self.registrations)
+
 
 def collect(*folders: Path) -> Collection:
     """Everything below ``folders``; raises :class:`CrossplaceError` where two results are one or contradict.

@@ -1,5 +1,6 @@
 """Recall and latency against the size of the map, on a logarithmic axis."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 FEWEST = 2
 """Fewest points of a curve."""
 HEIGHT_IN = 1.9
+FIRST_POWER = 1000.0
+"""The first number that is written as a power of ten."""
 
 
 def numbers(topic: Topic, sources: Sources) -> Table:
@@ -60,15 +63,29 @@ def draw(table: Table, sources: Sources) -> "Figure":
     recall.set_ylim(0, min(highest * 1.08, 102))
     times = {float(row[1].value or 0): float(row[4].value or 0) for row in table.rows}
     latency.plot([*times], [*times.values()], color="black", marker="o", markersize=4, linewidth=1.2)
-    latency.set_yscale("log")
+    recall.set_xscale("log")
+    latency.set(xscale="log", yscale="log")
     recall.set_ylabel(f"{FIRST}, %")
     latency.set_ylabel("latency, ms")
+    for axis in (recall.xaxis, latency.xaxis, latency.yaxis):
+        axis.set_major_formatter(lambda value, _: powered(value))
+        axis.set_minor_formatter(lambda *_: "")
     for axes in drawn.panels:
-        axes.set_xscale("log")
         axes.set_xlabel("places in the map")
         axes.grid(axis="y", color=GRID, linewidth=0.5)
     label_ends(recall, _ends(table), of, HEIGHT_IN)
     return drawn.figure
+
+
+def powered(value: float) -> str:
+    """A power of ten as it is written by hand, such as 10⁶; small ones as they are.
+
+    >>> [powered(value) for value in (0.1, 10, 100, 1e3, 1e7)]
+    ['0.1', '10', '100', '10³', '10⁷']
+    """
+    if value < FIRST_POWER:
+        return f"{value:g}"
+    return "10" + str(round(math.log10(value))).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
 def _recall(axes: "Axes", table: Table, of: Mapping[str, Look]) -> float:
