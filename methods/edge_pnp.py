@@ -48,12 +48,15 @@ class EdgePnpConfig(MethodConfig):
     """Turns to the side that are tried first, degrees."""
     iterations: int = 2
     """How often edges are drawn anew at the pose that was found."""
-    prior_m: float = 1.2
+    prior_m: float = 0.3
     """Expected size of the correction along each axis, metres."""
     prior_deg: float = 6.0
     """Expected size of the correction about each axis, degrees."""
-    sigma_px: float = 10.0
+    sigma_px: float = 60.0
     """Spread of an edge's distance as the solve counts it: large, as neighbouring edges err together."""
+    inflation: tuple[float, float] = (5.0, 2.0)
+    """Factors of the standard deviations of position and of orientation that a pose is returned with, so that errors on
+    the town's validation drives are as large as stated."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -124,7 +127,8 @@ class EdgePnp(Registrar):
             turns = c.turns_deg if number == 0 else (0.0,)
             step, information = min((self._solved(scene, turn) for turn in turns), key=_cost)
             pose = pose @ np.linalg.inv(_rigid(step.x))
-        return pose, np.linalg.inv(information)
+        spread = np.repeat(c.inflation, 3)
+        return pose, np.linalg.inv(information) * spread[:, None] * spread
 
     @property
     def _prior(self) -> Float[ndarray, "6"]:

@@ -39,16 +39,24 @@ class MapSweeps:
     def of(self, row: int) -> Int[ndarray, " k"]:
         """Rows of the sweeps that the map of the query at ``row`` may be made of, ascending."""
         frames, protocol = self.frames, self.protocol
-        sources = self.searched.get(frames.traversal[row], ())
-        is_usable = np.isin(frames.traversal.astype(str), np.array(sources, dtype=str))
-        is_usable &= (frames.cloud != "") & (frames.world == frames.world[row])
-        is_usable[row] = False
-        later_ns = frames.timestamp_ns[row] - frames.timestamp_ns
+        rows = self._sources.get((frames.traversal[row], frames.world[row]), np.empty(0, dtype=np.int64))
+        is_usable = rows != row
+        later_ns = frames.timestamp_ns[row] - frames.timestamp_ns[rows]
         if protocol.min_gap_s is not None:
             is_usable &= np.abs(later_ns) > round(protocol.min_gap_s * 1e9)
         if protocol.earlier_only:
             is_usable &= later_ns > 0
-        return np.flatnonzero(is_usable)
+        return rows[is_usable]
+
+    @cached_property
+    def _sources(self) -> dict[tuple[str, str], Int[ndarray, " k"]]:
+        """Traversal that asks, and world → rows with a cloud of the traversals that it is searched in."""
+        frames, found = self.frames, {}
+        for asking, searched in self.searched.items():
+            is_source = np.isin(frames.traversal.astype(str), np.array(searched, dtype=str)) & (frames.cloud != "")
+            for world in dict.fromkeys(frames.world[is_source].tolist()):
+                found[asking, world] = np.flatnonzero(is_source & (frames.world == world))
+        return found
 
     def check(self, row: int, sweeps: Int[ndarray, " k"]) -> None:
         """Raise if a map that was made of ``sweeps`` shows the query at ``row`` itself, or its drive across drives.

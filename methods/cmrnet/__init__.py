@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from datasets.base import Split
-from methods.card import MethodCard
+from methods.card import MethodCard, ShippedWeights
 from methods.cmrnet.config import PRESETS, VARIANTS, CmrnetConfig, Displacements
 from methods.cmrnet.network import CmrnetNetwork, Prediction
 from methods.cmrnet.stages import CorrectionStage
@@ -17,6 +18,7 @@ from methods.layers.pose_solve import Solved, solve_motion
 from methods.layers.poses import (
     FORWARD_FROM_CAMERA,
     Rigid,
+    between,
     composed,
     inverse,
     quaternion_of_rotation,
@@ -45,6 +47,16 @@ class Cmrnet(Registrar):
     )
     presets = PRESETS
     variants = VARIANTS
+    shipped = (
+        ShippedWeights(
+            preset="quick",
+            fingerprint="628329ec7c7217b2fcdcac17bc5e9b4c76889c81865bd12f8c6186aead3b978f",
+            seed=0,
+            file=Path(__file__).with_name("town-quick.safetensors"),
+            sha256="57ecacecca3c0d562261945b319395b8a64991d6726dddd61f5cd1dfb00a892a",
+            command="crossplace register --method cmrnet --preset quick --dataset town --seed 0 --retrain",
+        ),
+    )
 
     def __init__(self, config: CmrnetConfig | None = None) -> None:
         super().__init__()
@@ -64,22 +76,21 @@ class Cmrnet(Registrar):
         ]
 
     def register(self, batch: RegistrationBatch) -> Registered:
-        """The poses after all iterations; how sure the last solve is."""
+        """The poses after all iterations, and how sure the last one is."""
         c, seen = self.config, pictures(batch, self.config)
         pose = batch.rough_map_from_camera
-        covariance = _diagonal(pose, c.regressed_m, c.regressed_deg)
+        covariance = _spread(torch.eye(4).to(pose).expand_as(pose), c)
         for number in range(c.iterations):
             network = self._in_order[min(number, len(self._in_order) - 1)]
             depth_m = drawn(batch.points, pose, seen, c)
             found: Prediction = network(seen.pixels, depth_input(depth_m, c))
-            if c.displacements is None or not c.solves:
-                pose = composed(pose, _regressed(found))
-                continue
-            solved = solved_correction(found, depth_m, seen.intrinsics_px, c.displacements, 2 ** len(c.channels))
-            pose = composed(pose, inverse(solved.target_from_source))
-            covariance = torch.linalg.inv(solved.information)
-        spread = pose.new_tensor([c.inflation[0]] * 3 + [c.inflation[1]] * 3)
-        covariance = covariance * spread[:, None] * spread
+            if c.displacements and c.solves:
+                solved = solved_correction(found, depth_m, seen.intrinsics_px, c.displacements, 2 ** len(c.channels))
+                correction, covariance = inverse(solved.target_from_source), _inflated(solved.information, c)
+            else:
+                correction = _regressed(found)
+                covariance = _spread(correction, c)
+            pose = composed(pose, correction)
         return Registered(map_from_camera=_rigid_again(pose), covariance=covariance, belief=belief_of(covariance))
 
 
@@ -113,6 +124,15 @@ def _rigid_again(pose: Rigid) -> Rigid:
     return rigid(rotation_of_quaternion(quaternion_of_rotation(pose[:, :3, :3])), pose[:, :3, 3])
 
 
-def _diagonal(like: Rigid, sigma_m: float, sigma_deg: float) -> Float[Tensor, "b 6 6"]:
-    variances = like.new_tensor([sigma_m**2] * 3 + [math.radians(sigma_deg) ** 2] * 3)
-    return torch.diag(variances).repeat(len(like), 1, 1)
+def _spread(last: Rigid, config: CmrnetConfig) -> Float[Tensor, "b 6 6"]:
+    """Covariance of regressed poses: the usual error, and as much again as the last correction still moved."""
+    moved_m, turned_rad = between(last, torch.eye(4).to(last).expand_as(last))
+    of_position = config.regressed_m**2 + moved_m.square()
+    of_rotation = math.radians(config.regressed_deg) ** 2 + turned_rad.square()
+    return torch.diag_embed(torch.stack([of_position] * 3 + [of_rotation] * 3, dim=1))
+
+
+def _inflated(information: Float[Tensor, "b 6 6"], config: CmrnetConfig) -> Float[Tensor, "b 6 6"]:
+    """Covariance of solved poses."""
+    spread = information.new_tensor([config.inflation[0]] * 3 + [config.inflation[1]] * 3)
+    return torch.linalg.inv(information) * spread[:, None] * spread

@@ -36,7 +36,7 @@ class Displacements:
     """Expected size of the correction along each axis, metres."""
     prior_deg: float = 6.0
     """Expected size of the correction about each axis, degrees."""
-    shared_cells: float = 10.0
+    shared_cells: float = 30.0
     """So many cells err together, as the solve counts them."""
     steps: int = 8
     """Steps of the solve."""
@@ -89,17 +89,16 @@ class CmrnetConfig(MethodConfig):
     iterations: int = 3
     """How often a pose is corrected."""
     displacements: Displacements | None = None
-    """How displacements of cells are predicted and solved for the pose. None: the heads regress the pose, as
-    published."""
-    solves: bool = True
-    """Whether the pose is solved from the displacements where they are predicted. If not, it is what the heads say."""
-    regressed_m: float = 0.5
-    """Standard deviation that is stated for a regressed position, per axis, metres."""
-    regressed_deg: float = 1.5
-    """Standard deviation that is stated for a regressed orientation, per axis, degrees."""
+    """How displacements of cells are learnt beside the pose, and solved for a pose. None: not at all, as published."""
+    solves: bool = False
+    """Whether the pose is solved from the displacements. If not, it is what the heads say, as published."""
+    regressed_m: float = 0.2
+    """Usual error of a regressed position along each axis, metres. How far the last correction moved comes on top."""
+    regressed_deg: float = 0.7
+    """Usual error of a regressed orientation about each axis, degrees. The last correction comes on top."""
     inflation: tuple[float, float] = (1.0, 1.0)
-    """Factors of the standard deviations of position and of orientation that a pose is returned with. They are chosen
-    so that errors on validation frames are as large as stated."""
+    """Factors of the standard deviations of position and of orientation that a solved pose is returned with. They are
+    chosen so that errors on validation frames are as large as stated."""
     changes: Changes = Changes()
     most_frames: tuple[int, int] = (0, 0)
     """Most frames that are used in training, and in validation: a fixed random choice. 0: all of them."""
@@ -142,6 +141,9 @@ _QUICK = replace(
     is_shared=True,
     iterations=4,
     displacements=Displacements(),
+    regressed_m=0.65,
+    regressed_deg=1.6,
+    inflation=(2.4, 1.25),
     most_frames=(520, 64),
     changes=Changes(relighting=Relighting(), roll_deg=0.0),
     recipe=Recipe(
@@ -164,8 +166,13 @@ def _with(**fields: Any) -> Any:
     return lambda config: replace(config, **fields)
 
 
+def _solved(config: CmrnetConfig) -> CmrnetConfig:
+    """The pose of the solve; a configuration without displacements gets them."""
+    return replace(config, solves=True, displacements=config.displacements or Displacements())
+
+
 VARIANTS: dict[str, Variant] = {
-    "regressed": Variant(question="Do heads or a solve give the better pose?", change=_with(solves=False)),
+    "solved": Variant(question="Do heads or a solve give the better pose?", change=_solved),
     "no-filter": Variant(question="Does the visibility filter help?", change=_with(occlusion_radius=0)),
     "filter": Variant(question="Does the visibility filter help?", change=_with(occlusion_radius=2)),
     "one-iteration": Variant(question="What does refinement bring?", change=_with(iterations=1)),

@@ -65,7 +65,7 @@ class CorrectionStage(PoseStage):
         super().__init__()
         self.name, self.recipe, self.config, self.ranges = name, config.recipe, config, tuple(ranges)
         self.network = network
-        self.ignores = ("iterations", "solves")
+        self.ignores = ("iterations", "solves", "inflation", "regressed_m", "regressed_deg")
 
     def trainable(self) -> list[nn.Module]:
         """The network."""

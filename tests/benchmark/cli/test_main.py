@@ -22,7 +22,7 @@ from benchmark.cli.spellings import of_today
 from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.records.registration import RegistrationRecord
 from benchmark.records.schema import Result
-from benchmark.registry import DATASETS, METHODS
+from benchmark.registry import DATASETS, METHODS, REGISTRARS
 from benchmark.report.documents import DOCUMENTS, TABLES
 from datasets.prepared import PreparedDataset
 from datasets.protocols import PROTOCOLS
@@ -621,6 +621,16 @@ def test_registration_runs_on_real_frames(kitti_mini: Path, capsys: pytest.Captu
         assert record.maps.median_points > 50_000
         assert record.maps.least_gap_s is not None
         assert record.maps.least_gap_s > 0.5, "frames are half a second apart, and none is its own map"
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", sorted({*REGISTRARS.names()} - {"keep", "oracle"}))
+def test_every_registrar_runs_on_real_frames(name: str, kitti_mini: Path, tmp_path: Path) -> None:
+    options = ("--dataset", "kitti", "--source", kitti_mini, "--device", "cpu", "--queries", "2", "--untrained")
+    crossplace("register", "--method", name, *options)
+    (path,) = (tmp_path / "runs" / "registration").glob(f"{name}-*/registration.json")
+    record = RegistrationRecord.read(path)
+    assert (record.all.end.accuracy.n_queries, record.all.end.accuracy.n_missing) == (2, 0)
 
 
 # --- descriptors that anyone made ----------------------------------------------------------------
