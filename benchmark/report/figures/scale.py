@@ -80,7 +80,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
 def powered(value: float) -> str:
     """A power of ten as it is written by hand, such as 10⁶; small ones as they are.
 
-    >>> [powered(value) for value in (0.1, 10, 100, 1e3, 1e7)]
+    >>> [powered(value) for value in (0.1, 10.0, 100.0, 1e3, 1e7)]
     ['0.1', '10', '100', '10³', '10⁷']
     """
     if value < FIRST_POWER:
