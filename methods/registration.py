@@ -104,6 +104,10 @@ class PoseStage(Stage):
         """Loss of the corrections of given starts."""
         raise NotImplementedError
 
+    def corrected(self, started: RegistrationBatch) -> Float[Tensor, "b 4 4"]:
+        """Poses after one correction of given starts by what the stage trains."""
+        raise NotImplementedError
+
     def forward(self, batch: Batch) -> StageOutput:
         """Loss of the corrections of drawn starts."""
         return self.of_started(self.started(batch))

@@ -52,16 +52,17 @@ def learn_pairs(
     most_steps: int = 2000,
     budget_s: float = 300.0,
 ) -> PairMemory:
-    """Train the last stage of ``registrar`` on one batch of fixed starts, until it finds their poses.
+    """Train the first stage of ``registrar`` on one batch of fixed starts, until one correction finds their poses.
 
-    Each frame's own cloud is its map. The learning rate is the first one of the stage.
+    Each frame's own cloud is its map. The learning rate is the first one of the stage. More corrections would
+    start from poses that were never trained.
 
     Raises:
         CrossplaceError: too few places lie apart.
     """
     rows = [row for row, _ in places_apart(dataset.frames, n_places)]
     batch = collate([load_sample(dataset, dataset.frame(row), ("image", "cloud")) for row in rows])
-    stage = registrar.stages(SPLIT)[-1]
+    stage = registrar.stages(SPLIT)[0]
     stage.eval()
     started = stage.started(batch)
     registrar.requires_grad_(False)
@@ -76,7 +77,7 @@ def learn_pairs(
         if steps % LOOK_EVERY == 0:
             registrar.eval()
             with torch.inference_mode():
-                after = _errors(registrar.register(started.without_truth()).map_from_camera, started)
+                after = _errors(stage.corrected(started.without_truth()), started)
             if after[0] < LEARNT_M and after[1] < LEARNT_DEG:
                 break
     return PairMemory(before=before, after=after, steps=steps, seconds=time.monotonic() - began)

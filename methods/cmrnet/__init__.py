@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from datasets.base import Split
 from methods.card import MethodCard, ShippedWeights
 from methods.cmrnet.config import PRESETS, VARIANTS, CmrnetConfig, Displacements
-from methods.cmrnet.network import CmrnetNetwork, Prediction
+from methods.cmrnet.network import CmrnetNetwork, Prediction, regressed
 from methods.cmrnet.stages import CorrectionStage
 from methods.cmrnet.view import cells, depth_input, drawn, pictures
 from methods.layers.pose_solve import Solved, solve_motion
 from methods.layers.poses import (
-    FORWARD_FROM_CAMERA,
     Rigid,
     between,
     composed,
@@ -88,7 +87,7 @@ class Cmrnet(Registrar):
                 solved = solved_correction(found, depth_m, seen.intrinsics_px, c.displacements, 2 ** len(c.channels))
                 correction, covariance = inverse(solved.target_from_source), _inflated(solved.information, c)
             else:
-                correction = _regressed(found)
+                correction = regressed(found)
                 covariance = _spread(correction, c)
             pose = composed(pose, correction)
         return Registered(map_from_camera=_rigid_again(pose), covariance=covariance, belief=belief_of(covariance))
@@ -110,13 +109,6 @@ def solved_correction(
     weight = places.is_there / (variance * options.shared_cells)
     sigma = depth_m.new_tensor([options.prior_m] * 3 + [math.radians(options.prior_deg)] * 3)
     return solve_motion(places.points, wanted_px, weight, intrinsics_px, sigma**-2, options.steps)
-
-
-def _regressed(found: Prediction) -> Rigid:
-    """The correction of the heads in the camera's axes."""
-    correction = rigid(rotation_of_quaternion(found.quaternion), found.translation)
-    axes = correction.new_tensor(FORWARD_FROM_CAMERA).expand_as(correction)
-    return composed(composed(inverse(axes), correction), axes)
 
 
 def _rigid_again(pose: Rigid) -> Rigid:

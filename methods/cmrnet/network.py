@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from methods.cmrnet.config import CmrnetConfig
 from methods.layers.correlation import correlation
+from methods.layers.poses import FORWARD_FROM_CAMERA, Rigid, composed, inverse, rigid, rotation_of_quaternion
 
 _SLOPE = 0.1
 """Slope of LeakyReLU below zero."""
@@ -124,3 +125,10 @@ def expected_shift(matching: Float[Tensor, "b d h w"], reach: int) -> Float[Tens
     chance = matching.softmax(1).unflatten(1, (len(side), len(side)))
     right, down = chance.sum(1), chance.sum(2)
     return torch.stack([(row * side[:, None, None]).sum(1) for row in (right, down)], dim=1)
+
+
+def regressed(found: Prediction) -> Rigid:
+    """Corrections of the heads as poses in the axes of the rough cameras (right, down, forward)."""
+    correction = rigid(rotation_of_quaternion(found.quaternion), found.translation)
+    axes = correction.new_tensor(FORWARD_FROM_CAMERA).expand_as(correction)
+    return composed(composed(inverse(axes), correction), axes)

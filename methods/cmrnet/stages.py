@@ -15,7 +15,7 @@ from methods.base import Sampler, StageOutput
 from methods.batch import Batch, Sample
 from methods.cmrnet.config import CmrnetConfig, DrawnRange
 from methods.cmrnet.losses import displacement_loss, matching_loss, pose_loss
-from methods.cmrnet.network import CmrnetNetwork
+from methods.cmrnet.network import CmrnetNetwork, regressed
 from methods.cmrnet.roll import rolled
 from methods.cmrnet.view import Cells, cells, depth_input, drawn, pictures
 from methods.layers.poses import (
@@ -92,6 +92,13 @@ class CorrectionStage(PoseStage):
         loss, statistics = network_loss(self.network, started, self.config)
         count = loss.new_tensor(float(len(started)))
         return StageOutput(loss_sum=loss.sum(), count=count, statistics=statistics)
+
+    def corrected(self, started: RegistrationBatch) -> Rigid:
+        """Poses after one correction by the heads."""
+        seen = pictures(started, self.config)
+        depth_m = drawn(started.points, started.rough_map_from_camera, seen, self.config)
+        found = self.network(seen.pixels, depth_input(depth_m, self.config))
+        return composed(started.rough_map_from_camera, regressed(found))
 
     def started(self, batch: Batch) -> RegistrationBatch:
         """The batch with a start for each frame: random in training, always the same for a frame in validation."""
