@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from benchmark.contract.overfitting import N_PLACES, SPLIT, places_apart
-from benchmark.training.optimising import optimizer_of, set_training_mode
+from benchmark.training.optimising import optimizer_of, set_learning_rate, set_training_mode
 from datasets.prepared import PreparedDataset
 from methods.batch import collate, load_sample
 from methods.layers.poses import between
@@ -15,6 +15,8 @@ from methods.registration import Registrar, RegistrationBatch, require_truth
 
 LEARNT_M, LEARNT_DEG = 0.05, 0.3
 """Median errors of pairs that are known by heart, metres and degrees."""
+LEAST_RATE = 0.01
+"""Share of the learning rate that is left at the end."""
 LOOK_EVERY = 20
 """Steps between two looks at the errors."""
 
@@ -49,13 +51,14 @@ def learn_pairs(
     dataset: PreparedDataset,
     *,
     n_places: int = N_PLACES,
-    most_steps: int = 2000,
+    most_steps: int = 1500,
     budget_s: float = 300.0,
 ) -> PairMemory:
     """Train the first stage of ``registrar`` on one batch of fixed starts, until one correction finds their poses.
 
-    Each frame's own cloud is its map. The learning rate is the first one of the stage. More corrections would
-    start from poses that were never trained.
+    Each frame's own cloud is its map. The learning rate falls from that of the stage to a hundredth of it (half a
+    cosine), over the steps or over the time, whichever ends first. More corrections would start from poses that were
+    never trained.
 
     Raises:
         CrossplaceError: too few places lie apart.
@@ -68,7 +71,8 @@ def learn_pairs(
     registrar.requires_grad_(False)
     optimizer, began, before = optimizer_of(stage), time.monotonic(), _errors(started.rough_map_from_camera, started)
     after, steps = before, 0
-    while steps < most_steps and time.monotonic() - began < budget_s:
+    while (done := max(steps / most_steps, (time.monotonic() - began) / budget_s)) < 1:
+        set_learning_rate(optimizer, stage.recipe.learning_rate * max(LEAST_RATE, (1 + math.cos(math.pi * done)) / 2))
         set_training_mode(stage)
         optimizer.zero_grad()
         stage.of_started(started).loss.backward()

@@ -71,13 +71,22 @@ def registrar_name(record: RegistrationRecord) -> str:
 def _notes(records: Sequence[RegistrationRecord]) -> list[str]:
     first = records[0]
     n, available, maps = first.all.start.accuracy.n_queries, first.n_available, first.maps
-    gap = "" if maps.least_gap_s is None else f", the nearest in time {maps.least_gap_s:,.3g} s from its query"
+    gap = "" if maps.least_gap_s is None else f", the nearest in time {_apart(maps.least_gap_s)} from its query"
     return [
         f"Queries: {n:,} of {available:,}, evenly spread. Recall: share of all of them whose pose is at most this far "
         "from the true one, with its 95 % interval over places; a query without a pose is a failure.",
         f"Local maps: {maps.median_points:,.0f} points of {maps.median_sweeps:,.0f} sweeps (medians); no sweep is the "
         f"query's own{gap}.",
     ]
+
+
+def _apart(seconds: float) -> str:
+    """A gap in time, in seconds or in hours.
+
+    >>> _apart(0.52), _apart(89_800.0)
+    ('0.5 s', '24.9 h')
+    """
+    return f"{seconds:.1f} s" if seconds < 3600 else f"{seconds / 3600:,.1f} h"
 
 
 def _errors(
