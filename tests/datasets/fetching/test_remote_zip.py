@@ -14,6 +14,8 @@ from datasets.fetching.remote_zip import RemoteZip
 from datasets.fetching.transfer import Transfer
 
 NAMES = st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="\\"), min_size=1, max_size=20)
+COMMENTS = st.binary(max_size=30).filter(lambda comment: b"PK\x05\x06" not in comment)
+"""zipfile itself takes the mark of an end for the end."""
 FILES = st.dictionaries(NAMES, st.binary(max_size=400), max_size=6)
 METHODS = st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 
@@ -42,7 +44,7 @@ def opened(transfer: Transfer, server: HttpStore, content: bytes) -> RemoteZip:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(FILES, METHODS, st.binary(max_size=30), st.binary(max_size=30), st.sampled_from([None, 0, 100]))
+@given(FILES, METHODS, COMMENTS, st.binary(max_size=30), st.sampled_from([None, 0, 100]))
 def test_members_are_those_that_zipfile_reads(
     transfer: Transfer, server: HttpStore, files: dict[str, bytes], method: int, comment: bytes, before: bytes,
     limit: int | None,
