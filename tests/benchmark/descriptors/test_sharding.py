@@ -1,12 +1,9 @@
 """Several workers encode what one worker would, byte for byte, and an interrupted shard costs itself alone."""
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,21 +17,6 @@ from methods.base import Method
 
 MADE_OF = {"weights_key": "w", "dataset": "d"}
 ALL = np.arange(36)
-
-
-@pytest.fixture
-def method(toy: Any) -> Method:
-    torch.manual_seed(0)
-    found: Method = toy.Toy()
-    return found.eval()
-
-
-@pytest.fixture
-def lacking(small_world: PreparedDataset) -> PreparedDataset:
-    """The small world without the first two clouds of the morning and the last image of midnight."""
-    cloud, image = small_world.frames.cloud.copy(), small_world.frames.image.copy()
-    cloud[:2], image[-1] = "", ""
-    return replace(small_world, frames=replace(small_world.frames, cloud=cloud, image=image))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
