@@ -13,7 +13,7 @@ EXTRAS = {"kitti": "georef", "vivid": "vivid", "pretrained": "pretrained", "pack
 """What some datasets, presets and sources of weights need on top, by the word that asks for them."""
 PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
 """How tests share the cores: a file of tests stays in one process."""
-ALL = ("clouds", "export", "georef", "gpu", "pretrained", "sweep", "vivid")
+ALL = ("clouds", "compare", "export", "georef", "gpu", "pretrained", "sweep", "vivid")
 
 
 def _install(session: nox.Session, *extras: str) -> None:
@@ -54,7 +54,7 @@ def tables(session: nox.Session) -> None:
 @nox.session
 def cost(session: nox.Session) -> None:
     """What methods cost, and the parts that matter; arguments go to crossplace cost, such as --output results."""
-    _install(session, "test", "compare", *ALL)
+    _install(session, "test", *ALL)
     session.env["JAXTYPING_DISABLE"] = "1"  # shapes are checked by the tests, and take time
     session.run("crossplace", "cost", *session.posargs)
     session.run("pytest", "--benchmark-only", "-m", "not slow", "--benchmark-columns=min,median,iqr,rounds")
