@@ -18,6 +18,7 @@ METHODS = {
 REGISTRARS = {
     "cmrnet": "methods.cmrnet:Cmrnet",
     "pnp": "methods.edge_pnp:EdgePnp",
+    "voxel_pnp": "methods.voxel_pnp:VoxelPnp",
     "keep": "methods.pose_bounds:Keep",
     "oracle": "methods.pose_bounds:Oracle",
 }

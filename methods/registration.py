@@ -134,8 +134,8 @@ class Registrar(nn.Module):
         """Poses of a batch. They are finite even for an empty map."""
         raise NotImplementedError
 
-    def stages(self, split: Split) -> Sequence[PoseStage]:
-        """Stages of training in order. Empty if there is nothing to learn."""
+    def stages(self, split: Split) -> Sequence[Stage]:
+        """Stages of training in order. Those that learn poses are a :class:`PoseStage`."""
         return ()
 
 

@@ -11,7 +11,7 @@ from benchmark.training.optimising import optimizer_of, set_learning_rate, set_t
 from datasets.prepared import PreparedDataset
 from methods.batch import collate, load_sample
 from methods.layers.poses import between
-from methods.registration import Registrar, RegistrationBatch, require_truth
+from methods.registration import PoseStage, Registrar, RegistrationBatch, require_truth
 
 LEARNT_M, LEARNT_DEG = 0.05, 0.3
 """Median errors of pairs that are known by heart, metres and degrees."""
@@ -66,6 +66,7 @@ def learn_pairs(
     rows = [row for row, _ in places_apart(dataset.frames, n_places)]
     batch = collate([load_sample(dataset, dataset.frame(row), ("image", "cloud")) for row in rows])
     stage = registrar.stages(SPLIT)[0]
+    assert isinstance(stage, PoseStage), "other stages have no poses to learn"
     stage.eval()
     started = stage.started(batch)
     registrar.requires_grad_(False)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.contract.overfitting import places_apart
+from benchmark.contract.overfitting import SPLIT, places_apart
 from benchmark.contract.pairs_by_heart import learn_pairs
 from benchmark.contract.subject import GPU_TOLERANCE, SPARSE_CLOUDS, TOLERANCE, USUAL, BrokenContractError, require
 from benchmark.contract.trying import Verdict, require_declared, require_training, verdicts
@@ -19,7 +19,7 @@ from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.batch import load_sample
 from methods.layers.poses import composed, inverse, rigid, rotation_of_vector
-from methods.registration import Registered, Registrar, RegistrationBatch
+from methods.registration import PoseStage, Registered, Registrar, RegistrationBatch
 
 SAME_POSE = 2e-2
 """Metres and radians by which poses may differ if the same map is given in other axes: points change pixels."""
@@ -218,6 +218,8 @@ def learns_by_heart(subject: RegistrarSubject) -> str:
     """Trained for up to five minutes, it finds the poses of 16 frames that lie 50 m apart."""
     if not subject.registrar.is_trainable:
         return "nothing to train"
+    if not isinstance(subject.registrar.stages(SPLIT)[0], PoseStage):
+        return "its stages do not learn poses"
     memory = learn_pairs(new_registrar(subject.name, subject.preset), subject.dataset)
     require(memory.is_learnt, str(memory))
     return str(memory)
