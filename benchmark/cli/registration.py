@@ -48,6 +48,8 @@ class Register:
     """Rough poses (crossplace list starts): drawn around the true ones, or retrieved, which needs --result."""
     result: Path | None = None
     """Folder of the result whose retrieved frames are the starts, such as runs/results/lc2-quick-town-s0-…"""
+    picture: Path | None = None
+    """File (PNG or JPEG) for a picture of three queries: the map on the image from the start, as found, and as true."""
     data: OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)
     method: OmitArgPrefixes[RegistrarOptions] = field(default_factory=RegistrarOptions)
     machine: OmitArgPrefixes[MachineOptions] = field(default_factory=MachineOptions)
@@ -55,18 +57,25 @@ class Register:
 
     def __call__(self) -> None:
         """Register and print the tables."""
+        from benchmark.report.figures.local_map import check_ending
         from benchmark.runs.registration import Registration
 
-        say_registered(
-            Registration(
-                data=self.data,
-                method=self.method.as_method(),
-                device=self.machine,
-                how=self.how,
-                start=self.start,
-                result=self.result,
-            )
+        if self.picture is not None:
+            check_ending(self.picture)
+        asked = Registration(
+            data=self.data,
+            method=self.method.as_method(),
+            device=self.machine,
+            how=self.how,
+            start=self.start,
+            result=self.result,
         )
+        say_registered(asked)
+        if self.picture is not None:
+            from benchmark.report.figures.registered import draw
+
+            draw(asked, self.picture)
+            say(f"picture: {self.picture}")
 
 
 def check_after(register: str | None) -> None:

@@ -4,8 +4,9 @@ Points are coloured by depth. Of several points on one pixel the nearest is draw
 """
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -31,33 +32,65 @@ FARTHEST_M = 40.0
 PANEL_IN, CAPTION_IN = 6.0, 0.4
 
 
+class Panel(NamedTuple):
+    """Points of a map on an image."""
+
+    caption: str
+    frame: Frame
+    local: LocalMap
+    map_from_camera: Float[ndarray, "4 4"]
+
+
 def draw(dataset: PreparedDataset, path: Path) -> None:
     """Write the picture of ``dataset`` to ``path``, as PNG or JPEG by its suffix."""
+    check_ending(path)
+    save(overlay(dataset), path)
+
+
+def check_ending(path: Path) -> None:
+    """Refuse a file that is neither PNG nor JPEG."""
     if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise CrossplaceError(f"{path}: this picture is drawn as PNG or JPEG; let the name end in .png or .jpg")
+
+
+def save(figure: "Figure", path: Path) -> None:
+    """Write a figure of panels."""
     path.parent.mkdir(parents=True, exist_ok=True)
     options = {"quality": JPEG_QUALITY, "optimize": True} if path.suffix.lower() != ".png" else {}
-    overlay(dataset).savefig(path, dpi=DPI, facecolor=BACKGROUND, pil_kwargs=options)
+    figure.savefig(path, dpi=DPI, facecolor=BACKGROUND, pil_kwargs=options)
 
 
 def overlay(dataset: PreparedDataset) -> "Figure":
     """The picture as a matplotlib figure: the same map points from the start, and from the true pose."""
-    from matplotlib.figure import Figure
-
     row, local = _chosen(dataset)
     frame = dataset.frame(row)
-    assert frame.intrinsics is not None
     true = _map_from_camera(dataset, row, local)
     rough = true @ draw_start(START, 0, frame.frame_id)
-    shape = frame.intrinsics.height / frame.intrinsics.width
-    figure = Figure(figsize=(2 * PANEL_IN, PANEL_IN * shape + CAPTION_IN), facecolor=BACKGROUND)
     captions = {"map of other drives, from a rough pose": rough, "the same, from the true pose": true}
-    height = PANEL_IN * shape / (PANEL_IN * shape + CAPTION_IN)
-    for number, (caption, pose) in enumerate(captions.items()):
-        axes = figure.add_axes((number / 2 + 0.002, 0, 0.496, height), xticks=[], yticks=[], facecolor="black")
-        _panel(axes, dataset, frame, local, pose)
-        figure.text(number / 2 + 0.25, (1 + height) / 2, caption, ha="center", va="center", color=INK, fontsize=15)
+    return sheet_of(dataset, [[Panel(caption, frame, local, pose) for caption, pose in captions.items()]])
+
+
+def sheet_of(dataset: PreparedDataset, lines: Sequence[Sequence[Panel]]) -> "Figure":
+    """Lines of panels, each with its caption above it; all lines hold as many."""
+    from matplotlib.figure import Figure
+
+    shapes = [_height_in(line[0].frame) for line in lines]
+    wide, high = len(lines[0]), sum(shapes) + CAPTION_IN * len(lines)
+    figure, top = Figure(figsize=(wide * PANEL_IN, high), facecolor=BACKGROUND), high
+    for line, shape in zip(lines, shapes, strict=True):
+        caption_in, lower_in = top - CAPTION_IN / 2, top - CAPTION_IN - shape
+        for number, panel in enumerate(line):
+            place = ((number + 0.004) / wide, lower_in / high, 0.992 / wide, shape / high)
+            _panel(figure.add_axes(place, xticks=[], yticks=[], facecolor="black"), dataset, panel)
+            middle = (number + 0.5) / wide
+            figure.text(middle, caption_in / high, panel.caption, ha="center", va="center", color=INK, fontsize=15)
+        top = lower_in
     return figure
+
+
+def _height_in(frame: Frame) -> float:
+    assert frame.intrinsics is not None
+    return PANEL_IN * frame.intrinsics.height / frame.intrinsics.width
 
 
 def _chosen(dataset: PreparedDataset) -> tuple[int, LocalMap]:
@@ -93,12 +126,13 @@ def _map_from_camera(dataset: PreparedDataset, row: int, local: LocalMap) -> Flo
     return pose
 
 
-def _panel(axes: "Axes", dataset: PreparedDataset, frame: Frame, local: LocalMap, pose: Float[ndarray, "4 4"]) -> None:
+def _panel(axes: "Axes", dataset: PreparedDataset, panel: Panel) -> None:
+    frame, local = panel.frame, panel.local
     k = frame.intrinsics
     assert k is not None
     grey = dataset.load_image(frame).mean(axis=2)
     axes.imshow(grey, extent=(0, k.width, k.height, 0), cmap="gray", vmin=0, vmax=400, interpolation="lanczos")
-    pixels, depth_m = project(local.points_m.astype(np.float64), k, np.linalg.inv(pose))
+    pixels, depth_m = project(local.points_m.astype(np.float64), k, np.linalg.inv(panel.map_from_camera))
     near_last = np.argsort(-depth_m, kind="stable")
     near_last = near_last[depth_m[near_last] < FARTHEST_M]
     cell = np.floor(pixels[near_last] * 640 / k.width).astype(np.int64)

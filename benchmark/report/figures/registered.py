@@ -1,0 +1,68 @@
+"""Before and after registration, in one picture: the map on the image from the start, as found, and from the truth.
+
+Three queries are drawn: those after which a quarter, a half and three quarters of all queries come, by what is left of
+their translation errors. So nobody chose them.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+from benchmark.evaluation.registration import PoseErrors, pose_errors
+from benchmark.frames.local_maps import LocalMaps
+from benchmark.frames.preparing import data_folder
+from benchmark.records.registration import POSES
+from benchmark.report.figures.local_map import Panel, save, sheet_of
+from datasets.errors import CrossplaceError
+
+if TYPE_CHECKING:
+    from benchmark.runs.registration import Registration
+
+QUANTILES = (0.25, 0.5, 0.75)
+"""Shares of the queries that are nearer to the truth than the one that is drawn."""
+
+
+def draw(done: "Registration", path: Path) -> None:
+    """Write the picture of a finished registration to ``path``, as PNG or JPEG by its suffix."""
+    poses = _first_poses(done.folder / POSES)
+    errors = {name: pose_errors(poses[name], poses["truth"]) for name in ("rough", "pose")}
+    maps = LocalMaps(done.dataset, data_folder() / "local-maps", done.settings)
+    lines = []
+    for number in _drawn(errors["pose"].translation_m):
+        row = int(poses["query_row"][number])
+        local = maps.around(poses["rough"][number, :3, 3], done.sweeps.of(row))
+        done.sweeps.check(row, local.sweeps)
+        shift = np.zeros((4, 4))
+        shift[:3, 3] = local.origin_m
+        captions = {
+            "rough": f"start: {_words(errors['rough'], number)}",
+            "pose": f"{done.method.name}: {_words(errors['pose'], number)}",
+            "truth": "truth",
+        }
+        frame = done.dataset.frame(row)
+        lines.append([Panel(caption, frame, local, poses[name][number] - shift) for name, caption in captions.items()])
+    save(sheet_of(done.dataset, lines), path)
+
+
+def _first_poses(path: Path) -> dict[str, ndarray]:
+    """The first start of each query with its pose; queries without a pose are left out."""
+    with np.load(path, allow_pickle=False) as stored:
+        rough, pose = stored["rough"][:, 0], stored["pose"][:, 0]
+        known = np.isfinite(pose).all(axis=(1, 2))
+        found = {"query_row": stored["query_row"], "truth": stored["truth"], "rough": rough, "pose": pose}
+    if not known.any():
+        raise CrossplaceError(f"{path}: no query has a pose, so there is nothing to draw; leave --picture out")
+    return {name: values[known] for name, values in found.items()}
+
+
+def _drawn(error_m: Float[ndarray, " n"]) -> list[int]:
+    """Numbers of the queries at the quantiles, each once."""
+    order = np.argsort(error_m, kind="stable").tolist()
+    return [order[place] for place in sorted({round(share * (len(order) - 1)) for share in QUANTILES})]
+
+
+def _words(errors: PoseErrors, number: int) -> str:
+    return f"{errors.translation_m[number]:.2f} m, {errors.rotation_deg[number]:.2f}°"
