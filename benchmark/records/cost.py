@@ -4,16 +4,14 @@ A cost belongs to a configuration, its code and a machine, never to a dataset, a
 number says by itself what it is, so that a reader needs no table of columns.
 """
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from benchmark.records.stored import Model, sealed_json
 from benchmark.request import DEFAULT_DATASET
-from datasets.files import FolderName, read_as, sealed, write_atomically
+from datasets.files import FolderName, read_as, write_atomically
 
 COST = "cost"
 """The folder of cost files below a folder of results."""
@@ -27,11 +25,7 @@ AGREE = 0.10
 USUAL_PRECISION = "32-true"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-
-class Measure(_Model):
+class Measure(Model):
     """One quantity of one part, with its unit."""
 
     part: str
@@ -57,7 +51,7 @@ class Measure(_Model):
         return self.part, self.quantity
 
 
-class InputsRecord(_Model):
+class InputsRecord(Model):
     """The frames that everything was measured on."""
 
     dataset: FolderName
@@ -70,7 +64,7 @@ class InputsRecord(_Model):
     """Width and height of the first image."""
 
 
-class CostSheet(_Model):
+class CostSheet(Model):
     """Everything that was measured of one method in one preset on one machine."""
 
     schema_version: str = SCHEMA
@@ -129,8 +123,7 @@ class CostSheet(_Model):
 
     def write(self, path: Path) -> None:
         """Write the sheet, sealed."""
-        content = json.dumps(sealed(self.model_dump(mode="json")), indent=1, allow_nan=False, ensure_ascii=False)
-        write_atomically(path, (content + "\n").encode())
+        write_atomically(path, sealed_json(self))
 
 
 def _newer_schema(raw: Any) -> str:

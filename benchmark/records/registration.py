@@ -4,25 +4,17 @@
 data are under the data's own licence: it is never published.
 """
 
-import json
-from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel, ConfigDict
 
 from benchmark.evaluation.registration import Accuracy, Band, Improvement
 from benchmark.evaluation.reranking import Believed, Reranking
 from benchmark.records.schema import DatasetRecord, MethodRecord
-from datasets.files import read_as, sealed, write_atomically
+from benchmark.records.stored import Model, StoredRecord
 
 REGISTRATION, POSES = "registration.json", "poses.npz"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-
-class StartRecord(_Model):
+class StartRecord(Model):
     """Where registration started."""
 
     name: str
@@ -34,7 +26,7 @@ class StartRecord(_Model):
     """The method of that result, with its preset."""
 
 
-class LocalMapRecord(_Model):
+class LocalMapRecord(Model):
     """How local maps were made, and what they held."""
 
     settings: dict[str, float]
@@ -46,7 +38,7 @@ class LocalMapRecord(_Model):
     """Least time between a query and a sweep of its map; none if all maps are empty."""
 
 
-class ErrorRecord(_Model):
+class ErrorRecord(Model):
     """Errors of one set of poses."""
 
     accuracy: Accuracy
@@ -58,7 +50,7 @@ class ErrorRecord(_Model):
     """Share of all queries with at most each error of ``CURVE_DEG``."""
 
 
-class PartRecord(_Model):
+class PartRecord(Model):
     """Start and result of some queries, and what changed."""
 
     start: ErrorRecord
@@ -67,9 +59,11 @@ class PartRecord(_Model):
     improvement: Improvement
 
 
-class RegistrationRecord(_Model):
+class RegistrationRecord(StoredRecord):
     """One registrar on the queries of one protocol, from one kind of start."""
 
+    file_name = REGISTRATION
+    command = "crossplace register"
     schema_version: int = 1
     run_id: str
     key: str
@@ -97,19 +91,3 @@ class RegistrationRecord(_Model):
     map_ms: float
     """Median time of making a local map from files of chunks."""
     warnings: list[str]
-
-    @classmethod
-    def found(cls, folder: Path, key: str) -> "RegistrationRecord | None":
-        """The record in ``folder`` if it is there and has this key."""
-        record = cls.read(folder / REGISTRATION) if (folder / REGISTRATION).is_file() else None
-        return record if record and record.key == key else None
-
-    @classmethod
-    def read(cls, path: Path) -> "RegistrationRecord":
-        """Read a stored record; fields that later versions add are ignored."""
-        return read_as(path, cls, f"take {path.parent} away and run crossplace register again")
-
-    def write(self, path: Path) -> None:
-        """Write the record, sealed."""
-        content = json.dumps(sealed(self.model_dump(mode="json")), indent=1, allow_nan=False, ensure_ascii=False)
-        write_atomically(path, (content + "\n").encode())

@@ -1,24 +1,16 @@
 """Recall and latency against the places of a map, as they are stored and published. Needs no torch."""
 
-import json
-from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel, ConfigDict
 
 from benchmark.records.schema import DatasetRecord, MethodRecord
 from benchmark.records.sensitivity import ForeignRecord, LeftOutRecord, RecallRecord
+from benchmark.records.stored import Model, StoredRecord
 from datasets.base import Modality
-from datasets.files import read_as, sealed, write_atomically
 
 SCALE = "scale.json"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-
-class ScalePoint(_Model):
+class ScalePoint(Model):
     """Recall and time in a map of one size."""
 
     places: int
@@ -37,7 +29,7 @@ class ScalePoint(_Model):
     """Bytes of the map on disk."""
 
 
-class LikenessRecord(_Model):
+class LikenessRecord(Model):
     """How like the synthetic descriptors are to real ones."""
 
     n_fitted: int
@@ -56,7 +48,7 @@ class LikenessRecord(_Model):
     """Recall@1 with as many synthetic descriptors."""
 
 
-class IndexPoint(_Model):
+class IndexPoint(Model):
     """An approximate index beside exact search of the same map."""
 
     index: str
@@ -74,7 +66,7 @@ class IndexPoint(_Model):
     bytes_per_place: float
 
 
-class PriorPoint(_Model):
+class PriorPoint(Model):
     """Exact search of those places alone that are near a position that is roughly known."""
 
     radius_m: float
@@ -85,9 +77,11 @@ class PriorPoint(_Model):
     directions: dict[str, RecallRecord]
 
 
-class ScaleRecord(_Model):
+class ScaleRecord(StoredRecord):
     """Recall of one method in maps of growing size: aggregates only."""
 
+    file_name = SCALE
+    command = "crossplace scale"
     schema_version: int = 1
     key: str
     created: str
@@ -116,19 +110,3 @@ class ScaleRecord(_Model):
     priors: list[PriorPoint] = []
     load: float | None = None
     """Processes that wanted a core while times were taken, for each core of the machine; none if it is not known."""
-
-    @classmethod
-    def found(cls, folder: Path, key: str) -> "ScaleRecord | None":
-        """The record in ``folder`` if it is there and has this key."""
-        record = cls.read(folder / SCALE) if (folder / SCALE).is_file() else None
-        return record if record and record.key == key else None
-
-    @classmethod
-    def read(cls, path: Path) -> "ScaleRecord":
-        """Read a stored record; fields that later versions add are ignored."""
-        return read_as(path, cls, f"take {path.parent} away and run crossplace scale again")
-
-    def write(self, path: Path) -> None:
-        """Write the record, sealed."""
-        content = json.dumps(sealed(self.model_dump(mode="json")), indent=1, allow_nan=False, ensure_ascii=False)
-        write_atomically(path, (content + "\n").encode())

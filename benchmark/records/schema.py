@@ -5,7 +5,6 @@
 """
 
 import io
-import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -15,13 +14,14 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy import ndarray
-from pydantic import BaseModel, ConfigDict, TypeAdapter, field_validator, model_validator
+from pydantic import TypeAdapter, field_validator, model_validator
 
 from benchmark.evaluation.confidence import Confidence
 from benchmark.evaluation.metrics import Recall
+from benchmark.records.stored import Model, sealed_json
 from datasets.base import Modality, Protocol
 from datasets.errors import CrossplaceError
-from datasets.files import FolderName, RunName, read_as, sealed, write_atomically
+from datasets.files import FolderName, RunName, read_as, write_atomically
 
 SCHEMA = "1.3"
 RESULT, RANKS = "result.json", "ranks.npz"
@@ -35,10 +35,6 @@ def protocol_of(content: Mapping[str, Any]) -> Protocol:
     return _PROTOCOL.validate_python(content)
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairRecall(Recall):
     """Recall between two traversals."""
@@ -48,7 +44,7 @@ class PairRecall(Recall):
     n_database: int
 
 
-class DirectionRecord(_Model):
+class DirectionRecord(Model):
     """One direction: both averages, every pair, and 95 % intervals of the headline by metric."""
 
     mean: Recall
@@ -91,7 +87,7 @@ def _with_values(raw: Any) -> Any:
     return {**raw, "values": {"R@1": curve[0], "R@5": curve[4], "R@1%": raw.get("recall_at_one_percent")}}
 
 
-class TimingRecord(_Model):
+class TimingRecord(Model):
     """Batch 1, median over different frames."""
 
     preprocess_ms: float
@@ -103,14 +99,14 @@ class TimingRecord(_Model):
     n_samples: int
 
 
-class CostNumber(_Model):
+class CostNumber(Model):
     """One number of the cost, with its unit."""
 
     value: float
     unit: str
 
 
-class CostRecord(_Model):
+class CostRecord(Model):
     """What a method costs on the machine named in ``environment``."""
 
     image: TimingRecord | None
@@ -140,7 +136,7 @@ class CostRecord(_Model):
 Origin = Literal["shipped", "trained", "given", "untrained", "nothing to train", "ranker", "foreign"]
 
 
-class MethodRecord(_Model):
+class MethodRecord(Model):
     """Which method, how configured, with which weights."""
 
     name: str
@@ -177,7 +173,7 @@ class MethodRecord(_Model):
         )
 
 
-class DatasetRecord(_Model):
+class DatasetRecord(Model):
     """Which data."""
 
     name: FolderName
@@ -190,7 +186,7 @@ class DatasetRecord(_Model):
     """Light, weather or season of each traversal that takes part. Since schema 1.3; older results do not say."""
 
 
-class PerturbationRecord(_Model):
+class PerturbationRecord(Model):
     """What was done to frames before they were encoded (docs/robustness.md)."""
 
     name: str
@@ -205,7 +201,7 @@ class PerturbationRecord(_Model):
     """Calibration errors: direction or axis in the camera's frame, by traversal; empty if frames draw their own."""
 
 
-class Result(_Model):
+class Result(Model):
     """One run: method × configuration × dataset × protocol × seed."""
 
     schema_version: str
@@ -257,8 +253,7 @@ class Result(_Model):
 
     def content(self) -> bytes:
         """What ``result.json`` holds, sealed."""
-        content = json.dumps(sealed(self.model_dump(mode="json")), indent=1, allow_nan=False, ensure_ascii=False)
-        return (content + "\n").encode()
+        return sealed_json(self)
 
 
 def _zipped(ranks: dict[str, ndarray]) -> bytes:

@@ -1,26 +1,18 @@
 """Curves of recall against a rule or against the map, as they are stored and published. Needs no torch."""
 
-import json
-from pathlib import Path
 from typing import Any
-
-from pydantic import BaseModel, ConfigDict
 
 from benchmark.evaluation.evaluate import PairEvaluation
 from benchmark.records.recording import direction_records, rank_arrays
 from benchmark.records.schema import DatasetRecord, MethodRecord
+from benchmark.records.stored import Model, StoredRecord
 from datasets.base import Protocol
-from datasets.files import read_as, sealed, write_atomically
 from datasets.prepared import PreparedDataset
 
 SENSITIVITY = "sensitivity.json"
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
-
-
-class RecallRecord(_Model):
+class RecallRecord(Model):
     """Recall in one direction at one point of a curve."""
 
     values: dict[str, float | None]
@@ -36,7 +28,7 @@ class RecallRecord(_Model):
     """Frames of the map, foreign ones too, as a mean over traversal pairs."""
 
 
-class PointRecord(_Model):
+class PointRecord(Model):
     """One value of an axis."""
 
     value: float | None
@@ -46,14 +38,14 @@ class PointRecord(_Model):
     directions: dict[str, RecallRecord]
 
 
-class LeftOutRecord(_Model):
+class LeftOutRecord(Model):
     """A value of an axis that has no point."""
 
     value: float | None
     reason: str
 
 
-class AxisRecord(_Model):
+class AxisRecord(Model):
     """One curve, and what it lacks."""
 
     title: str
@@ -63,7 +55,7 @@ class AxisRecord(_Model):
     left_out: list[LeftOutRecord]
 
 
-class ForeignRecord(_Model):
+class ForeignRecord(Model):
     """Where foreign frames came from."""
 
     dataset: str
@@ -74,9 +66,11 @@ class ForeignRecord(_Model):
     n_available: int
 
 
-class SensitivityRecord(_Model):
+class SensitivityRecord(StoredRecord):
     """Recall of one method on one dataset, against everything that was asked for: aggregates only."""
 
+    file_name = SENSITIVITY
+    command = "crossplace sensitivity"
     schema_version: int = 1
     key: str
     created: str
@@ -90,22 +84,6 @@ class SensitivityRecord(_Model):
     warnings: list[str]
     foreign: list[ForeignRecord]
     axes: dict[str, AxisRecord]
-
-    @classmethod
-    def found(cls, folder: Path, key: str) -> "SensitivityRecord | None":
-        """The record in ``folder`` if it is there and has this key."""
-        record = cls.read(folder / SENSITIVITY) if (folder / SENSITIVITY).is_file() else None
-        return record if record and record.key == key else None
-
-    @classmethod
-    def read(cls, path: Path) -> "SensitivityRecord":
-        """Read a stored record; fields that later versions add are ignored."""
-        return read_as(path, cls, f"take {path.parent} away and run crossplace sensitivity again")
-
-    def write(self, path: Path) -> None:
-        """Write the record, sealed."""
-        content = json.dumps(sealed(self.model_dump(mode="json")), indent=1, allow_nan=False, ensure_ascii=False)
-        write_atomically(path, (content + "\n").encode())
 
 
 def recall_records(

@@ -1,11 +1,9 @@
 """A study as it is stored and published. Needs no torch."""
 
-import json
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
-from datasets.files import read_as, sealed, write_atomically
+from benchmark.records.stored import Model, sealed_json
+from datasets.files import read_as, write_atomically
 
 STUDY = "study.json"
 BASE = "unchanged"
@@ -13,10 +11,8 @@ ABLATION, ROBUSTNESS, TUNE, LEARNING_CURVE = "ablation", "robustness", "tune", "
 """Names of studies whose records are shown in a way of their own."""
 
 
-class LineRecord(BaseModel):
+class LineRecord(Model):
     """What came out of one line, over seeds; empty with an ``error`` where a run failed."""
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     question: str
     name: str
@@ -31,10 +27,8 @@ class LineRecord(BaseModel):
     error: str = ""
 
 
-class StudyRecord(BaseModel):
+class StudyRecord(Model):
     """A study as it is stored and published: what its table needs, and nothing else."""
-
-    model_config = ConfigDict(extra="ignore", allow_inf_nan=False)
 
     schema_version: int = 1
     study: str
@@ -57,5 +51,4 @@ class StudyRecord(BaseModel):
 
     def write(self, path: Path) -> None:
         """Write the study, sealed."""
-        content = json.dumps(sealed(self.model_dump(mode="json")), indent=1, ensure_ascii=False) + "\n"
-        write_atomically(path, content.encode())
+        write_atomically(path, sealed_json(self))
