@@ -7,7 +7,7 @@ stage knows more than which place it is.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from types import ModuleType
 
 import numpy as np
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from datasets.base import Split
 from datasets.errors import CrossplaceError
-from methods.base import MethodConfig, Stage
+from methods.base import MethodConfig, Stage, Variant
 from methods.batch import Batch, Clouds
 from methods.card import MethodCard
 from methods.layers.pose_solve import solve_motion
@@ -90,6 +90,12 @@ class VoxelPnp(Registrar):
         deviations="the local stage learns on local maps (published: single sweeps); there is no global stage",
     )
     presets = {"quick": _of(PRESETS["quick"]), "pretrained": _of(PRESETS["pretrained"]), "gpu": _of(PRESETS["gpu"])}
+    variants = {
+        "local-8": Variant(
+            question="Does a longer local stage know more of where things are?",
+            change=lambda config: replace(config, local_stage=config.local_stage.shortened(8.0)),
+        ),
+    }
 
     def __init__(self, config: VoxelPnpConfig | None = None) -> None:
         super().__init__()
@@ -169,15 +175,11 @@ def seen_roughly(one: RegistrationBatch) -> Batch:
 
 
 def most_alike(a: Float[Tensor, "n c"], b: Float[Tensor, "m c"]) -> tuple[Int[Tensor, " k"], Int[Tensor, " k"]]:
-    """Rows of ``a`` and of ``b`` that are each other's most alike by the cosine, sides counted from their means."""
-    alike = _directions(a) @ _directions(b).T
+    """Rows of ``a`` and of ``b`` that are each other's most alike by the cosine."""
+    alike = functional.normalize(a, dim=1) @ functional.normalize(b, dim=1).T
     of_a, of_b = alike.argmax(1), alike.argmax(0)
     rows = (of_b[of_a] == torch.arange(len(a), device=a.device)).nonzero()[:, 0]
     return rows, of_a[rows]
-
-
-def _directions(rows: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
-    return functional.normalize(rows - rows.mean(0), dim=1)
 
 
 def explained(opencv: ModuleType, found: Matches, camera: Float[Tensor, "4"], config: VoxelPnpConfig) -> Tensor:
