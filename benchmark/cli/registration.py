@@ -74,7 +74,7 @@ class Register:
         if self.picture is not None:
             from benchmark.report.figures.registered import draw
 
-            draw(asked, self.picture)
+            draw(asked.folder, self.method.name, asked.dataset, asked.sweeps, asked.maps, self.picture)
             say(f"picture: {self.picture}")
 
 

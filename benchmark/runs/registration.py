@@ -114,6 +114,11 @@ class Registration:
         """How local maps are made."""
         return MapSettings(agreement=self.how.agreement)
 
+    @cached_property
+    def maps(self) -> LocalMaps:
+        """The local maps of the dataset."""
+        return LocalMaps(self.dataset, data_folder() / "local-maps", self.settings)
+
     def starts(self) -> RoughPoses:
         """The queries and their rough poses."""
         if self.result is None:
@@ -257,8 +262,7 @@ def _computed(asked: Registration) -> RegistrationRecord:
     from benchmark.runs.registering import STORED_PARTS, register_all
 
     registrar, dataset, starts = asked.registrar(), asked.dataset, asked.starts()
-    maps = LocalMaps(dataset, data_folder() / "local-maps", asked.settings)
-    found = register_all(registrar, dataset, starts, maps, asked.sweeps, asked.folder)
+    found = register_all(registrar, dataset, starts, asked.maps, asked.sweeps, asked.folder)
     arrays = {"query_row": starts.query_row, "truth": starts.truth, "rough": starts.rough, "is_right": starts.is_right}
     arrays |= {"pose": found.pose, "covariance": found.covariance, "belief": found.belief}
     buffer = io.BytesIO()

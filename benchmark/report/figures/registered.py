@@ -5,7 +5,6 @@ their translation errors. So nobody chose them.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -13,38 +12,38 @@ from numpy import ndarray
 
 from benchmark.evaluation.registration import PoseErrors, pose_errors
 from benchmark.frames.local_maps import LocalMaps
-from benchmark.frames.preparing import data_folder
+from benchmark.protocol.map_sweeps import MapSweeps
 from benchmark.records.registration import POSES
 from benchmark.report.figures.local_map import Panel, save, sheet_of
 from datasets.errors import CrossplaceError
-
-if TYPE_CHECKING:
-    from benchmark.runs.registration import Registration
+from datasets.prepared import PreparedDataset
 
 QUANTILES = (0.25, 0.5, 0.75)
 """Shares of the queries that are nearer to the truth than the one that is drawn."""
 
 
-def draw(done: "Registration", path: Path) -> None:
-    """Write the picture of a finished registration to ``path``, as PNG or JPEG by its suffix."""
-    poses = _first_poses(done.folder / POSES)
-    errors = {name: pose_errors(poses[name], poses["truth"]) for name in ("rough", "pose")}
-    maps = LocalMaps(done.dataset, data_folder() / "local-maps", done.settings)
+def draw(folder: Path, name: str, dataset: PreparedDataset, sweeps: MapSweeps, maps: LocalMaps, path: Path) -> None:
+    """Write the picture of a finished registration to ``path``, as PNG or JPEG by its suffix.
+
+    ``folder`` holds its poses, ``name`` is that of the registrar, and ``sweeps`` and ``maps`` made its local maps.
+    """
+    poses = _first_poses(folder / POSES)
+    errors = {of: pose_errors(poses[of], poses["truth"]) for of in ("rough", "pose")}
     lines = []
     for number in _drawn(errors["pose"].translation_m):
         row = int(poses["query_row"][number])
-        local = maps.around(poses["rough"][number, :3, 3], done.sweeps.of(row))
-        done.sweeps.check(row, local.sweeps)
+        local = maps.around(poses["rough"][number, :3, 3], sweeps.of(row))
+        sweeps.check(row, local.sweeps)
         shift = np.zeros((4, 4))
         shift[:3, 3] = local.origin_m
         captions = {
             "rough": f"start: {_words(errors['rough'], number)}",
-            "pose": f"{done.method.name}: {_words(errors['pose'], number)}",
+            "pose": f"{name}: {_words(errors['pose'], number)}",
             "truth": "truth",
         }
-        frame = done.dataset.frame(row)
-        lines.append([Panel(caption, frame, local, poses[name][number] - shift) for name, caption in captions.items()])
-    save(sheet_of(done.dataset, lines), path)
+        frame = dataset.frame(row)
+        lines.append([Panel(caption, frame, local, poses[of][number] - shift) for of, caption in captions.items()])
+    save(sheet_of(dataset, lines), path)
 
 
 def _first_poses(path: Path) -> dict[str, ndarray]:
