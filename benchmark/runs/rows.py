@@ -1,6 +1,7 @@
 """Rows of a table: who is ranked under one protocol, evaluated together and written as results."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import benchmark
 from benchmark.descriptors.files import Descriptors
-from benchmark.evaluation.evaluate import Scorer, evaluate, from_descriptors, from_ranker
+from benchmark.evaluation.evaluate import PairEvaluation, Scorer, evaluate, from_descriptors, from_ranker
 from benchmark.evaluation.rankers import RANKERS
 from benchmark.frames.examining import check_accepted
 from benchmark.frames.preparing import check_protocol_name, doubts_about, find_protocol, locate, prepare
@@ -30,6 +31,9 @@ from benchmark.request import DataOptions
 from datasets.base import Protocol
 from datasets.files import folder_name, sha256_of
 from datasets.prepared import PreparedDataset
+
+RECORDERS = 2
+"""Rows that are recorded at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +70,19 @@ class Arena:
         missing = {row.key: row for row in rows if row.key not in found}
         if missing:
             scorers = {key: row.scorer for key, row in missing.items()}
-            for key, evaluations in evaluate(self.dataset.frames, self.protocol, scorers).items():
-                ranks = rank_arrays(evaluations, self.dataset)
-                result = self._result(missing[key], direction_records(evaluations, ranks, self.protocol))
-                result = confidence_records(result, ranks)
-                result.write(missing[key].folder, ranks)
-                found[key] = result
+            evaluated = evaluate(self.dataset.frames, self.protocol, scorers)
+            with ThreadPoolExecutor(RECORDERS) as pool:  # packing and most of the arithmetic wait for no lock
+                made = pool.map(lambda key: self._recorded(missing[key], evaluated[key]), evaluated)
+                found |= dict(zip(evaluated, made, strict=True))
         return [found[row.key] for row in rows]
+
+    def _recorded(self, row: Row, evaluations: list[PairEvaluation]) -> Result:
+        """The result of a row that was evaluated, written."""
+        ranks = rank_arrays(evaluations, self.dataset)
+        result = self._result(row, direction_records(evaluations, ranks, self.protocol))
+        result = confidence_records(result, ranks)
+        result.write(row.folder, ranks)
+        return result
 
     def bounds(self, seed: int) -> list[Row]:
         """The rankers that bound every table from below and above."""
