@@ -260,7 +260,23 @@ _LIPLOC = Protocol(
     radius_m=20.0,
     own_frame="keep",
 )
+_KITTI_CMRNET = Protocol(
+    name="kitti-cmrnet",
+    version=1,
+    title="KITTI odometry, CMRNet: 00 within itself, more than 2 s away, 10 m; trained on 03 and 05 to 09",
+    dataset="kitti",
+    # Published: the map holds the query's own sweep, and the weights were chosen on 00.
+    split=Split(
+        train=Selection(traversals=("03", "05", "06", "07", "08", "09")), validation=_KITTI_10
+    ),
+    query=Selection(traversals=("00",)),
+    database=Selection(traversals=("00",)),
+    pairs="within",
+    radius_m=10.0,
+    min_gap_s=2.0,
+)
 _KITTI = (
+    _KITTI_CMRNET,
     _KITTI_VXP,
     replace(
         _KITTI_VXP,

@@ -12,7 +12,7 @@ from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.keys import key_of
 from benchmark.records.comparison import differences
 from benchmark.records.schema import Result
-from benchmark.records.study import BASE, LEARNING_CURVE, STUDY, TUNE, LineRecord, StudyRecord
+from benchmark.records.study import ABLATION, BASE, LEARNING_CURVE, STUDY, TUNE, LineRecord, StudyRecord
 from benchmark.registry import DATASETS, METHODS
 from benchmark.report.comparison import marks
 from benchmark.request import LONGEST_SHARE, EngineOptions, Request
@@ -30,6 +30,7 @@ PARTS = (10, 25, 50)
 """Percent of the training places of a learning curve, besides all of them."""
 WHICH_SETTINGS = "Which settings are best on the validation frames?"
 HOW_MANY_PLACES = "How many places to train on are enough?"
+OWN_CHANGES = "What do further changes bring?"
 _NONE = object()
 SEVERITIES: tuple[Literal[1, 2, 3, 4, 5], ...] = (1, 2, 3, 4, 5)
 
@@ -171,7 +172,7 @@ def _setting(path: str, value: Any) -> str:
 
 
 STUDIES: dict[str, Callable[[Request], list[Line]]] = {
-    "ablation": ablation,
+    ABLATION: ablation,
     "robustness": robustness,
     TUNE: tune,
     LEARNING_CURVE: learning_curve,
@@ -183,7 +184,7 @@ def lines_of(name: str, request: Request, only: Sequence[str] = (), trials: int 
     """The lines of the study called ``name``, first the one that all others are compared with.
 
     ``only``: names of lines to run, or questions, then those of their lines that are affordable. Empty: all
-    affordable lines. ``trials``: how many lines of a study ``tune`` are run, the first one included.
+    affordable lines. An ablation also takes single settings and changes together, as ``--variant`` does. ``trials``: how many lines of a study ``tune`` are run, the first one included.
     """
     if name not in STUDIES:
         raise CrossplaceError(unknown("study", name, list(STUDIES)))
@@ -196,6 +197,8 @@ def lines_of(name: str, request: Request, only: Sequence[str] = (), trials: int 
             f"--trials {trials}: expected 2 to {MOST_TRIALS}, the same for every method; give a number in this range"
         )
     base, *others = STUDIES[name](request)[:trials]
+    if name == ABLATION:
+        others += _own_lines(only, others, base)
     for word in only:
         if not any(word in (line.name, line.question) for line in others):
             raise CrossplaceError(unknown(f"line of study {name}", word, [line.name for line in others]))
@@ -204,6 +207,17 @@ def lines_of(name: str, request: Request, only: Sequence[str] = (), trials: int 
         return line.name in only or (line.by_default and (not only or line.question in only))
 
     return [base, *filter(is_wanted, others)]
+
+
+def _own_lines(words: Sequence[str], known: Sequence[Line], base: Line) -> list[Line]:
+    """Lines for changes that are no line yet: single settings, and several changes at once."""
+    names = [line.name for line in known]
+    changes = [word for word in words if word not in names and ("=" in word or "+" in word)]
+    lines = [Line(question=OWN_CHANGES, name=change, request=_with(base.request, change)) for change in changes]
+    others = [*_that_differ(lines, base)]
+    if same := [line.name for line in lines if line not in others]:
+        raise CrossplaceError(f"--lines {same[0]}: it changes nothing that another line does not; leave it out")
+    return others
 
 
 def run_study(

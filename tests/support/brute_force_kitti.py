@@ -24,6 +24,7 @@ RULES: dict[str, dict[str, Any]] = {
     "kitti-00head-10m-own-frame": {"metres": 10, "without": {"00": 3000}},
     "liploc": {"metres": 20},
     "liploc-as-published": {"metres": 20, "over": "forward and vertical"},
+    "kitti-cmrnet": {"metres": 10, "apart_by_s": 2},
     # Without the squares, which need georeferenced poses.
     "kitti-vxp": {"metres": 20, "earlier_by_s": 10, "turn_rad": 0.5, "every_m": 20},
 }
@@ -69,6 +70,8 @@ def count(frames: list[tuple[int, float, float, float, float]], rule: dict[str, 
         right = np.sqrt((table[:, 0] - ahead) ** 2 + other**2) <= rule["metres"]
         if "earlier_by_s" in rule:
             right &= stamp[i] - stamp > rule["earlier_by_s"] * 1_000_000_000
+        if "apart_by_s" in rule:
+            right &= np.abs(stamp[i] - stamp) > rule["apart_by_s"] * 1_000_000_000
         if "turn_rad" in rule:
             turn = np.arccos(np.clip(np.cos(table[:, 3] - heading), -1, 1))
             right &= turn < rule["turn_rad"]

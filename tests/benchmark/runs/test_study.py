@@ -23,6 +23,7 @@ from benchmark.request import EngineOptions, Request
 from benchmark.runs import study
 from benchmark.runs.engines import ENGINES
 from benchmark.runs.journal import attempts_of
+from benchmark.runs.plan import Plan
 from benchmark.runs.study import lines_of, plan_of, robustness
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
@@ -203,6 +204,28 @@ def test_a_variant_that_is_asked_for_is_in_every_line_and_in_the_title(request_:
     assert variants == ["shorter", "shorter+impossible"]
     text = run_study("ablation", changed, [0], ["impossible"])
     assert text.startswith("## ablation: toy (quick+shorter)")
+
+
+def test_an_ablation_takes_settings_and_changes_together(request_: Request) -> None:
+    lines = lines_of("ablation", request_, ["align.epochs=3", "shorter", "shorter+costly"])
+    assert [line.name for line in lines] == [BASE, "shorter", "align.epochs=3", "shorter+costly"]
+    assert [line.request.method.variant for line in lines][2:] == ["align.epochs=3", "shorter+costly"]
+    assert {line.question for line in lines[2:]} == {study.OWN_CHANGES}
+    epochs = [Plan(line.request).declared.identity["align"]["epochs"] for line in lines[1:]]
+    assert epochs == [1, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("same+same", "changes nothing that another line does not"),
+        ("align.epoch=3", "epoch"),
+        ("shorter+unknown", "unknown"),
+    ],
+)
+def test_a_change_that_is_none_is_refused(request_: Request, word: str, message: str) -> None:
+    with pytest.raises(CrossplaceError, match=message):
+        lines_of("ablation", request_, [word])
 
 
 def test_costly_lines_run_if_they_are_named(request_: Request) -> None:
