@@ -266,9 +266,7 @@ _KITTI_CMRNET = Protocol(
     title="KITTI odometry, CMRNet: 00 within itself, more than 2 s away, 10 m; trained on 03 and 05 to 09",
     dataset="kitti",
     # Published: the map holds the query's own sweep, and the weights were chosen on 00.
-    split=Split(
-        train=Selection(traversals=("03", "05", "06", "07", "08", "09")), validation=_KITTI_10
-    ),
+    split=Split(train=Selection(traversals=("03", "05", "06", "07", "08", "09")), validation=_KITTI_10),
     query=Selection(traversals=("00",)),
     database=Selection(traversals=("00",)),
     pairs="within",

@@ -184,7 +184,9 @@ def lines_of(name: str, request: Request, only: Sequence[str] = (), trials: int 
     """The lines of the study called ``name``, first the one that all others are compared with.
 
     ``only``: names of lines to run, or questions, then those of their lines that are affordable. Empty: all
-    affordable lines. An ablation also takes single settings and changes together, as ``--variant`` does. ``trials``: how many lines of a study ``tune`` are run, the first one included.
+    affordable lines. An ablation also takes single settings and changes together, as ``--variant`` does.
+
+    ``trials``: how many lines of a study ``tune`` are run, the first one included.
     """
     if name not in STUDIES:
         raise CrossplaceError(unknown("study", name, list(STUDIES)))
