@@ -22,15 +22,15 @@ from datasets.errors import CrossplaceError
 from methods.base import MethodConfig, Stage, Variant
 from methods.batch import Batch, Clouds
 from methods.card import MethodCard
-from methods.layers.pose_solve import solve_motion
-from methods.layers.poses import Rigid, composed, inverse, quaternion_of_rotation, rigid, rotation_of_quaternion
+from methods.layers.pose_solve import inflated_covariance, solve_motion
+from methods.layers.poses import Rigid, composed, inverse, rigid_again
 from methods.registration import Registered, Registrar, RegistrationBatch, belief_of
 from methods.vxp import Vxp
 from methods.vxp.config import PRESETS, VxpConfig
 from methods.vxp.stages import LocalStage, TeacherStage
 
-_LEAST_MATCHES = 4
-"""Correspondences that PnP needs."""
+_LEAST_MATCHES = 6
+"""Matches that must agree: fewer fit some pose by themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,9 @@ class VoxelPnpConfig(VxpConfig):
     """Expected size of the correction along each axis, metres."""
     prior_deg: float = 6.0
     """Expected size of the correction about each axis, degrees."""
+    inflation: tuple[float, float] = (1.5, 1.7)
+    """Factors of the standard deviations of position and of orientation that a pose is returned with, so that errors on
+    the town's validation drives are as large as stated."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -57,10 +60,13 @@ class VoxelPnpConfig(VxpConfig):
                 "voxel_pnp sees the map from its rough pose, but presets published-* see it from a fixed camera; "
                 "choose another preset of vxp"
             )
-        if self.reach_cells <= 0 or self.trials < 1:
-            raise CrossplaceError(
-                f"reach_cells {self.reach_cells} and trials {self.trials}: expected more than 0 and 1 or more"
-            )
+        positive = {
+            name: getattr(self, name) for name in ("reach_cells", "trials", "sigma_cells", "prior_m", "prior_deg")
+        }
+        if wrong := [f"{name} {value}" for name, value in positive.items() if not value > 0]:
+            raise CrossplaceError(f"{wrong[0]}: expected more than 0; leave it out, or give a larger number")
+        if not 0 < self.confidence < 1:
+            raise CrossplaceError(f"confidence {self.confidence}: expected a number between 0 and 1, such as 0.999")
 
 
 _OF_POSES = tuple(f.name for f in fields(VoxelPnpConfig) if f.name not in {v.name for v in fields(VxpConfig)})
@@ -110,17 +116,15 @@ class VoxelPnp(Registrar):
         return [stage for stage in stages if stage.recipe.epochs]
 
     def register(self, batch: RegistrationBatch) -> Registered:
-        """The poses that explain most matches; about the rough pose where nothing is matched."""
+        """The poses that explain most matches; the rough poses where no six matches agree."""
         opencv, found = import_opencv(), [matches(self.vxp, batch.only(number)) for number in range(len(batch))]
         rows, columns = self.vxp.image_branch.backbone.map_size
         camera = batch.intrinsics * batch.intrinsics.new_tensor([columns, rows, columns, rows])
         kept = [m.only(explained(opencv, m, k, self.config)) for m, k in zip(found, camera, strict=True)]
         motion, covariance = zip(*map(self._solved, kept, camera), strict=True)
-        pose = composed(batch.rough_map_from_camera, inverse(torch.cat(motion)))
-        pose = rigid(rotation_of_quaternion(quaternion_of_rotation(pose[:, :3, :3])), pose[:, :3, 3])
-        return Registered(
-            map_from_camera=pose, covariance=torch.cat(covariance), belief=belief_of(torch.cat(covariance))
-        )
+        pose = rigid_again(composed(batch.rough_map_from_camera, inverse(torch.cat(motion))))
+        spread = torch.cat(covariance)
+        return Registered(map_from_camera=pose, covariance=spread, belief=belief_of(spread))
 
     def _solved(self, kept: "Matches", camera: Float[Tensor, "4"]) -> tuple[Rigid, Float[Tensor, "1 6 6"]]:
         """``true_from_rough`` of a camera by the matches that are explained together, and its covariance."""
@@ -128,7 +132,7 @@ class VoxelPnp(Registrar):
         weight = kept.cell.new_full((1, len(kept.cell)), c.sigma_cells**-2)
         prior = kept.cell.new_tensor([c.prior_m] * 3 + [math.radians(c.prior_deg)] * 3) ** -2
         solved = solve_motion(kept.points[None], kept.cell[None], weight, camera[None], prior)
-        return solved.target_from_source, torch.linalg.inv(solved.information)
+        return solved.target_from_source, inflated_covariance(solved.information, c.inflation)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,10 +187,10 @@ def most_alike(a: Float[Tensor, "n c"], b: Float[Tensor, "m c"]) -> tuple[Int[Te
 
 
 def explained(opencv: ModuleType, found: Matches, camera: Float[Tensor, "4"], config: VoxelPnpConfig) -> Tensor:
-    """Which matches the best pose of RANSAC explains; all of them if there is no such pose."""
-    everything = torch.ones(len(found.cell), dtype=torch.bool, device=found.cell.device)
+    """Which matches the best pose of RANSAC explains; none of them if fewer than six agree."""
+    nothing = torch.zeros(len(found.cell), dtype=torch.bool, device=found.cell.device)
     if len(found.cell) < _LEAST_MATCHES:
-        return everything
+        return nothing
     fx, fy, cx, cy = camera.double().tolist()
     points, cell = (side.double().cpu().numpy() for side in (found.points, found.cell))
     is_found, _, _, inliers = opencv.solvePnPRansac(
@@ -199,11 +203,11 @@ def explained(opencv: ModuleType, found: Matches, camera: Float[Tensor, "4"], co
         confidence=config.confidence,
         flags=opencv.SOLVEPNP_EPNP,
     )
-    if not is_found or inliers is None:
-        return everything
+    if not is_found or inliers is None or len(inliers) < _LEAST_MATCHES:
+        return nothing
     kept: Bool[ndarray, " n"] = np.zeros(len(cell), dtype=bool)
     kept[inliers[:, 0]] = True
-    return torch.from_numpy(kept).to(everything.device)
+    return torch.from_numpy(kept).to(nothing.device)
 
 
 def import_opencv() -> ModuleType:

@@ -216,10 +216,10 @@ def _own_lines(words: Sequence[str], known: Sequence[Line], base: Line) -> list[
     names = [line.name for line in known]
     changes = [word for word in words if word not in names and ("=" in word or "+" in word)]
     lines = [Line(question=OWN_CHANGES, name=change, request=_with(base.request, change)) for change in changes]
-    others = [*_that_differ(lines, base)]
+    others = [*_that_differ([*known, *lines], base)]
     if same := [line.name for line in lines if line not in others]:
         raise CrossplaceError(f"--lines {same[0]}: it changes nothing that another line does not; leave it out")
-    return others
+    return lines
 
 
 def run_study(

@@ -14,15 +14,13 @@ from methods.cmrnet.config import PRESETS, VARIANTS, CmrnetConfig, Displacements
 from methods.cmrnet.network import CmrnetNetwork, Prediction, regressed
 from methods.cmrnet.stages import CorrectionStage
 from methods.cmrnet.view import cells, depth_input, drawn, pictures
-from methods.layers.pose_solve import Solved, solve_motion
+from methods.layers.pose_solve import Solved, inflated_covariance, solve_motion
 from methods.layers.poses import (
     Rigid,
     between,
     composed,
     inverse,
-    quaternion_of_rotation,
-    rigid,
-    rotation_of_quaternion,
+    rigid_again,
 )
 from methods.registration import Registered, Registrar, RegistrationBatch, belief_of
 
@@ -85,12 +83,15 @@ class Cmrnet(Registrar):
             found: Prediction = network(seen.pixels, depth_input(depth_m, c))
             if c.displacements and c.solves:
                 solved = solved_correction(found, depth_m, seen.intrinsics_px, c.displacements, 2 ** len(c.channels))
-                correction, covariance = inverse(solved.target_from_source), _inflated(solved.information, c)
+                correction, covariance = (
+                    inverse(solved.target_from_source),
+                    inflated_covariance(solved.information, c.inflation),
+                )
             else:
                 correction = regressed(found)
                 covariance = _spread(correction, c)
             pose = composed(pose, correction)
-        return Registered(map_from_camera=_rigid_again(pose), covariance=covariance, belief=belief_of(covariance))
+        return Registered(map_from_camera=rigid_again(pose), covariance=covariance, belief=belief_of(covariance))
 
 
 def solved_correction(
@@ -111,20 +112,9 @@ def solved_correction(
     return solve_motion(places.points, wanted_px, weight, intrinsics_px, sigma**-2, options.steps)
 
 
-def _rigid_again(pose: Rigid) -> Rigid:
-    """Poses whose rotations are orthonormal again after many products."""
-    return rigid(rotation_of_quaternion(quaternion_of_rotation(pose[:, :3, :3])), pose[:, :3, 3])
-
-
 def _spread(last: Rigid, config: CmrnetConfig) -> Float[Tensor, "b 6 6"]:
     """Covariance of regressed poses: the usual error, and as much again as the last correction still moved."""
     moved_m, turned_rad = between(last, torch.eye(4).to(last).expand_as(last))
     of_position = config.regressed_m**2 + moved_m.square()
     of_rotation = math.radians(config.regressed_deg) ** 2 + turned_rad.square()
     return torch.diag_embed(torch.stack([of_position] * 3 + [of_rotation] * 3, dim=1))
-
-
-def _inflated(information: Float[Tensor, "b 6 6"], config: CmrnetConfig) -> Float[Tensor, "b 6 6"]:
-    """Covariance of solved poses."""
-    spread = information.new_tensor([config.inflation[0]] * 3 + [config.inflation[1]] * 3)
-    return torch.linalg.inv(information) * spread[:, None] * spread

@@ -55,6 +55,15 @@ def solve_motion(
     return Solved(motion, information, cost.view(-1) / n_points)
 
 
+def inflated_covariance(information: Float[Tensor, "b 6 6"], inflation: tuple[float, float]) -> Float[Tensor, "b 6 6"]:
+    """Covariance of solved motions, whose standard deviations of translation and rotation are larger by two factors.
+
+    Points that err together count as if each told something of its own, so that a solve believes itself too much.
+    """
+    spread = information.new_tensor([inflation[0]] * 3 + [inflation[1]] * 3)
+    return torch.linalg.inv(information) * spread[:, None] * spread
+
+
 def _linearised(
     motion: Rigid, points: Float[Tensor, "b n 3"], wanted_px: Float[Tensor, "b n 2"], k: Float[Tensor, "b 4"]
 ) -> tuple[Float[Tensor, "b n 2"], Float[Tensor, "b n 2 6"], Tensor]:

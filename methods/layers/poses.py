@@ -80,6 +80,11 @@ def quaternion_of_rotation(rotation: Float[Tensor, "b 3 3"]) -> Float[Tensor, "b
     return found / found.norm(dim=1, keepdim=True)
 
 
+def rigid_again(pose: Rigid) -> Rigid:
+    """Poses whose rotations are orthonormal again after many products."""
+    return rigid(rotation_of_quaternion(quaternion_of_rotation(pose[:, :3, :3])), pose[:, :3, 3])
+
+
 def between(found: Rigid, true: Rigid) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
     """Distance of two poses in metres, and the angle between them in radians."""
     distance_m = (found[:, :3, 3] - true[:, :3, 3]).norm(dim=1)

@@ -83,6 +83,23 @@ def _divides(batch: RegistrationBatch, found: Registered) -> Registered:
     return replace(found, belief=0.5 * n_points / n_points)
 
 
+class Jumpy(Keep):
+    """Jumps at any change of the first map, and takes the axes of the last map wrongly."""
+
+    def register(self, batch: RegistrationBatch) -> Registered:
+        found = super().register(batch)
+        moved = found.map_from_camera.clone()
+        moved[0, 0, 3] += 100 * torch.frac(1e4 * batch.points[0].sum())
+        moved[-1, 0, 3] += 1.0
+        return replace(found, map_from_camera=moved)
+
+
+def test_a_frame_that_jumps_hides_no_fault_of_another(small_world: PreparedDataset) -> None:
+    wrong = RegistrarSubject(name="keep", registrar=Jumpy(), dataset=small_world)
+    with pytest.raises(BrokenContractError, match="in other axes changes a pose by 1"):
+        follows_the_axes_of_the_map(wrong)
+
+
 @pytest.mark.parametrize(
     ("fault", "check"),
     [

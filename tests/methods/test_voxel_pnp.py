@@ -15,6 +15,7 @@ from methods import voxel_pnp
 from methods.layers.poses import applied, between, composed, inverse, rigid, rotation_of_vector
 from methods.registration import RegistrationBatch
 from methods.voxel_pnp import Matches, VoxelPnp, VoxelPnpConfig, explained, import_opencv, matches, most_alike
+from methods.vxp.cloud_branch import InViewVoxels
 from methods.vxp.config import PRESETS
 
 ROWS, COLUMNS = 14, 14
@@ -72,6 +73,23 @@ def test_matched_voxels_lie_where_the_rough_camera_sees_points(batch: Registrati
     assert found.cell.max() < COLUMNS
 
 
+def test_a_match_names_column_row_and_point(batch: RegistrationBatch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of three voxels looks like one cell of a map of 5 by 7 cells, and a fourth like none."""
+    vxp = new_registrar("voxel_pnp").vxp
+    cells, voxels = torch.zeros(1, 4, 5, 7), torch.eye(4)
+    for channel, (row, column) in enumerate([(2, 6), (4, 1), (0, 3)]):
+        cells[0, channel, row, column] = 1.0
+    uv, depth_m = torch.tensor([[0.9, 0.5], [0.2, 0.9], [0.5, 0.1], [0.4, 0.4]]), torch.tensor([10.0, 5.0, 20.0, 8.0])
+    seen = InViewVoxels(features=voxels, batch_index=torch.zeros(4, dtype=torch.long), uv=uv, depth_m=depth_m)
+    monkeypatch.setattr(vxp.image_branch.backbone, "forward", lambda _pixels: cells)
+    monkeypatch.setattr(vxp.cloud_branch, "in_view", lambda _inputs: seen)
+    found = matches(vxp, batch)
+    fx, fy, cx, cy = batch.intrinsics[0].tolist()
+    named = {tuple(cell): point for cell, point in zip(found.cell.tolist(), found.points.tolist(), strict=True)}
+    for cell, (u, v), z in zip([(6.5, 2.5), (1.5, 4.5), (3.5, 0.5)], uv.tolist(), depth_m.tolist(), strict=False):
+        assert named[cell] == pytest.approx([(u - cx) / fx * z, (v - cy) / fy * z, z], rel=1e-5)
+
+
 def test_wrong_matches_are_left_out(batch: RegistrationBatch) -> None:
     k = batch.intrinsics[0]
     camera = k * torch.tensor([COLUMNS, ROWS, COLUMNS, ROWS])
@@ -81,10 +99,16 @@ def test_wrong_matches_are_left_out(batch: RegistrationBatch) -> None:
     assert kept[:30].sum() < 6
 
 
-@pytest.mark.parametrize("n", [0, 3])
-def test_few_matches_are_all_kept(n: int, batch: RegistrationBatch) -> None:
+@pytest.mark.parametrize("n", [0, 3, 5])
+def test_few_matches_prove_nothing(n: int, batch: RegistrationBatch) -> None:
     found = drawn_matches(batch.intrinsics[0], n, 0)
-    assert explained(import_opencv(), found, batch.intrinsics[0], VoxelPnpConfig()).tolist() == [True] * n
+    assert explained(import_opencv(), found, batch.intrinsics[0], VoxelPnpConfig()).tolist() == [False] * n
+
+
+def test_matches_that_do_not_agree_are_left_out(batch: RegistrationBatch) -> None:
+    camera = batch.intrinsics[0] * torch.tensor([COLUMNS, ROWS, COLUMNS, ROWS])
+    found = drawn_matches(batch.intrinsics[0], 12, 12)
+    assert not explained(import_opencv(), found, camera, VoxelPnpConfig(reach_cells=0.02)).any()
 
 
 def test_right_matches_give_the_true_pose(batch: RegistrationBatch, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +130,7 @@ def test_without_matches_the_rough_pose_stays(batch: RegistrationBatch, monkeypa
     registrar = new_registrar("voxel_pnp")
     found = registrar.register(batch)
     assert torch.allclose(found.map_from_camera, batch.rough_map_from_camera, atol=1e-5)
-    assert found.covariance[0, 0, 0].sqrt() == pytest.approx(registrar.config.prior_m)
+    assert found.covariance[0, 0, 0].sqrt() == pytest.approx(registrar.config.prior_m * registrar.config.inflation[0])
     assert not found.believes.any()
 
 
@@ -126,6 +150,14 @@ def test_there_are_no_poses_to_learn_by_heart(small_world: PreparedDataset) -> N
 def test_a_fixed_camera_is_refused() -> None:
     with pytest.raises(CrossplaceError, match="choose another preset"):
         VoxelPnpConfig(as_published=PRESETS["published-oxford"].as_published)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("sigma_cells", 0.0), ("prior_m", -1.0), ("trials", 0), ("confidence", 2.0)]
+)
+def test_a_setting_without_a_sense_is_refused(name: str, value: float) -> None:
+    with pytest.raises(CrossplaceError, match=name):
+        VoxelPnpConfig(**{name: value})  # type: ignore[arg-type]
 
 
 def test_without_opencv_a_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """Before and after registration, in one picture: the map on the image from the start, as found, and from the truth.
 
-Three queries are drawn: those after which a quarter, a half and three quarters of all queries come, by what is left of
-their translation errors. So nobody chose them.
+Three queries are drawn: a quarter, a half and three quarters of those with a pose are nearer to the truth. Nobody
+chose them.
 """
 
 from pathlib import Path
@@ -48,6 +48,8 @@ def draw(folder: Path, name: str, dataset: PreparedDataset, sweeps: MapSweeps, m
 
 def _first_poses(path: Path) -> dict[str, ndarray]:
     """The first start of each query with its pose; queries without a pose are left out."""
+    if not path.is_file():
+        raise CrossplaceError(f"{path}: no such file; take {path.parent} away and run crossplace register again")
     with np.load(path, allow_pickle=False) as stored:
         rough, pose = stored["rough"][:, 0], stored["pose"][:, 0]
         known = np.isfinite(pose).all(axis=(1, 2))

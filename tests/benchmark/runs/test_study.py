@@ -219,6 +219,7 @@ def test_an_ablation_takes_settings_and_changes_together(request_: Request) -> N
     ("word", "message"),
     [
         ("same+same", "changes nothing that another line does not"),
+        ("align.epochs=1", "changes nothing that another line does not"),
         ("align.epoch=3", "epoch"),
         ("shorter+unknown", "unknown"),
     ],

@@ -57,6 +57,11 @@ def test_another_ending_is_refused_before_anything_is_done(small_world: Prepared
     assert not [*tmp_path.iterdir()]
 
 
+def test_poses_that_are_gone_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CrossplaceError, match="run crossplace register again"):
+        registered._first_poses(tmp_path / POSES)
+
+
 def test_without_a_pose_there_is_nothing_to_draw(tmp_path: Path) -> None:
     none = np.full((4, 1, 4, 4), np.nan)
     np.savez(tmp_path / POSES, query_row=np.arange(4), truth=none[:, 0], rough=none, pose=none)
