@@ -1,10 +1,7 @@
 """Recall and latency against the places of a map, as they are stored and published. Needs no torch."""
 
-from typing import Any
-
-from benchmark.records.schema import DatasetRecord, MethodRecord
-from benchmark.records.sensitivity import ForeignRecord, LeftOutRecord, RecallRecord
-from benchmark.records.stored import Model, StoredRecord
+from benchmark.records.sensitivity import CurveRecord, ForeignRecord, LeftOutRecord, RecallRecord
+from benchmark.records.stored import Model
 from datasets.base import Modality
 
 SCALE = "scale.json"
@@ -77,21 +74,11 @@ class PriorPoint(Model):
     directions: dict[str, RecallRecord]
 
 
-class ScaleRecord(StoredRecord):
+class ScaleRecord(CurveRecord):
     """Recall of one method in maps of growing size: aggregates only."""
 
     file_name = SCALE
     command = "crossplace scale"
-    schema_version: int = 1
-    key: str
-    created: str
-    harness: dict[str, Any]
-    environment: dict[str, Any]
-    method: MethodRecord
-    dataset: DatasetRecord
-    protocol: dict[str, Any]
-    seed: int
-    warnings: list[str]
     modality: Modality
     """What the map is made of."""
     size: int

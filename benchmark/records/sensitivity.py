@@ -66,11 +66,9 @@ class ForeignRecord(Model):
     n_available: int
 
 
-class SensitivityRecord(StoredRecord):
-    """Recall of one method on one dataset, against everything that was asked for: aggregates only."""
+class CurveRecord(StoredRecord):
+    """What every record of curves begins with."""
 
-    file_name = SENSITIVITY
-    command = "crossplace sensitivity"
     schema_version: int = 1
     key: str
     created: str
@@ -79,9 +77,16 @@ class SensitivityRecord(StoredRecord):
     method: MethodRecord
     dataset: DatasetRecord
     protocol: dict[str, Any]
-    """The protocol in full; each axis changes one thing of it."""
+    """The protocol in full."""
     seed: int
     warnings: list[str]
+
+
+class SensitivityRecord(CurveRecord):
+    """Recall of one method on one dataset, against everything that was asked for: aggregates only."""
+
+    file_name = SENSITIVITY
+    command = "crossplace sensitivity"
     foreign: list[ForeignRecord]
     axes: dict[str, AxisRecord]
 

@@ -2,6 +2,7 @@
 
 from benchmark.records.scale import IndexPoint, LikenessRecord, ScalePoint, ScaleRecord
 from benchmark.report.comparison import FIRST, arrow, marks, preset_of, stand_in_note
+from benchmark.report.sensitivity import point_cell
 from benchmark.report.table import Cell, Column, Section, Table, number, text
 
 IDLE = 1.2
@@ -51,21 +52,10 @@ def _sizes(record: ScaleRecord) -> Table:
     return Table(title=f"Size of the map; {FIRST}, %", columns=columns, rows=rows, notes=notes)
 
 
-def recall_cell(point: ScalePoint, direction: str) -> Cell:
-    """Recall@1 in one direction in percent, with its interval."""
-    found = point.directions.get(direction)
-    value = found.values.get(FIRST) if found else None
-    if found is None or value is None:
-        return Cell()
-    ends = found.intervals.get(FIRST)
-    low, high = (100 * ends[0], 100 * ends[1]) if ends else (None, None)
-    return Cell(value=100 * value, low=low, high=high)
-
-
 def _size(point: ScalePoint, directions: list[str]) -> list[Cell]:
     counts = [number(point.n_foreign), number(point.n_synthetic)]
     cost = [number(point.latency_ms), number(point.n_bytes / 1e6)]
-    return [text(f"{point.places:,}"), *(recall_cell(point, d) for d in directions), *counts, *cost]
+    return [text(f"{point.places:,}"), *(point_cell(point.directions, d, FIRST) for d in directions), *counts, *cost]
 
 
 def _likeness(found: LikenessRecord) -> Table:

@@ -1,6 +1,8 @@
 """Tables of recall against a rule or against the map: one for each axis."""
 
-from benchmark.records.sensitivity import AxisRecord, PointRecord, SensitivityRecord
+from collections.abc import Mapping
+
+from benchmark.records.sensitivity import AxisRecord, PointRecord, RecallRecord, SensitivityRecord
 from benchmark.report.comparison import FIRST, arrow, marks, preset_of, stand_in_note
 from benchmark.report.table import Cell, Column, Section, Table, text
 
@@ -59,11 +61,17 @@ def _row(point: PointRecord, directions: list[str], metric: str) -> list[Cell]:
         )
     )
     name = text(_words(point.value), "as the protocol" if point.is_own else "")
-    return [name, *(_recall(point, direction, metric) for direction in directions), text(counted), text(searched)]
+    return [
+        name,
+        *(point_cell(point.directions, direction, metric) for direction in directions),
+        text(counted),
+        text(searched),
+    ]
 
 
-def _recall(point: PointRecord, direction: str, metric: str) -> Cell:
-    found = point.directions.get(direction)
+def point_cell(directions: Mapping[str, RecallRecord], direction: str, metric: str) -> Cell:
+    """Recall in one direction in percent, with its interval; empty where it is not known."""
+    found = directions.get(direction)
     value = found.values.get(metric) if found else None
     if found is None or value is None:
         return Cell()

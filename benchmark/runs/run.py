@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -23,7 +24,8 @@ from benchmark.frames.perturbations import Perturber
 from benchmark.frames.sight import blind_to
 from benchmark.keys import key_of, plain
 from benchmark.protocol.directions import Direction
-from benchmark.records.environment import environment
+from benchmark.records.environment import environment, harness
+from benchmark.records.recording import dataset_record
 from benchmark.records.schema import MethodRecord, PerturbationRecord, Result
 from benchmark.registry import METHODS
 from benchmark.runs.plan import Encoding, Plan
@@ -237,3 +239,19 @@ def method_record(plan: Plan) -> MethodRecord:
         share_of_schedule=share,
         training=plain(asdict(report)) | {"precision": plan.request.machine.precision} if report else {},
     )
+
+
+def origin_of(plan: Plan, key: str, warnings: Sequence[str]) -> dict[str, Any]:
+    """What every record of curves begins with: when, where and of what it was made. Weights must be there."""
+    dataset = plan.dataset
+    return {
+        "key": key,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "harness": harness(),
+        "environment": environment_of(plan),
+        "method": method_record(plan),
+        "dataset": dataset_record(dataset, dataset.frames.take(plan.rows).traversal_names()),
+        "protocol": plain(plan.protocol),
+        "seed": plan.options.seed,
+        "warnings": [*warnings],
+    }

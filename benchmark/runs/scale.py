@@ -4,7 +4,6 @@ import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,7 @@ from benchmark.evaluation.likeness import QUANTILES, nearest_quantiles
 from benchmark.evaluation.prior import PRIORS
 from benchmark.evaluation.scale import Counted, counted, latency_ms
 from benchmark.frames.preparing import doubts_about
-from benchmark.keys import key_of, plain
-from benchmark.records.environment import harness
-from benchmark.records.recording import dataset_record
+from benchmark.keys import key_of
 from benchmark.records.scale import SCALE, LikenessRecord, ScalePoint, ScaleRecord
 from benchmark.records.sensitivity import LeftOutRecord, recall_records
 from benchmark.request import Request
@@ -99,7 +96,7 @@ def run_scale(
 
 
 def _computed(plan: Plan, wish: Wish, key: str, map_key: str, warnings: Sequence[str]) -> ScaleRecord:
-    from benchmark.runs.run import environment_of, method_record, say_blind
+    from benchmark.runs.run import origin_of, say_blind
 
     check_answerable(plan.dataset.frames, plan.protocol, plan.selected)
     plan.check_data()
@@ -114,17 +111,8 @@ def _computed(plan: Plan, wish: Wish, key: str, map_key: str, warnings: Sequence
     indexes, without = index_points(territory, shards, wish.indexes, numbers)
     if not wish.keep_map:
         shutil.rmtree(folder)
-    dataset = plan.dataset
     return ScaleRecord(
-        key=key,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        harness=harness(),
-        environment=environment_of(plan),
-        method=method_record(plan),
-        dataset=dataset_record(dataset, dataset.frames.take(plan.rows).traversal_names()),
-        protocol=plain(plan.protocol),
-        seed=plan.options.seed,
-        warnings=[*warnings, *blind],
+        **origin_of(plan, key, [*warnings, *blind]),
         modality=wish.modality,
         size=territory.first.shape[1],
         n_queries=len(territory.questions.query),

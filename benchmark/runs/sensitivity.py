@@ -2,16 +2,13 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.evaluate import check_answerable
 from benchmark.evaluation.sensitivity import AXES, Axis, Setting, Tried, evaluate_settings, ground_of, tried_on
 from benchmark.frames.preparing import doubts_about
-from benchmark.keys import key_of, plain
-from benchmark.records.environment import harness
-from benchmark.records.recording import dataset_record
+from benchmark.keys import key_of
 from benchmark.records.sensitivity import (
     SENSITIVITY,
     AxisRecord,
@@ -77,7 +74,7 @@ def run_sensitivity(
 def _computed(
     plan: Plan, names: Sequence[str], other: PreparedDataset | None, key: str, warnings: Sequence[str]
 ) -> SensitivityRecord:
-    from benchmark.runs.run import FramesToEncode, encoded, environment_of, method_record, say_blind
+    from benchmark.runs.run import FramesToEncode, encoded, origin_of, say_blind
 
     check_answerable(plan.dataset.frames, plan.protocol, plan.selected)
     plan.check_data()
@@ -85,17 +82,8 @@ def _computed(
     own = FramesToEncode(encoding=plan.encodings[0], dataset=plan.dataset, rows=plan.rows)
     (descriptors,) = encoded(plan, [own])
     axes, foreign = _axes(plan, names, other, descriptors)
-    dataset = plan.dataset
     return SensitivityRecord(
-        key=key,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        harness=harness(),
-        environment=environment_of(plan),
-        method=method_record(plan),
-        dataset=dataset_record(dataset, dataset.frames.take(plan.rows).traversal_names()),
-        protocol=plain(plan.protocol),
-        seed=plan.options.seed,
-        warnings=[*warnings, *blind],
+        **origin_of(plan, key, [*warnings, *blind]),
         foreign=foreign,
         axes=axes,
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from benchmark.report.comparison import FIRST, arrow
 from benchmark.report.figures.style import GRID, Look, Margins, label_ends, looks, sheet
 from benchmark.report.figures.topics import Sources, Topic, names_in
-from benchmark.report.scale import recall_cell
+from benchmark.report.sensitivity import point_cell
 from benchmark.report.table import Cell, Column, Table, number, text
 from datasets.errors import CrossplaceError
 
@@ -37,7 +37,7 @@ def numbers(topic: Topic, sources: Sources) -> Table:
     for point in points:
         for direction in point.directions:
             share = number(100 * point.n_synthetic / point.places)
-            found = recall_cell(point, direction)
+            found = point_cell(point.directions, direction, FIRST)
             rows.append([text(direction), number(point.places), share, found, number(point.latency_ms)])
     notes = [
         "Bars: 95 % interval over queries. Filled marks: at most half of the map is synthetic. Hollow marks: most of "
