@@ -11,7 +11,7 @@ ENVIRONMENT = {"OMP_WAIT_POLICY": "passive", "PYTHONDONTWRITEBYTECODE": ""}
 """Busy-waiting threads stall machines with few cores; and each process would compile all that it imports again."""
 EXTRAS = {"kitti": "georef", "vivid": "vivid", "pretrained": "pretrained", "package": "pretrained", "voxel_pnp": "pnp"}
 """What some datasets, presets, weights and registrars need on top, by the word that asks for them."""
-PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+PARALLEL = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 """How tests share the cores: a file of tests stays in one process."""
 ALL = ("clouds", "compare", "export", "georef", "gpu", "pnp", "pretrained", "sweep", "vivid")
 
