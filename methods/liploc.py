@@ -116,7 +116,7 @@ _QUICK = replace(
         batch_size=32,
         learning_rate=5e-4,
         learning_rate_floor=1e-5,
-        decay=0.7,
+        decay=0.85,
         decay_every=1,
         plateau=None,
     ),
@@ -213,7 +213,7 @@ class LipLoc(Method):
     }
     tunes = {
         "recipe.learning_rate": (1e-3, 2.5e-4),
-        "recipe.decay": (0.85,),
+        "recipe.decay": (0.7,),
         "recipe.batch_size": (64, 16),
         "temperature": (5.0, 20.0),
         "holes_probability": (0.0, 0.9),

@@ -96,7 +96,7 @@ _QUICK = replace(
     depth_size=(48, 64),
     retrieved_by="range",
     training=TripletTraining(mining="all"),
-    recipe=Recipe(epochs=4, batch_size=16, learning_rate=5e-4, learning_rate_floor=1e-5, decay=0.5, decay_every=1),
+    recipe=Recipe(epochs=4, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.5, decay_every=1),
 )
 
 PRESETS: dict[str, MethodConfig] = {
@@ -165,7 +165,7 @@ class RangeBev(Method):
         "no-fusion": Variant(question="What does re-ranking bring?", change=lambda config: replace(config, top=0)),
     }
     tunes = {
-        "recipe.learning_rate": (1e-3, 2.5e-4),
+        "recipe.learning_rate": (2e-3, 5e-4),
         "recipe.decay": (0.7,),
         "recipe.batch_size": (32,),
         "training.margin": (0.5, 0.15),

@@ -48,7 +48,7 @@ class Lc2(Method):
     presets = PRESETS
     variants = VARIANTS
     tunes = {
-        "triplet.learning_rate": (1e-3, 2.5e-4),
+        "triplet.learning_rate": (2e-3, 5e-4),
         "triplet.decay": (0.7,),
         "contrastive.learning_rate": (2e-3, 5e-4),
         "margin": (0.3,),

@@ -121,7 +121,7 @@ _QUICK = replace(
     training_views=1,
     contrastive=_short(2, 1e-3),
     vlad=_short(0, 1e-3),
-    triplet=_short(5, 5e-4),
+    triplet=_short(5, 1e-3),
 )
 """For two CPU cores: ResNet-18 cut at an eighth, both encoders from scratch in whole, small images, Adam, ten minutes.
 No epochs of NetVLAD alone: from scratch there is nothing yet that it could be fitted to."""
