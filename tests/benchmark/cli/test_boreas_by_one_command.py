@@ -61,7 +61,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpStore
         run = run_through(through, name, 12, start_us=1_623_966_720_000_000 + number * 10**13)
         runs.append(replace(run, lidar=FEW, sectors=2))
     (tmp_path / "store").mkdir()
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CROSSPLACE_DATA", str(tmp_path / "data"))
     with serving(HttpStore(Rendered(runs, tmp_path / "store"))) as server:
         monkeypatch.setattr(BoreasStore, "address", server.address)

@@ -24,11 +24,6 @@ COMMITTED = REPOSITORY / "results" / "town" / "height_histogram-quick-town-night
 """One committed result: a page of all of them takes long, and is made once below."""
 
 
-@pytest.fixture(autouse=True)
-def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-
-
 def crossplace(*arguments: object) -> int:
     return main([*map(str, arguments)])
 

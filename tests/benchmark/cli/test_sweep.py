@@ -18,7 +18,6 @@ def study(
     small_world: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> list[str]:
     """The beginning of the command line; jobs work in this process."""
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(ENGINES, "local", "here:HereEngine")
     (tmp_path / "study.toml").write_text(STUDY)
     capsys.readouterr()
