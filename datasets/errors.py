@@ -24,6 +24,11 @@ def unknown(kind: str, name: str, known: Sequence[str]) -> str:
     return f"unknown {kind} {name!r}.{hint} Available: {', '.join(known)}"
 
 
+def install(extra: str) -> str:
+    """The command that installs what an extra holds, in a checkout as elsewhere, for the end of a sentence."""
+    return f"python -m pip install 'crossplace[{extra}]'"
+
+
 def made_anew(folder: Path) -> str:
     """The cure for a wrong file of the prepared ``folder``, right for a person's own folder and for the suite's."""
     return f"correct it if you made it; if the suite did, delete {folder} and prepare the dataset again"

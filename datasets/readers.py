@@ -14,7 +14,7 @@ from numpy import ndarray
 from PIL import Image, UnidentifiedImageError
 
 from datasets.base import BinLayout
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, install
 from datasets.files import read_npy, unreadable
 
 NO_RETURN_M = 1e-6
@@ -190,10 +190,7 @@ def _read_ply(path: Path) -> Float[ndarray, "n 3"]:
 
 
 def _without_extra(path: Path) -> CrossplaceError:
-    return CrossplaceError(
-        f"{path}: {path.suffix} files need the extra 'clouds': python -m pip install 'crossplace[clouds]' (in a "
-        "checkout: '.[clouds]')"
-    )
+    return CrossplaceError(f"{path}: {path.suffix} files need the extra 'clouds': {install('clouds')}")
 
 
 def _no_cloud(path: Path, error: Exception) -> CrossplaceError:

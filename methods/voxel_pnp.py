@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from datasets.base import Split
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, install
 from methods.base import MethodConfig, Stage, Variant
 from methods.batch import Batch, Clouds
 from methods.card import MethodCard
@@ -216,8 +216,8 @@ def import_opencv() -> ModuleType:
         import cv2
     except ImportError as error:
         raise CrossplaceError(
-            "voxel_pnp needs OpenCV, which is not installed; install the extra (python -m pip install '.[pnp]'), or "
-            "choose another registrar (crossplace list registrars)"
+            "voxel_pnp needs OpenCV, which is not installed; choose another registrar (crossplace list registrars), or "
+            f"install it: {install('pnp')}"
         ) from error
     module: ModuleType = cv2
     return module

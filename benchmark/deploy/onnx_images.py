@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.deploy.map_files import identity
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, install
 from datasets.files import write_atomically
 from methods.base import Method
 
-NEEDED = "ONNX files need the extra 'export': python -m pip install 'crossplace[export]' (in a checkout: .[export])"
+NEEDED = f"ONNX files need the extra 'export': {install('export')}"
 VOXELS = "its input is no tensor but voxels or the like, whose number differs from cloud to cloud"
 
 

@@ -17,7 +17,7 @@ from numpy import ndarray
 from benchmark.descriptors.shards import Shards
 from benchmark.evaluation.distances import KERNELS
 from datasets.base import DistanceKind
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, install
 
 LEARNED = 2**16
 """Most places that an index learns its cells and codes from."""
@@ -95,8 +95,7 @@ def import_faiss() -> ModuleType:
         import faiss
     except ImportError as error:
         raise CrossplaceError(
-            "--index needs faiss, which is not installed; install the extra (python -m pip install '.[compare]'), or "
-            "leave --index out"
+            f"--index needs faiss, which is not installed; leave --index out, or install it: {install('compare')}"
         ) from error
     module: ModuleType = faiss
     return module

@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, install
 
 EARTH_RADIUS_M = 6_378_137.0
 UTM_32N = "EPSG:32632"
@@ -33,9 +33,7 @@ def check_pyproj() -> None:
     try:
         import pyproj  # noqa: F401
     except ImportError:
-        raise CrossplaceError(
-            'georeferenced poses need pyproj, which is not installed: python -m pip install ".[georef]"'
-        ) from None
+        raise CrossplaceError(f"georeferenced poses need pyproj, which is not installed: {install('georef')}") from None
 
 
 def utm(

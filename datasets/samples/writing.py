@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from datasets.errors import CrossplaceError, unknown
+from datasets.errors import CrossplaceError, install, unknown
 from datasets.files import locked, writing
 from datasets.origin import Origin, write_origin
 from datasets.samples import SAMPLES
@@ -44,7 +44,4 @@ def _module(name: str) -> ModuleType:
     try:
         return importlib.import_module(SAMPLES[name])
     except ImportError as error:
-        raise CrossplaceError(
-            f"the sample of {name} needs the extra {name!r}: python -m pip install 'crossplace[{name}]' (in a "
-            f"checkout: .[{name}])"
-        ) from error
+        raise CrossplaceError(f"the sample of {name} needs the extra {name!r}: {install(name)}") from error

@@ -13,14 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, install
 from datasets.files import unreadable
 
 if TYPE_CHECKING:
     from rosbags.rosbag1 import Reader
 
 MAGIC = b"#ROSBAG V2.0\n"
-NEEDED = "ViViD++ needs the extra 'vivid': python -m pip install 'crossplace[vivid]' (in a checkout: .[vivid])"
+NEEDED = f"ViViD++ needs the extra 'vivid': {install('vivid')}"
 INDEX_RECORD_BYTES = 55
 """Size of a connection's index after a chunk, to which each message adds ``INDEX_ENTRY_BYTES``."""
 INDEX_ENTRY_BYTES = 12

