@@ -91,6 +91,11 @@ def _rotation(axis: int, angle: float) -> Float[Tensor, "3 3"]:
     return matrix
 
 
+def thinned(points: Float[Tensor, "n 3"], rng: np.random.Generator, most: float) -> Float[Tensor, "k 3"]:
+    """Points without a random share of them, which is at most ``most``."""
+    return points[torch.from_numpy(rng.random(len(points)) >= rng.uniform(0, most))]
+
+
 def joint_turn(sample: Sample, angle_deg: float) -> Sample:
     """The frame as seen after a turn of the vehicle to the left: image content moves right, points turn clockwise.
 

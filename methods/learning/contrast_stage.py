@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -12,7 +11,7 @@ from datasets.base import Frames, Split
 from datasets.places import neighbours
 from methods.base import Sampler, Stage, StageOutput
 from methods.batch import Batch, Sample
-from methods.learning.augment import colour_jitter, joint_turn, mirror, random_rigid
+from methods.learning.augment import colour_jitter, joint_turn, mirror, random_rigid, thinned
 from methods.learning.contrastive import Temperature, contrast_masks, masked_info_nce
 from methods.learning.relighting import Relighting
 from methods.learning.samplers import PairSampler, elsewhere
@@ -99,7 +98,7 @@ class ContrastStage(Stage):
         """A cloud that is moved a little, and thinner."""
         options = self.options
         if options.lost_points:
-            points = points[torch.from_numpy(rng.random(len(points)) >= rng.uniform(0, options.lost_points))]
+            points = thinned(points, rng, options.lost_points)
         if options.yaw_deg or options.shift_m:
             points = random_rigid(points, rng, shift_m=options.shift_m, roll_pitch_deg=0.0, yaw_deg=options.yaw_deg)
         return points

@@ -16,7 +16,7 @@ from methods.base import Method, MethodConfig, Sampler, Stage, StageOutput
 from methods.batch import Batch, Sample
 from methods.layers.backbone import ImageBackbone
 from methods.layers.netvlad import initialise_clusters
-from methods.learning.augment import colour_jitter, mirror, random_affine, random_rigid
+from methods.learning.augment import colour_jitter, joint_turn, mirror, random_affine, random_rigid, thinned
 from methods.learning.losses import TRIPLET_LOSSES, mean_over_triplets, pair_masks
 from methods.learning.relighting import Relighting
 from methods.learning.remembering import Remembered
@@ -43,9 +43,21 @@ class Augmentation:
     relighting: Relighting | None = field(default=None, metadata=ADDED)
     """Random light of images in place of their jitter. Not part of any paper's method."""
 
+    turn_deg: float = field(default=0.0, metadata=ADDED)
+    """Largest turn of image and cloud together about the vertical, degrees, in all stages. Not part of any paper's
+    method."""
+    lost_points: float = field(default=0.0, metadata=ADDED)
+    """Largest share of the points that a cloud loses at random, in all stages of the student. Not part of any paper's
+    method."""
+
+    @property
+    def only_mirrors(self) -> bool:
+        """Whether :meth:`of_pair` changes points by mirroring alone."""
+        return not (self.turn_deg or self.lost_points)
+
     def only_mirroring(self) -> "Augmentation":
         """The same without any change of the image but mirroring."""
-        return replace(self, jitter=0.0, affine=False, relighting=None)
+        return replace(self, jitter=0.0, affine=False, relighting=None, turn_deg=0.0)
 
     def jittered(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Colour jitter of the image, or random light."""
@@ -57,15 +69,23 @@ class Augmentation:
         return replace(sample, image=colour_jitter(sample.image, rng, self.jitter))
 
     def of_image(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Changes for the teacher: colour jitter or random light, and a small affine of the image, no mirroring."""
-        sample = self.jittered(sample, rng)
+        """Changes for the teacher: colour jitter or random light, a turn, a small affine of the image, no mirroring."""
+        sample = self._turned(self.jittered(sample, rng), rng)
         return _shifted(sample, rng) if self.teacher_affine else sample
 
     def of_pair(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Joint mirroring and colour jitter: changes that keep points on their pixels."""
+        """Joint mirroring, colour jitter, a joint turn, fewer points: changes that keep points on their pixels."""
         if rng.random() < self.mirror_probability:
             sample = mirror(sample)
-        return self.jittered(sample, rng)
+        sample = self._turned(self.jittered(sample, rng), rng)
+        if not self.lost_points:
+            return sample
+        assert sample.points is not None
+        return replace(sample, points=thinned(sample.points, rng, self.lost_points))
+
+    def _turned(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """The frame as seen after a small turn of the vehicle."""
+        return joint_turn(sample, float(rng.uniform(-self.turn_deg, self.turn_deg))) if self.turn_deg else sample
 
     def of_descriptors(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Joint mirroring and colour jitter; if configured, an affine of the image and a rigid motion of the cloud."""

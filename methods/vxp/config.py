@@ -127,14 +127,12 @@ _PRETRAINED = replace(
     **started_from(LITE0),
     backbone_block=3,
     image=PACKAGED[LITE0].image(height=224, width=224),
-    teacher_features="cached",
-    augmentation=replace(_QUICK.augmentation, rigid=True),
     teacher=replace(_QUICK.teacher, epochs=2, optimizer="adamw", learning_rate=2e-4),
     local_stage=_QUICK.local_stage.shortened(4.0),
     global_stage=replace(_QUICK.global_stage, epochs=12, decay=0.75),
 )
-"""``quick`` with a teacher from ImageNet weights (112 channels, 14 × 14 cells), kept answers of the teacher, longer
-stages of the student, and the published rigid motion of its clouds. Training takes about 25 minutes of one core."""
+"""``quick`` with a teacher from ImageNet weights (112 channels, 14 × 14 cells) and longer stages of the student, for
+which training takes about 25 minutes of one core."""
 
 PRESETS: dict[str, MethodConfig] = {
     "quick": _QUICK,

@@ -33,7 +33,7 @@ class JointStage(Stage):
         super().__init__()
         self.method, self.split, self.recipe = method, split, method.config.joint_stage
         self.augmentation = method.config.augmentation
-        self._clouds = CloudMemory(method.cloud_branch, is_kept=True)
+        self._clouds = CloudMemory(method.cloud_branch, is_kept=self.augmentation.only_mirrors)
 
     def trainable(self) -> list[nn.Module]:
         """Both branches, and the temperature of the contrastive loss."""
@@ -45,7 +45,7 @@ class JointStage(Stage):
         return PairSampler(elsewhere(frames, places), self.recipe.batch_size, alone=True)
 
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Joint mirroring and colour jitter: changes that keep points on their pixels."""
+        """Changes that keep points on their pixels."""
         return self.augmentation.of_pair(sample, rng)
 
     def forward(self, batch: Batch) -> StageOutput:

@@ -66,7 +66,8 @@ class StudentStage(distillation.StudentStage):
     def __init__(self, method: "Vxp", recipe: Recipe, *, is_moved: bool) -> None:
         """``is_moved``: whether augmentation moves the points."""
         super().__init__(method, method.image_branch, method.cloud_branch, recipe, method.config.augmentation)
-        self._clouds = CloudMemory(self.student, is_kept=self.is_cached and not is_moved)
+        is_mirrored = self.is_cached and self.augmentation.only_mirrors and not is_moved
+        self._clouds = CloudMemory(self.student, is_kept=is_mirrored)
 
     def cloud_inputs(self, batch: Batch) -> CloudInputs:
         """Voxelized clouds, from memory where that is enough."""
@@ -88,7 +89,7 @@ class LocalStage(StudentStage):
         return [self.student.feature_encoder, self.student.encoder]
 
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Joint mirroring and colour jitter: changes that keep points on their pixels."""
+        """Changes that keep points on their pixels."""
         return self.augmentation.of_pair(sample, rng)
 
     def forward(self, batch: Batch) -> StageOutput:

@@ -26,16 +26,27 @@ def _longer_students(config: VxpConfig) -> VxpConfig:
     )
 
 
-def _joint(config: VxpConfig) -> VxpConfig:
-    """Both branches together after the teacher's stage, for as many epochs as the student's stages have.
+def _augmented(**fields: Any) -> Change:
+    """Other random changes of training samples. Answers of a teacher that are kept see no change of light."""
+    return lambda config: replace(config, augmentation=replace(config.augmentation, **fields))
 
-    The recipe is the usual one of contrastive training: AdamW, and a cosine after some steps of warm-up.
+
+def _turned(config: VxpConfig) -> VxpConfig:
+    """Frames that are turned and thinned at random, before a teacher that answers each time."""
+    return _augmented(turn_deg=10.0, lost_points=0.3)(replace(config, teacher_features="live"))
+
+
+def _joint(config: VxpConfig) -> VxpConfig:
+    """Both branches together after the teacher's stage, for twice as many epochs as the student's stages have.
+
+    The recipe is the usual one of contrastive training: AdamW, and a cosine after some steps of warm-up. Frames are
+    turned and thinned at random, since both branches learn the training frames by heart otherwise.
     """
     local, last = config.local_stage, config.global_stage
-    together = replace(last, epochs=local.epochs + last.epochs, batch_size=32, optimizer="adamw")
+    together = replace(last, epochs=2 * (local.epochs + last.epochs), batch_size=32, optimizer="adamw")
     together = replace(together, schedule="cosine", warmup_steps=40)
     return replace(
-        config,
+        _turned(config),
         is_centred=False,  # the global stage measures means; a contrast brings both sides together by itself
         local_stage=replace(local, epochs=0),
         global_stage=replace(last, epochs=0),
@@ -48,11 +59,6 @@ def _joint_alone(config: VxpConfig) -> VxpConfig:
     return replace(_joint(config), teacher=replace(config.teacher, epochs=0))
 
 
-def _augmented(**fields: Any) -> Change:
-    """Other random changes of training samples. Answers of a teacher that are kept see no change of light."""
-    return lambda config: replace(config, augmentation=replace(config.augmentation, **fields))
-
-
 def _voxels(scale: float) -> Change:
     """Voxels larger by ``scale``; the range is kept as far as it divides."""
 
@@ -61,6 +67,12 @@ def _voxels(scale: float) -> Change:
         return replace(config, grid=replace(config.grid, size_m=(scale * x, scale * y, scale * z)))
 
     return change
+
+
+def _far_view(config: VxpConfig) -> VxpConfig:
+    """Voxels of the same size as far as 72 m, and as far to both sides."""
+    low, high = config.grid.lower_m[2], config.grid.upper_m[2]
+    return replace(config, grid=replace(config.grid, lower_m=(0.0, -36.0, low), upper_m=(72.0, 36.0, high)))
 
 
 def _convolutional(backbone: str, later: int = 0) -> Change:
@@ -104,12 +116,14 @@ VARIANTS: dict[str, Variant] = {
     "no-rigid-motion": Variant(question=_STAGES, change=_augmented(rigid=False)),
     "joint": Variant(question=_STAGES, change=_joint_alone),
     "joint-after-teacher": Variant(question=_STAGES, change=_joint),
+    "turned": Variant(question=_STAGES, change=_turned),
     "random-light": Variant(question=_STAGES, change=_augmented(relighting=Relighting())),
     "nearest-wins": Variant(question=_COLLISIONS, change=_with(collisions="nearest-wins")),
     "inverse-depth-pooling": Variant(question=_COLLISIONS, change=_with(collisions="inverse-depth")),
     "stretched-centres": Variant(question=_COLLISIONS, change=_with(stretched_centres=True)),
     "occupied-sites": Variant(question=_COLLISIONS, change=_with(output_sites="occupied")),
     "coarse-voxels": Variant(question=_COLLISIONS, change=_voxels(1.5)),
+    "far-view": Variant(question=_COLLISIONS, change=_far_view),
     "fine-voxels": Variant(question=_COLLISIONS, change=_voxels(1 / 1.5), is_cheap=False),
     "resnet18": Variant(question=_ENCODER, change=_convolutional("resnet18")),
     "resnet50": Variant(question=_ENCODER, change=_convolutional("resnet50")),

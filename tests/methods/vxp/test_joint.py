@@ -86,5 +86,6 @@ def test_the_branches_can_start_from_a_trained_teacher() -> None:
 def test_a_class_token_is_refused_until_another_pooling_is_chosen() -> None:
     with pytest.raises(CrossplaceError, match="choose another pooling or set the epochs of joint_stage to 0"):
         replace(JOINT, pooling="class-token")
-    assert replace(JOINT, pooling="layout").joint_stage.epochs == CONFIG.local_stage.epochs + CONFIG.global_stage.epochs
+    students = CONFIG.local_stage.epochs + CONFIG.global_stage.epochs
+    assert replace(JOINT, pooling="layout").joint_stage.epochs == 2 * students
     assert replace(JOINT, pooling="class-token", joint_stage=CONFIG.joint_stage).pooling == "class-token"

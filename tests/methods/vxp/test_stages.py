@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from datasets.prepared import PreparedDataset
 from methods.batch import Batch, Sample, collate
-from methods.learning.augment import mirror
+from methods.learning.augment import joint_turn, mirror
 from methods.learning.losses import batch_hard_triplet, pair_masks
 from methods.learning.normalisation import measured_statistics
 from methods.learning.relighting import Relighting
@@ -304,6 +304,26 @@ def test_random_light_takes_the_place_of_jitter_and_leaves_clouds_alone(small_wo
         assert torch.equal(found.points, sample.points)
 
 
+@pytest.mark.parametrize("name", ["teacher", "local"])
+def test_a_turn_is_that_of_a_vehicle_and_lost_points_are_lost(small_world: PreparedDataset, name: str) -> None:
+    sample = sample_of(small_world, 0)
+    options = {"jitter": 0.0, "mirror_probability": 0.0, "teacher_affine": False, "turn_deg": 8.0, "lost_points": 0.4}
+    angles, shares = [], []
+    for seed, found in enumerate(augmented(name, sample, range(8), **options)):
+        rng = np.random.default_rng(seed)
+        if name == "local":
+            rng.random()  # the draw for mirroring
+        turned = joint_turn(sample, float(rng.uniform(-8.0, 8.0)))
+        assert torch.equal(found.image, turned.image)
+        kept = {tuple(point) for point in found.points.tolist()}
+        assert kept <= {tuple(point) for point in turned.points.tolist()}
+        angles.append(torch.equal(found.image, sample.image))
+        shares.append(len(found.points) / len(sample.points))
+    assert sum(angles) < 4
+    assert all(0.5 < share <= 1.0 for share in shares)
+    assert (min(shares) < 0.9) == (name == "local"), "the teacher has no use for points"
+
+
 @pytest.mark.parametrize("affine", [False, True])
 def test_global_stage_moves_the_cloud_and_the_image_only_where_published(
     small_world: PreparedDataset, affine: bool
@@ -344,6 +364,17 @@ def test_cached_answers_give_the_loss_of_live_ones_also_for_mirrored_frames(
     torch.testing.assert_close(
         kept(collate(mirrored)).loss_sum, kept(collate([mirror(mirror(m)) for m in mirrored])).loss_sum
     )
+
+
+@pytest.mark.parametrize("name", ["local", "global"])
+def test_voxels_of_thinned_clouds_are_not_kept(small_world: PreparedDataset, name: str) -> None:
+    method = cached()
+    thinned = replace(method.config.augmentation, lost_points=0.5)
+    stage = stage_of(Vxp(replace(method.config, augmentation=thinned)), name).eval()
+    sample = sample_of(small_world, 0)
+    first, other = ([stage.augment(sample, np.random.default_rng(seed))] for seed in (1, 2))
+    asked = [mean_loss(stage, collate(some)).item() for some in (first, other, first)]
+    assert asked[0] == asked[2] != asked[1]
 
 
 @pytest.mark.parametrize("name", ["local", "global"])
