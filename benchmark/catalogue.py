@@ -1,24 +1,26 @@
-"""What is known of every registered method without importing it: cards, presets and variants, for lists.
+"""What is known of every registered method and registrar without importing it: cards, presets and variants, for lists.
 
-Importing all methods and building their networks takes many seconds. ``catalogue.json`` beside this file holds what
-came out for the methods of the suite, each with the key of its code. A method whose code has changed since, or that
-comes from another package, is imported and described anew. ``crossplace tables`` writes the file.
+Importing all of them and building their networks takes many seconds. ``catalogue.json`` beside this file holds what
+came out for those of the suite, each with the key of its code. One whose code has changed since, or that comes from
+another package, is imported and described anew. ``crossplace tables`` writes the file.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from benchmark.keys import code_of
-from benchmark.registry import METHODS
+from benchmark.registry import METHODS, REGISTRARS, Registry
 from datasets.files import write_atomically
 
 if TYPE_CHECKING:
-    from methods.base import DescriptorSpec
+    from methods.base import DescriptorSpec, Method
+    from methods.registration import Registrar
 
 CATALOGUE = "catalogue.json"
 
@@ -34,75 +36,119 @@ class PresetEntry(BaseModel):
     parameters: int | None = None
 
 
-class MethodEntry(BaseModel):
-    """One method of the list."""
+class Entry(BaseModel):
+    """One line of a list."""
 
     code: str
     """Key of the code that this was found from."""
     card: dict[str, str | int]
     is_trainable: bool
-    presets: dict[str, PresetEntry]
     variants: dict[str, str]
     """Question that each variant helps to answer, by name."""
 
 
-_CATALOGUE = TypeAdapter(dict[str, MethodEntry])
+class MethodEntry(Entry):
+    """One method of the list."""
+
+    presets: dict[str, PresetEntry]
+
+
+class RegistrarEntry(Entry):
+    """One registrar of the list."""
+
+    presets: dict[str, int | None]
+    """Number of parameters of each preset; none if the registrar has to be built to know it."""
+
+
+class Catalogue(BaseModel):
+    """The file."""
+
+    methods: dict[str, MethodEntry] = {}
+    registrars: dict[str, RegistrarEntry] = {}
+
+
+Described = TypeVar("Described", bound=Entry)
 
 
 def method_entry(name: str) -> MethodEntry:
     """What is known of a registered method; :class:`datasets.errors.CrossplaceError` if there is no such method."""
-    METHODS.check(name)
-    stored = _stored().get(name)
-    code = code_of(METHODS.entries[name])
-    return stored if stored and stored.code == code else _described(name, code)
+    return _entry(METHODS, _stored().methods, name, describe)
+
+
+def registrar_entry(name: str) -> RegistrarEntry:
+    """What is known of a registrar; :class:`datasets.errors.CrossplaceError` if there is no such registrar."""
+    return _entry(REGISTRARS, _stored().registrars, name, describe_registrar)
+
+
+def _entry(
+    registry: Registry[Any], stored: dict[str, Described], name: str, describing: Callable[[str], Described]
+) -> Described:
+    registry.check(name)
+    code, found = code_of(registry.entries[name]), stored.get(name)
+    return found if found and found.code == code else _described(describing, name, code)
 
 
 @cache
-def _described(name: str, code: str) -> MethodEntry:
-    """:func:`describe`, once a process: tables ask for the same method many times."""
-    return describe(name)
+def _described(describing: Callable[[str], Described], name: str, code: str) -> Described:
+    """The entry made anew, once a process: tables ask for the same one many times."""
+    return describing(name)
 
 
-def _stored() -> dict[str, MethodEntry]:
+def _stored() -> Catalogue:
     file = files("benchmark") / CATALOGUE
     try:
-        return _CATALOGUE.validate_json(file.read_bytes())
-    except (OSError, ValidationError):  # every method can be described anew
-        return {}
+        return Catalogue.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError):  # everything can be described anew
+        return Catalogue()
 
 
 def describe(name: str) -> MethodEntry:
     """Import a method and describe it; networks are built without memory or weights."""
     method = METHODS.get(name)
-    return MethodEntry(
-        code=code_of(METHODS.entries[name]),
-        card=asdict(method.card),
-        is_trainable=method.is_trainable,
-        presets={preset: _preset(name, preset) for preset in method.presets},
-        variants={name: variant.question for name, variant in method.variants.items()},
-    )
+    presets = {preset: _preset(method, preset) for preset in method.presets}
+    return MethodEntry(presets=presets, **_common(METHODS, name))
 
 
-def _preset(name: str, preset: str) -> PresetEntry:
+def describe_registrar(name: str) -> RegistrarEntry:
+    """Import a registrar and describe it; networks are built without memory or weights."""
+    kind = REGISTRARS.get(name)
+    built = {preset: _built(kind, preset) for preset in kind.presets}
+    presets = {preset: None if isinstance(found, str) else _n_parameters(found) for preset, found in built.items()}
+    return RegistrarEntry(presets=presets, **_common(REGISTRARS, name))
+
+
+def _common(registry: Registry[Any], name: str) -> dict[str, Any]:
+    """The fields of an :class:`Entry`."""
+    kind = registry.get(name)
+    variants = {variant: found.question for variant, found in kind.variants.items()}
+    code = code_of(registry.entries[name])
+    return {"code": code, "card": asdict(kind.card), "is_trainable": kind.is_trainable, "variants": variants}
+
+
+def _built(kind: "type[Method] | type[Registrar]", preset: str) -> Any:
+    """An instance without memory, or why there is none in a word."""
     import torch
 
-    method = METHODS.get(name)
     try:
         with torch.device("meta"):
-            built = method(replace(method.presets[preset], weights="none", weights_sha256=""))
-    except Exception as error:  # somebody else's method that computes while it is built
-        return PresetEntry(numbers=f"unknown before it is built ({type(error).__name__})")
-    numbers = []
-    for spec in built.descriptors:
-        views = (
-            f" in {spec.image_views} / {spec.cloud_views} views" if max(spec.image_views, spec.cloud_views) > 1 else ""
-        )
-        numbers.append(f"{spec.size:,}{views}")
+            return kind(replace(kind.presets[preset], weights="none", weights_sha256=""))
+    except Exception as error:  # somebody else's class that computes while it is built
+        return type(error).__name__
+
+
+def _n_parameters(built: Any) -> int:
+    return sum(parameter.numel() for parameter in built.parameters())
+
+
+def _preset(method: "type[Method]", preset: str) -> PresetEntry:
+    built = _built(method, preset)
+    if isinstance(built, str):
+        return PresetEntry(numbers=f"unknown before it is built ({built})")
     return PresetEntry(
         numbers=" and ".join(map(_numbers, built.descriptors)),
         image_bytes=built.bytes_per_place("image"),
         cloud_bytes=built.bytes_per_place("cloud"),
-        parameters=sum(parameter.numel() for parameter in built.parameters()),
+        parameters=_n_parameters(built),
     )
 
 
@@ -113,6 +159,9 @@ def _numbers(spec: "DescriptorSpec") -> str:
 
 
 def write_catalogue(path: Path) -> None:
-    """Describe every method of the suite's own table anew."""
-    content = {name: describe(name) for name in sorted(METHODS.table)}
-    write_atomically(path, _CATALOGUE.dump_json(content, indent=1) + b"\n")
+    """Describe every method and registrar of the suite's own tables anew."""
+    found = Catalogue(
+        methods={name: describe(name) for name in sorted(METHODS.table)},
+        registrars={name: describe_registrar(name) for name in sorted(REGISTRARS.table)},
+    )
+    write_atomically(path, found.model_dump_json(indent=1).encode() + b"\n")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from benchmark.catalogue import PresetEntry, method_entry
+from benchmark.catalogue import Entry, PresetEntry, method_entry, registrar_entry
 from benchmark.frames.examining import check_accepted
 from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.frames.starts import RETRIEVED, STARTS
@@ -67,8 +67,11 @@ def _methods() -> Table:
 def _method(name: str) -> str:
     entry = method_entry(name)
     presets = [f"preset {preset}: {_words_of(found)}" for preset, found in entry.presets.items()]
-    variants = [f"variant {variant}: {question}" for variant, question in entry.variants.items()]
-    return "\n".join([name, *_card(entry.card), *presets, *variants])
+    return "\n".join([name, *_card(entry.card), *presets, *_variant_lines(entry)])
+
+
+def _variant_lines(entry: Entry) -> list[str]:
+    return [f"variant {variant}: {question}" for variant, question in entry.variants.items()]
 
 
 def _words_of(preset: PresetEntry) -> str:
@@ -102,19 +105,19 @@ def _variants() -> Table:
 
 
 def _registrars() -> Table:
-    cards = {name: REGISTRARS.get(name).card for name in REGISTRARS.names()}
-    rows = [[text(name), text(card.title), text(str(card.year))] for name, card in cards.items()]
+    cards = {name: registrar_entry(name).card for name in REGISTRARS.names()}
+    rows = [[text(name), text(str(card["title"])), text(str(card["year"]))] for name, card in cards.items()]
     notes = ["All about a registrar: crossplace list registrars NAME."]
     return Table(columns=[Column(name=name) for name in ("registrar", "what it is", "year")], rows=rows, notes=notes)
 
 
 def _registrar(name: str) -> str:
-    kind = REGISTRARS.get(name)
-    presets = [f"preset {preset}" for preset in kind.presets]
-    variants = [f"variant {variant}: {found.question}" for variant, found in kind.variants.items()]
-    return "\n".join(
-        [name, *_card({f.name: getattr(kind.card, f.name) for f in fields(kind.card)}), *presets, *variants]
-    )
+    entry = registrar_entry(name)
+    presets = [
+        f"preset {preset}" + (f": {parameters:,} parameters" if parameters else "")
+        for preset, parameters in entry.presets.items()
+    ]
+    return "\n".join([name, *_card(entry.card), *presets, *_variant_lines(entry)])
 
 
 def _starts() -> Table:

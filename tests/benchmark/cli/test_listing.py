@@ -1,7 +1,9 @@
-"""What a reader learns of the methods before running one."""
+"""What a reader learns of methods and registrars before running one."""
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +12,9 @@ import pytest
 import torch
 
 import benchmark
-from benchmark.catalogue import CATALOGUE, describe, method_entry
+from benchmark.catalogue import CATALOGUE, describe, describe_registrar, method_entry, registrar_entry
 from benchmark.cli.listing import listing
-from benchmark.registry import METHODS
+from benchmark.registry import METHODS, REGISTRARS
 from methods.base import FROM_SCRATCH
 
 KIB = {"vxp": 1, "liploc": 1, "rangebev": 2, "lc2": 32, "modalink": 68, "dxpr": 33}
@@ -61,7 +63,27 @@ def test_a_method_that_computes_while_it_is_built_does_not_end_the_list(toy: Any
 def test_the_catalogue_that_travels_is_that_of_the_methods(name: str) -> None:
     """What ``list methods`` shows without importing a method; if it is old: run ``nox -s tables``."""
     stored = json.loads((Path(benchmark.__file__).parent / CATALOGUE).read_text())
-    assert stored[name] == describe(name).model_dump()
+    assert stored["methods"][name] == describe(name).model_dump()
+
+
+@pytest.mark.parametrize("name", REGISTRARS.table)
+def test_the_catalogue_that_travels_is_that_of_the_registrars(name: str) -> None:
+    stored = json.loads((Path(benchmark.__file__).parent / CATALOGUE).read_text())
+    assert stored["registrars"][name] == describe_registrar(name).model_dump()
+
+
+def test_registrars_are_listed_with_the_sizes_of_their_networks_without_importing_one() -> None:
+    code = """
+import sys
+from benchmark.cli.main import main
+main(["list", "registrars"])
+assert main(["list", "registrars", "cmrnet"]) == 0
+assert "torch" not in sys.modules
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    n_parameters = registrar_entry("cmrnet").presets["quick"]
+    assert n_parameters
+    assert f"preset quick: {n_parameters:,} parameters" in found.stdout
 
 
 def test_a_method_whose_code_changed_is_described_anew(monkeypatch: pytest.MonkeyPatch) -> None:
