@@ -84,7 +84,7 @@ class Study:
     """Seeds that every line is run with; default: the one of --seed."""
     lines: tuple[str, ...] = ()
     """Names (or questions) of the lines to run; default: all that the preset can afford. An ablation also takes
-    settings such as local_stage.epochs=4, and changes joined by +."""
+    settings such as local_stage.epochs=4, and changes joined by +; tune also takes settings joined by +."""
     trials: int | None = None
     """How many settings the study tune tries, from 2 to 12 (default), the unchanged preset among them."""
     data: OmitArgPrefixes[DataOptions] = field(default_factory=DataOptions)

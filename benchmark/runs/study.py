@@ -30,7 +30,8 @@ PARTS = (10, 25, 50)
 """Percent of the training places of a learning curve, besides all of them."""
 WHICH_SETTINGS = "Which settings are best on the validation frames?"
 HOW_MANY_PLACES = "How many places to train on are enough?"
-OWN_CHANGES = "What do further changes bring?"
+OWN_QUESTIONS = {ABLATION: "What do further changes bring?", TUNE: WHICH_SETTINGS}
+"""Studies that take further changes as lines, and the question that these answer."""
 _NONE = object()
 SEVERITIES: tuple[Literal[1, 2, 3, 4, 5], ...] = (1, 2, 3, 4, 5)
 
@@ -184,7 +185,8 @@ def lines_of(name: str, request: Request, only: Sequence[str] = (), trials: int 
     """The lines of the study called ``name``, first the one that all others are compared with.
 
     ``only``: names of lines to run, or questions, then those of their lines that are affordable. Empty: all
-    affordable lines. An ablation also takes single settings and changes together, as ``--variant`` does.
+    affordable lines. An ablation also takes single settings and changes together, as ``--variant`` does, and ``tune``
+    takes settings together.
 
     ``trials``: how many lines of a study ``tune`` are run, the first one included.
     """
@@ -199,8 +201,8 @@ def lines_of(name: str, request: Request, only: Sequence[str] = (), trials: int 
             f"--trials {trials}: expected 2 to {MOST_TRIALS}, the same for every method; give a number in this range"
         )
     base, *others = STUDIES[name](request)[:trials]
-    if name == ABLATION:
-        others += _own_lines(only, others, base)
+    if name in OWN_QUESTIONS:
+        others += _own_lines(name, only, others, base)
     for word in only:
         if not any(word in (line.name, line.question) for line in others):
             raise CrossplaceError(unknown(f"line of study {name}", word, [line.name for line in others]))
@@ -208,18 +210,30 @@ def lines_of(name: str, request: Request, only: Sequence[str] = (), trials: int 
     def is_wanted(line: Line) -> bool:
         return line.name in only or (line.by_default and (not only or line.question in only))
 
-    return [base, *filter(is_wanted, others)]
+    chosen = [base, *filter(is_wanted, others)]
+    if name == TUNE and len(chosen) > MOST_TRIALS:
+        raise CrossplaceError(
+            f"{len(chosen)} trials: every method gets at most {MOST_TRIALS}, the unchanged preset among them; leave some of "
+            "--lines out"
+        )
+    return chosen
 
 
-def _own_lines(words: Sequence[str], known: Sequence[Line], base: Line) -> list[Line]:
+def _own_lines(study: str, words: Sequence[str], known: Sequence[Line], base: Line) -> list[Line]:
     """Lines for changes that are no line yet: single settings, and several changes at once."""
     names = [line.name for line in known]
-    changes = [word for word in words if word not in names and ("=" in word or "+" in word)]
-    lines = [Line(question=OWN_CHANGES, name=change, request=_with(base.request, change)) for change in changes]
+    own = [word for word in words if word not in names and _is_change(word, study)]
+    lines = [Line(question=OWN_QUESTIONS[study], name=word, request=_with(base.request, word)) for word in own]
     others = [*_that_differ([*known, *lines], base)]
     if same := [line.name for line in lines if line not in others]:
         raise CrossplaceError(f"--lines {same[0]}: it changes nothing that another line does not; leave it out")
     return lines
+
+
+def _is_change(word: str, study: str) -> bool:
+    """Whether ``word`` reads as settings, or in an ablation also as several changes; a trial seeks settings alone."""
+    parts = word.split("+")
+    return all("=" in part for part in parts) or (study != TUNE and len(parts) > 1)
 
 
 def run_study(

@@ -91,6 +91,28 @@ def test_every_method_gets_the_same_number_of_trials(request_: Request, trials: 
     assert len(lines_of(TUNE, request_, trials=MOST_TRIALS)) == MOST_TRIALS
 
 
+def test_settings_that_won_are_tried_together(request_: Request) -> None:
+    single, *_, last = changes(lines_of(TUNE, request_))[1:]
+    together = "teach.learning_rate=0.02+align.batch_size=4"
+    lines = lines_of(TUNE, request_, [single, together])
+    assert [(line.question, line.request.method.variant) for line in lines[1:]] == [
+        (study.WHICH_SETTINGS, single),
+        (study.WHICH_SETTINGS, together),
+    ]
+    assert changes(lines_of(TUNE, request_, [last]))[1:] == [last], "draws of the study are known by name"
+    with pytest.raises(CrossplaceError, match=r"--lines align.epochs=2: it changes nothing"):
+        lines_of(TUNE, request_, ["align.epochs=2"])
+    with pytest.raises(CrossplaceError, match=r"unknown line of study tune 'align.epochs=1\+shorter'"):
+        lines_of(TUNE, request_, ["align.epochs=1+shorter"])
+
+
+def test_own_trials_count_too(request_: Request) -> None:
+    every = changes(lines_of(TUNE, request_))[1:]
+    lines_of(TUNE, request_, [*every[:-1], "align.batch_size=5"])
+    with pytest.raises(CrossplaceError, match=f"13 trials: every method gets at most {MOST_TRIALS}"):
+        lines_of(TUNE, request_, [*every, "align.batch_size=5"])
+
+
 def test_trials_are_of_tuning_alone(request_: Request) -> None:
     with pytest.raises(CrossplaceError, match="study robustness has no trials; leave --trials out"):
         lines_of("robustness", request_, trials=3)

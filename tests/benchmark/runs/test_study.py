@@ -210,7 +210,7 @@ def test_an_ablation_takes_settings_and_changes_together(request_: Request) -> N
     lines = lines_of("ablation", request_, ["align.epochs=3", "shorter", "shorter+costly"])
     assert [line.name for line in lines] == [BASE, "shorter", "align.epochs=3", "shorter+costly"]
     assert [line.request.method.variant for line in lines][2:] == ["align.epochs=3", "shorter+costly"]
-    assert {line.question for line in lines[2:]} == {study.OWN_CHANGES}
+    assert {line.question for line in lines[2:]} == {study.OWN_QUESTIONS["ablation"]}
     epochs = [Plan(line.request).declared.identity["align"]["epochs"] for line in lines[1:]]
     assert epochs == [1, 3, 1]
 
