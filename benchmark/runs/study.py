@@ -213,8 +213,8 @@ def lines_of(name: str, request: Request, only: Sequence[str] = (), trials: int 
     chosen = [base, *filter(is_wanted, others)]
     if name == TUNE and len(chosen) > MOST_TRIALS:
         raise CrossplaceError(
-            f"{len(chosen)} trials: every method gets at most {MOST_TRIALS}, the unchanged preset among them; leave some of "
-            "--lines out"
+            f"{len(chosen)} trials: every method gets at most {MOST_TRIALS}, the unchanged preset among them; "
+            "leave some of --lines out"
         )
     return chosen
 
