@@ -36,7 +36,7 @@ class PresetEntry(BaseModel):
     parameters: int | None = None
 
 
-class Entry(BaseModel):
+class ListEntry(BaseModel):
     """One line of a list."""
 
     code: str
@@ -47,13 +47,13 @@ class Entry(BaseModel):
     """Question that each variant helps to answer, by name."""
 
 
-class MethodEntry(Entry):
+class MethodEntry(ListEntry):
     """One method of the list."""
 
     presets: dict[str, PresetEntry]
 
 
-class RegistrarEntry(Entry):
+class RegistrarEntry(ListEntry):
     """One registrar of the list."""
 
     presets: dict[str, int | None]
@@ -67,7 +67,7 @@ class Catalogue(BaseModel):
     registrars: dict[str, RegistrarEntry] = {}
 
 
-Described = TypeVar("Described", bound=Entry)
+Described = TypeVar("Described", bound=ListEntry)
 
 
 def method_entry(name: str) -> MethodEntry:
@@ -118,7 +118,7 @@ def describe_registrar(name: str) -> RegistrarEntry:
 
 
 def _common(registry: Registry[Any], name: str) -> dict[str, Any]:
-    """The fields of an :class:`Entry`."""
+    """The fields of an :class:`ListEntry`."""
     kind = registry.get(name)
     variants = {variant: found.question for variant, found in kind.variants.items()}
     code = code_of(registry.entries[name])

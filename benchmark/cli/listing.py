@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from benchmark.catalogue import Entry, PresetEntry, method_entry, registrar_entry
+from benchmark.catalogue import ListEntry, PresetEntry, method_entry, registrar_entry
 from benchmark.frames.examining import check_accepted
 from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.frames.starts import RETRIEVED, STARTS
@@ -70,7 +70,7 @@ def _method(name: str) -> str:
     return "\n".join([name, *_card(entry.card), *presets, *_variant_lines(entry)])
 
 
-def _variant_lines(entry: Entry) -> list[str]:
+def _variant_lines(entry: ListEntry) -> list[str]:
     return [f"variant {variant}: {question}" for variant, question in entry.variants.items()]
 
 
