@@ -4,15 +4,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from benchmark.frames import preparing
 from benchmark.frames.preparing import find_protocol, locate
-from benchmark.keys import key_of
+from benchmark.keys import code_of, key_of
 from benchmark.protocol.selection import Selected
 from benchmark.records.schema import Result
 from benchmark.request import DataOptions, Request
 from benchmark.runs.plan import Plan
 from benchmark.runs.rows import score_on
+from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
 if TYPE_CHECKING:
@@ -55,18 +57,33 @@ def encode(
 ) -> Path:
     """Write the descriptors of the frames that a protocol needs; returns their folder.
 
-    What is there already, from the same weights and frames, is kept. ``protocol`` is the dataset's own by default, and
-    ``folder`` is named by method, dataset and weights below ``runs/descriptors``.
+    What is there already, from the same code, configuration, weights and frames, is kept. ``protocol`` is the dataset's
+    own by default. ``folder`` is named by method, dataset and a key of these below ``runs/descriptors``.
     """
     from benchmark.descriptors.encoding import encode as encode_rows
     from benchmark.training.checkpoint import checksum_of
+    from benchmark.training.configuring import without_path
 
     found, _ = find_protocol(protocol, dataset)
-    manifest = {"method": method.card.name, "weights": checksum_of(method), "dataset": dataset.fingerprint}
+    manifest = {
+        "method": method.card.name,
+        "code": _code_of(method),
+        "config": key_of(without_path(method.config)),
+        "weights": checksum_of(method),
+        "dataset": dataset.fingerprint,
+    }
     name = f"{method.card.name}-{dataset.name}-{key_of(manifest)}"
     folder = folder or RUNS / "descriptors" / name
     encode_rows(method, dataset, Selected(frames=dataset.frames, protocol=found).needed, folder, manifest)
     return folder
+
+
+def _code_of(method: "Method") -> str:
+    """A key of the code behind a method; of a class that was typed into a session, one that never comes again."""
+    try:
+        return code_of(type(method).__module__)
+    except CrossplaceError:  # no source file
+        return uuid4().hex
 
 
 def evaluate(

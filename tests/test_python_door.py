@@ -58,6 +58,20 @@ def test_encoding_again_writes_nothing_and_other_weights_have_another_folder(
     assert benchmark.encode(method, small_world) != benchmark.encode(other, small_world)
 
 
+def test_another_configuration_with_the_same_weights_has_another_folder(small_world: PreparedDataset) -> None:
+    usual, narrow = (
+        benchmark.load_method("height_histogram", device="cpu", variant=variant) for variant in ("", "image.width=32")
+    )
+    assert usual.state_dict().keys() == narrow.state_dict().keys() == set()
+    assert benchmark.encode(usual, small_world) != benchmark.encode(narrow, small_world)
+
+
+def test_a_class_without_a_source_file_is_encoded_anew(small_world: PreparedDataset) -> None:
+    method = benchmark.load_method("height_histogram", device="cpu")
+    typed = type("Typed", (type(method),), {"__module__": "typed_into_a_session"})(method.config).eval()
+    assert benchmark.encode(typed, small_world) != benchmark.encode(typed, small_world)
+
+
 @pytest.mark.parametrize(
     ("name", "options"), [("height_histogram", {}), ("range_plain", {"untrained": True})], ids=["nothing", "untrained"]
 )
