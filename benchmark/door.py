@@ -24,7 +24,7 @@ RUNS = Path("runs")
 """Folder of descriptors and results, if no other is named."""
 
 
-def prepare(dataset: str = DataOptions.dataset, source: Path | None = None, **options: Any) -> PreparedDataset:
+def prepare(dataset: str = DataOptions.dataset, source: Path | str | None = None, **options: Any) -> PreparedDataset:
     """A dataset in the prepared form, prepared now if it has not been before.
 
     ``dataset`` is a registered name or a folder in the prepared form, ``source`` the folder of the raw download, and
@@ -34,7 +34,7 @@ def prepare(dataset: str = DataOptions.dataset, source: Path | None = None, **op
         CrossplaceError: unknown name or option, or raw data that is missing or broken.
     """
     texts = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in options.items()]
-    return preparing.prepare(locate(dataset, source, texts))
+    return preparing.prepare(locate(dataset, None if source is None else Path(source), texts))
 
 
 def load_method(name: str, **options: Any) -> "Method":
@@ -53,7 +53,7 @@ def load_method(name: str, **options: Any) -> "Method":
 
 
 def encode(
-    method: "Method", dataset: PreparedDataset, folder: Path | None = None, *, protocol: str | None = None
+    method: "Method", dataset: PreparedDataset, folder: Path | str | None = None, *, protocol: str | None = None
 ) -> Path:
     """Write the descriptors of the frames that a protocol needs; returns their folder.
 
@@ -73,7 +73,7 @@ def encode(
         "dataset": dataset.fingerprint,
     }
     name = f"{method.card.name}-{dataset.name}-{key_of(manifest)}"
-    folder = folder or RUNS / "descriptors" / name
+    folder = Path(folder or RUNS / "descriptors" / name)
     encode_rows(method, dataset, Selected(frames=dataset.frames, protocol=found).needed, folder, manifest)
     return folder
 
@@ -87,11 +87,11 @@ def _code_of(method: "Method") -> str:
 
 
 def evaluate(
-    descriptors: Path,
+    descriptors: Path | str,
     dataset: PreparedDataset,
     *,
     protocol: str | None = None,
-    runs: Path = RUNS,
+    runs: Path | str = RUNS,
     accept: Sequence[str] = (),
 ) -> Result:
     """The result of descriptors, whoever made them (docs/descriptors.md), under a protocol (default: the dataset's).
@@ -103,11 +103,11 @@ def evaluate(
     Raises:
         CrossplaceError: descriptors that are missing or broken, a protocol for other data, or data with a fault.
     """
-    result, *_ = score_on(descriptors, dataset, protocol, runs, accept)
+    result, *_ = score_on(Path(descriptors), dataset, protocol, Path(runs), accept)
     return result
 
 
-def read_result(folder: Path) -> Result:
+def read_result(folder: Path | str) -> Result:
     """A result that a run or an evaluation has written, or a published one.
 
     Raises:

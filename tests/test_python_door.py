@@ -89,9 +89,10 @@ def test_weights_that_no_data_made_need_no_dataset(
         (lambda: benchmark.prepare("twon"), r"unknown dataset 'twon'\. Did you mean town\?"),
         (lambda: benchmark.prepare("town", presett="tiny"), r"unknown option of dataset town 'presett=tiny'"),
         (lambda: benchmark.load_method("vpx"), r"unknown method 'vpx'\. Did you mean vxp\?"),
-        (lambda: benchmark.read_result(Path("nowhere")), "nowhere: no such folder; name the folder of a run"),
+        (lambda: benchmark.prepare("kitti", "nowhere"), "nowhere: no such folder; --source is the folder of the raw"),
+        (lambda: benchmark.read_result("nowhere"), "nowhere: no such folder; name the folder of a run"),
     ],
-    ids=["dataset", "option", "method", "result"],
+    ids=["dataset", "option", "method", "source", "result"],
 )
 def test_what_is_wrong_is_a_sentence(call: object, message: str) -> None:
     assert callable(call)
