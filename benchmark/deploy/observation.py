@@ -10,7 +10,7 @@ from datasets.readers import is_return
 from methods.batch import Sample
 
 MOST_COLUMNS = 32
-"""Of a cloud. An array with more of them is one of columns by points."""
+"""A cloud has no more of them: such an array is one of columns by points."""
 
 
 def observation(
