@@ -4,15 +4,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from benchmark.frames import preparing
 from benchmark.frames.preparing import find_protocol, locate
-from benchmark.keys import key_of
+from benchmark.keys import code_of, key_of
 from benchmark.protocol.selection import Selected
 from benchmark.records.schema import Result
 from benchmark.request import DataOptions, Request
 from benchmark.runs.plan import Plan
 from benchmark.runs.rows import score_on
+from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ RUNS = Path("runs")
 """Folder of descriptors and results, if no other is named."""
 
 
-def prepare(dataset: str = DataOptions.dataset, source: Path | None = None, **options: Any) -> PreparedDataset:
+def prepare(dataset: str = DataOptions.dataset, source: Path | str | None = None, **options: Any) -> PreparedDataset:
     """A dataset in the prepared form, prepared now if it has not been before.
 
     ``dataset`` is a registered name or a folder in the prepared form, ``source`` the folder of the raw download, and
@@ -32,7 +34,7 @@ def prepare(dataset: str = DataOptions.dataset, source: Path | None = None, **op
         CrossplaceError: unknown name or option, or raw data that is missing or broken.
     """
     texts = [f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in options.items()]
-    return preparing.prepare(locate(dataset, source, texts))
+    return preparing.prepare(locate(dataset, None if source is None else Path(source), texts))
 
 
 def load_method(name: str, **options: Any) -> "Method":
@@ -51,30 +53,45 @@ def load_method(name: str, **options: Any) -> "Method":
 
 
 def encode(
-    method: "Method", dataset: PreparedDataset, folder: Path | None = None, *, protocol: str | None = None
+    method: "Method", dataset: PreparedDataset, folder: Path | str | None = None, *, protocol: str | None = None
 ) -> Path:
     """Write the descriptors of the frames that a protocol needs; returns their folder.
 
-    What is there already, from the same weights and frames, is kept. ``protocol`` is the dataset's own by default, and
-    ``folder`` is named by method, dataset and weights below ``runs/descriptors``.
+    What is there already, from the same code, configuration, weights and frames, is kept. ``protocol`` is the dataset's
+    own by default. ``folder`` is named by method, dataset and a key of these below ``runs/descriptors``.
     """
     from benchmark.descriptors.encoding import encode as encode_rows
     from benchmark.training.checkpoint import checksum_of
+    from benchmark.training.configuring import without_path
 
     found, _ = find_protocol(protocol, dataset)
-    manifest = {"method": method.card.name, "weights": checksum_of(method), "dataset": dataset.fingerprint}
+    manifest = {
+        "method": method.card.name,
+        "code": _code_of(method),
+        "config": key_of(without_path(method.config)),
+        "weights": checksum_of(method),
+        "dataset": dataset.fingerprint,
+    }
     name = f"{method.card.name}-{dataset.name}-{key_of(manifest)}"
-    folder = folder or RUNS / "descriptors" / name
+    folder = Path(folder or RUNS / "descriptors" / name)
     encode_rows(method, dataset, Selected(frames=dataset.frames, protocol=found).needed, folder, manifest)
     return folder
 
 
+def _code_of(method: "Method") -> str:
+    """A key of the code behind a method; of a class that was typed into a session, one that never comes again."""
+    try:
+        return code_of(type(method).__module__)
+    except CrossplaceError:  # no source file
+        return uuid4().hex
+
+
 def evaluate(
-    descriptors: Path,
+    descriptors: Path | str,
     dataset: PreparedDataset,
     *,
     protocol: str | None = None,
-    runs: Path = RUNS,
+    runs: Path | str = RUNS,
     accept: Sequence[str] = (),
 ) -> Result:
     """The result of descriptors, whoever made them (docs/descriptors.md), under a protocol (default: the dataset's).
@@ -86,11 +103,11 @@ def evaluate(
     Raises:
         CrossplaceError: descriptors that are missing or broken, a protocol for other data, or data with a fault.
     """
-    result, *_ = score_on(descriptors, dataset, protocol, runs, accept)
+    result, *_ = score_on(Path(descriptors), dataset, protocol, Path(runs), accept)
     return result
 
 
-def read_result(folder: Path) -> Result:
+def read_result(folder: Path | str) -> Result:
     """A result that a run or an evaluation has written, or a published one.
 
     Raises:

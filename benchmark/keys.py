@@ -109,7 +109,11 @@ def _source_file(module: str) -> Path | None:
 def _imported(module: str, file: Path) -> Iterator[str]:
     """What a module imports, wherever it does, in absolute names; some of them are names within a module."""
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(file.read_bytes())):
+    try:
+        tree = ast.parse(file.read_bytes())
+    except SyntaxError as error:
+        raise CrossplaceError(f"{file}, line {error.lineno}: not valid Python ({error.msg}); mend that line") from error
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

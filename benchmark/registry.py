@@ -5,9 +5,11 @@ Third parties add entries through the entry points ``crossplace.methods``, ``cro
 """
 
 import importlib
+import traceback
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import datasets
@@ -54,11 +56,31 @@ class Registry(Generic[T]):
             raise CrossplaceError(unknown(self.kind, name, self.names()))
 
     def get(self, name: str) -> type[T]:
-        """The class called ``name``, imported now."""
+        """The class called ``name``, imported now.
+
+        Raises:
+            CrossplaceError: no such name, or an entry of another package that cannot be imported.
+        """
         self.check(name)
         module, _, attribute = self.entries[name].partition(":")
-        found: type[T] = getattr(importlib.import_module(module), attribute)
+        try:
+            found: type[T] = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # whatever another package does when it is imported
+            if name in self.table:
+                raise
+            raise CrossplaceError(
+                f"{self.kind} {name!r} is registered by another package as {self.entries[name]}, "
+                f"which cannot be imported: {type(error).__name__}: {error}{_place(error)}; "
+                "mend or uninstall that package"
+            ) from error
         return found
+
+
+def _place(error: Exception) -> str:
+    """File and line that raised ``error``, in brackets; nothing if that is within Python's own import."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    outside = not isinstance(error, SyntaxError) and Path(last.filename).is_file() and last.filename != __file__
+    return f" ({last.filename}, line {last.lineno})" if outside else ""
 
 
 METHODS: Registry["Method"] = Registry("method", methods.METHODS, "crossplace.methods")

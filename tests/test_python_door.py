@@ -58,6 +58,20 @@ def test_encoding_again_writes_nothing_and_other_weights_have_another_folder(
     assert benchmark.encode(method, small_world) != benchmark.encode(other, small_world)
 
 
+def test_another_configuration_with_the_same_weights_has_another_folder(small_world: PreparedDataset) -> None:
+    usual, narrow = (
+        benchmark.load_method("height_histogram", device="cpu", variant=variant) for variant in ("", "image.width=32")
+    )
+    assert usual.state_dict().keys() == narrow.state_dict().keys() == set()
+    assert benchmark.encode(usual, small_world) != benchmark.encode(narrow, small_world)
+
+
+def test_a_class_without_a_source_file_is_encoded_anew(small_world: PreparedDataset) -> None:
+    method = benchmark.load_method("height_histogram", device="cpu")
+    typed = type("Typed", (type(method),), {"__module__": "typed_into_a_session"})(method.config).eval()
+    assert benchmark.encode(typed, small_world) != benchmark.encode(typed, small_world)
+
+
 @pytest.mark.parametrize(
     ("name", "options"), [("height_histogram", {}), ("range_plain", {"untrained": True})], ids=["nothing", "untrained"]
 )
@@ -75,9 +89,10 @@ def test_weights_that_no_data_made_need_no_dataset(
         (lambda: benchmark.prepare("twon"), r"unknown dataset 'twon'\. Did you mean town\?"),
         (lambda: benchmark.prepare("town", presett="tiny"), r"unknown option of dataset town 'presett=tiny'"),
         (lambda: benchmark.load_method("vpx"), r"unknown method 'vpx'\. Did you mean vxp\?"),
-        (lambda: benchmark.read_result(Path("nowhere")), "nowhere: no such folder; name the folder of a run"),
+        (lambda: benchmark.prepare("kitti", "nowhere"), "nowhere: no such folder; --source is the folder of the raw"),
+        (lambda: benchmark.read_result("nowhere"), "nowhere: no such folder; name the folder of a run"),
     ],
-    ids=["dataset", "option", "method", "result"],
+    ids=["dataset", "option", "method", "source", "result"],
 )
 def test_what_is_wrong_is_a_sentence(call: object, message: str) -> None:
     assert callable(call)

@@ -67,6 +67,7 @@ class Check:
         prepare_it = command("prepare", self.dataset, self.raw.source, self.raw.dataset_options)
         if location is not None and location.is_prepared:
             self._show(prepare(location))
+            say(f"next: {command('bench', self.dataset, self.raw.source, self.raw.dataset_options)}")
         elif self.json:
             raise CrossplaceError(f"--json {self.json}: facts are those of prepared data; first: {prepare_it}")
         else:

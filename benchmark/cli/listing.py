@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
-from benchmark.catalogue import ListEntry, PresetEntry, method_entry, registrar_entry
+from benchmark.catalogue import ListEntry, MethodEntry, PresetEntry, method_entry, registrar_entry
 from benchmark.frames.examining import check_accepted
 from benchmark.frames.perturbations import PERTURBATIONS
 from benchmark.frames.starts import RETRIEVED, STARTS
@@ -44,8 +44,8 @@ def _methods() -> Table:
     columns = [Column(name=name) for name in ("method", "what it is", "year")]
     columns += [Column(name="place", unit="KiB"), Column(name="network", unit="M", digits=2)]
     rows = []
-    for name in METHODS.names():
-        entry = method_entry(name)
+    described, broken = _described_methods()
+    for name, entry in described.items():
         quick = entry.presets.get("quick", PresetEntry(numbers=""))
         stored = [size for size in (quick.image_bytes, quick.cloud_bytes) if size is not None]
         rows.append(
@@ -60,8 +60,20 @@ def _methods() -> Table:
     notes = [
         "Place: what a map keeps of a place, and network: millions of parameters, both in the preset quick.",
         "All about a method: crossplace list methods NAME. All presets: crossplace list presets.",
+        *broken,
     ]
     return Table(columns=columns, rows=rows, notes=notes)
+
+
+def _described_methods() -> tuple[dict[str, MethodEntry], list[str]]:
+    """What is known of each method, and a sentence for each of another package that cannot be imported."""
+    described, broken = {}, []
+    for name in METHODS.names():
+        try:
+            described[name] = method_entry(name)
+        except CrossplaceError as error:  # other methods are shown all the same
+            broken.append(f"{name} is not shown. {error}.")
+    return described, broken
 
 
 def _method(name: str) -> str:
@@ -85,23 +97,25 @@ def _presets() -> Table:
     columns = [Column(name="method"), Column(name="preset"), Column(name="numbers of a place")]
     columns += [Column(name="bytes of an image", digits=0), Column(name="of a cloud", digits=0)]
     columns += [Column(name="parameters", digits=0)]
+    described, broken = _described_methods()
     rows = [
         [text(name), text(preset), text(p.numbers), *map(number, (p.image_bytes, p.cloud_bytes, p.parameters))]
-        for name in METHODS.names()
-        for preset, p in method_entry(name).presets.items()
+        for name, entry in described.items()
+        for preset, p in entry.presets.items()
     ]
-    return Table(columns=columns, rows=rows)
+    return Table(columns=columns, rows=rows, notes=broken)
 
 
 def _variants() -> Table:
     columns = [Column(name="method"), Column(name="question"), Column(name="variants")]
     rows = []
-    for name in METHODS.names():
-        found = method_entry(name).variants
+    described, broken = _described_methods()
+    for name, entry in described.items():
+        found = entry.variants
         for question in dict.fromkeys(found.values()):
             names = [variant for variant, asked in found.items() if asked == question]
             rows.append([text(name), text(question), text(", ".join(names))])
-    return Table(columns=columns, rows=rows)
+    return Table(columns=columns, rows=rows, notes=broken)
 
 
 def _registrars() -> Table:

@@ -75,9 +75,12 @@ def new_method(name: str, preset: str = USUAL, *, seed: int = 0) -> Method:
 
 
 def encode(method: Method, samples: Sequence[Sample]) -> Descriptors:
-    """All descriptors of some samples in one batch."""
+    """All descriptors of some samples in one batch; :class:`BrokenContractError` if an encoder returns no dict."""
     with torch.inference_mode():
         encoded = encode_batch(method, collate(samples))
+    for modality, named in encoded.items():
+        kind = type(named).__name__
+        require(isinstance(named, dict), f"encode_{modality}s returned a {kind}, expected a dict of tensors by name")
     return {(modality, name): d for modality, named in encoded.items() for name, d in named.items()}
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from benchmark.console import track
 from benchmark.descriptors.files import DESCRIPTION, IDS, MANIFEST, file_name
 from benchmark.descriptors.parts import is_encoded, part_manifest, parts_of
+from benchmark.descriptors.returned import check_returned
 from benchmark.frames.loading import batch_loader
 from benchmark.frames.perturbations import Perturber
 from datasets.base import Modality
@@ -103,6 +104,7 @@ def encode_frames(
     with torch.inference_mode():
         for batch in track(loader, what, len(batches)):
             for modality, descriptors in encode_batch(method, batch.to(device)).items():
+                check_returned(method, modality, descriptors, batch.frames)
                 for descriptor, tensor in descriptors.items():
                     chunks.setdefault((modality, descriptor), []).append(tensor.float().cpu().numpy())
     return {key: np.concatenate(parts) for key, parts in chunks.items()}

@@ -139,8 +139,8 @@ def check(dataset: Dataset, source: Path | None) -> Sequence[Finding]:
 
 
 def command(what: str, name: str, source: Path | None, options: Sequence[str]) -> str:
-    """``crossplace data WHAT`` as it is typed into a shell."""
-    words = ["crossplace", "data", what, name]
+    """``crossplace data WHAT``, or ``crossplace bench`` if that is ``what``, as it is typed into a shell."""
+    words = ["crossplace", what, "--dataset", name] if what == "bench" else ["crossplace", "data", what, name]
     words += ["--source", str(source)] if source else []
     return shlex.join([*words, *(["--dataset-options", *options] if options else [])])
 

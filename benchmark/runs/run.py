@@ -16,6 +16,7 @@ from benchmark.cost.measure import measure
 from benchmark.descriptors.encoding import encode
 from benchmark.descriptors.files import Descriptors
 from benchmark.descriptors.parts import all_encoded
+from benchmark.descriptors.returned import check_method
 from benchmark.device import torch_device
 from benchmark.evaluation.evaluate import Scorer, check_answerable, from_descriptors
 from benchmark.frames.depth import check_depth
@@ -62,10 +63,16 @@ def run(plan: Plan) -> list[Result]:
 
 
 def say_blind(plan: Plan) -> list[str]:
-    """Warn of frames of the test that the method cannot see, asked of a network as initialised; returns the words."""
+    """Warn of frames of the test that the method cannot see, asked of a network as initialised; returns the words.
+
+    Raises:
+        CrossplaceError: what the method returns is not what it declares.
+    """
     kind = METHODS.get(plan.options.name)
     config = replace(configure(kind, plan.options), weights=FROM_SCRATCH, weights_sha256="")
-    sentences = blind_to(kind(config), plan.dataset, plan.rows)
+    method = kind(config)
+    check_method(method, plan.dataset, plan.rows)
+    sentences = blind_to(method, plan.dataset, plan.rows)
     for sentence in sentences:
         log.warning(sentence)
     return sentences

@@ -1,5 +1,6 @@
 """Calibration of a person's sensors, from a small YAML file."""
 
+import difflib
 from pathlib import Path
 from typing import Literal
 
@@ -85,6 +86,16 @@ def _either(matrix: ndarray | None, inverse: ndarray | None) -> Float[ndarray, "
     return np.linalg.inv(inverse) if matrix is None and inverse is not None else matrix
 
 
+def _near(error: ValidationError) -> str:
+    """The keys that are near an unknown one at the top of the file, or all that there are; else nothing."""
+    first = error.errors(include_url=False)[0]
+    if first["type"] != "extra_forbidden" or len(first["loc"]) != 1:
+        return ""
+    known = [*Calibration.model_fields]
+    near = difflib.get_close_matches(str(first["loc"][0]), known, n=2)
+    return f" (did you mean {' or '.join(near)}?)" if near else f" (the keys are {', '.join(known)})"
+
+
 def read_calibration(path: Path) -> Calibration:
     """The calibration in ``path``; raises :class:`CrossplaceError` that names file, place and fault."""
     try:
@@ -98,4 +109,4 @@ def read_calibration(path: Path) -> Calibration:
     try:
         return Calibration.model_validate(content)
     except ValidationError as error:
-        raise CrossplaceError(f"{path}: {first_fault(error)}; correct it ({EXAMPLE})") from error
+        raise CrossplaceError(f"{path}: {first_fault(error)}{_near(error)}; correct it ({EXAMPLE})") from error

@@ -1,5 +1,7 @@
+import sys
 from dataclasses import fields
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,3 +64,26 @@ def test_a_name_taken_twice_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None
     methods = with_entry_points(monkeypatch, ("vxp", "elsewhere:Vxp"))
     with pytest.raises(CrossplaceError, match=r"method 'vxp' is registered twice: methods\.vxp:Vxp and elsewhere:Vxp"):
         methods.names()
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("import methods.batches", r"ModuleNotFoundError: No module named 'methods\.batches' \(.*broken\.py, line 1\)"),
+        ("Other = 1", r"AttributeError: module 'broken' has no attribute 'Mine'; mend or uninstall"),
+        ("def x(:", r"SyntaxError: invalid syntax \(broken\.py, line 1\); mend or uninstall"),
+    ],
+    ids=["import", "attribute", "syntax"],
+)
+def test_what_another_package_breaks_is_one_sentence(
+    source: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken", raising=False)
+    methods = with_entry_points(monkeypatch, ("mine", "broken:Mine"))
+    with pytest.raises(
+        CrossplaceError, match=rf"method 'mine' is registered by another package as broken:Mine.*{said}"
+    ):
+        methods.get("mine")
+    assert methods.get("vxp") is METHODS.get("vxp")

@@ -91,3 +91,17 @@ def test_a_method_whose_code_changed_is_described_anew(monkeypatch: pytest.Monke
     monkeypatch.setattr("benchmark.catalogue.code_of", lambda *_: "edited")
     monkeypatch.setattr("benchmark.catalogue.describe", lambda name: expected.model_copy(update={"code": "anew"}))
     assert method_entry("height_histogram").code == "anew"
+
+
+@pytest.mark.parametrize("source", ["import methods.batches", "def x(:"], ids=["import", "syntax"])
+def test_a_method_that_cannot_be_imported_does_not_end_the_lists(
+    source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_method.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(METHODS.entries, "broken", "broken_method:Mine")
+    for what in ("methods", "presets", "variants"):
+        found = listing(what, width=1000)
+        assert "broken is not shown. " in found
+        assert "broken_method.py, line 1" in found
+        assert "twin_layout" in found

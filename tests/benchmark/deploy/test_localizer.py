@@ -13,6 +13,7 @@ from localizers import COVARIANCE, DRIVE, half_at, method_called
 
 from benchmark.deploy.answers import Place, Prior
 from benchmark.deploy.localizer import Localizer
+from benchmark.deploy.observation import observation
 from benchmark.evaluation.distances import distances
 from benchmark.frames.preparing import find_protocol
 from datasets.base import Modality
@@ -199,6 +200,16 @@ def test_points_that_are_not_finite_are_refused_and_no_returns_left_out(
     with pytest.raises(CrossplaceError, match="2 of 502 points are not finite; leave them out, they are no returns"):
         morning.query(cloud=broken)
     assert morning.query(cloud=broken[np.isfinite(broken).all(axis=1)]) == expected
+
+
+def test_arrays_of_another_shape_or_type_are_refused(morning: Localizer, small_world: PreparedDataset) -> None:
+    image, cloud = image_of(small_world, 12), cloud_of(small_world, 12)
+    for wrong in (image / 255.0, image.transpose(2, 0, 1), image[..., 0]):
+        with pytest.raises(CrossplaceError, match=r"expected \(height, width, 3\) of uint8, RGB from 0 to 255"):
+            observation(morning.drive, wrong)
+    for wrong in (cloud.T, cloud[:, :2], cloud.ravel()):
+        with pytest.raises(CrossplaceError, match=r"expected \(points, 3 or more columns\), x, y, z first"):
+            observation(morning.drive, cloud=wrong)
 
 
 # --- calibration ---------------------------------------------------------------------------------

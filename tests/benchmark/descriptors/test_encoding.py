@@ -1,7 +1,9 @@
 """The descriptor cache: whole or absent, and never that of something else."""
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import torch
 from benchmark.descriptors.encoding import encode, encode_batch
 from benchmark.descriptors.files import Descriptors
 from benchmark.descriptors.parts import all_encoded
+from benchmark.descriptors.returned import check_method
 from benchmark.frames.loading import batch_loader
 from benchmark.frames.perturbations import Perturber
 from datasets.errors import CrossplaceError
@@ -175,3 +178,46 @@ def test_perturbed_descriptors_do_not_depend_on_the_batch_size(
         encode(method, small_world, ALL, tmp_path / str(size), MANIFEST, size, perturber)
     one, five = (Descriptors.read(tmp_path / size).of("cloud", ["evening-3", "morning-0"]) for size in ("1", "5"))
     np.testing.assert_allclose(one, five, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda found: found["main"], r"encode_clouds returned a Tensor, expected a dict of tensors by name: main"),
+        (
+            lambda found: {"global": found["main"]},
+            r"encode_clouds returned the descriptors \['global'\], expected .*main",
+        ),
+        (lambda found: {"main": found["main"][:, 0]}, r"'main' of shape \(\d, 4\), expected \(\d, 1, 4\)"),
+        (lambda found: {"main": found["main"][..., 1:]}, r"'main' of shape \(\d, 1, 3\), expected \(\d, 1, 4\)"),
+        (lambda found: {"main": found["main"] * float("nan")}, r"'main' that is not finite for frame morning-0"),
+    ],
+    ids=["no dict", "name", "views", "size", "nan"],
+)
+def test_what_a_method_returns_is_what_it_declares(
+    change: Callable[[Any], Any],
+    said: str,
+    method: Method,
+    small_world: PreparedDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encode_clouds = method.encode_clouds
+    monkeypatch.setattr(method, "encode_clouds", lambda inputs: change(encode_clouds(inputs)))
+    for asked in (
+        lambda: check_method(method, small_world, ALL),
+        lambda: encode(method, small_world, ALL, tmp_path, MANIFEST),
+    ):
+        with pytest.raises(CrossplaceError, match=r"method toy: encode_clouds returned .*; mend the method") as caught:
+            asked()
+        assert re.search(said, str(caught.value))
+    assert not [*tmp_path.rglob("*.npy")]
+
+
+def test_a_distance_that_there_is_not_is_refused_before_training(method: Method, small_world: PreparedDataset) -> None:
+    check_method(method, small_world, ALL)
+    spec = replace(method.descriptors[0])
+    object.__setattr__(spec, "distance", "manhattan")  # types are checked in tests alone
+    method.descriptors = (spec,)
+    with pytest.raises(CrossplaceError, match="declares the distance 'manhattan'; declare one of l2, cosine, dot"):
+        check_method(method, small_world, ALL)

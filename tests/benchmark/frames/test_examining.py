@@ -294,7 +294,9 @@ def test_data_check_of_a_registered_dataset_shows_its_facts_once_it_is_prepared(
     tiny_town: PreparedDataset, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["data", "check", "town", "--dataset-options", "preset=tiny"]) == 0
-    assert "499 frames" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "499 frames" in shown
+    assert shown.endswith("next: crossplace bench --dataset town --dataset-options preset=tiny\n")
     assert main(["data", "check", "town", "--dataset-options", "seed=3"]) == 0
     assert "next: crossplace data prepare town --dataset-options seed=3" in capsys.readouterr().out
     assert main(["data", "check", "town", "--dataset-options", "seed=3", "--json", str(tmp_path / "f.json")]) == 1

@@ -76,7 +76,8 @@ def test_either_direction_of_a_transform_is_the_same(sensor: str, key: str, tmp_
         ({"camera": CAMERA | {"fx": 0}}, "camera.fx: Input should be greater than 0"),
         ({"camera": CAMERA | {"fx": float("nan")}}, "camera.fx: Input should be"),
         ({"camera": CAMERA | {"k1": 0.1}}, "camera.k1: Extra inputs are not permitted"),
-        ({"extrinsics": 1}, "extrinsics: Extra inputs are not permitted"),
+        ({"extrinsics": 1}, "extrinsics: Extra inputs are not permitted (the keys are trajectory_of, world_axes, "),
+        ({"world_axis": "z_up"}, "world_axis: Extra inputs are not permitted (did you mean world_axes?)"),
         ({"bin_layout": {"columns": 2}}, "bin_layout.columns: Input should be greater than or equal to 3"),
         (
             {"camera_from_lidar": CAMERA_FROM_LIDAR.tolist(), "lidar_from_camera": np.eye(4).tolist()},
