@@ -8,13 +8,12 @@ from uuid import uuid4
 
 from benchmark.frames import preparing
 from benchmark.frames.preparing import find_protocol, locate
-from benchmark.keys import code_of, key_of
+from benchmark.keys import code_behind, key_of
 from benchmark.protocol.selection import Selected
 from benchmark.records.schema import Result
 from benchmark.request import DataOptions, Request
 from benchmark.runs.plan import Plan
 from benchmark.runs.rows import score_on
-from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
 if TYPE_CHECKING:
@@ -58,7 +57,8 @@ def encode(
     """Write the descriptors of the frames that a protocol needs; returns their folder.
 
     What is there already, from the same code, configuration, weights and frames, is kept. ``protocol`` is the dataset's
-    own by default. ``folder`` is named by method, dataset and a key of these below ``runs/descriptors``.
+    own by default. ``folder`` is named by method, dataset and a key of these below ``runs/descriptors``. A class without
+    a file of its own is asked anew each time.
     """
     from benchmark.descriptors.encoding import encode as encode_rows
     from benchmark.training.checkpoint import checksum_of
@@ -67,7 +67,7 @@ def encode(
     found, _ = find_protocol(protocol, dataset)
     manifest = {
         "method": method.card.name,
-        "code": _code_of(method),
+        "code": code_behind(method) or uuid4().hex,
         "config": key_of(without_path(method.config)),
         "weights": checksum_of(method),
         "dataset": dataset.fingerprint,
@@ -76,14 +76,6 @@ def encode(
     folder = Path(folder or RUNS / "descriptors" / name)
     encode_rows(method, dataset, Selected(frames=dataset.frames, protocol=found).needed, folder, manifest)
     return folder
-
-
-def _code_of(method: "Method") -> str:
-    """A key of the code behind a method; of a class that was typed into a session, one that never comes again."""
-    try:
-        return code_of(type(method).__module__)
-    except CrossplaceError:  # no source file
-        return uuid4().hex
 
 
 def evaluate(

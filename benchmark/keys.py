@@ -56,6 +56,14 @@ def code_of(*entries: str) -> str:
     return key_of({module: hashlib.sha256(file.read_bytes()).hexdigest() for module, file in files.items()})
 
 
+def code_behind(thing: object) -> str | None:
+    """:func:`code_of` the class of ``thing``; none for a class without a file, such as one typed into a session."""
+    try:
+        return code_of(type(thing).__module__)
+    except CrossplaceError:
+        return None
+
+
 def source_files(*entries: str) -> dict[str, Path]:
     """Files by name of the modules of ``entries``, and of all that these import, directly or not.
 

@@ -57,7 +57,10 @@ def pick_device(name: str, *, elsewhere: bool = False) -> str:
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise CrossplaceError(f"unknown device {name!r}; choose auto, cpu, cuda or cuda:N")
     if not elsewhere and name != "cpu" and _number(name) >= len(cuda_names()):
-        raise CrossplaceError(f"device {name!r} is not there: this machine shows {len(cuda_names())} CUDA devices")
+        raise CrossplaceError(
+            f"device {name!r} is not there: this machine shows {len(cuda_names())} CUDA devices; choose --device auto, "
+            "which takes what there is"
+        )
     return name
 
 

@@ -42,9 +42,14 @@ def in_a_line(dataset: PreparedDataset) -> str:
     """A line of text: frames kept, metres and minutes over all traversals, and every other count that is not zero."""
     drives = [dataset.frames.take(dataset.frames.traversal == name) for name in dataset.frames.traversal_names()]
     metres, minutes = sum(map(_length_m, drives)), sum(map(_minutes, drives))
-    kept = f"{len(dataset.frames):,} frames kept, {len(drives)} traversals, {metres:,.0f} m, {minutes:,.0f} min"
+    frames, traversals = _many(len(dataset.frames), "frame"), _many(len(drives), "traversal")
+    kept = f"{frames} kept, {traversals}, {metres:,.0f} m, {minutes:,.0f} min"
     others = [f"{name.replace('_', ' ')} {n:,}" for name, n in dataset.counts.items() if n and name != "kept"]
     return "; ".join([kept, *others])
+
+
+def _many(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'s' * (number != 1)}"
 
 
 def spread(rows: Int[ndarray, " n"], count: int) -> Int[ndarray, " k"]:

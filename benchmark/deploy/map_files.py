@@ -17,7 +17,7 @@ from benchmark.deploy.calibration import Calibration
 from benchmark.deploy.places import Places
 from benchmark.descriptors.encoding import description_of
 from benchmark.descriptors.files import DESCRIPTION, IDS, file_name
-from benchmark.keys import key_of
+from benchmark.keys import code_behind, key_of
 from benchmark.training.checkpoint import checksum_of
 from benchmark.training.configuring import without_path
 from datasets.base import Modality, Traversal
@@ -42,7 +42,7 @@ class MapRecord(BaseModel):
     method: str
     """Name of the method."""
     config: str
-    """Key of the method's configuration."""
+    """Key of the method's configuration, and of its code if it learns nothing: no weights tell such methods apart."""
     weights: str
     """What tells the weights apart: :func:`benchmark.training.checkpoint.checksum_of`."""
     modality: Modality
@@ -56,8 +56,9 @@ class MapRecord(BaseModel):
 
 
 def identity(method: Method) -> dict[str, str]:
-    """What a map must share with a method: its name, its configuration and its weights."""
-    config = key_of(without_path(method.config))
+    """What a map must share with a method: its name, its configuration (:class:`MapRecord`) and its weights."""
+    made_by = [] if method.is_trainable else [code_behind(method)]
+    config = key_of(without_path(method.config), *made_by)
     return {"method": method.card.name, "config": config, "weights": checksum_of(method)}
 
 
@@ -126,7 +127,7 @@ def _foreign(folder: Path, what: str, theirs: str, own: str) -> str:
     if what == "method":
         cure = f"load {theirs}, or build the map anew with {own}"
         return f"{folder}: this map was made by method {theirs}, not by {own}; {cure}"
-    words = {"config": "another configuration", "weights": "other weights"}[what]
+    words = {"config": "another configuration or code", "weights": "other weights"}[what]
     return (
         f"{folder}: this map was made with {words} of the method ({theirs[:12]}, here {own[:12]}), so that "
         "descriptors cannot be compared; load the method as it was then, or build the map anew"

@@ -68,9 +68,9 @@ def paragraphs(lines: Sequence[str], width: int | None = None) -> str:
 
 
 def terminal_width() -> int:
-    """Columns of this terminal; 120 where the output is none."""
+    """Columns of this terminal, or as ``$COLUMNS`` says; 120 where the output is no terminal and nothing says more."""
     console = Console()
-    return console.width if console.is_terminal else UNBOUNDED
+    return console.width if console.is_terminal or "COLUMNS" in os.environ else UNBOUNDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

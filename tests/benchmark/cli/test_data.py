@@ -36,7 +36,7 @@ def test_a_drive_becomes_a_folder_and_says_what_was_found(tmp_path: Path, capsys
     assert said == [
         f"{tmp_path / 'poses.txt'}: TUM, 2 times in s (recognised by magnitude)",
         f"{tmp_path / 'lidar'}: 1 times in ms (recognised by magnitude)",
-        f"{tmp_path / 'own'}: 1 frames kept, 1 traversals, 0 m, 0 min",
+        f"{tmp_path / 'own'}: 1 frame kept, 1 traversal, 0 m, 0 min",
     ]
     found = PreparedDataset.read(tmp_path / "own")
     assert (found.name, found.frames.world.tolist()) == ("mine", ["w"])

@@ -95,9 +95,19 @@ def test_maps_of_others_are_refused_and_the_right_method_reads_them(morning: Loc
     with pytest.raises(CrossplaceError, match=r"method height_histogram, not by range_plain; load height_h"):
         Localizer.load(saved, method_called("range_plain"))
     other = type(morning.method)(replace(morning.method.config, sky_contrast=0.2))
-    with pytest.raises(CrossplaceError, match=r"another configuration of the method .*load the method as it was"):
+    with pytest.raises(
+        CrossplaceError, match=r"another configuration or code of the method .*load the method as it was"
+    ):
         Localizer.load(saved, other)
     assert len(Localizer.load(saved, method_called("height_histogram"))) == 12
+
+
+def test_maps_of_a_method_without_weights_are_refused_once_its_code_has_changed(
+    morning: Localizer, saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(map_files, "code_behind", lambda method: "edited")
+    with pytest.raises(CrossplaceError, match="another configuration or code of the method"):
+        Localizer.load(saved, morning.method)
 
 
 def test_maps_of_other_weights_are_refused(small_world: PreparedDataset, tmp_path: Path) -> None:
