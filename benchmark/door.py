@@ -57,8 +57,8 @@ def encode(
     """Write the descriptors of the frames that a protocol needs; returns their folder.
 
     What is there already, from the same code, configuration, weights and frames, is kept. ``protocol`` is the dataset's
-    own by default. ``folder`` is named by method, dataset and a key of these below ``runs/descriptors``. A class without
-    a file of its own is asked anew each time.
+    own by default. ``folder`` is named by method, dataset and a key of these below ``runs/descriptors``.
+    A class without a file of its own is asked anew each time.
     """
     from benchmark.descriptors.encoding import encode as encode_rows
     from benchmark.training.checkpoint import checksum_of
