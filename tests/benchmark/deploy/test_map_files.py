@@ -95,9 +95,7 @@ def test_maps_of_others_are_refused_and_the_right_method_reads_them(morning: Loc
     with pytest.raises(CrossplaceError, match=r"method height_histogram, not by range_plain; load height_h"):
         Localizer.load(saved, method_called("range_plain"))
     other = type(morning.method)(replace(morning.method.config, sky_contrast=0.2))
-    with pytest.raises(
-        CrossplaceError, match=r"another configuration or code .*load the method as it was"
-    ):
+    with pytest.raises(CrossplaceError, match=r"another configuration or code .*load the method as it was"):
         Localizer.load(saved, other)
     assert len(Localizer.load(saved, method_called("height_histogram"))) == 12
 
