@@ -8,7 +8,6 @@ from terminal import shown
 
 from benchmark.cli.repository import WIDTHS, screens, screens_document
 from benchmark.records.collection import collect
-from benchmark.report.screen import terminal_width
 
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = REPOSITORY / "results"
@@ -36,13 +35,6 @@ def test_no_number_and_no_name_is_cut_on_a_terminal(columns: int, tmp_path: Path
     for command, draw in everything.items():
         for value in re.findall(r"[-+]?\d+\.\d|[a-z0-9]+_[a-z_]+", draw(10_000)):
             assert value in seen, f"{command}: {value} is cut at {columns} columns"
-
-
-def test_a_pipe_has_the_columns_that_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "72")
-    assert terminal_width() == 72
-    monkeypatch.delenv("COLUMNS")
-    assert terminal_width() == 120
 
 
 @pytest.mark.parametrize("columns", WIDTHS)

@@ -53,7 +53,7 @@ def test_the_commands_of_the_page_lead_to_a_row(tiny_town: PreparedDataset, tmp_
     said = {line: run(line, tmp_path) for line in COMMANDS}
     first, second, check, bench, compare = said.values()
     assert "monday/poses.txt: TUM, 75 times in s (recognised by magnitude)" in first
-    assert "own: 75 frames kept, 1 traversals" in first
+    assert "own: 75 frames kept, 1 traversal" in first
     assert "own: 150 frames kept, 2 traversals" in second
     assert "in-view " in check
     assert "doubt" not in check

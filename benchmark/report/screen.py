@@ -1,7 +1,6 @@
 """A table for a terminal of any width: no number and no name is ever cut."""
 
 import io
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -68,9 +67,9 @@ def paragraphs(lines: Sequence[str], width: int | None = None) -> str:
 
 
 def terminal_width() -> int:
-    """Columns of this terminal, or as ``$COLUMNS`` says; 120 where the output is no terminal and nothing says more."""
+    """Columns of this terminal; 120 where the output is none."""
     console = Console()
-    return console.width if console.is_terminal or "COLUMNS" in os.environ else UNBOUNDED
+    return console.width if console.is_terminal else UNBOUNDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

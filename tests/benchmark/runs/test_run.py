@@ -699,7 +699,7 @@ def test_a_method_that_knows_the_place_is_not_disturbed(
     """It reads the position from the frame, so that no perturbation can reach it."""
 
     def positions(_: Any, batch: Any) -> torch.Tensor:
-        return torch.tensor([frame.position_m for frame in batch.frames])
+        return torch.tensor([(*frame.position_m, 0.0) for frame in batch.frames])
 
     def as_they_are(_: Any, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
         return {"main": inputs[:, None]}
