@@ -1,6 +1,7 @@
 """A table for a terminal of any width: no number and no name is ever cut."""
 
 import io
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
