@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -19,6 +19,7 @@ from pydantic import Field, PositiveFloat
 from datasets.transforms import RigidTransform
 
 Modality = Literal["image", "cloud"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
 Count = Annotated[int, Field(gt=0, lt=2**31)]
 """How many of something there are: pixels, beams."""
 DistanceKind = Literal["l2", "cosine", "dot"]

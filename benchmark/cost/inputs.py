@@ -9,12 +9,11 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from benchmark.records.cost import InputsRecord
-from datasets.base import Modality
+from datasets.base import MODALITIES, Modality
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.batch import Batch, Sample, collate, load_sample
 
-MODALITIES: tuple[Modality, ...] = ("image", "cloud")
 N_FRAMES = 16
 """Different frames that a cost session measures on."""
 

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Int
 from numpy import ndarray
 
-from benchmark.cost.inputs import MODALITIES, Inputs
+from benchmark.cost.inputs import Inputs
 from benchmark.cost.parts import Specimen, new_specimen
 from benchmark.cost.probes.memory import PeakMemory
 from benchmark.cost.stopwatch import Lap, Laps, ready
 from benchmark.records.schema import CostRecord, TimingRecord
-from datasets.base import Modality
+from datasets.base import MODALITIES, Modality
 from datasets.prepared import PreparedDataset
 from methods.base import Method
 from methods.layers.sparse.backend import Backend

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from benchmark.cost.inputs import MODALITIES, Inputs
+from benchmark.cost.inputs import Inputs
 from benchmark.evaluation.estimates import Side, Space
 from benchmark.evaluation.nearest import nearest
-from datasets.base import Modality
+from datasets.base import MODALITIES, Modality
 from datasets.errors import CrossplaceError
 from methods.base import Method
 from methods.layers.sparse.backend import Backend

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from benchmark.cost.inputs import MODALITIES, Inputs
+from benchmark.cost.inputs import Inputs
 from benchmark.cost.probes import latency
 from benchmark.cost.readings import Reading, exact, hole, measures_of
 from benchmark.deploy.export import Exported, compared_rows
@@ -14,6 +14,7 @@ from benchmark.records.environment import harness
 from benchmark.report.comparison import preset_of
 from benchmark.runs.plan import Plan
 from benchmark.runs.run import environment_of, method_record
+from datasets.base import MODALITIES
 
 LATENCY, SIZE = (latency.QUANTITY, latency.UNIT), ("file size", "MiB")
 """What is read of a file, and its unit."""

@@ -9,13 +9,11 @@ from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor
 
-from datasets.base import DistanceKind, Frame, Modality
+from datasets.base import MODALITIES, DistanceKind, Frame, Modality
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.base import Method
 from methods.batch import Batch, collate, load_sample
-
-MODALITIES: tuple[Modality, ...] = ("image", "cloud")
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +81,7 @@ def check_method(method: Method, dataset: PreparedDataset, rows: Int[ndarray, " 
 
 
 def _encoded(method: Method, modality: Modality, batch: Batch) -> object:
+    """What the encoder returns, whatever it is: ``encode_batch`` would promise a dict."""
     if modality == "image":
         return method.encode_images(method.image_inputs(batch))
     return method.encode_clouds(method.cloud_inputs(batch))

@@ -10,11 +10,10 @@ import torch
 
 from benchmark.cost import nvml
 from benchmark.cost.conditions import conditions, doubt
-from benchmark.cost.inputs import MODALITIES
 from benchmark.cost.parts import Specimen
 from benchmark.cost.readings import Reading, hole
 from benchmark.cost.stopwatch import Laps, now, ready
-from datasets.base import Modality
+from datasets.base import MODALITIES, Modality
 from datasets.errors import CrossplaceError
 
 POWERCAP = Path("/sys/class/powercap")

@@ -11,10 +11,9 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from benchmark.cost.inputs import MODALITIES
 from benchmark.cost.parts import Specimen, parts_of, starts
 from benchmark.cost.readings import Reading, hole
-from datasets.base import Modality
+from datasets.base import MODALITIES, Modality
 from datasets.errors import CrossplaceError
 from methods.layers.sparse import backend as sparse_backend
 

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from benchmark.cost.conditions import conditions, doubt
-from benchmark.cost.inputs import MODALITIES
 from benchmark.cost.parts import SPANS, Specimen, parts_of
 from benchmark.cost.readings import Reading, hole
 from benchmark.cost.stopwatch import WARM_UP_S, Lap, Laps, ready
+from datasets.base import MODALITIES
 from datasets.errors import CrossplaceError
 
 LEAST, MOST = 2, 300

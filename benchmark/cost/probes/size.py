@@ -1,8 +1,8 @@
 """Sizes: parameters, bytes of all weights and buffers, and bytes that a map keeps of one place."""
 
-from benchmark.cost.inputs import MODALITIES
 from benchmark.cost.parts import Specimen
 from benchmark.cost.readings import Reading, exact
+from datasets.base import MODALITIES
 
 
 def read(specimen: Specimen, _seconds: float) -> list[Reading]:

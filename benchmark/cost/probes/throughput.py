@@ -5,11 +5,10 @@ from collections.abc import Sequence
 import torch
 
 from benchmark.cost.conditions import conditions, doubt
-from benchmark.cost.inputs import MODALITIES
 from benchmark.cost.parts import Specimen
 from benchmark.cost.readings import Reading, hole
 from benchmark.cost.stopwatch import Laps, now, ready
-from datasets.base import Modality
+from datasets.base import MODALITIES, Modality
 from datasets.errors import CrossplaceError
 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
