@@ -6,7 +6,7 @@ Third parties add entries through the entry points ``crossplace.methods``, ``cro
 
 import importlib
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -33,6 +33,8 @@ class Registry(Generic[T]):
     """Name → ``"module:Class"``."""
     group: str
     """Entry-point group of third parties."""
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    """Names that are no entries although users meet them, and what they are."""
 
     @cached_property
     def entries(self) -> dict[str, str]:
@@ -52,6 +54,8 @@ class Registry(Generic[T]):
 
     def check(self, name: str) -> None:
         """Refuse an unknown name, with near names and the whole list; imports nothing."""
+        if name in self.elsewhere and name not in self.entries:
+            raise CrossplaceError(f"{name!r} is no {self.kind} but {self.elsewhere[name]}")
         if name not in self.entries:
             raise CrossplaceError(unknown(self.kind, name, self.names()))
 
@@ -59,7 +63,7 @@ class Registry(Generic[T]):
         """The class called ``name``, imported now.
 
         Raises:
-            CrossplaceError: no such name, or an entry of another package that cannot be imported.
+            CrossplaceError: no such name, a card of another name, or another package that cannot be imported.
         """
         self.check(name)
         module, _, attribute = self.entries[name].partition(":")
@@ -73,6 +77,11 @@ class Registry(Generic[T]):
                 f"which cannot be imported: {type(error).__name__}: {error}{_place(error)}; "
                 "mend or uninstall that package"
             ) from error
+        if (card := getattr(found, "card", None)) and card.name != name:
+            raise CrossplaceError(
+                f"{self.kind} {name!r} is registered as {self.entries[name]}, whose card is of {card.name!r}; "
+                "results are filed under the card's name, so give both the same"
+            )
         return found
 
 
@@ -83,6 +92,10 @@ def _place(error: Exception) -> str:
     return f" ({last.filename}, line {last.lineno})" if outside else ""
 
 
-METHODS: Registry["Method"] = Registry("method", methods.METHODS, "crossplace.methods")
+BOUNDS = dict.fromkeys(
+    ("constant", "random", "oracle"), "a bound of recall, which stands beside every row; give a method to get a row"
+)
+"""The rankers that make no descriptors: their names are in every table."""
+METHODS: Registry["Method"] = Registry("method", methods.METHODS, "crossplace.methods", BOUNDS)
 REGISTRARS: Registry["Registrar"] = Registry("registrar", methods.REGISTRARS, "crossplace.registrars")
 DATASETS: Registry["Dataset"] = Registry("dataset", datasets.DATASETS, "crossplace.datasets")

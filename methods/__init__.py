@@ -10,6 +10,7 @@ METHODS = {
     "dxpr": "methods.dxpr:Dxpr",
     "rangebev": "methods.rangebev:RangeBev",
     "range_plain": "methods.range_plain:RangePlain",
+    "depth_layout": "methods.depth_layout:DepthLayout",
     "twin_layout": "methods.twin_layout:TwinLayout",
     "height_histogram": "methods.height_histogram:HeightHistogram",
 }

@@ -3,9 +3,10 @@
 The code that computes depth is in :mod:`methods.layers.depth`. See docs/depth.md.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from datasets.base import ADDED
 from methods.recipe import Recipe
 
 
@@ -22,6 +23,8 @@ class DepthNetwork:
     """Channels at each resolution. Each resolution is half of the previous one."""
     jitter: float = 0.2
     """Strength of the colour jitter in training."""
+    has_random_light: bool = field(default=False, metadata=ADDED)
+    """Whether training images get random light, colour and noise instead of the jitter. Depth then holds by night."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

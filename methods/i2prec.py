@@ -77,7 +77,7 @@ _QUICK = replace(
     backbone="resnet18",
     clusters=16,
     hardest=False,
-    retrieval=Recipe(epochs=7, batch_size=16, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.6, decay_every=1),
+    retrieval=Recipe(epochs=7, batch_size=16, learning_rate=2e-3, learning_rate_floor=1e-5, decay=0.6, decay_every=1),
 )
 """Configuration for two CPU cores: ResNet-18 from scratch, cells of 0.4 m, ten minutes. All triplets count: training
 from scratch with the hardest ones collapses."""
@@ -125,7 +125,7 @@ class I2pRec(Method):
         "hardest": Variant(question="Do hard triplets matter?", change=lambda config: replace(config, hardest=True)),
     }
     tunes = {
-        "retrieval.learning_rate": (2e-3, 5e-4),
+        "retrieval.learning_rate": (1e-3, 4e-3),
         "retrieval.decay": (0.8,),
         "retrieval.batch_size": (32,),
         "margin": (0.5, 0.15),

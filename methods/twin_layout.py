@@ -5,16 +5,12 @@ a small network of its own. The pooling keeps where things are, and both towers 
 loss on images under random light.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from datasets.base import Split
 from methods.base import DescriptorSpec, ImageInput, Method, MethodConfig, Stage, TowersConfig, Variant
@@ -24,18 +20,12 @@ from methods.layers.angular_image import angular_images
 from methods.layers.layout_pool import Layout
 from methods.layers.package_weights import LITE0, PACKAGED, started_from
 from methods.layers.pooled_encoder import PooledEncoder
-from methods.layers.range_image import RangeView, Windows, nearest_ranges
-from methods.learning.coarse_dropout import CoarseDropout
+from methods.layers.range_image import RangeView
+from methods.layers.range_picture import cloud_pictures
+from methods.layout_variants import HEADING, INPUTS, LAYOUT_VARIANTS, changed, trained
 from methods.learning.contrast_stage import ContrastStage, ContrastTraining
 from methods.learning.contrastive import Temperature
 from methods.recipe import Recipe
-
-HEIGHT_UNIT_M = 10.0
-"""Height above the LiDAR that counts as 1 in the cloud's second channel, metres."""
-MEAN, STD = 0.4, 0.3
-"""Common scale of the cloud's channels before the network."""
-HOLE_HEIGHTS, HOLE_WIDTHS = (0.2, 0.6), (0.1, 0.35)
-"""Sides of the holes in training inputs, in shares of the input: smallest and largest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,45 +91,11 @@ PRESETS: dict[str, MethodConfig] = {
 }
 """Presets. ``full`` takes the place of ``paper``, since there is no paper."""
 
-
-Change = Callable[[TwinLayoutConfig], TwinLayoutConfig]
-
-
-def _with(**fields: Any) -> Change:
-    return lambda config: replace(config, **fields)
-
-
-def _trained(**fields: Any) -> Change:
-    return lambda config: replace(config, training=replace(config.training, **fields))
-
-
-def _all_around(config: TwinLayoutConfig) -> TwinLayoutConfig:
-    """Views every 15°; training turns the cloud against its image by as much as half of that."""
-    turned = replace(config.training, yaw_deg=7.5)
-    return replace(config, headings=24, descriptor_size=64, training=turned)
-
-
-_ANGLES = "What do the inputs bring?"
-_LAYOUT = "Does the pooling have to keep the layout?"
-_LIGHT = "What do the random changes bring?"
-_HEADING = "Can a place be found from another heading?"
-_SIZE = "How small may a place be?"
-
 VARIANTS: dict[str, Variant] = {
-    "plain-image": Variant(question=_ANGLES, change=_with(has_common_angles=False)),
-    "nearness-alone": Variant(question=_ANGLES, change=_with(has_height=False)),
-    "gem": Variant(question=_LAYOUT, change=_with(layout=None)),
-    "one-cell": Variant(question=_LAYOUT, change=_with(layout=Layout(rows=1, columns=1, channels=128))),
-    "coarse-layout": Variant(question=_LAYOUT, change=_with(layout=Layout(rows=2, columns=4, channels=48))),
-    "plain-jitter": Variant(question=_LIGHT, change=_trained(relighting=None)),
-    "no-turn": Variant(question=_LIGHT, change=_trained(turn_deg=0.0, yaw_deg=0.0)),
-    "no-losses": Variant(question=_LIGHT, change=_trained(lost_points=0.0, hole_probability=0.0)),
-    "no-mirror": Variant(question=_LIGHT, change=_trained(mirror_probability=0.0)),
-    "loose-yaw": Variant(question=_HEADING, change=_trained(yaw_deg=15.0)),
-    "all-around": Variant(question=_HEADING, change=_all_around),
-    "64-numbers": Variant(question=_SIZE, change=_with(descriptor_size=64)),
+    "plain-image": Variant(question=INPUTS, change=changed(has_common_angles=False)),
+    **LAYOUT_VARIANTS,
+    "loose-yaw": Variant(question=HEADING, change=trained(yaw_deg=15.0)),
 }
-"""Any of them can be combined: ``--variant all-around+plain-jitter``."""
 
 
 class TwinLayout(Method):
@@ -187,7 +143,7 @@ class TwinLayout(Method):
         self.image_encoder = self._encoder(c.image.size, of_points=False)
         self.cloud_encoder = self._encoder(c.range_size, of_points=True)
         self.temperature = Temperature(c.training.temperature)
-        self.holes = CoarseDropout(c.training.hole_probability, holes=1, heights=HOLE_HEIGHTS, widths=HOLE_WIDTHS)
+        self.holes = c.training.holes()
 
     def _encoder(self, size: tuple[int, int], *, of_points: bool) -> PooledEncoder:
         c = self.config
@@ -207,26 +163,8 @@ class TwinLayout(Method):
 
     def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b views 3 h w"]:
         """Spherical images of nearness, height and presence, one for each heading."""
-        windows = self.config.view.windows(batch)
-        step_rad = 2 * math.pi / self.config.headings
-        turned = [windows._replace(left_rad=windows.left_rad + i * step_rad) for i in range(self.config.headings)]
-        return torch.stack([self._drawn(batch, window) for window in turned], dim=1)
-
-    def _drawn(self, batch: Batch, windows: Windows) -> Float[Tensor, "b 3 h w"]:
-        """What the LiDAR sees in one window."""
-        clouds, view = batch.require_clouds(), self.config.view
-        ranges_m = nearest_ranges(clouds.points, clouds.batch_index, windows, rows=view.rows, columns=view.columns)
-        is_there = ranges_m > 0
-        reach_m = windows.max_range_m[:, None, None]
-        nearness = torch.where(is_there, 1 - ranges_m.clamp(min=1).log() / reach_m.log(), 0.0)
-        channels = [nearness] * 3
-        if self.config.has_height:
-            height = ranges_m * windows.elevations_rad(view.rows).sin()[:, :, None] / HEIGHT_UNIT_M
-            channels = [nearness, height, is_there.to(nearness.dtype)]
-        image = functional.interpolate(
-            torch.stack(channels, dim=1), self.config.range_size, mode="bilinear", align_corners=False
-        )
-        return (image - MEAN) / STD
+        c = self.config
+        return cloud_pictures(batch, c.view, c.range_size, has_height=c.has_height, headings=c.headings)
 
     def encode_images(self, inputs: Float[Tensor, "b 3 h w"]) -> dict[str, Float[Tensor, "b 1 d"]]:
         """Descriptors of camera images, of unit length."""
@@ -238,12 +176,10 @@ class TwinLayout(Method):
 
     def stages(self, split: Split) -> Sequence[Stage]:
         """One stage, on the heading of the camera."""
-
-        def images(batch: Batch) -> Tensor:
-            return self.image_encoder(self.holes(self.image_inputs(batch)))
-
-        def clouds(batch: Batch) -> Tensor:
-            return self.cloud_encoder(self.holes(self._drawn(batch, self.config.view.windows(batch))))
-
         config, towers = self.config, [self.image_encoder, self.cloud_encoder, self.holes]
-        return [ContrastStage(images, clouds, split, config.recipe, config.training, towers, self.temperature)]
+
+        def both(batch: Batch) -> tuple[Tensor, Tensor]:
+            clouds = cloud_pictures(batch, config.view, config.range_size, has_height=config.has_height)[:, 0]
+            return self.image_encoder(self.holes(self.image_inputs(batch))), self.cloud_encoder(self.holes(clouds))
+
+        return [ContrastStage(both, split, config.recipe, config.training, towers, self.temperature)]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.cli.repository import BEGIN, END, with_leaderboard
+from benchmark.cli.pages import PAGES, filled, leaderboard_table, markers
 from benchmark.evaluation.metrics import DEPTHS
 from benchmark.evaluation.rankers import CHANCE
 from benchmark.records.collection import Run, collect
@@ -14,6 +14,7 @@ from benchmark.records.leaderboard import LEADERBOARD, write_leaderboard
 from benchmark.records.schema import RANKS, RESULT, Result
 from benchmark.registry import METHODS
 from benchmark.report.documents import DOCUMENTS, TABLES, write_tables
+from benchmark.report.formats import markdown
 from datasets.files import sha256_of
 
 REPOSITORY = Path(__file__).parents[1]
@@ -66,18 +67,20 @@ def test_what_travels_and_what_the_readme_shows_follow_from_the_stored_results(t
     write_leaderboard([group.results for group in collection.groups], tmp_path / LEADERBOARD)
     stored = REPOSITORY / "benchmark" / "records" / LEADERBOARD
     assert (tmp_path / LEADERBOARD).read_text() == stored.read_text(), "run: nox -s tables"
-    readme = (REPOSITORY / "README.md").read_text()
-    assert with_leaderboard(readme, collection) == readme, "run: nox -s tables"
+    for page, tables in PAGES.items():
+        written = (REPOSITORY / page).read_text()
+        assert all(marker in written for name in tables for marker in markers(name))
+        assert filled(written, tables, collection) == written, "run: nox -s tables"
 
 
 def test_the_readme_marks_rows_from_imagenet_and_no_other() -> None:
-    document = f"{BEGIN}\n{END}"
     collection = collect(REPOSITORY / "results")
     note = "- † starts from ImageNet weights (preset `pretrained`)"
-    assert "`lc2`" in with_leaderboard(document, collection)
-    assert "†" not in with_leaderboard(document, collection)
+    plain = markdown(leaderboard_table(collection))
+    assert "`lc2`" in plain
+    assert "†" not in plain
     groups = [replace(group, runs=[_from_imagenet(run) for run in group.runs]) for group in collection.groups]
-    marked = with_leaderboard(document, replace(collection, groups=groups))
+    marked = markdown(leaderboard_table(replace(collection, groups=groups)))
     assert "`lc2`†" in marked
     assert "`range_plain`†" not in marked
     assert note in marked.splitlines()

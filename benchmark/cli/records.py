@@ -125,6 +125,7 @@ class Tables:
         from benchmark.records.collection import collect
         from benchmark.report.comparison import Comparison, means_over_seeds
         from benchmark.report.documents import write_tables
+        from benchmark.report.protocols import protocol_sections
         from benchmark.report.screen import screen_section
         from benchmark.report.studies import study_sections
         from benchmark.report.tables import as_text
@@ -138,7 +139,7 @@ class Tables:
             )
         for group in collection.groups:
             say(as_text(means_over_seeds(Comparison.of(group.results, alone=True))))
-        for section in study_sections(collection.studies):
+        for section in [*protocol_sections(collection), *study_sections(collection.studies)]:
             say(screen_section(section))
         written = write_tables(collection, self.results / "tables")
         say(f"written: {len(written)} files in {self.results / 'tables'}")

@@ -13,6 +13,7 @@ from benchmark.contract.overfitting import SPLIT, places_apart
 from benchmark.contract.pairs_by_heart import learn_pairs
 from benchmark.contract.subject import GPU_TOLERANCE, SPARSE_CLOUDS, TOLERANCE, USUAL, BrokenContractError, require
 from benchmark.contract.trying import Verdict, require_declared, require_training, verdicts
+from benchmark.device import torch_device
 from benchmark.registry import REGISTRARS
 from benchmark.training.checkpoint import load_weights, save_weights
 from datasets.errors import CrossplaceError
@@ -88,8 +89,8 @@ def registered(registrar: Registrar, batch: RegistrationBatch) -> Registered:
 
 
 def has_a_complete_card(subject: RegistrarSubject) -> None:
-    """Every field of the card says something, under the registered name; there is a quick preset."""
-    require_declared(subject.registrar, subject.name)
+    """Every field of the card says something; there is a quick preset."""
+    require_declared(subject.registrar)
 
 
 def finds_rigid_poses(subject: RegistrarSubject) -> None:
@@ -220,7 +221,8 @@ def works_on_a_gpu(subject: RegistrarSubject) -> None:
     expected = registered(registrar, batch)
     usual = _changes(registered(registrar, _shaken(batch)).map_from_camera, expected.map_from_camera)
     try:
-        found = registered(registrar.to("cuda"), batch.to("cuda"))
+        device = torch_device("cuda")
+        found = registered(registrar.to(device), batch.to(device))
     finally:
         registrar.to("cpu")
     require(found.map_from_camera.device.type == "cuda", "the poses left the GPU")

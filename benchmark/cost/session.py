@@ -21,6 +21,7 @@ from benchmark.cost.parts import Specimen, new_specimen
 from benchmark.cost.presets import PresetChoice, untrained, without_weights
 from benchmark.cost.probes import PROBES, Probe
 from benchmark.cost.readings import Reading, hole, measures_of
+from benchmark.device import rounds_to_tf32
 from benchmark.keys import code_of, key_of, plain
 from benchmark.process import in_words
 from benchmark.records.cost import COST, USUAL_PRECISION, CostSheet, InputsRecord, Measure, agreement
@@ -58,7 +59,7 @@ class Subjects:
         return environment(
             str(device),
             threads=torch.get_num_threads(),
-            tf32=device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32,
+            tf32=rounds_to_tf32(device),
             sparse_backend=backend,
             chosen_backend="" if backend == usual else f"sparse convolutions by {backend}",
             clock_mhz=found.clock_mhz,

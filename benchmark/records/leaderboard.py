@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from benchmark.records.schema import CostNumber, DirectionRecord, MethodRecord, Result
+from benchmark.records.schema import CostNumber, DatasetRecord, DirectionRecord, MethodRecord, Result
+from benchmark.registry import DATASETS
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 
@@ -46,14 +47,33 @@ class Board(_Model):
     fingerprint: str
     is_real: bool
     protocol: dict[str, Any]
+    options: dict[str, Any] = {}
+    """Options of the dataset that are not as usual."""
 
     @classmethod
     def of(cls, result: Result) -> "Board":
         """The board that a result belongs to."""
         data = result.dataset
         return cls(
-            dataset=data.name, fingerprint=data.fingerprint, is_real=data.is_real, protocol=dict(result.protocol)
+            dataset=data.name,
+            fingerprint=data.fingerprint,
+            is_real=data.is_real,
+            protocol=dict(result.protocol),
+            options=_unusual(data),
         )
+
+    @property
+    def data(self) -> str:
+        """The data in words, such as ``town preset=large``."""
+        return " ".join([self.dataset, *(f"{name}={value}" for name, value in self.options.items())])
+
+
+def _unusual(data: DatasetRecord) -> dict[str, Any]:
+    """Options that differ from the defaults of a registered dataset."""
+    if data.name not in DATASETS.names():
+        return {}
+    usual = DATASETS.get(data.name)().options()
+    return {name: value for name, value in data.options.items() if name in usual and value != usual[name]}
 
 
 class Entry(_Model):

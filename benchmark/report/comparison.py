@@ -156,7 +156,7 @@ def marks(protocol: Mapping[str, object]) -> str:
 def title(board: Board) -> str:
     """What every number of a comparison shares."""
     protocol = board.protocol
-    named = f"{board.dataset} · {protocol['name']} v{protocol['version']}"
+    named = f"{board.data} · {protocol['name']} v{protocol['version']}"
     return named + stand_in_note(board.is_real) + marks(protocol)
 
 

@@ -20,6 +20,7 @@ from benchmark.report.formats import FORMATS, as_csv, plain
 from benchmark.report.latex import written
 from benchmark.report.paper_tables import paper_sections
 from benchmark.report.papers import PAPERS
+from benchmark.report.protocols import protocol_sections
 from benchmark.report.registration import registration_sections
 from benchmark.report.scale import scale_section
 from benchmark.report.sensitivity import sensitivity_section
@@ -87,6 +88,7 @@ TABLES: dict[str, Kind] = {
     "cost-sessions": Kind(
         title="Cost in every preset, measured in sessions", sections=lambda collection: cost_sections(collection.costs)
     ),
+    "protocols": Kind(title="Protocols side by side", sections=protocol_sections),
     "seeds": Kind(title="Seeds", sections=by_board(seed_tables)),
     "pairs": Kind(title="Pairs of traversals", sections=by_board(pair_tables)),
     "conditions": Kind(title="Conditions", sections=by_board(condition_tables)),

@@ -144,6 +144,11 @@ def recall_cell(entry: Entry, direction: str, metric: str, *, ends: bool = True)
     return Cell(value=found.value, low=low, high=high, deviation=found.deviation if ends else None)
 
 
+def mean_cell(entry: Entry, direction: str, metric: str) -> Cell:
+    """A value in percent with the spread between seeds and without an interval."""
+    return replace(recall_cell(entry, direction, metric), low=None, high=None)
+
+
 def _judged_cell(comparison: Comparison, entry: Entry, direction: str, metric: str) -> Cell:
     """A value with its letters and its mark, which the first metric alone has."""
     cell, verdicts = recall_cell(entry, direction, metric), comparison.verdicts.get(direction)

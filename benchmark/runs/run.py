@@ -17,7 +17,7 @@ from benchmark.descriptors.encoding import encode
 from benchmark.descriptors.files import Descriptors
 from benchmark.descriptors.parts import all_encoded
 from benchmark.descriptors.returned import check_method
-from benchmark.device import torch_device
+from benchmark.device import rounds_to_tf32, torch_device
 from benchmark.evaluation.evaluate import Scorer, check_answerable, from_descriptors
 from benchmark.frames.depth import check_depth
 from benchmark.frames.examining import check_files
@@ -223,7 +223,7 @@ def environment_of(plan: Plan) -> dict[str, Any]:
     return environment(
         plan.device,
         threads=torch.get_num_threads(),
-        tf32=device.type == "cuda" and torch.backends.cuda.matmul.allow_tf32,
+        tf32=rounds_to_tf32(device),
         sparse_backend=sparse_backend_of(plan, device),
     )
 
@@ -244,8 +244,13 @@ def method_record(plan: Plan) -> MethodRecord:
         weights_sha256=plan.weights_sha256,
         backbone_weights=config.weights,
         share_of_schedule=share,
-        training=plain(asdict(report)) | {"precision": plan.request.machine.precision} if report else {},
+        training=plain(asdict(report)) | _asked_of_training(plan) if report else {},
     )
+
+
+def _asked_of_training(plan: Plan) -> dict[str, Any]:
+    """What the options of a row ask of its training, beside what the configuration says."""
+    return {"precision": plan.request.machine.precision, "share": plan.options.share}
 
 
 def origin_of(plan: Plan, key: str, warnings: Sequence[str]) -> dict[str, Any]:

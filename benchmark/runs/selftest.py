@@ -19,7 +19,10 @@ from typing import Literal
 from benchmark.registry import METHODS
 from benchmark.request import DEFAULT_DATASET
 from benchmark.training.configuring import settings_of
-from methods.base import MethodConfig
+from datasets.errors import CrossplaceError
+from datasets.jobs import MOST_WORKERS
+from methods.base import FROM_SCRATCH, PACKAGE, MethodConfig
+from methods.layers.package_weights import packaged
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +31,9 @@ SPARSE_TESTS = ("tests/methods/layers/sparse", "tests/methods/layers/test_voxels
 DEVICE_TESTS = ("tests/methods", "tests/benchmark/cost")
 SPARE_S = 60.0
 """Time of a training step for all but training: imports, frames, descriptors, evaluation."""
+
+ON_GPU = ("gpu-pretrained", "gpu")
+"""Presets for a GPU; the first that can begin is taken."""
 
 Command = Sequence[str]
 State = Literal["passed", "failed", "out of time", "left out"]
@@ -137,12 +143,34 @@ def _training(asked: Tryout, seconds: float) -> list[Command]:
 
 def _bench(asked: Tryout, name: str, seconds: float) -> Command:
     """A row whose training stages share so many seconds by their planned epochs."""
-    presets = METHODS.get(name).presets
-    preset = "gpu" if asked.on_gpu and "gpu" in presets else "quick"
-    variant = "+".join(f"{path}={part:.0f}" for path, part in budgets_s(presets[preset], seconds).items())
+    config = METHODS.get(name).presets[preset := _preset(asked, name)]
+    variant = "+".join(f"{path}={part:.0f}" for path, part in budgets_s(config, seconds).items())
+    # Nothing is downloaded: weights come from a package, or there are none.
+    weights = () if config.weights == PACKAGE else ("--weights", FROM_SCRATCH)
     data = ("--dataset", DEFAULT_DATASET, "--dataset-options", f"preset={asked.town}")
-    how = ("--retrain", "--device", asked.device, "--runs", str(asked.work), "--alone")
-    return _crossplace("bench", "--method", name, "--preset", preset, "--variant", variant, *data, *how)
+    fast = ("--precision", "bf16-mixed", "--workers", str(_n_workers())) if asked.on_gpu else ()
+    how = ("--retrain", "--device", asked.device, *fast, "--runs", str(asked.work), "--alone")
+    return _crossplace("bench", "--method", name, "--preset", preset, "--variant", variant, *weights, *data, *how)
+
+
+def _preset(asked: Tryout, name: str) -> str:
+    """The largest preset of a method that trains on the device without a network."""
+    presets = METHODS.get(name).presets
+    known = [preset for preset in ON_GPU if preset in presets] if asked.on_gpu else []
+    return next((p for p in known if presets[p].weights != PACKAGE or _is_packaged(presets[p])), "quick")
+
+
+def _is_packaged(config: MethodConfig) -> bool:
+    """Whether the package with the backbone's weights is installed."""
+    try:
+        return packaged(config.backbone).path().is_file()
+    except CrossplaceError:
+        return False
+
+
+def _n_workers() -> int:
+    """Processes that load data: all cores but two, which are for the training itself and the system."""
+    return min(max((os.cpu_count() or 1) - 2, 0), MOST_WORKERS)
 
 
 def budgets_s(config: MethodConfig, seconds: float) -> dict[str, float]:

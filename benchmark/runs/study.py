@@ -133,11 +133,16 @@ def _with(request: Request, change: str) -> Request:
 
 def _that_differ(lines: Sequence[Line], base: Line) -> Iterator[Line]:
     """Lines whose configuration differs from that of ``base``, and from that of every line before."""
-    seen = [Plan(base.request).declared.identity]
+    seen = [_identity(base)]
     for line in lines:
-        if (identity := Plan(line.request).declared.identity) not in seen:
+        if (identity := _identity(line)) not in seen:
             seen.append(identity)
             yield line
+
+
+def _identity(line: Line) -> str:
+    """What tells the configurations of two lines apart."""
+    return key_of(Plan(line.request).declared.identity)
 
 
 def _protocol_name(request: Request) -> str:
@@ -224,9 +229,11 @@ def _own_lines(study: str, words: Sequence[str], known: Sequence[Line], base: Li
     names = [line.name for line in known]
     own = [word for word in words if word not in names and _is_change(word, study)]
     lines = [Line(question=OWN_QUESTIONS[study], name=word, request=_with(base.request, word)) for word in own]
-    others = [*_that_differ([*known, *lines], base)]
-    if same := [line.name for line in lines if line not in others]:
-        raise CrossplaceError(f"--lines {same[0]}: it changes nothing that another line does not; leave it out")
+    seen = {_identity(line): line.name for line in reversed([base, *known])}
+    for line in lines:
+        if (name := seen.setdefault(_identity(line), line.name)) != line.name:
+            cure = "it changes nothing; leave it out" if name == BASE else f"it is the line {name}; name that one"
+            raise CrossplaceError(f"--lines {line.name}: {cure}")
     return lines
 
 

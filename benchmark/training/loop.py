@@ -167,7 +167,7 @@ class _StageRun:
         is_mixed = self.options.precision.endswith("mixed")
         if is_mixed:
             lay_out(stage, torch.channels_last)
-        optimizer = optimizer_of(stage)
+        optimizer = optimizer_of(stage.to(self.fabric.device))
         wrapped, fabric_optimizer = self.fabric.setup(stage, optimizer)
         found = load_checkpoint(self.folder, self.trained, optimizer)
         if found is None:
@@ -327,8 +327,7 @@ class _StageRun:
                 if not torch.isfinite(loss):
                     raise CrossplaceError(
                         f"stage {stage.name}, epoch {epoch + 1}, {part} step {number + 1}: the loss is {loss.item()}; "
-                        f"frames of this batch: {', '.join(f.frame_id for f in batch.frames)}. Look at their clouds "
-                        "and images, or lower the learning rate"
+                        f"frames of this batch: {', '.join(f.frame_id for f in batch.frames)}. {_cause(stage)}"
                     )
                 if step:
                     step(own_loss, number, len(batches))
@@ -343,6 +342,13 @@ class _StageRun:
 def _with_modalities(frames: Frames, rows: Int[ndarray, " n"], modalities: Sequence[Modality]) -> Int[ndarray, " k"]:
     paths = {"image": frames.image, "cloud": frames.cloud}
     return rows[np.all([paths[modality][rows] != "" for modality in modalities], axis=0)]
+
+
+def _cause(stage: Stage) -> str:
+    """Why a loss is not finite, as far as the trained weights of ``stage`` tell, and what to do."""
+    if all(weights.isfinite().all() for module in stage.trainable() for weights in module.parameters()):
+        return "Weights are finite, so look at the loss of this stage, and at these images and clouds"
+    return "Weights are not finite, so an update was too large: lower the learning rate"
 
 
 def _sums(output: StageOutput) -> Iterable[tuple[str, float]]:

@@ -4,6 +4,7 @@
 each loads and encodes consecutive rows of them. :mod:`methods.whole_batch` is the side that losses see.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -43,6 +44,7 @@ def launched(**options: Any) -> Fabric:
         local = int(os.environ.get("LOCAL_WORLD_SIZE", str(size)))
         strategy = DDPStrategy(timeout=PATIENCE, find_unused_parameters=True, broadcast_buffers=False)
         options |= {"strategy": strategy, "devices": local, "num_nodes": size // local}
+    logging.getLogger(Fabric.__module__.rpartition(".")[0]).setLevel(logging.WARNING)  # no advice on TF32
     fabric = Fabric(**options)
     fabric.launch()
     return fabric

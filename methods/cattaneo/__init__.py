@@ -45,7 +45,7 @@ class Cattaneo(Method):
     presets = PRESETS
     variants = VARIANTS
     tunes = {
-        "student.learning_rate": (2e-3, 5e-4),
+        "student.learning_rate": (1e-3, 4e-3),
         "student.decay": (0.7,),
         "student.batch_size": (16,),
         "teacher.learning_rate": (1.2e-3, 3e-4),

@@ -79,7 +79,7 @@ _QUICK = replace(
     mining="all",
     growth_limit=32,
     teacher=Recipe(epochs=5, batch_size=16, learning_rate=6e-4, learning_rate_floor=1e-5, decay=0.65, decay_every=1),
-    student=Recipe(epochs=4, batch_size=8, learning_rate=1e-3, learning_rate_floor=1e-5, decay=0.5, decay_every=1),
+    student=Recipe(epochs=4, batch_size=8, learning_rate=2e-3, learning_rate_floor=1e-5, decay=0.5, decay_every=1),
 )
 """For a CPU: VXP's quick teacher and voxels, a narrow student whose rates fit its map of 23 × 23 cells."""
 _PRETRAINED = replace(

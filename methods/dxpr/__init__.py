@@ -57,7 +57,7 @@ class Dxpr(Method):
     )
     presets = PRESETS
     tunes = {
-        "recipe.learning_rate": (2e-3, 5e-4),
+        "recipe.learning_rate": (1e-3, 4e-3),
         "recipe.batch_size": (16,),
         "recipe.weight_decay": (1e-2,),
     }

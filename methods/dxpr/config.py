@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from methods.base import MethodConfig, Variant
 from methods.depth import GPU_DEPTH, QUICK_DEPTH, DepthConfig
+from methods.layers.package_weights import LITE0, started_from
 from methods.learning.depth_overlap import Matching
 from methods.recipe import Recipe
 
@@ -135,7 +136,7 @@ _QUICK = replace(
     recipe=Recipe(
         epochs=8,
         batch_size=32,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         learning_rate_floor=2e-5,
         decay=0.7,
         decay_every=1,
@@ -147,9 +148,23 @@ _QUICK = replace(
 pixels, since by the published share some views of the town that face each other would be positives. Pairs of little
 overlap are masked: the town's rule of a place holds for them too."""
 
+_GPU = replace(_PAPER, depth=GPU_DEPTH, recipe=replace(_PAPER.recipe, budget_s=420.0))
+_GPU_PRETRAINED = replace(
+    _GPU,
+    **started_from(LITE0),
+    backbone_block=3,
+    size=(160, 736),
+    rows=_QUICK.rows,
+    mining=replace(_QUICK.mining, matching=replace(_QUICK.mining.matching, stride=8)),
+    recipe=replace(_QUICK.recipe, epochs=16, learning_rate=5e-4, decay=0.8, budget_s=420.0),
+)
+"""``gpu`` with ImageNet weights of a package, all of them trained, and the pairs of ``quick``: 112 channels on 10 × 46
+cells."""
+
 PRESETS: dict[str, MethodConfig] = {
     "quick": _QUICK,
-    "gpu": replace(_PAPER, depth=GPU_DEPTH, recipe=replace(_PAPER.recipe, budget_s=420.0)),
+    "gpu": _GPU,
+    "gpu-pretrained": _GPU_PRETRAINED,
     "paper": _PAPER,
     "paper-kitti": replace(_PAPER, rows=(126 / 376, 1.0)),
     "paper-boreas": replace(_PAPER, size=(112, 336), rows=(624 / 2048, 1428 / 2048)),

@@ -35,6 +35,11 @@ class ImageBackbone(nn.Module):
         n_maps = len(self.encoder.feature_info)
         if not 0 <= block < n_maps:
             raise CrossplaceError(f"backbone {name}: no feature map {block}; choose one from 0 to {n_maps - 1}")
+        if not hasattr(self.encoder, "prune_intermediate_layers"):
+            raise CrossplaceError(
+                f"backbone {name}: timm {timm.__version__} cannot give its feature maps; install a newer one: "
+                "python -m pip install 'timm>=1.0.31'"
+            )
         self.encoder.prune_intermediate_layers([block], prune_norm=True, prune_head=True)
         with torch.no_grad():
             example = self.eval()(torch.zeros(1, 3, *image_size))

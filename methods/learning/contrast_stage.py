@@ -12,6 +12,7 @@ from datasets.places import neighbours
 from methods.base import Sampler, Stage, StageOutput
 from methods.batch import Batch, Sample
 from methods.learning.augment import colour_jitter, joint_turn, mirror, random_rigid, thinned
+from methods.learning.coarse_dropout import CoarseDropout
 from methods.learning.contrastive import Temperature, contrast_masks, masked_info_nce
 from methods.learning.relighting import Relighting
 from methods.learning.samplers import PairSampler, elsewhere
@@ -42,8 +43,13 @@ class ContrastTraining:
     temperature: float = 0.04
     """Temperature at the beginning of training."""
 
+    def holes(self) -> CoarseDropout:
+        """The hole of some inputs, as a layer. It covers 20 to 60 % of the height and 10 to 35 % of the width."""
+        return CoarseDropout(self.hole_probability, holes=1, heights=(0.2, 0.6), widths=(0.1, 0.35))
 
-Encode = Callable[[Batch], Float[Tensor, "b d"]]
+
+Encode = Callable[[Batch], tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]]
+"""Gives the descriptors of the images and of the clouds of a batch, of unit length."""
 
 
 class ContrastStage(Stage):
@@ -57,8 +63,7 @@ class ContrastStage(Stage):
 
     def __init__(
         self,
-        images: Encode,
-        clouds: Encode,
+        encode: Encode,
         split: Split,
         recipe: Recipe,
         training: ContrastTraining,
@@ -66,7 +71,7 @@ class ContrastStage(Stage):
         temperature: Temperature,
     ) -> None:
         super().__init__()
-        self.encode_images, self.encode_clouds = images, clouds
+        self.encode = encode
         self.split, self.recipe, self.options = split, recipe, training
         self.trained, self.temperature = nn.ModuleList(trained), temperature
 
@@ -105,7 +110,7 @@ class ContrastStage(Stage):
 
     def forward(self, batch: Batch) -> StageOutput:
         """Loss of each image that picks clouds, and of each cloud that picks images."""
-        images, clouds = all_rows(self.encode_images(batch)), all_rows(self.encode_clouds(batch))
+        images, clouds = map(all_rows, self.encode(batch))
         positive, masked = contrast_masks(all_frames(batch), self.split, images.device)
         loss_sum, count = masked_info_nce(images, clouds, positive, masked, self.temperature())
         return counted_once(StageOutput(loss_sum=loss_sum, count=count))

@@ -17,6 +17,7 @@ from methods.layers.camera_plane import depth_image
 from methods.layers.depth.network import NetworkDepth
 from methods.layers.depth.provider import DepthProvider
 from methods.learning.augment import colour_jitter, mirror
+from methods.learning.relighting import Relighting
 from methods.learning.samplers import ShuffleSampler
 from methods.recipe import Recipe
 
@@ -60,11 +61,14 @@ class DepthStage(Stage):
         return ShuffleSampler(len(frames), self.recipe.batch_size)
 
     def augment(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Joint mirroring and colour jitter: changes that keep points on their pixels."""
+        """Joint mirroring, and other light or colour jitter: changes that keep points on their pixels."""
         if rng.random() < 0.5:
             sample = mirror(sample)
         assert sample.image is not None
-        return replace(sample, image=colour_jitter(sample.image, rng, self.provider.jitter))
+        source = self.provider.source
+        if source.has_random_light:
+            return replace(sample, image=Relighting()(sample.image, rng))
+        return replace(sample, image=colour_jitter(sample.image, rng, source.jitter))
 
     def forward(self, batch: Batch) -> StageOutput:
         """Mean absolute difference of log depth over the pixels of known depth."""

@@ -41,7 +41,7 @@ class ModaLink(Method):
     presets = PRESETS
     variants = VARIANTS
     tunes = {
-        "recipe.learning_rate": (1.2e-3, 3e-4),
+        "recipe.learning_rate": (6e-4, 2.4e-3),
         "recipe.decay": (0.85,),
         "recipe.batch_size": (32,),
         "margin": (0.5, 0.15),

@@ -176,3 +176,11 @@ def protocol() -> Protocol:
 def synthetic(small_world: PreparedDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with the results of 10 methods on 5 datasets with 3 seeds, with all that goes wrong; read only."""
     return synthetic_collection(tmp_path_factory.mktemp("synthetic"), small_world, PROTOCOL)
+
+
+@pytest.fixture
+def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
+    """What the suite logs, from its notes on."""
+    monkeypatch.setattr(logging.getLogger("benchmark"), "propagate", True)
+    with caplog.at_level(logging.INFO, "benchmark"):
+        yield caplog

@@ -157,8 +157,8 @@ def test_all_that_a_method_imports_is_among_its_source_files() -> None:
     ("edited", "changed"),
     [
         ("methods/layers/nmf.py", {"modalink"}),
-        ("methods/layers/depth/plugins.py", {"lc2", "i2prec", "dxpr", "rangebev"}),
-        ("methods/layers/depth/network.py", {"lc2", "i2prec", "dxpr", "rangebev", "depth"}),
+        ("methods/layers/depth/plugins.py", {"lc2", "i2prec", "dxpr", "rangebev", "depth_layout"}),
+        ("methods/layers/depth/network.py", {"lc2", "i2prec", "dxpr", "rangebev", "depth_layout", "depth"}),
         ("methods/learning/distillation.py", {"vxp", "cattaneo"}),
         ("methods/vxp/published.py", {"vxp"}),
         ("methods/recipe.py", {*METHODS, "depth"}),

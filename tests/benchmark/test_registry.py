@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from benchmark import registry
+from benchmark.evaluation.rankers import RANKERS
 from benchmark.registry import DATASETS, METHODS, Registry
 from datasets.base import Dataset
 from datasets.errors import CrossplaceError, unknown
@@ -54,10 +55,34 @@ def with_entry_points(monkeypatch: pytest.MonkeyPatch, *points: tuple[str, str])
     return Registry("method", dict(METHODS.table), "crossplace.methods")
 
 
-def test_third_parties_add_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    methods = with_entry_points(monkeypatch, ("mine", "methods.vxp:Vxp"))
-    assert methods.get("mine") is METHODS.get("vxp")
+MINE = """
+from dataclasses import replace
+from methods.vxp import Vxp
+class Mine(Vxp):
+    card = replace(Vxp.card, name="mine")
+"""
+
+
+def test_third_parties_add_entries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "of_mine.py").write_text(MINE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "of_mine", raising=False)
+    methods = with_entry_points(monkeypatch, ("mine", "of_mine:Mine"))
+    assert methods.get("mine").card.title == METHODS.get("vxp").card.title
     assert methods.names() == sorted([*METHODS.table, "mine"])
+
+
+def test_a_name_and_a_card_of_another_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    methods = with_entry_points(monkeypatch, ("mine", "methods.vxp:Vxp"))
+    said = r"method 'mine' is registered as methods\.vxp:Vxp, whose card is of 'vxp'; .*give both the same"
+    with pytest.raises(CrossplaceError, match=said):
+        methods.get("mine")
+
+
+@pytest.mark.parametrize("name", sorted(RANKERS))
+def test_a_bound_is_said_to_be_no_method(name: str) -> None:
+    with pytest.raises(CrossplaceError, match=f"'{name}' is no method but a bound of recall"):
+        METHODS.check(name)
 
 
 def test_a_name_taken_twice_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

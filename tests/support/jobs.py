@@ -77,3 +77,24 @@ def forbid(patch: pytest.MonkeyPatch, *names: str) -> None:
 def forget(runs: Path) -> None:
     """Let plans ask methods anew: in a test a method changes while its code stays."""
     shutil.rmtree(runs / "declared", ignore_errors=True)
+
+
+def files_below(folder: Path) -> dict[str, int]:
+    """Times of all files but what plans remember of methods."""
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.parent.name != "declared"]
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in files}
+
+
+KEYS = ("weights", "descriptors", "result")
+
+
+def keys(row: Job) -> tuple[str, str, str]:
+    return row.weights_key, row.descriptor_key, row.result_key
+
+
+def changed(before: tuple[str, ...], row: Job) -> set[str]:
+    return {name for name, a, b in zip(KEYS, before, keys(row), strict=True) if a != b}
+
+
+def done(row: Job) -> dict[str, bool]:
+    return {step.name: step.is_done for step in row.steps()}

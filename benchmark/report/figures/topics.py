@@ -127,7 +127,7 @@ def _boards(collection: Collection) -> Iterator[Topic]:
         board, protocol = group.board, str(group.board.protocol["name"])
         yield Topic(
             words=title(board),
-            parts=(board.dataset, *([protocol] if protocol != board.dataset else [])),
+            parts=(board.data, *([protocol] if protocol != board.dataset else [])),
             is_real=board.is_real,
             group=group,
         )

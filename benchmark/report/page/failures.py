@@ -21,7 +21,7 @@ Counts = dict[str, dict[Conditions, tuple[int, int]]]
 
 def heading(board: Board) -> str:
     """A board in a few words."""
-    return f"{board.dataset}, protocol {board.protocol['name']}"
+    return f"{board.data}, protocol {board.protocol['name']}"
 
 
 def labels(entries: Sequence[Entry]) -> list[str]:

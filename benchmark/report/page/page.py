@@ -26,8 +26,9 @@ from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 
 LARGEST_BYTES = 5_000_000
-MAP_BYTES = 2_500_000
-"""Bytes that maps may take, if the rest leaves as many."""
+"""Most bytes of a page."""
+USUAL_BYTES, LEAST_MAP_BYTES = 3_500_000, 500_000
+"""Queries of the maps fill a page without figures up to the first number; they may take the second number at least."""
 
 
 def report(
@@ -77,10 +78,11 @@ def _has_methods(group: Group) -> bool:
 def _fitted(content: Mapping[str, Any], groups: Sequence[Group], drawings: Sequence[Drawing]) -> str:
     """The page with as many figures, and as many queries on its maps, as its size allows."""
     figures = [_figure(drawing, number) for number, drawing in enumerate(drawings, start=1)]
-    left = LARGEST_BYTES - len(_page(content, [], []).encode())
+    rest = len(_page(content, [], []).encode())
+    left = LARGEST_BYTES - rest
     kept = [figure for number, figure in enumerate(figures) if sum(map(_size, figures[: number + 1])) < left / 2]
     left -= sum(map(_size, kept))
-    maps = map_data(groups, min(float(MAP_BYTES), 0.7 * left))
+    maps = map_data(groups, min(float(max(USUAL_BYTES - rest, LEAST_MAP_BYTES)), 0.7 * left))
     n_left_out = len(figures) - len(kept)
     found = _page(content, kept, maps, n_left_out=n_left_out)
     is_small = len(found.encode()) <= LARGEST_BYTES

@@ -66,7 +66,7 @@ class NetworkDepth(DepthProvider):
         # Normalised by its own brightness: this removes exposure, night and colour cast.
         self.image_input = ImageInput(height=source.height, width=source.width, per_image=True)
         self.network = DepthCnn(source.channels)
-        self.jitter = source.jitter
+        self.source = source
 
     def log_depth(self, batch: Batch) -> Float[Tensor, "b 1 h w"]:
         """Log depth that the network predicts, at the size of its output."""

@@ -111,7 +111,7 @@ def test_height_histogram_on_the_town(
     check_rows(results, "height_histogram")
     check_random_is_chance(tmp_path / "runs" / "results" / results["random"].run_id)
     assert results["random"].dataset.is_real is False
-    assert "town · town v2 · procedural stand-in, never to be compared with real data" in first.out
+    assert "town preset=tiny · town v2 · procedural stand-in, never to be compared with real data" in first.out
     assert "SMOKE" not in first.out
     crossplace(*row)
     second = capsys.readouterr()

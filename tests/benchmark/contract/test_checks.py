@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmark.contract.checks import run_checks
+from benchmark.contract.subject import are_close
 from datasets.prepared import PreparedDataset
 from methods.batch import Batch
 
@@ -80,7 +81,7 @@ def with_calibration(self: Any, batch: Batch) -> Tensor:
     [
         ({"encode_clouds": of_the_whole_batch}, "A frame's descriptor does not depend", "alone and in a batch"),
         ({"encode_clouds": by_chance}, "Encoding twice", "varies by chance"),
-        ({"encode_clouds": without_names}, "Descriptors have the declared", "returned: [('cloud', 'descriptor')"),
+        ({"encode_clouds": without_names}, "Descriptors have the declared", "returned the descriptors ['descriptor']"),
         (
             {"encode_clouds": in_two_views},
             "Descriptors have the declared",
@@ -108,5 +109,17 @@ def test_a_shared_stage_that_could_depend_on_the_method_is_found(
 
 
 def test_an_empty_field_of_the_card_is_found(toy: Any, broken: Callable[..., dict[str, str]]) -> None:
-    found = broken(card=replace(toy.Toy.card, title="", name="other"))
-    assert list(found.values()) == ["registered as 'toy', but the card is of 'other'"]
+    found = broken(card=replace(toy.Toy.card, title="", year=1926))
+    assert list(found.values()) == ["the card's year is 1926"]
+
+
+@pytest.mark.parametrize("largest", [0.1, 1.0, 4.0, 400.0])
+def test_rounding_grows_with_the_numbers_of_a_descriptor(largest: float) -> None:
+    expected = torch.linspace(-largest, largest, 64)[None, None]
+    limit = 1e-5 * max(1.0, largest)
+    for row in (0, 31, 63):  # a small number moves as far as a large one, since all come out of the same sums
+        moved = torch.zeros(64)
+        moved[row] = limit
+        assert are_close(expected + 0.8 * moved, expected)
+        assert not are_close(expected + 1.2 * moved, expected)
+        assert not are_close(expected + torch.nan * moved, expected)

@@ -1,9 +1,8 @@
 """The doctor at work: what stops a run, what is recorded, what is looked for before training."""
 
 import json
-import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,13 +30,6 @@ def own(tiny_town: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Two drives of the tiny town as somebody's folder, 40 frames each."""
     monkeypatch.chdir(tmp_path)
     return write_own(tiny_town, tmp_path / "own")
-
-
-@pytest.fixture
-def said(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
-    monkeypatch.setattr(logging.getLogger("benchmark"), "propagate", True)
-    with caplog.at_level(logging.INFO, "benchmark"):
-        yield caplog
 
 
 def looks_back(traversal: dict[str, object]) -> None:

@@ -183,6 +183,17 @@ def test_only_rows_of_exactly_the_same_board(
     assert published(Board.of(other_data)) == []
 
 
+def test_a_board_names_the_options_of_its_data_that_are_not_as_usual(made: Callable[..., Result]) -> None:
+    def named(**dataset: Any) -> str:
+        one = made()
+        return Board.of(one.model_copy(update={"dataset": one.dataset.model_copy(update=dataset)})).data
+
+    usual = {"preset": "small", "seed": 0, "every": 1}
+    assert named(name="town", options=usual) == "town"
+    assert named(name="town", options=usual | {"preset": "large", "every": 4}) == "town preset=large every=4"
+    assert named(name="no-such-dataset", options={"preset": "large"}) == "no-such-dataset"
+
+
 def test_rankers_foreign_descriptors_and_perturbed_frames_are_left_out(
     made: Callable[..., Result], stored: Path, small_world: PreparedDataset, protocol: Protocol, tmp_path: Path
 ) -> None:

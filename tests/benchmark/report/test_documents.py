@@ -6,6 +6,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from statistics import fmean, stdev
 
 import pytest
 from synthetic import DATASETS, HOLE, LONG, METHODS, SCRIPT, SEEDS
@@ -93,6 +94,35 @@ def test_seeds_of_two_machines_stand_in_both_tables_of_cost(synthetic: Path, tmp
     assert [table.title for table in section.tables] == ["Cost on Test CPU, 2 threads", "Cost on Third CPU, 2 threads"]
     own = [run.result.cost.numbers["image"].value for run in collection.groups[0].runs if run.result.cost]
     assert [table.rows[0][1].value for table in section.tables] == own
+
+
+def test_protocols_of_a_dataset_stand_side_by_side(synthetic: Path, tmp_path: Path) -> None:
+    """The first method under two protocols, the second under one, whose rows have a hole."""
+    for path in synthetic.glob("*-first"):
+        if path.name.startswith(("m0-", "m1-", "random-")):
+            shutil.copytree(path, tmp_path / path.name)
+    for path in [*tmp_path.glob("m0-*"), *tmp_path.glob("random-*")]:
+        result = Result.read(path)
+        other = result.model_copy(update={"protocol": {**result.protocol, "name": "town-any"}})
+        shutil.copytree(path, tmp_path / f"any-{path.name}")
+        (tmp_path / f"any-{path.name}" / RESULT).write_bytes(other.content())
+    collection = collect(tmp_path)
+    (section,) = TABLES["protocols"].sections(collection)
+    assert section.title.startswith("first · procedural stand-in")
+    assert [table.title for table in section.tables] == ["R@1, image→cloud, %", "R@1, cloud→image, %"]
+    for table, direction in zip(section.tables, ("image->cloud", "cloud->image"), strict=True):
+        assert [column.name for column in table.columns] == ["method", "town-any", "small"]
+        one, other, chance = (dict(zip(("name", "any", "small"), row, strict=True)) for row in table.rows)
+        assert [row["name"].words for row in (one, other, chance)] == [*METHODS[:2], "by chance"]
+        runs = [run.result for run in collection.groups[0].runs if run.result.method.name == METHODS[0]]
+        expected = [100 * (run.headline(direction).recall_at[0] or 0.0) for run in runs]
+        assert len(expected) == len(SEEDS)
+        assert one["any"] == one["small"]
+        assert one["any"].value == pytest.approx(fmean(expected))
+        assert one["any"].deviation == pytest.approx(stdev(expected))
+        assert (other["any"].value, other["any"].reason) == (None, "not run under this protocol")
+        assert other["small"].value is not None
+        assert chance["any"] == chance["small"]
 
 
 def test_a_second_run_writes_the_same_bytes(collection: Collection, synthetic: Path, tmp_path: Path) -> None:

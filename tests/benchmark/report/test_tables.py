@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.cli.repository import BEGIN, END, with_leaderboard
+from benchmark.cli.pages import filled
 from benchmark.evaluation.metrics import Recall
 from benchmark.keys import plain
 from benchmark.records.collection import Collection, collect
@@ -17,7 +17,7 @@ from benchmark.report.data import summary_table
 from benchmark.report.documents import TABLES, document
 from benchmark.report.formats import markdown
 from benchmark.report.screen import screen
-from benchmark.report.table import NONE, Table, parts
+from benchmark.report.table import NONE, Column, Table, parts, text
 from benchmark.report.tables import as_text, cost_tables, further_table, recall_table
 from datasets.base import Protocol
 from datasets.prepared import PreparedDataset
@@ -410,6 +410,10 @@ def test_the_summary_of_a_dataset(small_world: PreparedDataset) -> None:
     assert "36 frames; kept 36" in out
 
 
-def test_a_document_without_markers_stays_as_it_is() -> None:
-    assert with_leaderboard("nothing to fill", Collection(groups=[])) == "nothing to fill"
-    assert BEGIN != END
+def test_tables_are_written_between_their_markers_and_nowhere_else() -> None:
+    table = Table(columns=[Column(name="x")], rows=[[text("y")]])
+    tables = {"one": lambda _: table, "two": lambda _: table}
+    page = "a\n<!-- one -->\nold\n<!-- /one -->\nb\n<!-- other -->\n<!-- /other -->\n"
+    expected = f"a\n<!-- one -->\n{markdown(table)}<!-- /one -->\nb\n<!-- other -->\n<!-- /other -->\n"
+    assert filled(page, tables, Collection(groups=[])) == expected
+    assert filled("nothing to fill", tables, Collection(groups=[])) == "nothing to fill"

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from benchmark.runs.selftest import STEPS, Tryout, TryoutOutcome, TryoutStep, bu
 from benchmark.runs.taking_home import take_home
 from benchmark.training.configuring import with_setting
 from datasets.files import read_json, unsealed
+from methods.layers import package_weights
 from methods.recipe import recipes_in
 
 
@@ -101,6 +103,26 @@ def test_training_stages_share_the_seconds_by_their_epochs(name: str) -> None:
         seconds / attrgetter(f"{path.removesuffix('.budget_s')}.epochs")(config) for path, seconds in budgets.items()
     ]
     assert each == pytest.approx([each[0]] * len(each))
+
+
+def _options(asked: Tryout, name: str) -> dict[str, str]:
+    """What a training on the device is given."""
+    command = selftest._bench(asked, name, 100.0)
+    return {word: command[number + 1] for number, word in enumerate(command[:-1]) if word.startswith("--")}
+
+
+def test_a_gpu_trains_the_largest_preset_that_needs_no_network(asked: Tryout, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_gpu = replace(asked, device="cuda")
+    vxp, twin = _options(on_gpu, "vxp"), _options(on_gpu, "twin_layout")
+    assert (vxp["--preset"], "--weights" in vxp, vxp["--precision"]) == ("gpu-pretrained", False, "bf16-mixed")
+    assert (twin["--preset"], twin["--weights"]) == ("gpu", "none")
+    assert "--workers" in vxp
+    on_cpu = _options(asked, "vxp")
+    assert (on_cpu["--preset"], on_cpu["--weights"]) == ("quick", "none")
+    assert not {"--precision", "--workers"} & set(on_cpu)
+    monkeypatch.setattr(package_weights, "find_spec", lambda name: None)
+    without = _options(on_gpu, "vxp")
+    assert (without["--preset"], without["--weights"]) == ("gpu", "none")
 
 
 def test_home_is_small_and_says_what_it_left_out(asked: Tryout, monkeypatch: pytest.MonkeyPatch) -> None:

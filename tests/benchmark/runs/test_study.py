@@ -218,8 +218,8 @@ def test_an_ablation_takes_settings_and_changes_together(request_: Request) -> N
 @pytest.mark.parametrize(
     ("word", "message"),
     [
-        ("same+same", "changes nothing that another line does not"),
-        ("align.epochs=1", "changes nothing that another line does not"),
+        ("same+same", "it changes nothing; leave it out"),
+        ("align.epochs=1", "it is the line shorter; name that one"),
         ("align.epoch=3", "epoch"),
         ("shorter+unknown", "unknown"),
     ],

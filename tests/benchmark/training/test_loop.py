@@ -433,6 +433,31 @@ def test_a_loss_that_is_not_a_number_names_stage_epoch_step_and_frames(
     assert f"stage align, epoch 1, {part} step {(at - 1) % 3 + 1}: the loss is nan" in message
     assert len(ids) == 8
     assert ", ".join(ids) in message
+    assert message.endswith("Weights are finite, so look at the loss of this stage, and at these images and clouds")
+
+
+def test_weights_that_are_no_numbers_any_more_are_named_as_the_cause(
+    toy: Any, run: Callable[..., TrainingReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after an update that was too large: the clouds are as they were."""
+
+    def poison(number: int, batch: Batch) -> None:
+        if number == 2:
+            with torch.no_grad():
+                for weights in made[0].parameters():
+                    weights.fill_(math.inf)
+
+    made: list[torch.nn.Module] = []
+    original = toy.Align.trainable
+
+    def trainable(stage: Any) -> list[torch.nn.Module]:
+        made[:] = original(stage)
+        return made[:]
+
+    monkeypatch.setattr(toy.Align, "trainable", trainable)
+    count_calls(monkeypatch, toy.Align, poison)
+    with pytest.raises(CrossplaceError, match=r"the loss is .*an update was too large: lower the learning rate$"):
+        run(tmp_path)
 
 
 def test_training_on_nothing_is_an_error(

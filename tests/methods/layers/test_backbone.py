@@ -172,3 +172,9 @@ def test_map_and_class_token_come_from_one_pass() -> None:
     assert (feature_map.shape, token.shape) == ((2, 192, 2, 3), (2, 192))
     torch.testing.assert_close(feature_map, backbone(pixels))
     torch.testing.assert_close(token, backbone.class_token(pixels))
+
+
+def test_a_backbone_that_timm_cannot_cut_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(timm.models.vgg.VGG, "prune_intermediate_layers")
+    with pytest.raises(CrossplaceError, match=r"timm [\d.]+ cannot give its feature maps; .*timm>=1\.0\.31"):
+        ImageBackbone("vgg16", 4, (64, 64), "none")

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import timm
 import torch
-from efficientnet_lite_pytorch import EfficientNet  # the network that the packages' weights were published for
 from PIL import Image
 from torch import Tensor
 
@@ -17,6 +16,9 @@ from methods.base import PACKAGE, ImageInput
 from methods.layers import package_weights
 from methods.layers.backbone import ImageBackbone, PooledBackbone
 from methods.layers.package_weights import LITE0, PACKAGED, load_packaged, packaged
+
+package = pytest.importorskip("efficientnet_lite_pytorch", reason="needs the extra test")
+"""The network that the packages' weights were published for."""
 
 STREET = {
     *("ambulance", "cab", "car mirror", "car wheel", "fire engine", "garbage truck", "grille", "limousine", "minibus"),
@@ -36,9 +38,9 @@ def size_of(name: str) -> tuple[int, int]:
     return height, width
 
 
-def published(name: str) -> EfficientNet:
+def published(name: str) -> torch.nn.Module:
     """The authors' own network with the weights, read by itself."""
-    network = EfficientNet.from_name(name.removeprefix("tf_").replace("_", "-"))
+    network: torch.nn.Module = package.EfficientNet.from_name(name.removeprefix("tf_").replace("_", "-"))
     network.load_state_dict(torch.load(PACKAGED[name].path(), weights_only=True))
     return network.eval()
 
@@ -104,8 +106,9 @@ BEGUN = [
 
 def test_every_method_with_a_backbone_has_a_preset_that_begins_with_a_package() -> None:
     with_backbone = {name for name in METHODS.names() if METHODS.get(name).presets["quick"].backbone}
-    assert {name for name, _ in BEGUN} >= with_backbone - {"dxpr"}  # its one encoder reads depth, not images
-    assert {preset for _, preset in BEGUN} == {"pretrained"}
+    begun = {name for name, preset in BEGUN if preset == "pretrained"}
+    assert begun == with_backbone - {"depth_layout", "dxpr"}  # their one encoder reads depth, not images
+    assert {preset for _, preset in BEGUN} == {"pretrained", "gpu-pretrained"}
 
 
 @pytest.mark.parametrize(("name", "preset"), BEGUN)

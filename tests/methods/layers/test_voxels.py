@@ -317,6 +317,6 @@ def test_cuda_agrees_with_the_cpu() -> None:
         features = encoder(points.to(device), voxels)
         features.square().sum().backward()
         gradient = encoder.vfe_layers[0].linear.weight.grad
-        results.append([t.cpu() for t in (voxels.sites.indices, voxels.counts, features, gradient)])
+        results.append([t.detach().cpu().clone() for t in (voxels.sites.indices, voxels.counts, features, gradient)])
     for on_cpu, on_cuda in zip(*results, strict=True):
         torch.testing.assert_close(on_cuda, on_cpu, atol=1e-3, rtol=1e-3)

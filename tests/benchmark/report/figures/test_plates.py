@@ -207,9 +207,13 @@ def test_files_are_written_with_their_data_and_equal_on_a_second_run(committed: 
     assert {hole.figure for hole in holes} == {"severity"}
     again, _ = write_figures(small, tmp_path / "b", ["recall", "severity"])
     assert [path.read_bytes() for path in files] == [path.read_bytes() for path in again]
-    header, first, *_ = files[-1].read_text().splitlines()
-    assert header.startswith("method,direction,N,recall %")
-    assert first.startswith("vxp,image->cloud,1.0,")
+    rows = [*csv.DictReader(io.StringIO(files[-1].read_text()))]
+    assert [*rows[0]][:4] == ["method", "direction", "N", "recall %"]
+    kinds = ("rangebev", "vxp")
+    firsts = [row for row in rows if (row["direction"], row["N"]) == ("image->cloud", "1.0") and row["method"] in kinds]
+    assert rows[0] is firsts[0]
+    assert len(firsts) == len(kinds)
+    assert firsts == sorted(firsts, key=lambda row: -float(row["recall %"])), "the best method comes first"
 
 
 def test_frames_of_real_data_never_go_into_committed_results(

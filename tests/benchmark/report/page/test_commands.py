@@ -122,7 +122,15 @@ def test_data_protocol_and_accepted_doubts(changed: Callable[..., Result]) -> No
     assert f"{FOLDER} after --source holds the raw download." in conditions_of(kitti)
 
 
-def test_a_shorter_schedule_says_what_is_not_recorded(changed: Callable[..., Result]) -> None:
+def test_the_share_of_a_schedule_is_asked_for_again(changed: Callable[..., Result]) -> None:
+    stages = {"only": {"epochs_done": 2, "epochs_planned": 4, "best_epoch": 2, "seconds": 1.0}}
+    by_share = changed(share_of_schedule=0.25, training={"stages": stages, "share": 0.5})
+    assert parsed(by_share).method.share == 0.5
+    whole = changed(share_of_schedule=0.5, training={"stages": stages, "share": 1.0})
+    assert "--share" not in command_of(whole)
+
+
+def test_before_the_share_was_recorded_a_reader_is_told_so(changed: Callable[..., Result]) -> None:
     stages = {"only": {"epochs_done": 2, "epochs_planned": 4, "best_epoch": 2, "seconds": 1.0}}
     by_budget = changed(share_of_schedule=0.5, training={"stages": stages})
     assert parsed(by_budget).method.share == 1.0, "a budget of time cut the rest off"

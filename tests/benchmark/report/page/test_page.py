@@ -185,8 +185,8 @@ def test_a_page_keeps_its_size_by_leaving_out_figures_and_queries(
     assert len(thin.encode()) <= without_maps - 2_000
 
 
-def test_the_page_of_the_committed_results_is_small() -> None:
-    assert len(report(collect(REPOSITORY / "results")).encode()) <= 3_000_000
+def test_the_page_of_the_committed_results_keeps_its_size() -> None:
+    assert len(report(collect(REPOSITORY / "results")).encode()) <= 4_000_000, "ten methods under six protocols"
 
 
 @pytest.mark.parametrize("change_folder", ["rankers", "nothing"])
