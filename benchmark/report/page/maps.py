@@ -47,11 +47,12 @@ class _Answered:
 
 
 def map_data(groups: Sequence[Group], budget: float) -> list[dict[str, Any]]:
-    """A map for each board that has ranks, as plain data in about ``budget`` bytes; queries are left out evenly."""
+    """A map for each board that has ranks, as plain data in about ``budget`` bytes, equally shared by the boards.
+
+    Queries are left out evenly where a board's share is too small for all.
+    """
     boards = [(group, runs) for group in groups if (runs := [*_answered(group)])]
-    n_queries = sum(len(run.ranks["query_frame"]) for _, runs in boards for run in runs)
-    step = max(math.ceil(n_queries * BYTES_PER_QUERY / max(budget, 1)), 1)
-    return [found for group, runs in boards if (found := _board(group, runs, step))]
+    return [found for group, runs in boards if (found := _board(group, runs, budget / len(boards)))]
 
 
 def _answered(group: Group) -> Iterator[_Answered]:
@@ -61,17 +62,17 @@ def _answered(group: Group) -> Iterator[_Answered]:
         run = group.named[entry.runs[0]]
         ranks = read_ranks(run.folder)
         if ranks is not None and ranks.keys() >= COLUMNS and len(ranks["query_frame"]):
-            seed = f", seed {entry.seeds[0]}" if len(entry.seeds) > 1 else ""
-            yield _Answered(label=f"{name}{seed}", run_id=entry.runs[0], ranks=ranks)
+            yield _Answered(label=f"{name}, seed {entry.seeds[0]}", run_id=entry.runs[0], ranks=ranks)
 
 
-def _board(group: Group, runs: Sequence[_Answered], step: int) -> dict[str, Any] | None:
+def _board(group: Group, runs: Sequence[_Answered], budget: float) -> dict[str, Any] | None:
     frames = _all_frames(runs)
     if len(frames["frame_id"]) >= NONE:
         return None
     protocol = protocol_of(group.board.protocol)
+    n_bytes = BYTES_PER_QUERY * sum(len(run.ranks["query_frame"]) for run in runs)
     longest = max(_longest_pair(run.ranks) for run in runs)
-    step = max(step, math.ceil(longest / MOST_QUERIES))
+    step = max(math.ceil(n_bytes / max(budget, 1)), math.ceil(longest / MOST_QUERIES))
     traversals = list(dict.fromkeys(frames["frame_traversal"].tolist()))
     number = {name: place for place, name in enumerate(traversals)}
     conditions = dict(zip(frames["frame_traversal"].tolist(), frames["frame_condition"].tolist(), strict=True))

@@ -27,8 +27,8 @@ from datasets.files import write_atomically
 
 LARGEST_BYTES = 5_000_000
 """Most bytes of a page."""
-USUAL_BYTES, LEAST_MAP_BYTES = 3_500_000, 500_000
-"""Queries of the maps fill a page without figures up to the first number; they may take the second number at least."""
+MOST_MAP_BYTES = 1.2e6
+"""Most bytes of the maps, less where tables and figures leave less."""
 
 
 def report(
@@ -78,11 +78,10 @@ def _has_methods(group: Group) -> bool:
 def _fitted(content: Mapping[str, Any], groups: Sequence[Group], drawings: Sequence[Drawing]) -> str:
     """The page with as many figures, and as many queries on its maps, as its size allows."""
     figures = [_figure(drawing, number) for number, drawing in enumerate(drawings, start=1)]
-    rest = len(_page(content, [], []).encode())
-    left = LARGEST_BYTES - rest
+    left = LARGEST_BYTES - len(_page(content, [], []).encode())
     kept = [figure for number, figure in enumerate(figures) if sum(map(_size, figures[: number + 1])) < left / 2]
     left -= sum(map(_size, kept))
-    maps = map_data(groups, min(float(max(USUAL_BYTES - rest, LEAST_MAP_BYTES)), 0.7 * left))
+    maps = map_data(groups, min(MOST_MAP_BYTES, 0.7 * left))
     n_left_out = len(figures) - len(kept)
     found = _page(content, kept, maps, n_left_out=n_left_out)
     is_small = len(found.encode()) <= LARGEST_BYTES
