@@ -4,6 +4,7 @@ Each step has a key made of everything that its outcome depends on and writes in
 second run does only what is missing, and a changed configuration never meets old files.
 """
 
+import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -272,6 +273,12 @@ class Plan:
     def is_trained(self) -> bool:
         """Whether the training that this run needs was finished."""
         return (self.training_folder / REPORT).is_file()
+
+    def other_trainings(self) -> list[Path]:
+        """Finished trainings of this method, preset, data and seed under another key, the latest last."""
+        name = glob.escape(self._name(self.dataset.name, ""))
+        found = self.training_folder.parent.glob(f"{name}*/{REPORT}")
+        return sorted((path.parent for path in found), key=lambda path: (path / REPORT).stat().st_mtime)
 
     def found(self) -> Result | None:
         """The result if it is there; where trained weights still are, it must be theirs."""

@@ -101,6 +101,8 @@ def train(plan: Plan) -> Method:
             workers=plan.request.machine.workers,
         )
         folders = plan.stage_folders(method.stages(plan.protocol.split))
+        if not plan.is_trained and (others := plan.other_trainings()):
+            log.info("training is needed: the weights in %s are of other code, settings or data", others[-1])
         with sparse_backend.using(sparse_backend_of(plan, device)):
             seed, folder = plan.options.seed, plan.training_folder
             train_stages(method, plan.dataset, plan.protocol, folder, seed, options, folders)

@@ -125,6 +125,17 @@ def test_a_result_outlives_its_checkpoints(job: Callable[..., Job], monkeypatch:
     assert job().run() == first
 
 
+def test_a_training_that_replaces_another_says_so(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, said: pytest.LogCaptureFixture
+) -> None:
+    job().run()
+    assert "training is needed" not in said.text
+    before = job().training_folder
+    monkeypatch.setattr("benchmark.__version__", "0.0.0")
+    job().run()
+    assert f"training is needed: the weights in {before} are of other code, settings or data" in said.text
+
+
 def test_other_weights_under_the_same_key_never_meet_the_old_result(
     job: Callable[..., Job], toy: Any, said: pytest.LogCaptureFixture
 ) -> None:
