@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped, UInt8
 from torch import Tensor
 
 from datasets.base import Frame, Lidar, Modality
@@ -26,6 +26,8 @@ class Sample:
     camera_from_lidar: Float[Tensor, "4 4"] | None
     is_mirrored: bool = False
     """Whether image, cloud and calibration are seen in a mirror."""
+    shift: float = 0.0
+    """Share of the image's width by which its content was moved to the right, after it was mirrored."""
 
 
 def load_sample(dataset: PreparedDataset, frame: Frame, modalities: Sequence[Modality]) -> Sample:
@@ -69,6 +71,8 @@ class Batch:
     camera_from_lidar: Float[Tensor, "b 4 4"] | None
     is_mirrored: tuple[bool, ...] = ()
     """Whether each sample is seen in a mirror. Empty: none is."""
+    shifts: tuple[float, ...] = ()
+    """Share of its width by which the content of each image was moved to the right. Empty: none was."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -107,6 +111,12 @@ class Batch:
         mirrored = self.is_mirrored or (False,) * len(self)
         return [(frame.frame_id, is_mirrored) for frame, is_mirrored in zip(self.frames, mirrored, strict=True)]
 
+    def as_seen(self, number: int, recorded: Float[Tensor, "h w"]) -> Float[Tensor, "h w"]:
+        """What was recorded beside the image of a sample, changed as that image was: mirrored, then moved."""
+        if self.is_mirrored and self.is_mirrored[number]:
+            recorded = recorded.flip(-1)
+        return moved_right(recorded, self.shifts[number]) if self.shifts else recorded
+
     def only(self, number: int) -> "Batch":
         """The batch of one of its samples."""
         some, clouds, k, matrix = slice(number, number + 1), self.clouds, self.intrinsics, self.camera_from_lidar
@@ -121,6 +131,7 @@ class Batch:
             intrinsics=None if k is None else k[some],
             camera_from_lidar=None if matrix is None else matrix[some],
             is_mirrored=self.is_mirrored[some],
+            shifts=self.shifts[some],
         )
 
     def to(self, device: torch.device | str) -> "Batch":
@@ -156,7 +167,18 @@ def collate(samples: Sequence[Sample]) -> Batch:
         intrinsics=_stack([s.intrinsics for s in samples]),
         camera_from_lidar=_stack([s.camera_from_lidar for s in samples]),
         is_mirrored=tuple(s.is_mirrored for s in samples),
+        shifts=tuple(s.shift for s in samples),
     )
+
+
+def moved_right(image: Shaped[Tensor, "*_ h w"], share: float) -> Shaped[Tensor, "*_ h w"]:
+    """The content of an image moved by a share of its width, to the left if negative; 0 where nothing is known."""
+    width = image.shape[-1]
+    pixels = round(share * width)
+    kept, source, target = max(width - abs(pixels), 0), max(-pixels, 0), max(pixels, 0)
+    moved = torch.zeros_like(image)
+    moved[..., target : target + kept] = image[..., source : source + kept]
+    return moved
 
 
 def _stack(tensors: list[Tensor | None]) -> Tensor | None:

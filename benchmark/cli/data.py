@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, subcommand
 
 from benchmark.cli.fetching import Fetch, ListData, Sample
-from benchmark.console import say
+from benchmark.console import say, track
 from benchmark.request import RawOptions
 
 if TYPE_CHECKING:
@@ -37,6 +37,35 @@ class Prepare(_OfDataset):
 
         dataset = prepare(locate(self.dataset, self.raw.source, self.raw.dataset_options), self.workers)
         say(f"{dataset.folder}: {in_a_line(dataset)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrueDepth:
+    """Write the true depth of every image of the town, as files for --depth: a bound for methods that compare depth.
+
+    Example: crossplace data true-depth depth/town; crossplace bench --method lc2 --depth depth/town
+    """
+
+    folder: Positional[Path]
+    """Folder to write into; files that are there already are kept."""
+    dataset_options: tuple[str, ...] = ()
+    """Options of the town as key=value, such as preset=tiny; give the same ones to crossplace bench."""
+    workers: int | None = None
+    """Processes; default: one per processor, at most 16."""
+
+    def __call__(self) -> None:
+        """Write the files, and say which command takes them."""
+        from benchmark.frames.preparing import command, make_dataset
+        from datasets.town.depth import write_depth
+        from datasets.town.town import Town, frames_of
+
+        town = make_dataset("town", self.dataset_options)
+        assert isinstance(town, Town)
+        n_frames = len(frames_of(town.drives()))
+        for _ in track(write_depth(town, self.folder, self.workers), "true depth", n_frames):
+            pass
+        bench = command("bench", "town", None, self.dataset_options)
+        say(f"{self.folder}: depth of {n_frames:,} images; next: {bench} --depth {self.folder} --method NAME")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -185,6 +214,7 @@ class Data:
 
     command: OmitArgPrefixes[
         Annotated[Prepare, subcommand("prepare", prefix_name=False)]
+        | Annotated[TrueDepth, subcommand("true-depth", prefix_name=False)]
         | Annotated[FromTrajectory, subcommand("from-trajectory", prefix_name=False)]
         | Annotated[Check, subcommand("check", prefix_name=False)]
         | Annotated[Stats, subcommand("stats", prefix_name=False)]

@@ -14,7 +14,7 @@ from datasets.prepared import make_fingerprint, quaternion_wxyz, write_prepared
 from datasets.town.drives import Drive
 from datasets.town.lidar import LIDARS
 from datasets.town.streets import DistrictPlan
-from datasets.town.writing import cloud_path, image_path, write_drives
+from datasets.town.writing import cloud_path, frame_id, image_path, write_drives
 from datasets.transforms import angle_rad
 
 FIRST_START_NS = 1_767_261_600_000_000_000
@@ -184,7 +184,7 @@ def frames_of(drives: Sequence[Drive]) -> Frames:
     timestamps = [start + np.rint(time * 1e9).astype(np.int64) for start, time in zip(starts_ns, times, strict=True)]
     numbered = [(drive, i) for drive, time in zip(drives, times, strict=True) for i in range(len(time))]
     return Frames(
-        frame_id=np.array([f"{drive.name}-{i:04d}" for drive, i in numbered], dtype=object),
+        frame_id=np.array([frame_id(drive, i) for drive, i in numbered], dtype=object),
         traversal=np.array([drive.name for drive, _ in numbered], dtype=object),
         world=np.full(len(numbered), "town", dtype=object),
         timestamp_ns=np.concatenate(timestamps),

@@ -19,6 +19,11 @@ JPEG_QUALITY = 92
 Job = tuple[Drive, list[int], Path]
 
 
+def frame_id(drive: Drive, number: int) -> str:
+    """The identifier of a frame."""
+    return f"{drive.name}-{number:04d}"
+
+
 def image_path(drive: Drive, number: int) -> str:
     """The path of a frame's image in the prepared folder."""
     return f"images/{drive.name}/{number:04d}.jpg"

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as image_ops
 
-from methods.batch import Sample
+from methods.batch import Sample, moved_right
 
 
 def colour_jitter(
@@ -60,6 +60,7 @@ def mirror(sample: Sample) -> Sample:
         intrinsics=None if k is None else torch.stack([k[0], k[1], 1 - k[2], k[3]]),
         camera_from_lidar=None if matrix is None else flip_camera @ matrix @ flip_lidar,
         is_mirrored=not sample.is_mirrored,
+        shift=-sample.shift,
     )
 
 
@@ -102,15 +103,11 @@ def joint_turn(sample: Sample, angle_deg: float) -> Sample:
     The image is shifted by the pixels that the turn moves its centre. This is exact at the centre, and off by a few
     per cent of the shift at the edges. Pixels that come into view are black. The calibration stays as it is.
     """
-    image, points, k = sample.image, sample.points, sample.intrinsics
+    image, points, k, share = sample.image, sample.points, sample.intrinsics, 0.0
     if points is not None:
         points = (points.double() @ _rotation(2, -math.radians(angle_deg)).T).to(points.dtype)
     if image is not None and k is not None:
         width = image.shape[-1]
-        pixels = round(float(k[0]) * math.tan(math.radians(angle_deg)) * width)
-        shifted = torch.zeros_like(image)
-        kept = max(width - abs(pixels), 0)
-        source, target = max(-pixels, 0), max(pixels, 0)
-        shifted[..., target : target + kept] = image[..., source : source + kept]
-        image = shifted
-    return replace(sample, image=image, points=points)
+        share = round(float(k[0]) * math.tan(math.radians(angle_deg)) * width) / width
+        image = moved_right(image, share)
+    return replace(sample, image=image, points=points, shift=sample.shift + share)

@@ -70,10 +70,14 @@ class FileDepth(DepthProvider):
         return Description.read(self.folder)
 
     def forward(self, batch: Batch) -> Float[Tensor, "b 1 height width"]:
-        """Metres along the optical axis. Raises an error that names a missing or broken file."""
+        """Metres along the optical axis, mirrored and moved as each image is.
+
+        Raises an error that names a missing or broken file.
+        """
         device = batch.require_images()[0].device
-        found = [torch.from_numpy(self._read(frame)).to(device) for frame in batch.frames]
-        return torch.cat([resized(depth_m, self.height, self.width) for depth_m in found])
+        stored = [torch.from_numpy(self._read(frame)).to(device) for frame in batch.frames]
+        seen = [batch.as_seen(number, depth_m) for number, depth_m in enumerate(stored)]
+        return torch.cat([resized(depth_m, self.height, self.width) for depth_m in seen])
 
     def _read(self, frame: Frame) -> Float[ndarray, "h w"]:
         path = self.folder / f"{frame.frame_id}.{self.description.format}"

@@ -9,9 +9,11 @@ from depth_files import describe, write
 from PIL import Image
 
 from datasets.errors import CrossplaceError
-from methods.batch import Batch
+from datasets.prepared import PreparedDataset
+from methods.batch import Batch, collate, load_sample
 from methods.layers.depth.files import described_files
 from methods.layers.depth.sources import depth_provider, depth_source
+from methods.learning.augment import joint_turn, mirror
 
 
 def test_pngs_are_read_in_their_unit_with_zero_as_unknown(batch: Batch, tmp_path: Path) -> None:
@@ -37,6 +39,26 @@ def test_stored_pixels_are_never_mixed(batch: Batch, tmp_path: Path) -> None:
     larger, smaller = (depth_provider(described_files(tmp_path), *size)(batch)[0] for size in ((7, 9), (1, 1)))
     assert set(larger.unique().tolist()) == {0.0, 2.0, 50.0}
     assert smaller.item() in (0.0, 2.0, 50.0)
+
+
+@pytest.mark.parametrize("angle_deg", [0.0, 7.0, -12.0])
+@pytest.mark.parametrize("changes", ["", "m", "t", "mt", "tm", "mtm", "tt"])
+def test_depth_is_mirrored_and_moved_as_its_image_is(
+    small_world: PreparedDataset, tmp_path: Path, changes: str, angle_deg: float
+) -> None:
+    """The depth that is stored is the image's own red, so that both must stay equal."""
+    describe(tmp_path, format="npy", unit_m=1.0)
+    samples = [load_sample(small_world, small_world.frame(row), ("image",)) for row in (0, 5)]
+    for number, sample in enumerate(samples):
+        assert sample.image is not None
+        np.save(tmp_path / f"{sample.frame.frame_id}.npy", sample.image[0].numpy())
+        for change in changes:
+            samples[number] = sample = mirror(sample) if change == "m" else joint_turn(sample, angle_deg)
+    height, width = samples[0].image.shape[1:]
+    found = depth_provider(described_files(tmp_path), height, width)(collate(samples))
+    assert torch.equal(found[:, 0], torch.stack([sample.image[0] for sample in samples]).float())
+    alone = collate(samples).only(1)
+    assert torch.equal(depth_provider(described_files(tmp_path), height, width)(alone), found[1:])
 
 
 def test_a_frame_id_with_a_folder_is_a_file_in_a_folder(batch: Batch, tmp_path: Path) -> None:

@@ -1,0 +1,57 @@
+"""True depth of the town's images, as files: what a method that compares depth could do with a perfect network."""
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+from PIL import Image
+
+from datasets.files import write_atomically
+from datasets.jobs import map_in_processes
+from datasets.town.drives import Drive
+from datasets.town.town import Town
+from datasets.town.writing import FRAMES_PER_JOB, frame_id
+
+UNIT_M = 1 / 256
+"""Unit of the stored 16-bit numbers."""
+
+Job = tuple[Drive, list[int], Path]
+
+
+def write_depth(town: Town, folder: Path, workers: int | None = None) -> Iterator[None]:
+    """Write the depth of every image as ``FRAME_ID.png``, and ``depth.json`` last; yields once for each file.
+
+    Depth is the distance along the optical axis to the surface at each pixel's centre. Sky, and what is 256 m away and
+    more, is unknown (0). Files that are there already are kept.
+    """
+    jobs: list[Job] = []
+    for drive in town.drives():
+        numbers = range(len(drive.frame_times_s()))
+        missing = [n for n in numbers if not (folder / f"{frame_id(drive, n)}.png").is_file()]
+        yield from [None] * (len(numbers) - len(missing))
+        jobs += [(drive, missing[i : i + FRAMES_PER_JOB], folder) for i in range(0, len(missing), FRAMES_PER_JOB)]
+    for n_written in map_in_processes(_write, jobs, workers):
+        yield from [None] * n_written
+    made_by = f"true depth of the town, version {town.version}: {json.dumps(town.options())}"
+    description = {"format": "png", "unit_m": UNIT_M, "made_by": made_by}
+    write_atomically(folder / "depth.json", json.dumps(description).encode())
+
+
+def _write(job: Job) -> int:
+    drive, numbers, folder = job
+    times = drive.frame_times_s()[numbers]
+    for number, time, pose in zip(numbers, times.tolist(), drive.pose_at(times), strict=True):
+        depth_m = drive.camera.depth(drive.scene_at(time), pose)
+        write_atomically(folder / f"{frame_id(drive, number)}.png", _png(depth_m), durable=False)
+    return len(numbers)
+
+
+def _png(depth_m: Float[ndarray, "h w"]) -> bytes:
+    stored = np.rint(depth_m.astype(np.float64) / UNIT_M)
+    content = io.BytesIO()
+    Image.fromarray(np.where(stored < 2**16, stored, 0).astype(np.uint16)).save(content, "png")
+    return content.getvalue()
