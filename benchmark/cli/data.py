@@ -59,12 +59,12 @@ class TrueDepth:
         from datasets.town.depth import write_depth
         from datasets.town.town import Town, frames_of
 
-        town = make_dataset("town", self.dataset_options)
+        town = make_dataset(Town.card.name, self.dataset_options)
         assert isinstance(town, Town)
         n_frames = len(frames_of(town.drives()))
         for _ in track(write_depth(town, self.folder, self.workers), "true depth", n_frames):
             pass
-        bench = command("bench", "town", None, self.dataset_options)
+        bench = command("bench", town.card.name, None, self.dataset_options)
         say(f"{self.folder}: depth of {n_frames:,} images; next: {bench} --depth {self.folder} --method NAME")
 
 

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from numpy import ndarray
 from PIL import Image
 
-from datasets.files import write_atomically
+from datasets.errors import CrossplaceError
+from datasets.files import read_json, write_atomically
 from datasets.jobs import map_in_processes
 from datasets.town.drives import Drive
 from datasets.town.town import Town
@@ -23,11 +24,15 @@ Job = tuple[Drive, list[int], Path]
 
 
 def write_depth(town: Town, folder: Path, workers: int | None = None) -> Iterator[None]:
-    """Write the depth of every image as ``FRAME_ID.png``, and ``depth.json`` last; yields once for each file.
+    """Write ``depth.json`` and the depth of every image as ``FRAME_ID.png``; yields once for each image.
 
     Depth is the distance along the optical axis to the surface at each pixel's centre. Sky, and what is 256 m away and
     more, is unknown (0). Files that are there already are kept.
+
+    Raises:
+        CrossplaceError: the folder holds depth of something else.
     """
+    _describe(town, folder / "depth.json")
     jobs: list[Job] = []
     for drive in town.drives():
         numbers = range(len(drive.frame_times_s()))
@@ -36,9 +41,14 @@ def write_depth(town: Town, folder: Path, workers: int | None = None) -> Iterato
         jobs += [(drive, missing[i : i + FRAMES_PER_JOB], folder) for i in range(0, len(missing), FRAMES_PER_JOB)]
     for n_written in map_in_processes(_write, jobs, workers):
         yield from [None] * n_written
+
+
+def _describe(town: Town, path: Path) -> None:
     made_by = f"true depth of the town, version {town.version}: {json.dumps(town.options())}"
     description = {"format": "png", "unit_m": UNIT_M, "made_by": made_by}
-    write_atomically(folder / "depth.json", json.dumps(description).encode())
+    if path.is_file() and read_json(path) != description:
+        raise CrossplaceError(f"{path.parent}: holds depth of something else than {made_by}; choose another folder")
+    write_atomically(path, json.dumps(description).encode())
 
 
 def _write(job: Job) -> int:

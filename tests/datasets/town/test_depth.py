@@ -9,6 +9,7 @@ from PIL import Image
 
 from benchmark.frames.depth import depth_faults
 from benchmark.frames.preparing import locate, prepare
+from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from datasets.projection import project
 from datasets.town.depth import UNIT_M, write_depth
@@ -73,3 +74,8 @@ def test_files_that_are_there_are_kept_and_the_others_do_not_depend_on_the_worke
     assert (tmp_path / first).read_bytes() == b"kept"
     for name in [*others, "depth.json"]:
         assert (tmp_path / name).read_bytes() == (folder / name).read_bytes()
+
+
+def test_depth_of_another_town_is_never_mixed_in(folder: Path) -> None:
+    with pytest.raises(CrossplaceError, match="holds depth of something else"):
+        next(write_depth(Town(preset="tiny", every=10), folder))
