@@ -35,7 +35,7 @@ def study_section(record: StudyRecord) -> Section:
     what = f"{record.study}: {record.method} ({record.preset}{share})"
     title = f"{what} · {record.dataset} · {record.protocol}{stand_in_note(record.is_real)}"
     notes = [
-        f"Recall@1 in %, mean over seeds {', '.join(map(str, record.seeds))} ± standard deviation between seeds.",
+        f"Recall@1 in %, {_over(record.seeds)}.",
         "Δ: percentage points against the unchanged method, with the paired 95 % interval over places, which does not "
         "hold the spread between seeds.",
         f"{record.machine}.",
@@ -46,6 +46,12 @@ def study_section(record: StudyRecord) -> Section:
 
 BY_QUESTION = {ABLATION: "Ablation", TUNE: "Tuning", LEARNING_CURVE: "Learning curves"}
 """Studies whose document holds a table a question, with its title; robustness has tables of its own, by severity."""
+
+
+def _over(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    return f"mean over seeds {', '.join(map(str, seeds))} ± standard deviation between seeds"
 
 
 def study_sections(records: Sequence[StudyRecord], studies: Container[str] = BY_QUESTION) -> list[Section]:
