@@ -43,7 +43,7 @@ class Prepare(_OfDataset):
 class TrueDepth:
     """Write the true depth of every image of the town, as files for --depth: a bound for methods that compare depth.
 
-    Example: crossplace data true-depth depth/town; crossplace bench --method lc2 --depth depth/town
+    Example: crossplace data true-depth depth/town
     """
 
     folder: Positional[Path]

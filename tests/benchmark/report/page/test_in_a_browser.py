@@ -180,9 +180,9 @@ def test_pointing_at_a_query_shows_what_it_retrieved(opened: Callable[..., Page]
 
 
 def test_the_map_is_one_stop_of_the_keyboard_and_arrows_move_in_it(
-    opened: Callable[..., Page], committed: Path
+    opened: Callable[..., Page], two_boards: Path
 ) -> None:
-    page = opened(committed)
+    page = opened(two_boards)
     marks, status = page.locator(".query"), page.locator("#map-status")
     assert page.locator(".query[tabindex='0']").count() == 1
     page.locator("#map-pair").focus()
