@@ -12,15 +12,12 @@ from PIL import Image
 
 from datasets.errors import CrossplaceError
 from datasets.files import read_json, write_atomically
-from datasets.jobs import map_in_processes
 from datasets.town.drives import Drive
 from datasets.town.town import Town
-from datasets.town.writing import FRAMES_PER_JOB, frame_id
+from datasets.town.writing import Job, frame_id, is_written, write_missing
 
 UNIT_M = 1 / 256
 """Unit of the stored 16-bit numbers."""
-
-Job = tuple[Drive, list[int], Path]
 
 
 def write_depth(town: Town, folder: Path, workers: int | None = None) -> Iterator[None]:
@@ -33,14 +30,12 @@ def write_depth(town: Town, folder: Path, workers: int | None = None) -> Iterato
         CrossplaceError: the folder holds depth of something else.
     """
     _describe(town, folder / "depth.json")
-    jobs: list[Job] = []
-    for drive in town.drives():
-        numbers = range(len(drive.frame_times_s()))
-        missing = [n for n in numbers if not (folder / f"{frame_id(drive, n)}.png").is_file()]
-        yield from [None] * (len(numbers) - len(missing))
-        jobs += [(drive, missing[i : i + FRAMES_PER_JOB], folder) for i in range(0, len(missing), FRAMES_PER_JOB)]
-    for n_written in map_in_processes(_write, jobs, workers):
-        yield from [None] * n_written
+
+    def is_there(drive: Drive, number: int) -> bool:
+        return is_written(folder / f"{frame_id(drive, number)}.png")
+
+    for n_more in write_missing(town.drives(), folder, workers, is_there, _write):
+        yield from [None] * n_more
 
 
 def _describe(town: Town, path: Path) -> None:

@@ -1,7 +1,7 @@
 """The files of drives, written by several processes; files from before an interruption are kept."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -41,20 +41,33 @@ def write_drives(drives: Sequence[Drive], folder: Path, workers: int | None) -> 
     number is drawn from a generator of its frame or drive.
     """
     _remove_parts(folder)
+    yield from write_missing(
+        drives, folder, workers, lambda drive, n: all(_are_written(folder, drive, n)), _write_frames
+    )
+
+
+def write_missing(
+    drives: Sequence[Drive],
+    folder: Path,
+    workers: int | None,
+    is_there: Callable[[Drive, int], bool],
+    write: Callable[[Job], int],
+) -> Iterator[int]:
+    """Let processes ``write`` the frames that are not there yet; yields how many more are there."""
     jobs: list[Job] = []
     for drive in drives:
         numbers = range(len(drive.frame_times_s()))
-        missing = [n for n in numbers if not all(_are_written(folder, drive, n))]
+        missing = [n for n in numbers if not is_there(drive, n)]
         yield len(numbers) - len(missing)
         jobs += [(drive, missing[i : i + FRAMES_PER_JOB], folder) for i in range(0, len(missing), FRAMES_PER_JOB)]
-    yield from map_in_processes(_write_frames, jobs, workers)
+    yield from map_in_processes(write, jobs, workers)
 
 
 def _are_written(folder: Path, drive: Drive, number: int) -> tuple[bool, bool]:
-    return _is_written(folder / image_path(drive, number)), _is_written(folder / cloud_path(drive, number))
+    return is_written(folder / image_path(drive, number)), is_written(folder / cloud_path(drive, number))
 
 
-def _is_written(path: Path) -> bool:
+def is_written(path: Path) -> bool:
     """Whether the file is whole. Writing does not wait for the disk, so a crash of the machine may leave empty ones."""
     return path.is_file() and path.stat().st_size > 0
 
