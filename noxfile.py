@@ -57,7 +57,8 @@ def cost(session: nox.Session) -> None:
     _install(session, "test", *ALL)
     session.env["JAXTYPING_DISABLE"] = "1"  # shapes are checked by the tests, and take time
     session.run("crossplace", "cost", *session.posargs)
-    session.run("pytest", "--benchmark-only", "-m", "not slow", "--benchmark-columns=min,median,iqr,rounds")
+    parts = ("--benchmark-only", "-m", "not slow", "--benchmark-columns=min,median,iqr,rounds")
+    session.run("pytest", *parts, "--ignore", "tests/benchmarks/test_methods.py")  # which the session has measured
 
 
 def _lint(session: nox.Session) -> None:

@@ -23,6 +23,8 @@ N_NEAREST = 25
 """Places that a search returns."""
 N_QUERIES = 64
 """Different queries of a search."""
+N_SAMPLED = 256
+"""Places that the space of a search is made from, since all values come from one range."""
 VALUE_BYTES = 12
 """What a value of a descriptor takes in a map: in float64, and in float32 beside it."""
 MOST_BYTES = 3 * 2**30
@@ -106,7 +108,7 @@ def _queries(specimen: Specimen, n_places: int) -> Callable[[int, int], Any]:
     source = torch.Generator().manual_seed(0)
     places = torch.rand(n_places, spec.cloud_views, spec.size, generator=source).double().numpy()
     queries = torch.rand(N_QUERIES, 1, spec.image_views, spec.size, generator=source).double().numpy()
-    space = Space.of([places], spec.distance)
+    space = Space.of([places[:N_SAMPLED]], spec.distance)
     side = space.side(places)
     return lambda number, size: (space, side, queries[number % N_QUERIES])
 

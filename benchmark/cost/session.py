@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +36,8 @@ from methods.layers.sparse import backend as sparse_backend
 log = logging.getLogger(__name__)
 ROUNDS = 6
 """How often everything that varies is read: A, B, A, B and so on."""
+AT_ONCE = 2
+"""How many processes read at once what does not depend on time. Each holds a network and torch, up to some GiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,14 +151,26 @@ def _started(sheet: CostSheet, inputs: Inputs, backend: sparse_backend.Backend) 
 
 def _measure(works: Sequence[_Work], ends_s: float) -> None:
     """Every probe on every row: once those that are exact, then in rounds those that vary, which share the time."""
-    once = [(work, name, probe) for work in works for name, probe in PROBES.items() if not probe.weight]
-    varied = [(work, name, probe) for work in works for name, probe in PROBES.items() if probe.weight]
-    readings = [*once, *varied * ROUNDS]
+    rows = [(work, name, probe) for work in works for name, probe in PROBES.items()]
+    _read_apart([row for row in rows if row[2].is_apart])
+    once = [row for row in rows if not row[2].weight and not row[2].is_apart]
+    readings = [*once, *[row for row in rows if row[2].weight] * ROUNDS]
     left = sum(probe.weight for _, _, probe in readings)
     for work, name, probe in track(readings, "measure", len(readings)):
         seconds = max(ends_s - time.monotonic(), 0.0) * probe.weight / left if probe.weight else 0.0
         work.read(name, probe, seconds)
         left -= probe.weight
+
+
+def _read_apart(rows: Sequence[tuple[_Work, str, Probe]]) -> None:
+    """Some rows at once, each in a process that a thread waits for."""
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
+        started = [pool.submit(work.read, name, probe, 0.0) for work, name, probe in rows]
+        for reading in track(as_completed(started), "measure apart", len(started)):
+            reading.result()
+    finally:  # whoever interrupts waits for the processes that run, not for those to come
+        pool.shutdown(cancel_futures=True)
 
 
 def _finished(work: _Work) -> CostSheet:

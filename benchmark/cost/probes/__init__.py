@@ -19,6 +19,8 @@ class Probe:
     """The file in this folder that reads it, imported when it is needed."""
     weight: float = 0.0
     """Share of the time, beside the weights of the others. At 0 the probe reads once and takes the time it needs."""
+    is_apart: bool = False
+    """Whether it reads in a process of its own, so that some rows can be read at once."""
 
     @property
     def read(self) -> "Callable[[Specimen, float], Sequence[Reading]]":
@@ -31,7 +33,7 @@ PROBES: dict[str, Probe] = {
     "latency": Probe(title="time of each part at batch 1", module="latency", weight=0.6),
     "throughput": Probe(title="frames in a second at the best batch", module="throughput", weight=0.3),
     "flops": Probe(title="floating-point operations of one frame", module="flops"),
-    "memory": Probe(title="most memory held, in a process of its own", module="memory"),
+    "memory": Probe(title="most memory held, in a process of its own", module="memory", is_apart=True),
     "size": Probe(title="parameters, bytes of weights, bytes of a place", module="size"),
     "energy": Probe(title="energy of one frame at batch 1", module="energy", weight=0.1),
 }

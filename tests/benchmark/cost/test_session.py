@@ -1,6 +1,8 @@
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from benchmark.cost.parts import MOST_BYTES, N_NEAREST, PARTS, Specimen
 from benchmark.cost.presets import WHOLE, PresetChoice, chosen
 from benchmark.cost.probes import PROBES, Probe, latency
 from benchmark.cost.readings import LEAST_FOR_P99, MANY, WIDEST, Reading, exact
-from benchmark.cost.session import ROUNDS, Subjects, run_session
+from benchmark.cost.session import AT_ONCE, ROUNDS, Subjects, run_session
 from benchmark.cost.stopwatch import SETTLED
 from benchmark.records.cost import AGREE, CostSheet
 from benchmark.registry import METHODS
@@ -43,8 +45,8 @@ class FakeProbe(Probe):
         return self.reader
 
 
-def fake(weight: float, reader: Read) -> FakeProbe:
-    return FakeProbe(title="fake", module="", weight=weight, reader=reader)
+def fake(weight: float, reader: Read, *, is_apart: bool = False) -> FakeProbe:
+    return FakeProbe(title="fake", module="", weight=weight, reader=reader, is_apart=is_apart)
 
 
 @pytest.fixture
@@ -134,6 +136,47 @@ def test_exact_probes_read_once_and_those_that_vary_in_rounds(
     (sheet,) = run_session(subjects, TOY, minutes=0.01)
     assert order == ["b", *["a", "c"] * ROUNDS]
     assert [measure.quantity for measure in sheet.measures] == ["a", "b", "c"], "in the order of the table"
+
+
+def test_rows_whose_probe_has_its_own_process_are_read_at_once_and_before_all_others(
+    toy: Any, subjects: Subjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    both = Barrier(AT_ONCE, timeout=60)  # each reading waits until the other one runs
+
+    def apart(specimen: Specimen, seconds: float) -> list[Reading]:
+        both.wait()
+        order.append("apart")
+        return [exact("method", "apart", "MiB", float(specimen.name == "toy"))]
+
+    def alone(specimen: Specimen, seconds: float) -> list[Reading]:
+        order.append("alone")
+        return [exact("method", "alone", "M", 1.0)]
+
+    monkeypatch.setattr(session, "PROBES", {"alone": fake(0.0, alone), "apart": fake(0.0, apart, is_apart=True)})
+    sheets = run_session(subjects, [*TOY, HISTOGRAM], minutes=0.01)
+    assert order == ["apart", "apart", "alone", "alone"]
+    found = {sheet.method: {measure.quantity: measure.value for measure in sheet.measures} for sheet in sheets}
+    assert found == {"toy": {"alone": 1.0, "apart": 1.0}, "height_histogram": {"alone": 1.0, "apart": 0.0}}
+
+
+def test_an_interrupted_session_starts_no_further_process(
+    toy: Any, subjects: Subjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+
+    def interrupted(specimen: Specimen, seconds: float) -> list[Reading]:
+        begun.append(specimen.name)
+        if len(begun) == 1:
+            raise KeyboardInterrupt
+        time.sleep(0.1)
+        return []
+
+    monkeypatch.setattr(session, "AT_ONCE", 1)
+    monkeypatch.setattr(session, "PROBES", {"apart": fake(0.0, interrupted, is_apart=True)})
+    with pytest.raises(KeyboardInterrupt):
+        run_session(subjects, [*TOY, HISTOGRAM] * 20, minutes=0.01)
+    assert len(begun) < 40
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(
