@@ -106,13 +106,17 @@ def _made(result: Result) -> tuple[str, str, str]:
 
 
 def grouped(runs: Iterable[Run]) -> list[Group]:
-    """Runs of one board together; by method and variant, clean before perturbed. Duplicates are refused."""
+    """Runs of one board together: boards by data and protocol, runs by method and variant, clean before perturbed.
+
+    Duplicates are refused.
+    """
     groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in sorted(runs, key=lambda run: _order(run.result)):
         result = run.result
         shared = (result.dataset.name, result.dataset.fingerprint, str(result.protocol))
         groups.setdefault(shared, []).append(run)
-    return [Group(runs=_distinct(group)) for group in groups.values()]
+    found = [Group(runs=_distinct(group)) for group in groups.values()]
+    return sorted(found, key=lambda group: (group.board.data, group.board.protocol["name"]))
 
 
 def _order(result: Result) -> tuple[str, str, str, str, str, int, int]:

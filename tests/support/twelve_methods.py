@@ -85,7 +85,7 @@ def synthetic(folder: Path) -> Collection:
         for seed in range(1 + number % 3):
             result = moved(of_method(base, name, number, seed), by + 0.01 * seed * (not name.startswith("tie")))
             write(folder, with_holes(result, number, slow), has_ranks=number % 4 != 1)
-    real = base.dataset.model_copy(update={"name": "real", "fingerprint": "real", "is_real": True})
+    real = base.dataset.model_copy(update={"name": "yard", "fingerprint": "yard", "is_real": True})
     write(folder, of_method(base, "plain", 99, 0, dataset=real), has_ranks=False)
     return collect(folder)
 

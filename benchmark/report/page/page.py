@@ -45,8 +45,7 @@ def report(
     Raises:
         CrossplaceError: there is neither a result of a method nor a study, or ranks are damaged.
     """
-    named = sorted(collection.groups, key=lambda group: (group.board.data, group.board.protocol["name"]))
-    groups = [group for group in named if _has_methods(group)]
+    groups = [group for group in collection.groups if _has_methods(group)]
     if not groups and not collection.studies:
         raise CrossplaceError("no result of any method here; run crossplace bench, or name the folder of its result")
     content = {
