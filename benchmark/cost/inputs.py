@@ -1,21 +1,24 @@
 """The frames that cost is measured on: real ones, different ones, loaded before any clock runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from numpy import ndarray
 
+from benchmark.evaluation.estimates import Side, Space
 from benchmark.records.cost import InputsRecord
-from datasets.base import MODALITIES, Modality
+from datasets.base import MODALITIES, DistanceKind, Modality
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.batch import Batch, Sample, collate, load_sample
 
 N_FRAMES = 16
 """Different frames that a cost session measures on."""
+Maps = dict[tuple[tuple[int, int, int], DistanceKind], tuple[Space, Side]]
+"""Places, views of each and size of a descriptor, and how they are compared → a map that is ready to be searched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +29,8 @@ class Inputs:
     rows: Int[ndarray, " n"]
     samples: dict[Modality, Sequence[Sample]]
     device: torch.device
+    maps: Maps = field(default_factory=dict, repr=False)
+    """Maps that were searched before, as far as they fit into memory; methods with equal descriptors share them."""
 
     @classmethod
     def of(

@@ -1,5 +1,6 @@
 """What is timed of a method: one list for ``crossplace cost``, ``crossplace bench`` and the benchmarks in the tests."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -9,10 +10,11 @@ import torch
 from jaxtyping import Float, Int
 from numpy import ndarray
 
-from benchmark.cost.inputs import Inputs
+from benchmark.cost.inputs import Inputs, Maps
 from benchmark.evaluation.estimates import Side, Space
 from benchmark.evaluation.nearest import nearest
-from datasets.base import MODALITIES, Modality
+from benchmark.frames.loading import kept_bytes
+from datasets.base import MODALITIES, DistanceKind, Modality
 from datasets.errors import CrossplaceError
 from methods.base import Method
 from methods.layers.sparse.backend import Backend
@@ -105,12 +107,25 @@ def _queries(specimen: Specimen, n_places: int) -> Callable[[int, int], Any]:
             f"a map of {n_places:,} places takes {n_bytes / 2**30:.1f} GiB, more than the {MOST_BYTES / 2**30:.0f} GiB "
             "that a search is measured in; give the method a shorter descriptor"
         )
-    source = torch.Generator().manual_seed(0)
-    places = torch.rand(n_places, spec.cloud_views, spec.size, generator=source).double().numpy()
-    queries = torch.rand(N_QUERIES, 1, spec.image_views, spec.size, generator=source).double().numpy()
-    space = Space.of([places[:N_SAMPLED]], spec.distance)
-    side = space.side(places)
+    queries = _random(1, N_QUERIES, 1, spec.image_views, spec.size)
+    space, side = _map(specimen.inputs.maps, (n_places, spec.cloud_views, spec.size), spec.distance)
     return lambda number, size: (space, side, queries[number % N_QUERIES])
+
+
+def _map(maps: Maps, shape: tuple[int, int, int], distance: DistanceKind) -> tuple[Space, Side]:
+    """Random places, ready to be searched. They are kept for the next round while all that are kept fit into memory."""
+    if (shape, distance) in maps:
+        return maps[shape, distance]
+    places = _random(0, *shape)
+    space = Space.of([places[:N_SAMPLED]], distance)
+    side = space.side(places)
+    if VALUE_BYTES * sum(math.prod(kept) for kept, _ in [*maps, (shape, distance)]) <= kept_bytes():
+        maps[shape, distance] = space, side
+    return space, side
+
+
+def _random(seed: int, *shape: int) -> Float[ndarray, "..."]:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed)).double().numpy()
 
 
 def whole(specimen: Specimen, span: str, value: Any) -> Any:

@@ -47,7 +47,7 @@ class KeptSamples:
 
 
 def kept_bytes() -> int:
-    """Bytes that :class:`KeptSamples` may take on this machine."""
+    """Bytes that :class:`KeptSamples` may take on this machine, as may whatever else is kept to save time."""
     memory_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return min(KEPT_BYTES, int(KEPT_SHARE * memory_bytes))
 

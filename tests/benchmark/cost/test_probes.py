@@ -65,6 +65,29 @@ def test_the_search_finds_what_exact_distances_find(
         assert PARTS["search.1000"].run(specimen, given).tolist() == [expected.tolist()]
 
 
+def test_methods_with_equal_descriptors_share_a_map_that_is_kept_between_rounds(specimen: Specimen) -> None:
+    specimen.method.descriptors = (DescriptorSpec(size=8, distance="l2"),)
+    other = new_specimen("other", "quick", specimen.method, specimen.inputs)
+    longer = new_specimen("longer", "quick", type(specimen.method)(), specimen.inputs)
+    longer.method.descriptors = (DescriptorSpec(size=9, distance="l2"),)
+    one, same, another = (starts(s, "search.1000")(0, 1)[1] for s in (specimen, other, longer))
+    assert one is same
+    assert another.descriptors.shape == (1000, 1, 9)
+    assert starts(specimen, "search.1000")(0, 1)[1] is one, "in the next round"
+
+
+def test_maps_that_do_not_fit_into_memory_are_made_again(specimen: Specimen, monkeypatch: pytest.MonkeyPatch) -> None:
+    specimen.method.descriptors = (DescriptorSpec(size=8, distance="l2"),)
+    room = parts.VALUE_BYTES * 8 * 1000
+    monkeypatch.setattr(parts, "kept_bytes", lambda: room)
+    kept = [starts(specimen, "search.1000")(0, 1)[1] for _ in range(2)]
+    large = [starts(specimen, "search.10000")(0, 1)[1] for _ in range(2)]
+    assert kept[0] is kept[1]
+    assert large[0] is not large[1]
+    np.testing.assert_array_equal(large[0].descriptors, large[1].descriptors)
+    assert [shape[0] for shape, _ in specimen.inputs.maps] == [1000]
+
+
 # --- latency -----------------------------------------------------------------------------------------
 
 
@@ -158,6 +181,16 @@ def test_later_rounds_take_the_size_that_the_first_one_found(
     clock_of(specimen, monkeypatch, prepare=lambda n: 0, encode=lambda n: 10 * n, search=lambda n: 1)
     found = by_part(throughput.read(specimen, 0.4))["cloud"]
     assert (found.values, [*found.samples]) == ({"batch": 8.0}, pytest.approx([100, 100])), "in 0.2 s"
+
+
+def test_a_round_without_time_takes_one_batch(specimen: Specimen, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock_of(specimen, monkeypatch, prepare=lambda n: 10, encode=lambda n: n * (1 if n <= 8 else 9), search=lambda n: 1)
+    throughput.read(specimen, 20.0)
+    sizes: list[int] = []
+    clock_of(specimen, monkeypatch, prepare=lambda n: 0, encode=lambda n: sizes.append(n) or 10 * n, search=lambda n: 1)
+    found = by_part(throughput.read(specimen, 0.0))
+    assert sizes == [8, 8], "one batch of images, one of clouds"
+    assert [[*found[side].samples] for side in ("image", "cloud")] == [pytest.approx([100])] * 2
 
 
 def test_a_batch_that_does_not_fit_ends_the_search_and_hides_nothing(
