@@ -58,7 +58,7 @@ def cost(session: nox.Session) -> None:
     session.env["JAXTYPING_DISABLE"] = "1"  # shapes are checked by the tests, and take time
     session.run("crossplace", "cost", *session.posargs)
     parts = ("--benchmark-only", "-m", "not slow", "--benchmark-columns=min,median,iqr,rounds")
-    session.run("pytest", *parts, "--ignore", "tests/benchmarks/test_methods.py")  # which the session has measured
+    session.run("pytest", *parts, "--ignore", "tests/benchmarks/test_methods.py")  # crossplace cost measures them
 
 
 def _lint(session: nox.Session) -> None:

@@ -1,7 +1,7 @@
 """What is timed of a method: one list for ``crossplace cost``, ``crossplace bench`` and the benchmarks in the tests."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -101,14 +101,14 @@ def starts(specimen: Specimen, span: str) -> Callable[[int, int], Any]:
 def _queries(specimen: Specimen, n_places: int) -> Callable[[int, int], Any]:
     """Random descriptors of the method's shape: the time of an exact search does not depend on their values."""
     spec = specimen.method.descriptors[0]
-    n_bytes = VALUE_BYTES * n_places * spec.cloud_views * spec.size
-    if n_bytes > MOST_BYTES:
+    shape = (n_places, spec.cloud_views, spec.size)
+    if _bytes(shape) > MOST_BYTES:
         raise CrossplaceError(
-            f"a map of {n_places:,} places takes {n_bytes / 2**30:.1f} GiB, more than the {MOST_BYTES / 2**30:.0f} GiB "
-            "that a search is measured in; give the method a shorter descriptor"
+            f"a map of {n_places:,} places takes {_bytes(shape) / 2**30:.1f} GiB, more than the "
+            f"{MOST_BYTES / 2**30:.0f} GiB that a search is measured in; give the method a shorter descriptor"
         )
     queries = _random(1, N_QUERIES, 1, spec.image_views, spec.size)
-    space, side = _map(specimen.inputs.maps, (n_places, spec.cloud_views, spec.size), spec.distance)
+    space, side = _map(specimen.inputs.maps, shape, spec.distance)
     return lambda number, size: (space, side, queries[number % N_QUERIES])
 
 
@@ -118,10 +118,15 @@ def _map(maps: Maps, shape: tuple[int, int, int], distance: DistanceKind) -> tup
         return maps[shape, distance]
     places = _random(0, *shape)
     space = Space.of([places[:N_SAMPLED]], distance)
-    side = space.side(places)
-    if VALUE_BYTES * sum(math.prod(kept) for kept, _ in [*maps, (shape, distance)]) <= kept_bytes():
-        maps[shape, distance] = space, side
-    return space, side
+    found = space, space.side(places)
+    if _bytes(shape) + sum(_bytes(kept) for kept, _ in maps) <= kept_bytes():
+        maps[shape, distance] = found
+    return found
+
+
+def _bytes(shape: Sequence[int]) -> int:
+    """What a map takes: places, views of each and size of a descriptor."""
+    return VALUE_BYTES * math.prod(shape)
 
 
 def _random(seed: int, *shape: int) -> Float[ndarray, "..."]:

@@ -116,7 +116,12 @@ def grouped(runs: Iterable[Run]) -> list[Group]:
         shared = (result.dataset.name, result.dataset.fingerprint, str(result.protocol))
         groups.setdefault(shared, []).append(run)
     found = [Group(runs=_distinct(group)) for group in groups.values()]
-    return sorted(found, key=lambda group: (group.board.data, group.board.protocol["name"]))
+    return sorted(found, key=lambda group: _place(group.board))
+
+
+def _place(board: Board) -> tuple[str, str, int, str]:
+    """Where a board stands among others."""
+    return board.data, board.protocol["name"], board.protocol["version"], board.fingerprint
 
 
 def _order(result: Result) -> tuple[str, str, str, str, str, int, int]:

@@ -1,6 +1,7 @@
-"""Time of each part of each method, in ``quick`` and in the architecture of its paper: ``nox -s cost``.
+"""Time of each part of each method, in ``quick`` and in the architecture of its paper.
 
-The parts, the frames and the presets are those of ``crossplace cost``, which measures longer and writes files.
+The parts, the frames and the presets are those of ``crossplace cost``, which measures longer and writes files. So
+``nox -s cost`` leaves these benchmarks out.
 """
 
 from collections.abc import Iterator

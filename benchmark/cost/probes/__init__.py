@@ -20,7 +20,7 @@ class Probe:
     weight: float = 0.0
     """Share of the time, beside the weights of the others. At 0 the probe reads once and takes the time it needs."""
     is_apart: bool = False
-    """Whether it reads in a process of its own, so that some rows can be read at once."""
+    """Whether it reads in a process of its own, so that some rows can be read at once. It then has no weight."""
 
     @property
     def read(self) -> "Callable[[Specimen, float], Sequence[Reading]]":

@@ -14,7 +14,7 @@ from datasets.errors import CrossplaceError
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
 MOST = 20
 """Laps with one size at most."""
-SEARCH_S = 1.0
+SEARCH_S = 1.5
 """Seconds that the search for the best size may take, however short the round is."""
 WORSE = 0.9
 """The search for the best size ends where a size falls below this share of the best."""
@@ -51,9 +51,8 @@ def _rates(specimen: Specimen, modality: Modality, seconds: float) -> list[float
         return samples
     laps = Laps(specimen=specimen, span=modality, size=size)
     ends = now(specimen.device) + seconds
-    first_s = laps.lap(0).total_ms / 1e3  # it warms up, and counts only where it took all of the time
-    left = ends - now(specimen.device)
-    return [size / s for s in (_seconds(laps, left) if left > 0 else [first_s])]
+    laps.lap(0)  # the first one warms up
+    return [size / s for s in _seconds(laps, ends - now(specimen.device))]
 
 
 def _best(specimen: Specimen, modality: Modality, left: float) -> tuple[list[float], int]:

@@ -18,7 +18,8 @@ from methods.layers.sparse.sites import Shape, Sites, Triple, cells_fed, check_a
 
 _PORTION = 2**22
 """How many numbers are gathered at a time (16 MiB in float32): they are read again from a cache, while calls stay few.
-An addition by several threads sorts its rows first, and its threads wait for each other many times."""
+An addition by several threads sorts its rows first, and its threads wait for each other many times. The size was
+measured (docs/performance.md)."""
 
 _TABLE_CELLS = 2**25
 """Most cells of a grid with a table for lookups (128 MiB). Sites of larger grids are sorted and searched."""

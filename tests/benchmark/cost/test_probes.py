@@ -183,16 +183,6 @@ def test_later_rounds_take_the_size_that_the_first_one_found(
     assert (found.values, [*found.samples]) == ({"batch": 8.0}, pytest.approx([100, 100])), "in 0.2 s"
 
 
-def test_a_round_without_time_takes_one_batch(specimen: Specimen, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock_of(specimen, monkeypatch, prepare=lambda n: 10, encode=lambda n: n * (1 if n <= 8 else 9), search=lambda n: 1)
-    throughput.read(specimen, 20.0)
-    sizes: list[int] = []
-    clock_of(specimen, monkeypatch, prepare=lambda n: 0, encode=lambda n: sizes.append(n) or 10 * n, search=lambda n: 1)
-    found = by_part(throughput.read(specimen, 0.0))
-    assert sizes == [8, 8], "one batch of images, one of clouds"
-    assert [[*found[side].samples] for side in ("image", "cloud")] == [pytest.approx([100])] * 2
-
-
 def test_a_batch_that_does_not_fit_ends_the_search_and_hides_nothing(
     specimen: Specimen, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,3 +96,17 @@ def test_boards_are_apart_by_data_and_protocol(write: Callable[..., Path], tmp_p
     write("b", protocol=first.protocol | {"version": 2})
     write("c", dataset=first.dataset.model_copy(update={"fingerprint": "other"}))
     assert [len(group.runs) for group in collect(tmp_path).groups] == [1, 1, 1]
+
+
+def test_boards_stand_in_the_order_of_data_protocol_and_version_whatever_runs_they_hold(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
+    first = Result.read(write("a"))
+    protocols = [("town-night", 1), ("town", 3), ("town", 2)]
+    for (name, version), folder in zip(protocols, "bcd", strict=True):
+        write(folder, protocol=first.protocol | {"name": name, "version": version})
+    write("e", dataset=first.dataset.model_copy(update={"name": "avenue"}))
+    boards = [group.board for group in collect(tmp_path).groups]
+    named = [(board.dataset, board.protocol["name"], board.protocol["version"]) for board in boards]
+    assert named == sorted(named)
+    assert len(named) == 5
