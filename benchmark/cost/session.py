@@ -153,8 +153,8 @@ def _measure(works: Sequence[_Work], ends_s: float) -> None:
     """Every probe on every row: once those that are exact, then in rounds those that vary, which share the time."""
     rows = [(work, name, probe) for work in works for name, probe in PROBES.items()]
     _read_apart([row for row in rows if row[2].is_apart])
-    once = [row for row in rows if not row[2].weight and not row[2].is_apart]
-    readings = [*once, *[row for row in rows if row[2].weight] * ROUNDS]
+    here = [row for row in rows if not row[2].is_apart]
+    readings = [*(row for row in here if not row[2].weight), *[row for row in here if row[2].weight] * ROUNDS]
     left = sum(probe.weight for _, _, probe in readings)
     for work, name, probe in track(readings, "measure", len(readings)):
         seconds = max(ends_s - time.monotonic(), 0.0) * probe.weight / left if probe.weight else 0.0
