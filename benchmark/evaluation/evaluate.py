@@ -235,8 +235,10 @@ def _pairs(
 
 def _evaluation(blocks: Sequence[Block], protocol: Protocol, *, by_chance: bool, n_foreign: int) -> PairEvaluation:
     """The blocks of one pair in one direction as one evaluation."""
-    columns = {f.name: np.concatenate([getattr(block.ranking, f.name) for block in blocks]) for f in fields(Ranking)}
-    ranking, first = Ranking(**columns), blocks[0]
+    first, ranking = blocks[0], blocks[0].ranking
+    if len(blocks) > 1:
+        parts = {f.name: [getattr(block.ranking, f.name) for block in blocks] for f in fields(Ranking)}
+        ranking = Ranking(**{name: np.concatenate(arrays) for name, arrays in parts.items()})
     size = len(first.database_rows) + n_foreign
     return PairEvaluation(
         direction=first.direction,

@@ -9,7 +9,7 @@ from numpy import ndarray
 from benchmark.evaluation.estimates import Estimate
 from benchmark.protocol.ground_truth import Relation
 
-Ranker = Callable[[Relation, np.random.Generator], Estimate | Float[ndarray, "nq nd"]]
+Ranker = Callable[[Relation, np.random.Generator], Estimate]
 
 CHANCE = "random"
 """The ranker whose numbers are expectations over all orders; what it draws is one of them, for galleries."""
@@ -29,8 +29,13 @@ def _constant(relation: Relation, rng: np.random.Generator) -> Estimate:
     )
 
 
-def _random(relation: Relation, rng: np.random.Generator) -> Float[ndarray, "nq nd"]:
-    return rng.random(relation.is_candidate.shape)
+def _random(relation: Relation, rng: np.random.Generator) -> Estimate:
+    drawn = rng.random(relation.is_candidate.shape)
+    return Estimate(
+        key=drawn.astype(np.float32),
+        slack=np.full(len(drawn), 2.0**-25),  # what rounding numbers below one to float32 changes at most
+        exact=lambda rows, columns: drawn[rows, columns],
+    )
 
 
 def _oracle(relation: Relation, rng: np.random.Generator) -> Estimate:
@@ -46,5 +51,5 @@ def _oracle(relation: Relation, rng: np.random.Generator) -> Estimate:
 
 
 RANKERS: dict[str, Ranker] = {"constant": _constant, CHANCE: _random, "oracle": _oracle}
-"""Name to function of relation and generator, which returns distances or an estimate of them: a collapsed encoder
+"""Name to function of relation and generator, which returns an estimate of distances: a collapsed encoder
 (everything ties, so the order of the database decides), chance, and the best that the ground truth allows."""

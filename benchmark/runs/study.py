@@ -256,7 +256,7 @@ def run_study(
     A line that fails stays in the table with its reason. Interrupted studies continue where they stopped: every run
     is cached like any other. Without an ``engine`` all runs work one after the other in this process.
     """
-    chosen = lines_of(name, request, only, trials)
+    chosen, planned_share = lines_of(name, request, only, trials), Plan(request).declared.planned_share
     holes = _carried_out(chosen, seeds, engine) if engine else {}
     first_line, *others = chosen
     base = _run(first_line, seeds, None, holes)
@@ -270,7 +270,7 @@ def run_study(
         study=name,
         method=options.name,
         preset=preset,
-        share_of_schedule=Plan(request).declared.planned_share,
+        share_of_schedule=planned_share,
         dataset=first.dataset.name,
         is_real=first.dataset.is_real,
         protocol=f"{first.protocol['name']} v{first.protocol['version']}{marks(first.protocol)}",

@@ -262,6 +262,15 @@ def test_an_unknown_study_and_a_base_that_fails_are_errors(request_: Request, mo
         run_study("ablation", request_.changed(variant="impossible"), [0])
 
 
+@pytest.mark.parametrize("name", list(study.STUDIES))
+def test_a_misspelt_method_is_said_before_a_line_begins(
+    request_: Request, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(CrossplaceError, match="unknown method 'tyo'"):
+        study.run_study(name, request_.changed(method="tyo", protocol="town"), [0])
+    assert caplog.messages == []
+
+
 def test_a_share_of_the_schedule_is_said_in_result_and_title(request_: Request) -> None:
     result = Job(request_.changed(share=0.5), measured=False).run()[0]
     assert result.method.share_of_schedule == pytest.approx(3 / 5)  # 2 of 3 and 1 of 2 epochs
