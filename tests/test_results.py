@@ -10,6 +10,7 @@ from benchmark.cli.pages import PAGES, filled, leaderboard_table, markers
 from benchmark.evaluation.metrics import DEPTHS
 from benchmark.evaluation.rankers import CHANCE
 from benchmark.records.collection import Run, collect
+from benchmark.records.cost import CostSheet
 from benchmark.records.leaderboard import LEADERBOARD, write_leaderboard
 from benchmark.records.schema import RANKS, RESULT, Result
 from benchmark.registry import METHODS
@@ -84,6 +85,22 @@ def test_the_readme_marks_rows_from_imagenet_and_no_other() -> None:
     assert "`lc2`†" in marked
     assert "`range_plain`†" not in marked
     assert note in marked.splitlines()
+
+
+def test_times_of_the_readme_are_of_the_machine_that_measured_most_methods() -> None:
+    collection = collect(REPOSITORY / "results")
+
+    def moved(sheet: CostSheet) -> CostSheet:
+        elsewhere = {**sheet.environment, "device": "Another Processor"}
+        return sheet.model_copy(update={"environment": elsewhere}) if sheet.method == "lc2" else sheet
+
+    lines = markdown(leaderboard_table(collection)).splitlines()
+    other = markdown(leaderboard_table(replace(collection, costs=[moved(s) for s in collection.costs]))).splitlines()
+    assert [line for line in lines if "`lc2`" not in line] == [line for line in other if "`lc2`" not in line]
+    row, without = (next(line for line in table if "`lc2`" in line).split("|")[-3:-1] for table in (lines, other))
+    assert all(float(cell) > 0 for cell in row)
+    assert [cell.strip() for cell in without] == ["–", "–"]
+    assert sum(line.startswith("- ms: ") and "Another" not in line for line in other) == 1
 
 
 def _from_imagenet(run: Run) -> Run:

@@ -1,12 +1,14 @@
 """Tables of results within pages of this repository, each between two markers of its name."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from benchmark.evaluation.rankers import CHANCE
 from benchmark.records.collection import Collection, Group
 from benchmark.records.comparison import differences
+from benchmark.records.cost import CostSheet
 from benchmark.records.leaderboard import IMAGENET, Entry
 from benchmark.report.comparison import FIRST, Comparison, arrow, means_over_seeds
 from benchmark.report.formats import markdown
@@ -43,12 +45,13 @@ def leaderboard_table(collection: Collection) -> Table:
     """Methods on the town in one direction, means over seeds, best first, and chance as the last row."""
     direction = SHOWN[1]
     found = _methods(collection)
+    times = Times.of(collection, found.entries)
     rows = [
         [
             text(_marked(entry)),
             recall_cell(entry, direction, FIRST),
             recall_cell(entry, direction, "R@5", ends=False),
-            *_milliseconds(entry),
+            *times.cells(entry),
         ]
         for entry in found.entries
     ]
@@ -62,7 +65,7 @@ def leaderboard_table(collection: Collection) -> Table:
         Column(name="image", unit="ms"),
         Column(name="cloud", unit="ms"),
     ]
-    return Table(columns=columns, rows=rows, notes=_notes(found))
+    return Table(columns=columns, rows=rows, notes=[*_notes(found), *times.notes])
 
 
 def methods_table(collection: Collection) -> Table:
@@ -70,11 +73,12 @@ def methods_table(collection: Collection) -> Table:
     found = _methods(collection)
     shown = [(direction, FIRST) for direction in found.directions]
     shown.insert(1, (SHOWN[1], "R@5"))
+    times = Times.of(collection, found.entries)
 
     def cells(entry: Entry) -> list[Cell]:
         return [mean_cell(entry, *what) for what in shown]
 
-    rows = [[text(_marked(entry)), *cells(entry), *_milliseconds(entry)] for entry in found.entries]
+    rows = [[text(_marked(entry)), *cells(entry), *times.cells(entry)] for entry in found.entries]
     rows.append([text("*chance*"), *cells(_chance(found)), Cell(), Cell()])
     columns = [
         Column(name="method"),
@@ -82,7 +86,7 @@ def methods_table(collection: Collection) -> Table:
         Column(name="image", unit="ms"),
         Column(name="cloud", unit="ms"),
     ]
-    return Table(columns=columns, rows=rows, notes=_notes(found))
+    return Table(columns=columns, rows=rows, notes=[*_notes(found), *times.notes])
 
 
 def neighbours_table(collection: Collection) -> Table:
@@ -126,8 +130,32 @@ def _chance(found: Comparison) -> Entry:
     return next(entry for entry in found.bounds if entry.method == CHANCE)
 
 
-def _milliseconds(entry: Entry) -> list[Cell]:
-    return [number(entry.cost[part].value if part in entry.cost else None) for part in ("image", "cloud")]
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """What one image and one cloud take, all on one machine: rows of a table may come from several."""
+
+    sheets: Mapping[tuple[str, str], CostSheet]
+    """Costs by method and preset."""
+
+    @classmethod
+    def of(cls, collection: Collection, entries: Sequence[Entry]) -> "Times":
+        """Times on the machine, and in the setting, in which most of the entries were measured."""
+        wanted = {(entry.method, entry.preset) for entry in entries if not entry.variant}
+        sheets = [s for s in collection.costs if not s.of and (s.method, s.preset) in wanted]
+        most = [setting for setting, _ in Counter(sheet.setting for sheet in sheets).most_common(1)]
+        return cls(sheets={(sheet.method, sheet.preset): sheet for sheet in sheets if sheet.setting in most})
+
+    @property
+    def notes(self) -> list[str]:
+        """Where the times come from; nothing if there are none."""
+        settings = dict.fromkeys(sheet.setting for sheet in self.sheets.values())
+        return [f"ms: median for one image or one cloud, all on one machine ({setting})" for setting in settings]
+
+    def cells(self, entry: Entry) -> list[Cell]:
+        """The times of an entry; empty where it was not measured there."""
+        sheet = None if entry.variant else self.sheets.get((entry.method, entry.preset))
+        measures = [sheet and sheet.measure(part, "latency") for part in ("image", "cloud")]
+        return [number(measure.value if measure else None) for measure in measures]
 
 
 def _notes(found: Comparison) -> list[str]:

@@ -225,7 +225,7 @@ _P_I2P_LINES = (
     PaperLine(name="I2P-Rec", method="i2prec", is_printed=False),
     PaperLine(name="ModaLink", method="modalink"),
     PaperLine(name="InsCMPR"),
-    PaperLine(name="DXPR"),
+    PaperLine(name="DXPR", method="dxpr"),
 )
 
 MODALINK = Paper(
