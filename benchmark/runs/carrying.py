@@ -78,7 +78,7 @@ def carry_out(wanted: Sequence[Wanted], options: EngineOptions) -> list[Undertak
         _round([u for u in undertakings if [job.name for job in u.jobs] == [PREPARE]], engine, options.tries, watch)
         for u in undertakings:
             u.look(environment)  # what comes after preparing is known now
-        _round(undertakings, engine, options.tries, watch)
+        _round([u for u in undertakings if not u.reason], engine, options.tries, watch)
     for u in undertakings:
         u.look(environment)
         if u.jobs and not u.reason:

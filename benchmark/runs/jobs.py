@@ -70,8 +70,8 @@ class Job:
 
     @property
     def on_gpu(self) -> bool:
-        """Whether it computes on a GPU that an engine may choose."""
-        return self.request.machine.device == "cuda" and self.name != PREPARE
+        """Whether it computes on a GPU that an engine may choose, where there is one."""
+        return self.request.machine.device in ("auto", "cuda") and self.name != PREPARE
 
     @property
     def journal(self) -> Path:

@@ -27,7 +27,7 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
     def __init__(self, options: EngineOptions, runs: Path, device: str) -> None:
         self.memory_gib = options.memory_gib
         self.at_once: int | None = options.jobs or 1
-        self.free_gpus = [str(number) for number in range(len(machine.cuda_names()))] if device == "cuda" else []
+        self.free_gpus = _visible_gpus() if device == "cuda" else []
         if self.free_gpus:
             self.at_once = min(self.at_once, len(self.free_gpus))
         self.gpu_of: dict[Started[Ending], str] = {}
@@ -63,6 +63,13 @@ class LocalEngine(AbstractContextManager["LocalEngine"]):
             self.free_gpus.append(self.gpu_of.pop(work))
         answer = work.answer()
         return Ending(reason=answer, is_lost=True) if isinstance(answer, str) else answer
+
+
+def _visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as the variable calls them."""
+    named, numbers = os.environ.get(GPU), map(str, range(len(machine.cuda_names())))
+    names = named.split(",") if named else numbers
+    return [name for name, _ in zip(names, machine.cuda_names(), strict=False)]
 
 
 def _do(job: Job, memory_gib: float | None, is_quiet: bool) -> Ending:

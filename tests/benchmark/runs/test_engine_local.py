@@ -15,7 +15,7 @@ from benchmark.console import console
 from benchmark.request import EngineOptions
 from benchmark.runs.carrying import run_jobs
 from benchmark.runs.engines import engine_of, threads_of
-from benchmark.runs.engines.local import LOG, LocalEngine
+from benchmark.runs.engines.local import GPU, LOG, LocalEngine
 from benchmark.runs.jobs import environment_of_jobs
 from benchmark.runs.journal import attempts_of
 from benchmark.runs.watching import Watch
@@ -115,17 +115,24 @@ def test_what_a_job_says_does_not_disturb_the_table(tmp_path: Path, monkeypatch:
     assert line.endswith(" something")
 
 
-def test_each_job_has_a_gpu_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("shown", "expected"), [("", {"0", "1"}), ("2,5", {"2", "5"})])
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_each_job_has_a_gpu_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, shown: str, expected: set[str]
+) -> None:
     monkeypatch.setattr(machine, "cuda_names", lambda: ("first", "second"))
+    monkeypatch.delenv(GPU, raising=False)
+    if shown:
+        monkeypatch.setenv(GPU, shown)
     engine = LocalEngine(EngineOptions(jobs=8), tmp_path, "cuda")
     assert engine.at_once == 2
     assert LocalEngine(EngineOptions(jobs=8), tmp_path, "cpu").at_once == 8
-    request = counted(tmp_path, "a").request.changed(device="cuda")
+    request = counted(tmp_path, "a").request.changed(device=device)
     jobs = [counted(tmp_path, key, request=request) for key in "abc"]
     with engine:
         assert run_jobs(jobs, engine, 1, Watch()) == dict.fromkeys(("count-a", "count-b", "count-c"), "")
     seen = [job.outcome.read_text().split()[1] for job in jobs]
-    assert {*seen} == {"0", "1"}
+    assert {*seen} == expected
     assert seen[0] != seen[1]
 
 

@@ -6,8 +6,12 @@ import pytest
 
 from benchmark.report.tables import Comparison, as_text
 from benchmark.request import EngineOptions, Request
-from benchmark.runs.carrying import Wanted, undertaken
+from benchmark.runs.carrying import Wanted, carry_out, undertaken
+from benchmark.runs.engines import ENGINES
+from benchmark.runs.jobs import PREPARE
 from benchmark.runs.journal import Experience, attempts_of
+from benchmark.runs.plan import Plan
+from benchmark.runs.run import STEPS
 from benchmark.runs.study_file import named
 from benchmark.runs.sweep import run_sweep, say_expected
 from datasets.errors import CrossplaceError
@@ -43,6 +47,21 @@ def test_what_fails_is_a_hole_and_the_rest_has_rows_and_is_done_once(
     words = capsys.readouterr().out
     assert words.startswith("2 jobs to do; 2 are cached. Expected: ")
     assert words.endswith("from similar jobs of 2 of them\n")
+
+
+def test_data_that_cannot_be_prepared_is_tried_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails by itself, so that it would fail again."""
+    monkeypatch.setitem(ENGINES, "here", "here:HereEngine")
+    monkeypatch.setenv("CROSSPLACE_DATA", str(tmp_path / "data"))
+
+    def fails(plan: Plan) -> None:
+        raise CrossplaceError("an image cannot be read; fetch it again")
+
+    monkeypatch.setitem(STEPS, PREPARE, fails)
+    tiny = Request.of(dataset_options=("preset=tiny",), device="cpu", runs=tmp_path / "runs", method="height_histogram")
+    (hole,) = carry_out(named([tiny], measured=False), EngineOptions(engine="here"))
+    assert hole.reason == "an image cannot be read; fetch it again"
+    assert [len(attempts_of(folder)) for folder in (tmp_path / "runs" / "jobs").glob("prepare-*")] == [1]
 
 
 def test_times_are_refused_where_the_machine_is_shared(request_: Request) -> None:
