@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from tyro.conf import arg
 
+from datasets.files import folder_name, name_fault
+
 DEFAULT_DATASET, DEFAULT_METHOD, DEFAULT_REGISTRAR = "town", "vxp", "cmrnet"
 TRAINED_BY_SELFTEST = ("vxp", "lc2", "range_plain", "twin_layout")
 LONGEST_SHARE = 100
@@ -94,6 +96,12 @@ class MethodOptions(SharedOptions, MethodName):
     module:function or an entry point; default: as the preset says. See docs/depth.md."""
     checkpoint: Path | None = None
     """Weights of the whole method, in place of training: from a training folder, or made by crossplace convert."""
+
+    @property
+    def label(self) -> str:
+        """Method, preset and variant, as names of folders begin with them: short enough, and without slashes."""
+        label = f"{self.name}-{self.preset}" + (f"+{self.variant}" if self.variant else "")
+        return folder_name(label) if name_fault(label) else label
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from benchmark.keys import plain
 from benchmark.records.schema import CostNumber, DatasetRecord, DirectionRecord, MethodRecord, Result
 from benchmark.registry import DATASETS
 from datasets.errors import CrossplaceError
@@ -72,7 +73,7 @@ def _unusual(data: DatasetRecord) -> dict[str, Any]:
     """Options that differ from the defaults of a registered dataset."""
     if data.name not in DATASETS.names():
         return {}
-    usual = DATASETS.get(data.name)().options()
+    usual = plain(DATASETS.get(data.name)().options())
     return {name: value for name, value in data.options.items() if name in usual and value != usual[name]}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from benchmark.records.collection import Group, Run
 from benchmark.records.comparison import differences
 from benchmark.records.leaderboard import Entry, merged
-from benchmark.records.schema import Result
+from benchmark.records.schema import RANKS, Result
 from benchmark.records.whereabouts import Part, PlacePart, Whereabouts, whereabouts
 from benchmark.report.comparison import FIRST, Comparison, arrow, judged, means_over_seeds, preset_of
 from benchmark.report.table import NONE, Cell, Column, Table, number, text
@@ -50,6 +50,10 @@ def compared(
         yield difference_table(of, depth, f"{name} − {names[-1]}")
     if len(groups) > 2:
         yield _ranked([run for group in groups for run in group])
+        return
+    if bare := [run.folder for group in groups for run in group if not (run.folder / RANKS).is_file()]:
+        columns = [Column(name=f"results without {RANKS}")]
+        yield Table(title="Where it lies is not known", columns=columns, rows=[[text(str(folder))] for folder in bare])
         return
     parts = whereabouts(others[0], last, f"R@{depth}")
     chosen = direction or next(iter(parts))

@@ -264,8 +264,7 @@ class Plan:
         return f"{where}-{self.perturber.name}-{self.perturber.severity}" if self.perturber else where
 
     def _name(self, where: str, key: str) -> str:
-        variant = f"+{self.options.variant}" if self.options.variant else ""
-        return f"{self.options.name}-{self.options.preset}{variant}-{where}-s{self.options.seed}-{key}"
+        return f"{self.options.label}-{where}-s{self.options.seed}-{key}"
 
     # --- what is there ---------------------------------------------------------------------------
 

@@ -196,10 +196,18 @@ class Registration:
             self.start_record.model_dump(), STARTS.get(self.start), self.result and Result.read(self.result).key
         )
         made = (self.method.name, without_path(config), weights.origin, weights.sha256, self.method.seed, code)
+        trained = (self.device.precision,) if weights.is_to_train else ()
         maps = (local_maps.VERSION, local_maps.CHUNK, self.settings)
         data = (self.dataset.fingerprint, self.protocol, sorted(set(self.data.accept)))
         return key_of(
-            *made, *maps, *data, start, self.how.queries, machine.identity(self._device), benchmark.__version__
+            *made,
+            *trained,
+            *maps,
+            *data,
+            start,
+            self.how.queries,
+            machine.identity(self._device),
+            benchmark.__version__,
         )
 
     @property
@@ -210,9 +218,8 @@ class Registration:
     def run_id(self) -> str:
         """Name of the record's folder."""
         m, start = self.method, self.start
-        variant = f"+{m.variant}" if m.variant else ""
         start += f"-{self.start_record.method.split(' ')[0]}" if self.result else ""
-        return f"{m.name}-{m.preset}{variant}-{self.protocol.name}-{start}-s{m.seed}-{self.key}"
+        return f"{m.label}-{self.protocol.name}-{start}-s{m.seed}-{self.key}"
 
     @property
     def folder(self) -> Path:

@@ -134,7 +134,7 @@ def score_on(
     contents = {str(path.relative_to(folder)): sha256_of(path) for path in folder.rglob("*") if path.is_file()}
     protocol, warnings = find_protocol(protocol_name, dataset)
     warnings = [*warnings, *leak_warnings(dataset.frames, protocol), *doubts_about(dataset, accept)]
-    key = key_of(contents, dataset.fingerprint, protocol, *sorted(set(accept)))
+    key = key_of(contents, dataset.fingerprint, protocol, *sorted(set(accept)), benchmark.__version__)
     name = folder_name(descriptors.method)
     arena = Arena(dataset=dataset, protocol=protocol, warnings=warnings, runs=runs)
     row = Row(

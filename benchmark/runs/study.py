@@ -280,7 +280,7 @@ def run_study(
         lines=lines,
     )
     key = key_of(name, options.share, [line.runs for line in lines])
-    path = runs / "studies" / f"{name}-{options.name}-{preset}-{first.dataset.name}-{key}" / STUDY
+    path = runs / "studies" / f"{name}-{options.label}-{first.dataset.name}-{key}" / STUDY
     record.write(path)
     return record, path
 

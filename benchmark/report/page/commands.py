@@ -3,10 +3,9 @@
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any
 
-from benchmark.records.leaderboard import STARTS
+from benchmark.records.leaderboard import STARTS, Board
 from benchmark.records.schema import Result
 from benchmark.registry import DATASETS
 from datasets.derived import base_and_change
@@ -125,15 +124,9 @@ def _needs_source(result: Result) -> bool:
 
 def _options(result: Result) -> Iterator[str]:
     """Options of a registered dataset that differ from its defaults, as ``key=value``."""
-    if not _is_registered(result):
-        return
-    kind = DATASETS.get(result.dataset.name)
-    defaults = {f.name: f.default for f in fields(kind)}  # type: ignore[arg-type]
-    for name, value in result.dataset.options.items():
-        plain = tuple(value) if isinstance(value, list) else value
-        if name in defaults and defaults[name] != plain:
-            listed = ", ".join(f'"{part}"' for part in value) if isinstance(value, list) else ""
-            yield f"{name}=[{listed}]" if isinstance(value, list) else f"{name}={value}"
+    for name, value in Board.of(result).options.items():
+        listed = ", ".join(f'"{part}"' for part in value) if isinstance(value, list) else ""
+        yield f"{name}=[{listed}]" if isinstance(value, list) else f"{name}={value}"
 
 
 def _perturbation(result: Result) -> Iterator[str]:

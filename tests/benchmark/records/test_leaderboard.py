@@ -13,6 +13,7 @@ from benchmark.records import leaderboard as module
 from benchmark.records.collection import collect
 from benchmark.records.leaderboard import Board, Entry, Value, merged, published, write_leaderboard
 from benchmark.records.schema import CostNumber, MethodRecord, PerturbationRecord, Result
+from benchmark.registry import DATASETS
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -192,6 +193,10 @@ def test_a_board_names_the_options_of_its_data_that_are_not_as_usual(made: Calla
     assert named(name="town", options=usual) == "town"
     assert named(name="town", options=usual | {"preset": "large", "every": 4}) == "town preset=large every=4"
     assert named(name="no-such-dataset", options={"preset": "large"}) == "no-such-dataset"
+    for name in DATASETS.names():  # as it is read from a file, where tuples are lists
+        options = json.loads(json.dumps(DATASETS.get(name)().options()))
+        assert named(name=name, options=options) == name
+    assert named(name="kitti", options={"sequences": ["00"]}) == "kitti sequences=['00']"
 
 
 def test_rankers_foreign_descriptors_and_perturbed_frames_are_left_out(

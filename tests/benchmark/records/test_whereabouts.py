@@ -11,6 +11,7 @@ import pytest
 from benchmark.records.comparison import StoredRun, difference_of_pairs, differences, ranking
 from benchmark.records.schema import RANKS, RESULT, Result
 from benchmark.records.whereabouts import whereabouts
+from benchmark.report.compare import compared
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -116,6 +117,10 @@ def test_many_traversals_are_compared_without_ranks(many: Write) -> None:
     assert differences([one], [other], 25)["image->cloud"].value == 0
     with pytest.raises(CrossplaceError, match=r"no ranks\.npz; .* compare the folders below runs/"):
         whereabouts([one], [other])
+    *_, difference, unknown = compared([one, other])
+    assert difference.rows[0][1].value == pytest.approx(100 * value)
+    assert unknown.title == "Where it lies is not known"
+    assert [row[0].words for row in unknown.rows] == [str(one), str(other)]
 
 
 def test_few_traversals_need_ranks(write: Write) -> None:

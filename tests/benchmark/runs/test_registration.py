@@ -98,6 +98,16 @@ def stored(path: Path) -> dict[str, np.ndarray]:
         return dict(arrays)
 
 
+@pytest.mark.parametrize(("name", "depends"), [("keep", False), ("cmrnet", True)])
+def test_precision_tells_registrars_apart_that_are_trained(
+    small_world: PreparedDataset, tmp_path: Path, name: str, depends: bool
+) -> None:
+    method = MethodOptions(name=name, retrain=depends)
+    devices = [MachineOptions(runs=tmp_path, device="cpu", precision=p) for p in ("32-true", "bf16-mixed")]
+    full, mixed = (asked(small_world, tmp_path, name, method=method, device=device).key for device in devices)
+    assert (full != mixed) == depends
+
+
 def test_keep_and_oracle_bound_the_table(small_world: PreparedDataset, tmp_path: Path) -> None:
     kept, path = run_registration(asked(small_world, tmp_path, "keep"))
     true, _ = run_registration(asked(small_world, tmp_path, "oracle"))

@@ -27,6 +27,7 @@ from benchmark.runs.plan import Plan
 from benchmark.runs.study import lines_of, plan_of, robustness
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
+from datasets.files import LONGEST_WHOLE_BYTES, name_fault
 from datasets.prepared import PreparedDataset
 from methods.base import MethodConfig, Variant
 from methods.card import ShippedWeights
@@ -291,6 +292,14 @@ def test_a_share_that_is_none_is_refused(request_: Request, share: float) -> Non
 def test_unknown_variants_are_named(request_: Request, variant: str, message: str) -> None:
     with pytest.raises(CrossplaceError, match=message):
         Job(request_.changed(variant=variant))
+
+
+@pytest.mark.parametrize("variant", ["+".join(["same"] * 60), "same+weights=/somewhere/else/weights.pt"])
+def test_any_variant_makes_the_name_of_one_folder(request_: Request, variant: str) -> None:
+    plan = Plan(request_.changed(variant=variant))
+    assert plan.result_folder.parent == plan.runs / "results"
+    assert name_fault(plan.result_folder.name, LONGEST_WHOLE_BYTES) == ""
+    assert request_.changed(variant="same").method.label == "toy-quick+same"
 
 
 def test_variants_combine_in_order(request_: Request) -> None:
