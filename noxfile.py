@@ -34,6 +34,7 @@ def tests(session: nox.Session) -> None:
     """Style, types and all tests; arguments go to pytest."""
     _install(session, "test", *ALL)
     _lint(session)
+    session.env["OMP_NUM_THREADS"] = "1"  # the processes share the cores already
     session.run("pytest", *PARALLEL, *session.posargs)
 
 

@@ -5,6 +5,8 @@ native speakers: no sentence is longer than thirty words.
 """
 
 import ast
+import doctest
+import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,6 +91,21 @@ def faults(path: Path) -> list[str]:
 def test_docstrings_are_whole_phrases_of_at_most_thirty_words(room: str) -> None:
     wrong = [fault for path in rooms()[room] for fault in faults(path)]
     assert not wrong, "\n" + "\n".join(wrong)
+
+
+WITH_EXAMPLES = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for paths in rooms().values()
+    for path in paths
+    if ">>> " in path.read_text()
+]
+"""Modules with examples in their docstrings."""
+
+
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
+def test_examples_in_docstrings_are_true(module: str) -> None:
+    found = doctest.testmod(importlib.import_module(module))
+    assert (found.attempted > 0, found.failed) == (True, 0)
 
 
 def test_rooms_that_are_still_to_be_rewritten_exist() -> None:

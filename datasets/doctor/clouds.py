@@ -1,7 +1,7 @@
 """What sampled clouds say: units, axes, field of view, ground, and whether they move as their poses do."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from datasets.base import Lidar
@@ -65,11 +65,20 @@ def _most_frequent(points: Float[ndarray, "n 3"]) -> float:
     return float(np.unique(chosen, axis=0, return_counts=True)[1].max() / len(chosen)) if len(chosen) > 99 else 0.0
 
 
+def cells_of(places_m: Float[ndarray, "n 2"], side_m: float) -> Int[ndarray, " n"]:
+    """Numbers of the cells of a grid in which places lie: from 0 on, and every number is that of a cell."""
+    if len(places_m) == 0:
+        return np.zeros(0, dtype=np.int64)
+    column, row = np.floor(places_m / side_m).astype(np.int64).T
+    in_order = (column - column.min()) * (np.ptp(row) + 1) + row - row.min()  # one number sorts faster than two
+    return np.unique(in_order, return_inverse=True)[1].reshape(-1)
+
+
 def ground_m(points: Float[ndarray, "n 3"]) -> float | None:
     """Height of the ground in the axes of the LiDAR: where most area of the nearby plane has its lowest point."""
     away_m = np.hypot(points[:, 0], points[:, 1])
     near = points[(away_m > 2) & (away_m < 25)]
-    cells = np.unique(np.floor(near[:, :2]).astype(np.int64), axis=0, return_inverse=True)[1].reshape(-1)
+    cells = cells_of(near[:, :2], side_m=1.0)
     if len(near) == 0 or cells.max() < 20:
         return None
     lowest = np.full(cells.max() + 1, np.inf)

@@ -6,6 +6,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from datasets.doctor.clouds import cells_of
+
 NEAREST_M, FARTHEST_M = 3.0, 20.0
 """Pairs of clouds that are compared were taken this far apart."""
 CLOSE_M = 0.4
@@ -63,7 +65,7 @@ def _standing(points: Float[ndarray, "n 3"]) -> Float[ndarray, "m 3"]:
     near = points[(away_m > 1) & (away_m < REACH_M)]
     if len(near) == 0:
         return near
-    cell = np.unique(np.floor(near[:, :2] / CELL_M).astype(np.int64), axis=0, return_inverse=True)[1].reshape(-1)
+    cell = cells_of(near[:, :2], CELL_M)
     lowest, highest = np.full(cell.max() + 1, np.inf), np.full(cell.max() + 1, -np.inf)
     np.minimum.at(lowest, cell, near[:, 2])
     np.maximum.at(highest, cell, near[:, 2])

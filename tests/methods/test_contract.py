@@ -65,9 +65,14 @@ def subject(tried: tuple[str, str], small_world: PreparedDataset) -> Subject:
 
 
 @pytest.fixture(scope="module", params=["tiny_town", pytest.param("prepared_kitti", marks=pytest.mark.data)])
-def larger_subject(request: pytest.FixtureRequest, tried: tuple[str, str]) -> Subject:
-    name, preset = tried
-    return Subject.of(name, request.getfixturevalue(request.param), preset)
+def larger_frames(request: pytest.FixtureRequest) -> PreparedDataset:
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module", params=METHODS.names())
+def larger_subject(request: pytest.FixtureRequest, larger_frames: PreparedDataset) -> Subject:
+    """A method in ``quick``: other presets differ in their backbones, which see inputs of one size."""
+    return Subject.of(request.param, larger_frames, PRESETS[0])
 
 
 def each(checks: Sequence[Callable[[Subject], object]]) -> pytest.MarkDecorator:

@@ -121,7 +121,7 @@ def test_an_output_that_is_a_folder_is_a_sentence_whose_cure_works(
 def test_a_page_needs_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys; from benchmark.cli.main import main; "
-        f"assert main(['report', {str(REPOSITORY / 'results')!r}]) == 0; "
+        f"assert main(['report', {str(COMMITTED)!r}, {str(REPOSITORY / 'results' / 'studies')!r}]) == 0; "
         "print(*({'torch'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

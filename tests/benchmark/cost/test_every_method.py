@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.cost import session
+from benchmark.cost import parts, session
 from benchmark.cost.parts import PARTS
 from benchmark.cost.presets import chosen
 from benchmark.cost.probes import flops, latency, memory, throughput
@@ -25,6 +25,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flops, "N_INPUTS", 1)
     monkeypatch.setattr(memory, "in_its_own_process", lambda *_: {"resident": 400.0})
     monkeypatch.setattr(session, "ROUNDS", 1)
+    monkeypatch.setattr(parts, "MOST_BYTES", 2**28)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,10 @@ from benchmark.report.formats import FORMATS
 from benchmark.report.latex import written
 from benchmark.report.table import Cell, Column, Table, number, text
 
-PDFLATEX = shutil.which("pdflatex")
+PDFLATEX = shutil.which("pdflatex") or ""
+NEEDS_LATEX = pytest.mark.skipif(
+    not PDFLATEX, reason="pdflatex is not installed: install texlive-latex-recommended to compile the tables"
+)
 RESULTS = Path(__file__).parents[3] / "results"
 LONGEST_S = 60
 NAMES = (*METHODS, "[x]", " [1.0, 2.0]", "*", "\\\\[1cm]", "日本語", "Ζ", "🙂", "^^5e", "#1")
@@ -21,8 +24,6 @@ NAMES = (*METHODS, "[x]", " [1.0, 2.0]", "*", "\\\\[1cm]", "日本語", "Ζ", "�
 
 def compiled(body: str, folder: Path) -> str:
     """Compile ``body`` as a document with booktabs alone; returns the log. LaTeX may read and write only here."""
-    if PDFLATEX is None:
-        pytest.skip("pdflatex is not installed: install texlive-latex-recommended to compile the tables")
     preamble = "\\documentclass{article}\n\\usepackage{booktabs}\n\\begin{document}\n"
     (folder / "tables.tex").write_text(f"{preamble}{body}\n\\end{{document}}\n")
     done = subprocess.run(
@@ -42,6 +43,7 @@ def cleared(documents: list[str]) -> str:
     return "\n".join(documents).replace("\\end{table}", "\\end{table}\\clearpage")
 
 
+@NEEDS_LATEX
 def test_every_document_of_the_committed_results_compiles(tmp_path: Path) -> None:
     collection = collect(RESULTS)
     documents = [DOCUMENTS["tex"](kind, kind.sections(collection)) for kind in TABLES.values()]
@@ -49,6 +51,7 @@ def test_every_document_of_the_committed_results_compiles(tmp_path: Path) -> Non
     assert "Output written on tables.pdf" in said.replace("\n", "")
 
 
+@NEEDS_LATEX
 def test_names_that_would_do_something_compile_as_words(tmp_path: Path) -> None:
     """Each stands as title, heading, name, word below, reason and note; none reads a file or is a command."""
     tables = [

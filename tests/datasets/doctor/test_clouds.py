@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy import ndarray
 from scipy.spatial.transform import Rotation
 
 from datasets.base import Intrinsics, Lidar
 from datasets.doctor.cameras import of_calibration, of_image, of_view, shares_less_alike, thumbnail
-from datasets.doctor.clouds import ground_m, of_cloud, of_sensor
+from datasets.doctor.clouds import cells_of, ground_m, of_cloud, of_sensor
 from datasets.doctor.motion import AS_GIVEN, READINGS, overlap
 
 LIDAR = Lidar(beams=16, vertical_fov_deg=(-15.0, 15.0), max_range_m=50.0, form="scan")
@@ -185,3 +186,13 @@ def test_readings_are_rotations_reflections_and_sizes() -> None:
 def test_the_names_of_readings_are_not_shared() -> None:
     seen: list[Sequence[Sequence[float]]] = list(READINGS.values())
     assert all(a != b for i, a in enumerate(seen) for b in seen[:i])
+
+
+@given(places=arrays(np.float64, st.tuples(st.integers(0, 40), st.just(2)), elements=st.floats(-60, 60)))
+def test_cells_are_numbered_as_by_sorting_their_corners(places: np.ndarray) -> None:
+    found = cells_of(places, 1.5)
+    if len(places) == 0:
+        assert len(found) == 0
+        return
+    corners = np.floor(places / 1.5).astype(np.int64)
+    assert found.tolist() == np.unique(corners, axis=0, return_inverse=True)[1].reshape(-1).tolist()

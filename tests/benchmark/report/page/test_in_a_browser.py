@@ -17,12 +17,12 @@ from benchmark.evaluation.rankers import CHANCE
 from benchmark.records.collection import collect
 from benchmark.report.page.drawings import Drawing
 from benchmark.report.page.failures import heading
-from benchmark.report.page.page import LARGEST_BYTES, write_report
+from benchmark.report.page.page import write_report
 
 REPOSITORY = Path(__file__).parents[4]
 DAY, NIGHT = "town, protocol town", "town, protocol town-night"
-WIDTHS = (390, 1280)
-THEMES = ("light", "dark")
+SCREENS = ((390, "dark"), (1280, "light"))
+"""Widths of a telephone and of a desk in pixels, each with another theme."""
 SVG = (
     '<svg xmlns="http://www.w3.org/2000/svg" width="600" height="200"><style>circle{fill:#036}</style>'
     '<circle cx="90" cy="90" r="80"/><script>boom()</script></svg>'
@@ -87,20 +87,12 @@ def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 @pytest.fixture(scope="module")
 def committed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of the committed results."""
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(collect(REPOSITORY / "results"), path, drawings=[Drawing(title="A circle", svg=SVG, csv="a,b\n1,2\n")])
-    assert path.stat().st_size <= LARGEST_BYTES
-    return path
-
-
-@pytest.fixture(scope="module")
-def two_boards(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The report of two committed protocols, whose maps show every query."""
-    path, collection = tmp_path_factory.mktemp("two-boards") / "report.html", collect(REPOSITORY / "results")
+    """The report of two committed protocols, of all studies and of a drawing; the whole one is four times as large."""
+    path, collection = tmp_path_factory.mktemp("report") / "report.html", collect(REPOSITORY / "results")
     groups = [group for group in collection.groups if heading(group.board) in (DAY, NIGHT)]
     assert len(groups) == 2
-    write_report(replace(collection, groups=groups), path)
+    drawings = [Drawing(title="A circle", svg=SVG, csv="a,b\n1,2\n")]
+    write_report(replace(collection, groups=groups), path, drawings=drawings)
     return path
 
 
@@ -164,8 +156,8 @@ def test_what_has_no_value_comes_last_either_way(opened: Callable[..., Page], co
 # --- the map -------------------------------------------------------------------------------------
 
 
-def test_pointing_at_a_query_shows_what_it_retrieved(opened: Callable[..., Page], two_boards: Path) -> None:
-    page = opened(two_boards)
+def test_pointing_at_a_query_shows_what_it_retrieved(opened: Callable[..., Page], committed: Path) -> None:
+    page = opened(committed)
     status, places = page.locator("#map-status"), page.locator("#map-places li")
     mark = page.locator(".query").nth(40)
     mark.scroll_into_view_if_needed()
@@ -180,9 +172,9 @@ def test_pointing_at_a_query_shows_what_it_retrieved(opened: Callable[..., Page]
 
 
 def test_the_map_is_one_stop_of_the_keyboard_and_arrows_move_in_it(
-    opened: Callable[..., Page], two_boards: Path
+    opened: Callable[..., Page], committed: Path
 ) -> None:
-    page = opened(two_boards)
+    page = opened(committed)
     marks, status = page.locator(".query"), page.locator("#map-status")
     assert page.locator(".query[tabindex='0']").count() == 1
     page.locator("#map-pair").focus()
@@ -215,8 +207,8 @@ def test_the_verdict_in_words_is_that_of_the_mark(opened: Callable[..., Page], c
         assert first.startswith("right" if kind == "hit" else "wrong")
 
 
-def test_selects_change_method_direction_drives_and_data(opened: Callable[..., Page], two_boards: Path) -> None:
-    page = opened(two_boards)
+def test_selects_change_method_direction_drives_and_data(opened: Callable[..., Page], committed: Path) -> None:
+    page = opened(committed)
     counts = page.locator("#map-counts")
     seen = [counts.inner_text()]
     for name in ("run", "direction", "pair"):
@@ -268,8 +260,7 @@ def pages(committed: Path, hostile: Path, written_once: Callable[..., Path]) -> 
     return {"committed": committed, "hostile": written_once("page of hostile", write) / "report.html"}
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
 @pytest.mark.parametrize("results", ["committed", "hostile"])
 def test_the_page_never_scrolls_sideways(
     opened: Callable[..., Page], pages: dict[str, Path], results: str, width: int, theme: str
@@ -284,8 +275,7 @@ def test_the_page_never_scrolls_sideways(
     assert page.locator("script").count() == 2
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(("width", "theme"), SCREENS)
 def test_nobody_meets_a_barrier(opened: Callable[..., Page], committed: Path, width: int, theme: str) -> None:
     page = opened(committed, width, theme)
     page.locator(".board").nth(1).evaluate("board => board.querySelectorAll('details').forEach((d) => d.open = true)")
