@@ -216,6 +216,14 @@ def test_what_cannot_be_is_refused(request_: Request, toy: Any, monkeypatch: pyt
         run_scale(request_, (30,))
 
 
+def test_distractors_that_are_named_twice_are_refused(request_: Request, elsewhere: str, tmp_path: Path) -> None:
+    copy = str(shutil.copytree(elsewhere, tmp_path / "copy"))
+    for names in ((elsewhere, elsewhere), (elsewhere, copy)):
+        with pytest.raises(CrossplaceError, match=f"--distractors {names[1]} holds the same data as {elsewhere}"):
+            run_scale(request_, (60,), distractors=names)
+    assert not list(request_.machine.runs.rglob("*.npy")), "nothing is encoded before"
+
+
 def test_the_command_prints_the_table(request_: Request, capsys: pytest.CaptureFixture[str]) -> None:
     data = ("--dataset", request_.data.dataset, "--runs", str(request_.machine.runs))
     assert main(["scale", "--method", "height_histogram", *data, "--places", "20", "100"]) == 0
