@@ -7,6 +7,7 @@ without a test frame. ``NAME-trained-on-25-percent`` trains on a quarter of the 
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 from datasets.base import Protocol
 from datasets.errors import CrossplaceError
@@ -56,9 +57,14 @@ def on_validation(protocol: Protocol) -> Protocol:
         title=f"{protocol.title}; scored on its validation frames",
         query=validation,
         database=validation,
-        pairs=protocol.pairs if isinstance(protocol.pairs, str) else "across",
+        pairs=pairs_elsewhere(protocol),
         absent=(),
     )
+
+
+def pairs_elsewhere(protocol: Protocol) -> Literal["across", "within"]:
+    """Which traversals are searched by which among frames that are not tested: no listed pair names them."""
+    return protocol.pairs if isinstance(protocol.pairs, str) else "across"
 
 
 def on_part_of_training(protocol: Protocol, percent: int) -> Protocol:

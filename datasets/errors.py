@@ -29,9 +29,9 @@ def install(extra: str) -> str:
     return f"python -m pip install 'crossplace[{extra}]'"
 
 
-def made_anew(folder: Path) -> str:
-    """The cure for a wrong file of the prepared ``folder``, right for a person's own folder and for the suite's."""
-    return f"correct it if you made it; if the suite did, delete {folder} and prepare the dataset again"
+def made_anew(path: Path) -> str:
+    """The cure for a wrong prepared file: without ``path`` (the file, or its folder), the suite writes it again."""
+    return f"correct it if you made it; if the suite did, delete {path} and prepare the dataset again"
 
 
 def leave_out(option: str, faults: Mapping[str, Sequence[str]]) -> str:

@@ -26,6 +26,9 @@ from datasets.table import COLUMNS, MERCATOR_COLUMNS, POSITION, ROTATION, read_f
 from datasets.transforms import angle_rad
 
 SCHEMA = 1
+DRIVES = "traversals"
+"""The option in which a folder that was made of a person's drives records how each was made."""
+INTERRUPTED = "if a command from-trajectory was interrupted, give it again"
 
 
 def _named(traversals: Any) -> Any:
@@ -102,7 +105,7 @@ class PreparedDataset:
         if described.frames_sha256 not in (None, sha256_of(folder / "frames.csv")):
             raise CrossplaceError(
                 f"{folder / 'frames.csv'}: not the file that dataset.json was written with (frames_sha256); take "
-                f"frames_sha256 out of dataset.json if you changed the table on purpose; if not, {made_anew(folder)}"
+                f"frames_sha256 out of dataset.json if you changed the table on purpose; if not, {dataset.made_anew()}"
             )
         return dataset
 
@@ -124,6 +127,15 @@ class PreparedDataset:
             lidar=traversal.lidar,
         )
 
+    def made_anew(self) -> str:
+        """The cure for a wrong file. A folder of drives may hold a person's own images, so that it is to stay."""
+        if DRIVES not in self.options:
+            return made_anew(self.folder)
+        return (
+            f"correct it; {INTERRUPTED}; else delete dataset.json and frames.csv in {self.folder}, nothing else, and "
+            "give the command of each drive again"
+        )
+
     def has_file(self, path: str) -> bool:
         """Whether the image or cloud at ``path``, as the table names it, is there and not empty."""
         found = self.root / path
@@ -137,7 +149,7 @@ class PreparedDataset:
             raise CrossplaceError(
                 f"{path}: expected {k.width}×{k.height} pixels as in dataset.json for traversal "
                 f"{frame.traversal!r}, found {pixels.shape[1]}×{pixels.shape[0]}; state there the size of the stored "
-                f"images, with fx, fy, cx, cy for it; if the file is wrong, {made_anew(self.folder)}"
+                f"images, with fx, fy, cx, cy for it; if the file is wrong, {self.made_anew()}"
             )
         return pixels
 
@@ -157,7 +169,7 @@ class PreparedDataset:
             layout = "state bin_layout in dataset.json if they are stored otherwise; " if path.suffix == ".bin" else ""
             raise CrossplaceError(
                 f"{path}: {int((~np.isfinite(points)).any(1).sum())} of {len(points)} points are not finite; {layout}"
-                f"if they are no returns, leave them out: {made_anew(self.folder)}"
+                f"if they are no returns, leave them out: {self.made_anew()}"
             )
         return points
 
@@ -291,7 +303,7 @@ def _read_description(path: Path) -> _DatasetFile:
         found = content.get("schema_version") if isinstance(content, dict) else None
         return "" if found == SCHEMA else f"expected schema_version {SCHEMA}, found {found!r}"
 
-    return read_as(path, _DatasetFile, f"see docs/prepared-form.md: {made_anew(path.parent)}", other_schema)
+    return read_as(path, _DatasetFile, f"see docs/prepared-form.md: {made_anew(path)}", other_schema)
 
 
 def _check_frames(frames: Frames, lines: Int[ndarray, " n"], described: list[str], path: Path) -> None:
@@ -302,7 +314,10 @@ def _check_frames(frames: Frames, lines: Int[ndarray, " n"], described: list[str
     present = frames.traversal_names()
     for name in sorted({*present, *described}):
         if name not in described:
-            raise CrossplaceError(f"{path}: traversal {name!r} is not described in dataset.json")
+            raise CrossplaceError(
+                f"{path}: traversal {name!r} is not described in dataset.json; describe it there or take its frames "
+                f"out; {INTERRUPTED}"
+            )
         if name not in present:
             raise CrossplaceError(
                 f"{path}: no frame of traversal {name!r}, which dataset.json describes; add its frames or take it out"

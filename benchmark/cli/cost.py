@@ -54,6 +54,8 @@ class Cost:
 
         for name in self.methods:
             METHODS.check(name)
+        if not self.presets:
+            raise CrossplaceError("--presets needs names of presets, such as quick; leave it out for quick and paper")
         if not 0 < self.minutes < math.inf:
             raise CrossplaceError(f"--minutes: expected a finite number above 0, found {self.minutes:g}")
         device = machine.pick_device(self.device)

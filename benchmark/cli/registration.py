@@ -57,7 +57,7 @@ class Register:
 
     def __call__(self) -> None:
         """Register and print the tables."""
-        from benchmark.report.figures.local_map import check_ending
+        from benchmark.report.figures.saving import check_ending
         from benchmark.runs.registration import Registration
 
         if self.picture is not None:

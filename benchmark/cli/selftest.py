@@ -34,6 +34,10 @@ class SelfTest:
         from datasets.errors import CrossplaceError, unknown
         from datasets.town.town import PRESETS
 
+        if not self.methods:
+            raise CrossplaceError(
+                "--methods needs names of methods (crossplace list methods); leave it out for the usual"
+            )
         for name in self.methods:
             METHODS.check(name)
         if not self.minutes > 0:

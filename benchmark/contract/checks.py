@@ -27,7 +27,7 @@ from benchmark.contract.subject import (
     require,
     require_same,
 )
-from benchmark.contract.trying import Verdict, require_declared, require_training, verdicts
+from benchmark.contract.trying import Verdict, require_declared, require_training, verdicts_of
 from benchmark.descriptors.encoding import encode_batch
 from benchmark.descriptors.returned import fault_of
 from benchmark.device import torch_device
@@ -222,7 +222,7 @@ def learns_by_heart(subject: Subject) -> str:
 
 
 def has_a_complete_card(subject: Subject) -> None:
-    """Every field of the card says something; there is a quick preset."""
+    """Every field of the card says something."""
     require_declared(subject.method)
 
 
@@ -252,9 +252,5 @@ def run_checks(name: str, dataset: PreparedDataset, *, by_heart: bool = False) -
     """
     if by_heart:
         places_apart(dataset.frames)
-    try:
-        subject = Subject.of(name, dataset)
-    except BrokenContractError as error:  # nothing else can be tried
-        yield Verdict(what="The method encodes four frames.", outcome="BROKEN", reason=str(error))
-        return
-    yield from verdicts((*CHECKS, learns_by_heart) if by_heart else CHECKS, subject)
+    wanted = (*CHECKS, learns_by_heart) if by_heart else CHECKS
+    yield from verdicts_of(lambda: Subject.of(name, dataset), "The quick preset encodes four frames.", wanted)

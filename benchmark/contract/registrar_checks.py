@@ -11,8 +11,16 @@ from torch import Tensor
 
 from benchmark.contract.overfitting import SPLIT, places_apart
 from benchmark.contract.pairs_by_heart import learn_pairs
-from benchmark.contract.subject import GPU_TOLERANCE, SPARSE_CLOUDS, TOLERANCE, USUAL, BrokenContractError, require
-from benchmark.contract.trying import Verdict, require_declared, require_training, verdicts
+from benchmark.contract.subject import (
+    GPU_TOLERANCE,
+    SPARSE_CLOUDS,
+    TOLERANCE,
+    USUAL,
+    BrokenContractError,
+    require,
+    require_preset,
+)
+from benchmark.contract.trying import Verdict, require_declared, require_training, verdicts_of
 from benchmark.device import torch_device
 from benchmark.registry import REGISTRARS
 from benchmark.training.checkpoint import load_weights, save_weights
@@ -79,6 +87,7 @@ def new_registrar(name: str, preset: str = USUAL, *, seed: int = 0) -> Registrar
     """A registrar as a preset configures it, untrained."""
     torch.manual_seed(seed)
     kind = REGISTRARS.get(name)
+    require_preset(kind, preset)
     return kind(kind.presets[preset]).eval()
 
 
@@ -89,7 +98,7 @@ def registered(registrar: Registrar, batch: RegistrationBatch) -> Registered:
 
 
 def has_a_complete_card(subject: RegistrarSubject) -> None:
-    """Every field of the card says something; there is a quick preset."""
+    """Every field of the card says something."""
     require_declared(subject.registrar)
 
 
@@ -270,8 +279,8 @@ def run_registrar_checks(name: str, dataset: PreparedDataset, *, by_heart: bool 
     """
     if by_heart:
         places_apart(dataset.frames)
-    subject = RegistrarSubject.of(name, dataset)
-    yield from verdicts((*REGISTRAR_CHECKS, learns_by_heart) if by_heart else REGISTRAR_CHECKS, subject)
+    wanted = (*REGISTRAR_CHECKS, learns_by_heart) if by_heart else REGISTRAR_CHECKS
+    yield from verdicts_of(lambda: RegistrarSubject.of(name, dataset), "The quick preset can be made.", wanted)
 
 
 def _only(found: Registered, number: int) -> Registered:

@@ -14,6 +14,7 @@ from datasets.prepared import PreparedDataset
 from methods.base import Method
 from methods.batch import Sample, collate, load_sample
 from methods.learning.normalisation import measured_statistics
+from methods.registration import Registrar
 
 USUAL = "quick"
 """The preset that every method has."""
@@ -74,6 +75,7 @@ def new_method(name: str, preset: str = USUAL, *, seed: int = 0) -> Method:
     """A method as a preset configures it, untrained and without a pretrained backbone."""
     torch.manual_seed(seed)
     kind = METHODS.get(name)
+    require_preset(kind, preset)
     return kind(replace(kind.presets[preset], weights="none")).eval()
 
 
@@ -91,6 +93,11 @@ def require(holds: bool | Tensor, fault: str) -> None:
     """Raise :class:`BrokenContractError` with ``fault`` unless something holds."""
     if not holds:
         raise BrokenContractError(fault)
+
+
+def require_preset(kind: type[Method | Registrar], preset: str) -> None:
+    """Refuse a method or registrar without the preset that it is tried in."""
+    require(preset in kind.presets, f"there is no preset {preset!r}")
 
 
 def are_close(found: Tensor, expected: Tensor) -> bool:

@@ -11,6 +11,7 @@ import torch
 from benchmark.contract.overfitting import SPLIT
 from benchmark.contract.subject import BrokenContractError, require
 from benchmark.training.optimising import set_training_mode
+from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from methods.base import Method
 from methods.batch import collate, load_sample
@@ -40,21 +41,40 @@ def verdicts(checks: Iterable[Callable[[T], str | None]], subject: T) -> Iterato
             continue
         try:
             note = check(subject)
-        except BrokenContractError as error:
-            yield Verdict(what=what, outcome="BROKEN", reason=str(error))
         except Exception as error:  # whatever a method raises is its fault
-            yield Verdict(what=what, outcome="BROKEN", reason=f"{type(error).__name__}: {' '.join(str(error).split())}")
+            yield _broken(what, error)
         else:
             yield Verdict(what=what, outcome="ok", reason=note or "")
 
 
+def verdicts_of(make: Callable[[], T], what: str, checks: Iterable[Callable[[T], str | None]]) -> Iterator[Verdict]:
+    """What comes of each check on what ``make`` gives; if it fails, ``what`` is broken, and nothing else is tried.
+
+    Raises:
+        CrossplaceError: what keeps the subject from being made is not the method's fault, such as missing data.
+    """
+    try:
+        subject = make()
+    except CrossplaceError:
+        raise
+    except Exception as error:
+        yield _broken(what, error)
+    else:
+        yield from verdicts(checks, subject)
+
+
+def _broken(what: str, error: Exception) -> Verdict:
+    """A fault in the words of the contract, or the error that a method raised, on one line."""
+    kind = "" if isinstance(error, BrokenContractError) else f"{type(error).__name__}: "
+    return Verdict(what=what, outcome="BROKEN", reason=kind + " ".join(str(error).split()))
+
+
 def require_declared(method: Method | Registrar) -> None:
-    """Refuse a card with an empty field or an impossible year, and a method without a quick preset."""
+    """Refuse a card with an empty field or an impossible year."""
     card = method.card
     require(2000 < card.year < 2100, f"the card's year is {card.year}")
     empty = [f.name for f in fields(card) if getattr(card, f.name) == ""]
     require(not empty, f"{', '.join(empty)} of the card is empty")
-    require("quick" in method.presets, "there is no preset 'quick'")
 
 
 def require_training(trained: Method | Registrar, dataset: PreparedDataset) -> None:

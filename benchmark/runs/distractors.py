@@ -47,6 +47,18 @@ def other_dataset(plan: Plan, name: str) -> PreparedDataset:
     return other
 
 
+def other_datasets(plan: Plan, names: Sequence[str]) -> list[PreparedDataset]:
+    """As :func:`other_dataset`; data that is named twice, by whatever name, is refused, since it would count twice."""
+    others: dict[str, PreparedDataset] = {}
+    for name in names:
+        other = other_dataset(plan, name)
+        if (first := others.setdefault(other.fingerprint, other)) is not other:
+            raise CrossplaceError(
+                f"--distractors {name} holds the same data as {first.folder}, which is named before it; name it once"
+            )
+    return [*others.values()]
+
+
 def sources_of(plan: Plan, other: PreparedDataset | None) -> list[Source]:
     """Foreign frames of the test's own dataset, and then of ``other``."""
     sources = []

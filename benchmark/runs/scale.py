@@ -22,7 +22,7 @@ from benchmark.records.scale import SCALE, LikenessRecord, ScalePoint, ScaleReco
 from benchmark.records.sensitivity import LeftOutRecord, recall_records
 from benchmark.request import Request
 from benchmark.runs.alternatives import check_index, index_points, prior_point
-from benchmark.runs.distractors import other_dataset
+from benchmark.runs.distractors import other_datasets
 from benchmark.runs.plan import Plan
 from benchmark.runs.territory import Territory, territory_of
 from datasets.base import Modality
@@ -72,7 +72,7 @@ def run_scale(
     for name in indexes:
         check_index(name)
     plan = Plan(request, measured=False)
-    others = [other_dataset(plan, name) for name in distractors]
+    others = other_datasets(plan, distractors)
     doubts = [f"distractors: {doubt}" for other in others for doubt in doubts_about(other, request.data.accept)]
     warnings = [*plan.warnings, *doubts]
     for warning in warnings:

@@ -44,7 +44,8 @@ class Territory:
 
     def n_real(self) -> int:
         """Real frames of the map, as a mean over traversal pairs."""
-        return round(float(np.mean([len(part.asked.database_rows) for part, _ in self.questions.parts])))
+        sizes = {part.asked.pair: len(part.asked.database_rows) for part, _ in self.questions.parts}
+        return round(float(np.mean([*sizes.values()])))
 
     def rows(self, start: int, stop: int) -> Float32[ndarray, "n size"]:
         """The places of the map by their numbers: real ones, foreign ones, and then synthetic ones without end."""

@@ -53,10 +53,10 @@ class Watch(AbstractContextManager["Watch"]):
             self._live.stop()
 
     def see(self, rows: Mapping[str, Mapping[str, str]]) -> None:
-        """These runs take these jobs."""
-        self.rows.update(rows)
+        """These runs take these jobs, which are known first: the table is drawn at any moment, by another thread."""
         for job in (job for cells in rows.values() for job in cells.values()):
             self.jobs.setdefault(job, _Seen(state={"": "cached", LATER: "waits"}.get(job, "waits")))
+        self.rows.update(rows)
 
     def began(self, job: str) -> None:
         """A job works now, or lies in the queue of a cluster."""
@@ -91,13 +91,14 @@ class Watch(AbstractContextManager["Watch"]):
 
     def table(self) -> Table:
         """All runs with the states of their steps; where there is no room for all, those that move come first."""
-        steps = list(dict.fromkeys(step for cells in self.rows.values() for step in cells))
+        rows = dict(self.rows)  # as they are now: others may come while these are drawn
+        steps = list(dict.fromkeys(step for cells in rows.values() for step in cells))
         table = Table("run", *steps, box=None)
-        states = {label: {self.jobs[job].state for job in cells.values()} for label, cells in self.rows.items()}
-        order = sorted(self.rows, key=lambda label: _rank(states[label]))
+        states = {label: {self.jobs[job].state for job in cells.values()} for label, cells in rows.items()}
+        order = sorted(rows, key=lambda label: _rank(states[label]))
         n_shown = max(console.height - ROOM, 1)
         for label in order[:n_shown]:
-            cells = self.rows[label]
+            cells = rows[label]
             table.add_row(label, *(self.jobs[cells[step]].words() if step in cells else "" for step in steps))
         if len(order) > n_shown:
             table.add_row(f"… and {len(order) - n_shown} more")

@@ -14,6 +14,7 @@ from benchmark.frames.local_maps import LocalMaps, thinned
 from benchmark.protocol.map_sweeps import MapSweeps
 from benchmark.protocol.selection import select
 from datasets.base import Frame, Protocol
+from datasets.derived import pairs_elsewhere
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset, world_from_lidar
 
@@ -40,11 +41,23 @@ class MappedDataset(PreparedDataset):
 
     @classmethod
     def of(cls, dataset: PreparedDataset, protocol: Protocol, folder: Path) -> "MappedDataset":
-        """The frames of ``dataset``; parts of maps are kept below ``folder``."""
+        """The frames of ``dataset``; parts of maps are kept below ``folder``.
+
+        Raises:
+            CrossplaceError: no training frame has a local map.
+        """
         parts = [select(dataset.frames, s) for s in (protocol.split.train, protocol.split.validation)]
-        rules = (
-            MapSweeps(frames=dataset.frames, protocol=protocol, query_rows=rows, database_rows=rows) for rows in parts
-        )
+        trained = replace(protocol, pairs=(pairs := pairs_elsewhere(protocol)))
+        rules = [
+            MapSweeps(frames=dataset.frames, protocol=trained, query_rows=rows, database_rows=rows) for rows in parts
+        ]
+        if len(parts[0]) and not any(len(rules[0].of(row)) for row in parts[0].tolist()):
+            of_what = {"across": "another training drive of its world", "within": "its own drive at other times"}
+            raise CrossplaceError(
+                f"protocol {protocol.name}: no training frame of {dataset.folder} has a local map, which is made of "
+                f"sweeps of {of_what[pairs]}; prepare more of the data, choose another --protocol, or give "
+                "trained weights with --checkpoint"
+            )
         known = {f.name: getattr(dataset, f.name) for f in fields(PreparedDataset)}
         return cls(**known, maps=LocalMaps(dataset, folder), sweeps=tuple(rules))
 

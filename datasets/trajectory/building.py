@@ -14,9 +14,9 @@ from numpy import ndarray
 
 from datasets.base import Frames, Traversal
 from datasets.errors import CrossplaceError
-from datasets.files import locked
+from datasets.files import locked, read_text, sha256_of, write_atomically
 from datasets.interpolation import interpolate_poses, is_covered, is_inside, nearest_in
-from datasets.prepared import PreparedDataset, frames_at, make_fingerprint, write_prepared
+from datasets.prepared import DRIVES, PreparedDataset, frames_at, make_fingerprint, write_prepared
 from datasets.readers import FORMATS, image_size, read_points
 from datasets.trajectory.calibration import Calibration, read_calibration
 from datasets.trajectory.drive import Drive
@@ -29,6 +29,8 @@ VERSION = 1
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 CLOUDS = (".bin", *FORMATS)
 NAME = re.compile(r"[\w.+-]+")
+TABLE, UNDO = "frames.csv", ".frames.csv.before"
+"""The table of frames, and what it was before a further drive while that drive is written."""
 MOST_TILT_DEG = 45.0
 """Largest median angle between the LiDAR's z axis and the world's: roads are flatter."""
 
@@ -229,9 +231,10 @@ def _write(
     traversals: list[Traversal] = []
     parts: list[Frames] = []
     how: dict[str, Any] = {}
-    if (folder / "dataset.json").is_file():
+    if is_further := (folder / "dataset.json").is_file():
+        _undo_interrupted(folder)
         before = PreparedDataset.read(folder)
-        how = before.options.get("traversals", {})
+        how = before.options.get(DRIVES, {})
         if not isinstance(how, dict) or set(how) != set(before.traversals):
             raise CrossplaceError(f"{folder}: a prepared folder of another maker; choose another folder")
         if traversal.name in how and not replace:
@@ -246,8 +249,10 @@ def _write(
     counts: Counter[str] = Counter()
     for one in how.values():
         counts.update(one["counts"])
-    name, options = name or folder.absolute().name, {"traversals": how}
+    name, options = name or folder.absolute().name, {DRIVES: how}
     everything = Frames.concatenate([*parts, frames])
+    if is_further:
+        write_atomically(folder / UNDO, (folder / TABLE).read_bytes())
     write_prepared(
         folder,
         name=name,
@@ -258,3 +263,12 @@ def _write(
         frames=everything,
         counts=dict(counts),
     )
+    (folder / UNDO).unlink(missing_ok=True)
+
+
+def _undo_interrupted(folder: Path) -> None:
+    """Put the table back that ``dataset.json`` describes, if an earlier call replaced that table and then died."""
+    table, undo = folder / TABLE, folder / UNDO
+    if undo.is_file() and sha256_of(table) not in read_text(folder / "dataset.json"):
+        undo.replace(table)
+    undo.unlink(missing_ok=True)

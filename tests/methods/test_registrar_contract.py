@@ -122,6 +122,20 @@ def test_a_fault_is_found(
         check(wrong)
 
 
+def test_a_registrar_that_cannot_be_made_is_one_verdict(
+    small_world: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: Keep, config: object) -> None:
+        raise ValueError("no such layer")
+
+    for name, member, reason in (("presets", {}, "there is no preset 'quick'"), ("__init__", fails, "ValueError: no")):
+        with monkeypatch.context() as patch:
+            patch.setattr(Keep, name, member)
+            (verdict,) = run_registrar_checks("keep", small_world)
+        assert verdict.outcome == "BROKEN"
+        assert verdict.reason.startswith(reason)
+
+
 def test_the_checks_say_what_came_of_each(small_world: PreparedDataset) -> None:
     found = list(run_registrar_checks("keep", small_world))
     assert len(found) == len(REGISTRAR_CHECKS)

@@ -140,7 +140,7 @@ class Picture:
 
 PICTURES = {
     "contact-sheet": Picture(
-        title="frames of every condition: image, LiDAR points on the image, cloud from above (PNG)",
+        title="frames of every condition: image, LiDAR points on the image, cloud from above (PNG or JPEG)",
         module="contact_sheet",
     ),
     "strip": Picture(

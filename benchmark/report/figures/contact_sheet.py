@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmark.report.figures.saving import check_ending, save
 from datasets.base import Frame
 from datasets.prepared import PreparedDataset
 from datasets.projection import project
@@ -33,12 +34,13 @@ DPI = 120
 
 
 def draw(dataset: PreparedDataset, path: Path, frames_per_condition: int = 4) -> None:
-    """Write the sheet of ``dataset`` as PNG to ``path``: a block a condition, its frames evenly spread over its rows.
+    """Write the sheet of ``dataset`` to ``path``, as PNG or JPEG by its suffix.
 
-    Frames without image, cloud or calibration show what there is.
+    There is a block a condition, its frames evenly spread over its rows. Frames without image, cloud or calibration
+    show what there is.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sheet(dataset, frames_per_condition).savefig(path, dpi=DPI, format="png")
+    check_ending(path)
+    save(sheet(dataset, frames_per_condition), path, DPI)
 
 
 def sheet(dataset: PreparedDataset, frames_per_condition: int = 4) -> "Figure":

@@ -17,7 +17,8 @@ from benchmark.frames.preparing import find_protocol
 from benchmark.frames.starts import draw_start
 from benchmark.protocol.map_sweeps import MapSweeps
 from benchmark.protocol.selection import selected
-from benchmark.report.figures.strip import BACKGROUND, COLOURS, DPI, INK, JPEG_QUALITY
+from benchmark.report.figures.saving import check_ending, save
+from benchmark.report.figures.strip import BACKGROUND, COLOURS, DPI, INK
 from datasets.base import Frame
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset, world_from_lidar
@@ -44,20 +45,7 @@ class Panel(NamedTuple):
 def draw(dataset: PreparedDataset, path: Path) -> None:
     """Write the picture of ``dataset`` to ``path``, as PNG or JPEG by its suffix."""
     check_ending(path)
-    save(overlay(dataset), path)
-
-
-def check_ending(path: Path) -> None:
-    """Refuse a file that is neither PNG nor JPEG."""
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise CrossplaceError(f"{path}: this picture is drawn as PNG or JPEG; let the name end in .png or .jpg")
-
-
-def save(figure: "Figure", path: Path) -> None:
-    """Write a figure of panels."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    options = {"quality": JPEG_QUALITY, "optimize": True} if path.suffix.lower() != ".png" else {}
-    figure.savefig(path, dpi=DPI, facecolor=BACKGROUND, pil_kwargs=options)
+    save(overlay(dataset), path, DPI)
 
 
 def overlay(dataset: PreparedDataset) -> "Figure":

@@ -14,7 +14,9 @@ from benchmark.evaluation.registration import PoseErrors, pose_errors
 from benchmark.frames.local_maps import LocalMaps
 from benchmark.protocol.map_sweeps import MapSweeps
 from benchmark.records.registration import POSES
-from benchmark.report.figures.local_map import Panel, save, sheet_of
+from benchmark.report.figures.local_map import Panel, sheet_of
+from benchmark.report.figures.saving import save
+from benchmark.report.figures.strip import DPI
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 
@@ -43,7 +45,7 @@ def draw(folder: Path, name: str, dataset: PreparedDataset, sweeps: MapSweeps, m
         }
         frame = dataset.frame(row)
         lines.append([Panel(caption, frame, local, poses[of][number] - shift) for of, caption in captions.items()])
-    save(sheet_of(dataset, lines), path)
+    save(sheet_of(dataset, lines), path, DPI)
 
 
 def _first_poses(path: Path) -> dict[str, ndarray]:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
+from benchmark.report.figures.saving import check_ending, save
 from datasets.base import Frame, Intrinsics
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -41,16 +42,12 @@ CAPTION_POINTS = 26.0
 DPI = 100
 BACKGROUND, INK = "#14181f", "#f2f4f8"
 COLOURS = "turbo_r"
-JPEG_QUALITY = 85
 
 
 def draw(dataset: PreparedDataset, path: Path) -> None:
     """Write the strip of ``dataset`` to ``path``, as PNG or JPEG by its suffix."""
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise CrossplaceError(f"{path}: the strip is drawn as PNG or JPEG; let the name end in .png or .jpg")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    options = {"quality": JPEG_QUALITY, "optimize": True} if path.suffix.lower() != ".png" else {}
-    strip(dataset).savefig(path, dpi=DPI, facecolor=BACKGROUND, pil_kwargs=options)
+    check_ending(path)
+    save(strip(dataset), path, DPI)
 
 
 def strip(dataset: PreparedDataset) -> "Figure":

@@ -9,6 +9,7 @@ from terminal import shown
 
 from benchmark.cli.main import main
 from benchmark.cost.probes import memory
+from benchmark.frames import preparing
 from benchmark.records.cost import sheets_in
 from datasets.prepared import PreparedDataset
 
@@ -34,6 +35,14 @@ def test_a_mistake_is_a_sentence_whose_cure_helps(
         given = usual | dict([options])
         assert main([*common, *(word for pair in given.items() for word in pair)]) == code
         assert (sentence in " ".join(capsys.readouterr().err.split())) == bool(code)
+
+
+def test_no_preset_is_a_sentence_before_anything_is_prepared(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "prepare", lambda *_: pytest.fail("prepared"))
+    assert main(["cost", "--methods", "height_histogram", "--device", "cpu", "--presets"]) == 1
+    assert "--presets needs names of presets, such as quick; leave it out" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_session_writes_a_sheet_and_tables_in_three_forms_and_finds_them_again(

@@ -113,6 +113,26 @@ def test_an_empty_field_of_the_card_is_found(toy: Any, broken: Callable[..., dic
     assert list(found.values()) == ["the card's year is 1926"]
 
 
+def raises(self: Any, inputs: Tensor) -> dict[str, Tensor]:
+    raise RuntimeError("shapes\ndo not fit")
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ({"encode_clouds": raises}, "RuntimeError: shapes do not fit"),
+        ({"encode_clouds": lambda self, inputs: inputs}, "encode_clouds returned a Tensor, expected a dict"),
+        ({"presets": {}}, "there is no preset 'quick'"),
+    ],
+)
+def test_a_method_that_cannot_be_tried_is_one_verdict(
+    broken: Callable[..., dict[str, str]], members: Any, reason: str
+) -> None:
+    ((what, said),) = broken(**members).items()
+    assert what == "The quick preset encodes four frames."
+    assert said.startswith(reason)
+
+
 @pytest.mark.parametrize("largest", [0.1, 1.0, 4.0, 400.0])
 def test_rounding_grows_with_the_numbers_of_a_descriptor(largest: float) -> None:
     expected = torch.linspace(-largest, largest, 64)[None, None]

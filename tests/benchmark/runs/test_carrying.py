@@ -1,12 +1,13 @@
 """What is done, in which order, how often, and what is a hole: with an engine that does nothing."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from counted_jobs import CountedJob, counted
+from rich.table import Table
 
 from benchmark.console import console
 from benchmark.runs.carrying import run_jobs
@@ -122,3 +123,29 @@ def test_the_table_shows_every_run_and_what_moves_first(
     assert lines[2] == "two cached waits"
     assert lines[-1] == "… and 36 more"
     assert len(lines) == 8
+
+
+def test_the_table_is_drawn_the_moment_that_a_run_is_known() -> None:
+    drawn: list[Table] = []
+
+    class Rows(dict[str, Mapping[str, str]]):
+        def update(self, rows: Mapping[str, Mapping[str, str]]) -> None:  # type: ignore[override]
+            super().update(rows)
+            drawn.append(watch.table())  # as Rich's thread may
+
+    watch = Watch(rows=Rows())
+    watch.see({"one": {"train": "count-a"}})
+    assert len(drawn) == 1
+
+
+def test_the_table_is_drawn_while_runs_become_known() -> None:
+    class Cells(dict[str, str]):
+        def __iter__(self) -> Iterator[str]:
+            watch.see({"late": {"train": LATER}})  # as the main thread may
+            return super().__iter__()
+
+    watch = Watch()
+    watch.see({"one": {"train": "count-a"}, "two": {"train": "count-b"}})
+    watch.rows["one"] = Cells(watch.rows["one"])
+    assert watch.table().row_count == 2
+    assert watch.table().row_count == 3

@@ -16,6 +16,7 @@ from benchmark.descriptors.files import Descriptors
 from benchmark.descriptors.shards import Shards
 from benchmark.evaluation.evaluate import Block, from_descriptors, joined, scored
 from benchmark.evaluation.ranks import rank_queries
+from benchmark.protocol import ground_truth
 from benchmark.protocol.directions import Direction
 from benchmark.records.collection import collect
 from benchmark.records.publish import publish
@@ -84,6 +85,17 @@ def test_recall_in_a_large_map_is_that_of_ranking_everything(
         assert point.n_bytes == 2 * record.size * point.places
     half = descriptors.at("cloud", frames, plan.selected.database[12:])[:, 0].astype(np.float16)
     np.testing.assert_array_equal(rows[:12, 0], half)  # the map begins with the evening, which the morning is asked of
+
+
+def test_the_size_of_a_map_is_a_mean_over_pairs_and_not_over_blocks(
+    request_: Request, protocol: Protocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uneven = replace(Selection(traversals=("evening",), count=4), also=(Selection(traversals=("morning",)),))
+    with_protocol(monkeypatch, replace(protocol, query=BY_DAY, database=uneven))
+    monkeypatch.setattr(ground_truth, "BLOCK_ENTRIES", 24)  # of 12 queries, two among 12 frames, or six among 4
+    record, _ = run_scale(request_, (8, 30))
+    for point in record.points:
+        assert {recall.n_database for recall in point.directions.values()} == {point.places}
 
 
 def test_without_distractors_it_is_the_result_of_bench(request_: Request) -> None:
@@ -202,6 +214,14 @@ def test_what_cannot_be_is_refused(request_: Request, toy: Any, monkeypatch: pyt
     monkeypatch.setattr(Descriptors, "read", lambda folder: replace(read(folder), top=3, second=read(folder)))
     with pytest.raises(CrossplaceError, match="choose a variant without re-ranking"):
         run_scale(request_, (30,))
+
+
+def test_distractors_that_are_named_twice_are_refused(request_: Request, elsewhere: str, tmp_path: Path) -> None:
+    copy = str(shutil.copytree(elsewhere, tmp_path / "copy"))
+    for names in ((elsewhere, elsewhere), (elsewhere, copy)):
+        with pytest.raises(CrossplaceError, match=f"--distractors {names[1]} holds the same data as {elsewhere}"):
+            run_scale(request_, (60,), distractors=names)
+    assert not list(request_.machine.runs.rglob("*.npy")), "nothing is encoded before"
 
 
 def test_the_command_prints_the_table(request_: Request, capsys: pytest.CaptureFixture[str]) -> None:

@@ -154,6 +154,10 @@ def test_home_is_small_and_says_what_it_left_out(asked: Tryout, monkeypatch: pyt
         (["--minutes", "0"], "--minutes: expected a number above 0"),
         (["--steps", "sprase"], "Did you mean sparse?"),
         (["--methods", "vpx"], "Did you mean vxp?"),
+        (
+            ["--steps", "training", "--methods"],
+            "--methods needs names of methods (crossplace list methods); leave it out",
+        ),
         (["--town", "tinny"], "Did you mean tiny?"),
     ],
 )

@@ -108,6 +108,26 @@ def test_a_map_is_made_of_other_drives(mapped: MappedDataset, small_world: Prepa
     assert len(mapped.load_cloud(mapped.frame(row)))
 
 
+def test_listed_pairs_are_those_of_the_test_and_training_drives_are_searched_across(
+    small_world: PreparedDataset, across: Protocol, tmp_path: Path
+) -> None:
+    by_day = Selection(traversals=("morning", "evening"))
+    listed = replace(across, pairs=(("midnight", "morning"),), split=replace(SPLIT, train=by_day))
+    mapped = MappedDataset.of(small_world, listed, tmp_path)
+    assert mapped.sweeps[0].searched == {"morning": ("evening",), "evening": ("morning",)}
+    assert len(mapped.load_cloud(mapped.frame(5)))
+
+
+def test_training_without_a_second_drive_of_a_world_is_refused(
+    small_world: PreparedDataset, across: Protocol, tmp_path: Path
+) -> None:
+    alone = replace(across, split=replace(SPLIT, train=Selection(traversals=("morning",))))
+    frames = replace(small_world.frames, world=small_world.frames.traversal)
+    for dataset, protocol in ((small_world, alone), (replace(small_world, frames=frames), across)):
+        with pytest.raises(CrossplaceError, match=r"made of sweeps of another training drive of its world; prepare"):
+            MappedDataset.of(dataset, protocol, tmp_path)
+
+
 def test_the_map_stands_where_the_camera_sees_it(mapped: MappedDataset, small_world: PreparedDataset) -> None:
     """Points of the map, through ``camera_from_map``, are those of the world through the poses in the table."""
     row = 5

@@ -14,9 +14,11 @@ from drives import NS_IN, poses_of, write_drive
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from datasets import prepared
 from datasets.errors import CrossplaceError
+from datasets.files import write_atomically
 from datasets.prepared import PreparedDataset
-from datasets.trajectory.building import add_traversal
+from datasets.trajectory.building import UNDO, add_traversal
 from datasets.trajectory.drive import Drive
 
 START_NS = 1_403_636_579_000_000_000
@@ -161,6 +163,56 @@ def test_a_traversal_is_written_anew_only_if_asked(town_drive: Path, tmp_path: P
     assert again.counts == once.counts
     assert again.traversals["monday"].condition == "snow"
     assert len(add_traversal(folder, replace(drive, traversal="copy"))[0].traversals) == 2
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+def test_a_call_that_dies_between_its_two_files_is_mended_by_the_same_call(
+    replaces: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, further = by_hand(tmp_path / "p", [0, 1], [100, 200]), by_hand(tmp_path / "q", [0, 1], [300, 400, 500])
+    further = replace(further, traversal="monday" if replaces else "tuesday")
+    own, expected = tmp_path / "own", tmp_path / "expected"
+    for folder in (own, expected):
+        add_traversal(folder, first, name="own")
+        add_traversal(folder, replace(first, traversal="sunday"))
+    add_traversal(expected, further, replace=replaces)
+
+    def dying(path: Path, content: bytes) -> None:
+        if path.name == "dataset.json":
+            raise KeyboardInterrupt
+        write_atomically(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepared, "write_atomically", dying)
+        with pytest.raises(KeyboardInterrupt):
+            add_traversal(own, further, replace=replaces)
+    with pytest.raises(CrossplaceError, match="from-trajectory was interrupted, give it again") as caught:
+        PreparedDataset.read(own)
+    assert f"delete {own}" not in str(caught.value)
+    add_traversal(own, further, replace=replaces)
+    (own / UNDO).write_text("what a call leaves that dies after its two files")
+    for folder in (own, expected):
+        add_traversal(folder, replace(first, traversal="wednesday"))
+    assert {path.name for path in own.iterdir()} == {"dataset.json", "frames.csv"}
+    for name in ("dataset.json", "frames.csv"):
+        assert (own / name).read_bytes() == (expected / name).read_bytes()
+
+
+def test_a_table_that_was_changed_is_written_again_as_said_and_no_image_is_lost(tmp_path: Path) -> None:
+    drive = by_hand(tmp_path / "own" / "monday", [0, 1], [100, 200], [100, 200])
+    found, _ = add_traversal(tmp_path / "own", drive)
+    table = tmp_path / "own" / "frames.csv"
+    before = table.read_bytes()
+    table.write_bytes(before.replace(b"town", b"city"))
+    with pytest.raises(
+        CrossplaceError, match=r"delete dataset\.json and frames\.csv in .*own, nothing else, and give the"
+    ):
+        PreparedDataset.read(found.folder)
+    table.unlink()
+    (tmp_path / "own" / "dataset.json").unlink()
+    again, _ = add_traversal(tmp_path / "own", drive)
+    assert table.read_bytes() == before
+    assert again.load_image(again.frame(0)).shape == (6, 8, 3)
 
 
 def test_a_folder_of_another_maker_is_left_alone(

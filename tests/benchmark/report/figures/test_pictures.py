@@ -26,6 +26,15 @@ def test_every_picture_gives_a_readable_picture(name: str, small_world: Prepared
     assert pixels.std() > 10, "empty"
 
 
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_picture_is_in_the_format_of_its_name(name: str, small_world: PreparedDataset, tmp_path: Path) -> None:
+    draw_picture(name, small_world, tmp_path / "figure.JPEG")
+    with Image.open(tmp_path / "figure.JPEG") as picture:
+        assert picture.format == "JPEG"
+    with pytest.raises(CrossplaceError, match=r"figure\.tiff: this picture is drawn as PNG or JPEG; let the name end"):
+        draw_picture(name, small_world, tmp_path / "figure.tiff")
+
+
 def test_an_unknown_picture_is_refused_with_its_near_name(small_world: PreparedDataset, tmp_path: Path) -> None:
     with pytest.raises(CrossplaceError, match=r"unknown figure 'stripe'\. Did you mean strip"):
         draw_picture("stripe", small_world, tmp_path / "figure.png")
