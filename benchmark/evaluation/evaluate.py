@@ -16,7 +16,7 @@ from benchmark.evaluation.rankers import CHANCE, RANKERS
 from benchmark.evaluation.ranks import Ranking, fused_ranks, rank_queries
 from benchmark.protocol.directions import Direction
 from benchmark.protocol.ground_truth import Asked, Pair, Relation, ordered_pairs, relations
-from benchmark.protocol.selection import Selected, by_traversal, selected
+from benchmark.protocol.selection import Selected, by_traversal
 from datasets.base import Frames, Modality, Protocol
 from datasets.errors import CrossplaceError
 from datasets.randomness import generator
@@ -115,15 +115,15 @@ def from_ranker(name: str, seed: int) -> Scorer:
     return Scorer(directions=tuple(Direction), score=score, by_chance=name == CHANCE, is_directed=name == CHANCE)
 
 
-def check_answerable(frames: Frames, protocol: Protocol, chosen: Selected | None = None) -> None:
+def check_answerable(chosen: Selected) -> None:
     """Refuse a selection in which no query has a right answer: known from poses alone, before anything is trained."""
-    chosen = chosen or selected(frames, protocol)
-    blocks = relations(frames, protocol, chosen.query, chosen.database)
+    blocks = relations(chosen.frames, chosen.protocol, chosen.query, chosen.database)
     if not any(asked.relation.is_positive.any() for asked in blocks):
-        raise _unanswerable(protocol, chosen)
+        raise _unanswerable(chosen)
 
 
-def _unanswerable(protocol: Protocol, chosen: Selected) -> CrossplaceError:
+def _unanswerable(chosen: Selected) -> CrossplaceError:
+    protocol = chosen.protocol
     return CrossplaceError(
         f"protocol {protocol.name}: no query has a positive within {protocol.radius_m:g} m among {len(chosen.query)} "
         f"queries and {len(chosen.database)} database frames; nothing can be evaluated on this selection: take more of "
@@ -139,10 +139,10 @@ def evaluate(
     How queries and database relate is found once for all scorers and directions. Frames that lack a modality are left
     out of its directions, and directions without frames altogether.
     """
-    chosen = chosen or selected(frames, protocol)
+    chosen = chosen or Selected(frames=frames, protocol=protocol)
     blocks: dict[str, list[Block]] = {name: [] for name in scorers}
     ranked: dict[str, tuple[Relation, Ranking]] = {}
-    for part in scored(frames, protocol, scorers, chosen):
+    for part in scored(scorers, chosen):
         relation, (last, ranking) = part.asked.relation, ranked.get(part.name, (None, None))
         if ranking is None or last is not relation or scorers[part.name].is_directed:
             ranking = rank_queries(part.distances, relation, search_depth=protocol.search_depth)
@@ -150,7 +150,7 @@ def evaluate(
         blocks[part.name].append(Block.of(part, ranking))
     found = {name: joined(blocks[name], protocol, by_chance=scorer.by_chance) for name, scorer in scorers.items()}
     if not all(any(e.recall.n_counted for e in evaluations) for evaluations in found.values()):
-        raise _unanswerable(protocol, chosen)
+        raise _unanswerable(chosen)
     return found
 
 
@@ -165,10 +165,11 @@ class Scored:
     distances: Estimate | Float[ndarray, "nq nd"]
 
 
-def scored(frames: Frames, protocol: Protocol, scorers: Mapping[str, Scorer], chosen: Selected) -> Iterator[Scored]:
+def scored(scorers: Mapping[str, Scorer], chosen: Selected) -> Iterator[Scored]:
     """Every block of every traversal pair in every direction of each scorer; the blocks of a pair follow each other."""
+    frames, protocol = chosen.frames, chosen.protocol
     has: dict[Modality, ndarray] = {"image": frames.image != "", "cloud": frames.cloud != ""}
-    pairs = {d: _pairs(frames, protocol, chosen, d, has) for d in _directions(scorers.values())}
+    pairs = {d: _pairs(chosen, d, has) for d in _directions(scorers.values())}
     for asked in relations(frames, protocol, chosen.query, chosen.database):
         for direction, wanted in pairs.items():
             if asked.pair not in wanted:
@@ -224,13 +225,12 @@ def _directions(scorers: Iterable[Scorer]) -> list[Direction]:
     return [direction for direction in Direction if direction in wanted]
 
 
-def _pairs(
-    frames: Frames, protocol: Protocol, chosen: Selected, direction: Direction, has: Mapping[Modality, ndarray]
-) -> list[Pair]:
+def _pairs(chosen: Selected, direction: Direction, has: Mapping[Modality, ndarray]) -> list[Pair]:
     """The pairs of traversals between which there are frames for a direction."""
+    frames = chosen.frames
     asking = by_traversal(frames, chosen.query[has[direction.query][chosen.query]])
     searched = by_traversal(frames, chosen.database[has[direction.database][chosen.database]])
-    return ordered_pairs(protocol, list(asking), list(searched))
+    return ordered_pairs(chosen.protocol, list(asking), list(searched))
 
 
 def _evaluation(blocks: Sequence[Block], protocol: Protocol, *, by_chance: bool, n_foreign: int) -> PairEvaluation:

@@ -18,7 +18,7 @@ from benchmark.evaluation.search import count_nearer, top_k
 from benchmark.protocol.directions import Direction
 from benchmark.protocol.ground_truth import Asked
 from benchmark.protocol.selection import Selected
-from datasets.base import Frames, Modality, Protocol
+from datasets.base import Modality, Protocol
 
 TIMED, FEWEST_TIMED, LONGEST_S = 21, 3, 20.0
 """Searches that a latency is the median of, the fewest of them, and the time after which no further one begins."""
@@ -37,13 +37,12 @@ class Questions:
     """Row and column of ``best`` for every query of every part, one after the other."""
 
     @classmethod
-    def of(
-        cls, frames: Frames, protocol: Protocol, chosen: Selected, descriptors: Descriptors, modality: Modality
-    ) -> "Questions":
+    def of(cls, chosen: Selected, descriptors: Descriptors, modality: Modality) -> "Questions":
         """The queries of all directions that search frames of ``modality``."""
+        frames = chosen.frames
         directions = [d for d in Direction.among(descriptors.arrays) if d.database == modality]
         scorer = from_descriptors(descriptors, frames, directions=directions)
-        blocks = scored(frames, protocol, {"": scorer}, chosen)
+        blocks = scored({"": scorer}, chosen)
         parts = [(part, rank_queries(part.distances, part.asked.relation, top_k=1)) for part in blocks]
         asking: list[Modality] = ["image", "cloud"]
         code = [asking.index(part.direction.query) * len(frames) + part.asked.query_rows for part, _ in parts]

@@ -186,7 +186,7 @@ def evaluate_settings(
     for spacing_m in dict.fromkeys(setting.spacing_m for setting in blocks):
         here = [setting for setting in blocks if setting.spacing_m == spacing_m]
         chosen = Selected(frames=frames, protocol=protocol, spacing_m=spacing_m)
-        for part in scored(frames, protocol, {"": scorer}, chosen):
+        for part in scored({"": scorer}, chosen):
             for setting, block in _ranked(part, frames, descriptors, here, foreign):
                 blocks[setting].append(block)
     return {s: joined(blocks[s], s.protocol, n_foreign=s.n_foreign) for s in blocks}

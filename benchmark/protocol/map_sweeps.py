@@ -13,7 +13,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from benchmark.protocol.ground_truth import ordered_pairs
-from benchmark.protocol.selection import by_traversal
+from benchmark.protocol.selection import Selected, by_traversal
 from datasets.base import Frames, Protocol
 from datasets.errors import CrossplaceError
 
@@ -26,6 +26,12 @@ class MapSweeps:
     protocol: Protocol
     query_rows: Int[ndarray, " q"]
     database_rows: Int[ndarray, " d"]
+
+    @classmethod
+    def among(cls, chosen: Selected) -> "MapSweeps":
+        """The sweeps that maps of the selected queries may be made of."""
+        rows = {"query_rows": chosen.query, "database_rows": chosen.database}
+        return cls(frames=chosen.frames, protocol=chosen.protocol, **rows)
 
     @cached_property
     def searched(self) -> dict[str, tuple[str, ...]]:

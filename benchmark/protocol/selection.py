@@ -42,11 +42,6 @@ class Selected:
         return np.union1d(self.query, self.database)
 
 
-def selected(frames: Frames, protocol: Protocol) -> Selected:
-    """The frames of each part of ``protocol``."""
-    return Selected(frames=frames, protocol=protocol)
-
-
 def select(frames: Frames, selection: Selection) -> Int[ndarray, " k"]:
     """Rows of ``frames`` that ``selection`` or one of its further ones keeps, ascending.
 

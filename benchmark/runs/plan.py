@@ -22,7 +22,7 @@ from benchmark.frames.perturbations import Perturber
 from benchmark.frames.preparing import Location, check_protocol_name, doubts_about, find_protocol, locate, prepare
 from benchmark.keys import KEY_LENGTH, code_of, key_of
 from benchmark.protocol.leaks import leak_warnings
-from benchmark.protocol.selection import Selected, select, selected
+from benchmark.protocol.selection import Selected, select
 from benchmark.records.schema import Result
 from benchmark.registry import METHODS
 from benchmark.request import Request
@@ -113,7 +113,7 @@ class Plan:
     @cached_property
     def selected(self) -> Selected:
         """The frames that take part."""
-        return self._beside.selected if self._beside else selected(self.dataset.frames, self.protocol)
+        return self._beside.selected if self._beside else Selected(frames=self.dataset.frames, protocol=self.protocol)
 
     @cached_property
     def rows(self) -> ndarray:

@@ -22,7 +22,7 @@ from benchmark.frames.starts import RETRIEVED, STARTS, check_start
 from benchmark.keys import code_of, key_of, plain
 from benchmark.protocol.leaks import leak_warnings
 from benchmark.protocol.map_sweeps import MapSweeps
-from benchmark.protocol.selection import selected
+from benchmark.protocol.selection import Selected
 from benchmark.records.environment import environment, harness
 from benchmark.records.recording import dataset_record
 from benchmark.records.registration import POSES, REGISTRATION, RegistrationRecord, StartRecord
@@ -101,13 +101,7 @@ class Registration:
     @cached_property
     def sweeps(self) -> MapSweeps:
         """Which sweeps maps are made of."""
-        frames = selected(self.dataset.frames, self.protocol)
-        return MapSweeps(
-            frames=self.dataset.frames,
-            protocol=self.protocol,
-            query_rows=frames.query,
-            database_rows=frames.database,
-        )
+        return MapSweeps.among(Selected(frames=self.dataset.frames, protocol=self.protocol))
 
     @property
     def settings(self) -> MapSettings:

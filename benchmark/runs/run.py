@@ -56,7 +56,7 @@ def run(plan: Plan) -> list[Result]:
         log.info("nothing to do: %s is up to date", plan.result_folder)
         return [result, *arena.results(bounds)]
     log.debug("%d frames ask or are searched", len(plan.rows))  # nothing at all is refused before training
-    check_answerable(plan.dataset.frames, plan.protocol, plan.selected)
+    check_answerable(plan.selected)
     plan.check_data()
     with sparse_backend.using(backend):
         return arena.results([_row(plan, device), *bounds])

@@ -98,7 +98,7 @@ def run_scale(
 def _computed(plan: Plan, wish: Wish, key: str, map_key: str, warnings: Sequence[str]) -> ScaleRecord:
     from benchmark.runs.run import origin_of, say_blind
 
-    check_answerable(plan.dataset.frames, plan.protocol, plan.selected)
+    check_answerable(plan.selected)
     plan.check_data()
     blind = say_blind(plan)
     territory = territory_of(plan, wish.modality, wish.others, wish.places[-1])

@@ -76,7 +76,7 @@ def _computed(
 ) -> SensitivityRecord:
     from benchmark.runs.run import FramesToEncode, encoded, origin_of, say_blind
 
-    check_answerable(plan.dataset.frames, plan.protocol, plan.selected)
+    check_answerable(plan.selected)
     plan.check_data()
     blind = say_blind(plan)
     own = FramesToEncode(encoding=plan.encodings[0], dataset=plan.dataset, rows=plan.rows)

@@ -65,7 +65,7 @@ def territory_of(plan: Plan, modality: Modality, others: Sequence[PreparedDatase
     n_foreign = min(sum(len(source.rows) for source in sources), most_places)
     foreign, records = foreign_of(plan, sources, n_foreign, descriptors)
     frames = plan.dataset.frames
-    questions = Questions.of(frames, plan.protocol, plan.selected, descriptors, modality)
+    questions = Questions.of(plan.selected, descriptors, modality)
     asked = questions.parts[0][0].asked
     searched = np.concatenate([*by_traversal(frames, plan.selected.database).values()])
     searched = searched[frames.paths(modality)[searched] != ""]

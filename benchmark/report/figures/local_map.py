@@ -16,7 +16,7 @@ from benchmark.frames.local_maps import LocalMap, LocalMaps
 from benchmark.frames.preparing import find_protocol
 from benchmark.frames.starts import draw_start
 from benchmark.protocol.map_sweeps import MapSweeps
-from benchmark.protocol.selection import selected
+from benchmark.protocol.selection import Selected
 from benchmark.report.figures.saving import check_ending, save
 from benchmark.report.figures.strip import BACKGROUND, COLOURS, DPI, INK
 from datasets.base import Frame
@@ -84,8 +84,8 @@ def _height_in(frame: Frame) -> float:
 def _chosen(dataset: PreparedDataset) -> tuple[int, LocalMap]:
     """The query in the middle of those that have a map, and its map around the start."""
     protocol, _ = find_protocol(None, dataset)
-    rows = selected(dataset.frames, protocol)
-    sweeps = MapSweeps(frames=dataset.frames, protocol=protocol, query_rows=rows.query, database_rows=rows.database)
+    rows = Selected(frames=dataset.frames, protocol=protocol)
+    sweeps = MapSweeps.among(rows)
     calibrated = [n for n, t in dataset.traversals.items() if t.intrinsics and t.camera_from_lidar is not None]
     usable = [
         row

@@ -11,7 +11,7 @@ from benchmark.descriptors.files import Descriptors
 from benchmark.evaluation.chance import hypergeometric_recall
 from benchmark.evaluation.evaluate import PairEvaluation, Scorer, evaluate, from_descriptors, from_ranker
 from benchmark.protocol.directions import Direction
-from benchmark.protocol.selection import selected
+from benchmark.protocol.selection import Selected
 from datasets.base import Frames, Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
@@ -173,7 +173,7 @@ def test_needed_rows_are_queries_and_database_once_each(small_world: PreparedDat
     chosen = replace(
         protocol, query=Selection(traversals=("evening",)), database=Selection(traversals=("morning", "evening"))
     )
-    assert selected(small_world.frames, chosen).needed.tolist() == list(range(24))
+    assert Selected(frames=small_world.frames, protocol=chosen).needed.tolist() == list(range(24))
 
 
 def test_nothing_to_evaluate_is_a_sentence(small_world: PreparedDataset, protocol: Protocol) -> None:

@@ -18,7 +18,7 @@ from benchmark.evaluation.sensitivity import (
     ground_of,
     tried_on,
 )
-from benchmark.protocol.selection import Selected, selected, thinned
+from benchmark.protocol.selection import Selected, thinned
 from datasets.base import Frames, Protocol
 from datasets.prepared import PreparedDataset
 
@@ -50,7 +50,7 @@ def test_every_setting_is_what_its_protocol_alone_gives(
 ) -> None:
     frames = small_world.frames
     descriptors = descriptors_of(frames, fused=fused)
-    ground = ground_of(selected(frames, protocol))
+    ground = ground_of(Selected(frames=frames, protocol=protocol))
     settings = [
         tried.setting
         for name in ("radius", "spacing", "heading")
@@ -96,7 +96,7 @@ def test_more_queries_count_and_more_are_right_within_a_larger_radius(
     small_world: PreparedDataset, protocol: Protocol
 ) -> None:
     frames = small_world.frames
-    tried = tried_on(AXES["radius"], ground_of(selected(frames, protocol)))
+    tried = tried_on(AXES["radius"], ground_of(Selected(frames=frames, protocol=protocol)))
     assert [each.value for each in tried] == [5.0, 10.0, 13.0, 15.0, 20.0, 25.0, 50.0]
     assert [each.is_own for each in tried].index(True) == 2
     found = evaluate_settings(frames, protocol, descriptors_of(frames), [each.setting for each in tried])
@@ -111,7 +111,7 @@ def test_a_map_is_thinned_to_the_nearest_frame_and_queries_stay(
     small_world: PreparedDataset, protocol: Protocol
 ) -> None:
     """Frames are 12 m apart: 20 m is nearer to two steps than to one, 50 m to four."""
-    frames, chosen = small_world.frames, selected(small_world.frames, protocol)
+    frames, chosen = small_world.frames, Selected(frames=small_world.frames, protocol=protocol)
     for spacing_m, step in ((20.0, 2), (24.0, 2), (50.0, 4)):
         expected = [row for row in range(36) if row % 12 % step == 0]
         assert thinned(frames, chosen.database, spacing_m).tolist() == expected
@@ -123,7 +123,7 @@ def test_a_map_is_thinned_to_the_nearest_frame_and_queries_stay(
 def test_denser_maps_than_the_data_are_left_out_with_the_reason(
     small_world: PreparedDataset, protocol: Protocol
 ) -> None:
-    ground = ground_of(selected(small_world.frames, protocol))
+    ground = ground_of(Selected(frames=small_world.frames, protocol=protocol))
     assert (ground.spacing_m, ground.database_size) == (12.0, 12.0)
     tried = {each.value: each for each in tried_on(AXES["spacing"], ground)}
     assert [value for value, each in tried.items() if each.why_not] == [5.0, 10.0]

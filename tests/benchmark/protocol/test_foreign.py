@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmark.protocol.foreign import foreign_rows, order_of_foreign
-from benchmark.protocol.selection import selected
+from benchmark.protocol.selection import Selected
 from datasets.base import Frames, Protocol, Selection
 from datasets.prepared import PreparedDataset
 
@@ -16,6 +16,11 @@ def by_day(protocol: Protocol) -> Protocol:
     """Morning and evening against each other; midnight takes no part."""
     part = Selection(traversals=("morning", "evening"))
     return replace(protocol, query=part, database=part)
+
+
+def selected(frames: Frames, protocol: Protocol) -> Selected:
+    """The frames that take part."""
+    return Selected(frames=frames, protocol=protocol)
 
 
 def moved(frames: Frames, metres: float) -> Frames:

@@ -12,6 +12,7 @@ import pytest
 from folders import contents, differences
 from pydantic import TypeAdapter
 
+from benchmark.evaluation.estimates import Estimate
 from benchmark.evaluation.evaluate import Scorer, evaluate, from_ranker
 from benchmark.keys import plain
 from benchmark.protocol.directions import Direction
@@ -121,7 +122,9 @@ def drawn_at_random(
 
     def remember(direction: Direction, asked: Asked) -> np.ndarray:
         names = asked.pair.query_traversal, asked.pair.database_traversal
-        distances[names] = ranker.score(direction, asked)
+        drawn = ranker.score(direction, asked)
+        assert isinstance(drawn, Estimate)
+        distances[names] = drawn.exact(*np.indices(drawn.key.shape))
         return distances[names]
 
     scorer = Scorer(directions=(direction,), score=remember)  # what is drawn counts, and not what is expected

@@ -70,7 +70,7 @@ def test_recall_in_a_large_map_is_that_of_ranking_everything(
     assert [point.places for point in record.points] == list(SIZES)
     for point in record.points:
         n, blocks = point.places - 12, []
-        for part in scored(frames, plan.protocol, {"": scorer}, plan.selected):
+        for part in scored({"": scorer}, plan.selected):
             ranking = rank_queries(part.distances, part.asked.relation)
             query = descriptors.at(part.direction.query, frames, part.asked.query_rows).astype(np.float64)
             far = plain_distances(query, rows[12 : 12 + n], "l2")
