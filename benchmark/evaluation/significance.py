@@ -51,7 +51,7 @@ def difference(
     )
 
 
-def sign_flip_p(parts: Float[ndarray, " u"], *, unseen: float = 0.0, seed: int = 0) -> float:
+def sign_flip_p(parts: Float[ndarray, " u"], *, unseen: float = 0.0) -> float:
     """Two-sided p-value of the sum of ``parts`` (one a unit) if each might as well have the other sign.
 
     If neither method were better, exchanging both in a unit would be as likely as not. Up to ``MOST_EXACT`` units
@@ -68,7 +68,7 @@ def sign_flip_p(parts: Float[ndarray, " u"], *, unseen: float = 0.0, seed: int =
     if len(parts) <= MOST_EXACT:
         signs = 1 - 2 * ((np.arange(2 ** (len(parts) - 1))[:, None] >> np.arange(len(parts))) & 1)
         return float(np.mean(np.abs(signs @ parts) >= least))  # the other half has the same absolute sums
-    signs = np.random.default_rng(seed).integers(0, 2, size=(FLIPS, len(parts)), dtype=np.int8)
+    signs = np.random.default_rng(0).integers(0, 2, size=(FLIPS, len(parts)), dtype=np.int8)
     sums = parts.sum() - 2 * (signs @ parts)
     return float((1 + np.count_nonzero(np.abs(sums) >= least)) / (1 + FLIPS))
 

@@ -104,20 +104,6 @@ def differences(
     return found
 
 
-def difference_of_pairs(
-    runs: Sequence[Sequence[PairRecall]], others: Sequence[Sequence[PairRecall]], averaging: str, metric: str = "R@1"
-) -> Difference | None:
-    """Compare the pairs of a direction (a list a seed) with those of another method, without ranks.
-
-    None where fewer than ten traversals take part, so that blocks of the map would be needed.
-    """
-    asked = _Asked.of_pairs(others[0], averaging)
-    if asked is None:
-        return None
-    one, other = (np.mean([_pair_values(pairs, metric, asked.pairs) for pairs in group], 0) for group in (runs, others))
-    return asked.difference(one, other)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
     """What runs are compared on in one direction: traversal pairs with their units, or queries."""

@@ -50,8 +50,6 @@ POINT = ("x", "y", "z", "intensity", "ring", "t")
 POINT_BYTES = 4 * len(POINT)
 IMAGE_SIZE = (2448, 2048)
 """Width and height of the images in pixels."""
-BYTES = {CAMERA: 3_600_000, LIDAR: 5_060_000}
-"""About how many bytes one image and one sweep have."""
 
 CONDITIONS = {
     "2020-11-26-13-58": "day",
