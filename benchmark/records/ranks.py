@@ -1,5 +1,6 @@
 """The arrays of ``ranks.npz``, as every reader of stored ranks takes them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -47,3 +48,9 @@ def read_ranks(folder: Path) -> dict[str, ndarray] | None:
     except Exception as error:  # many kinds: a zip of arrays, each with a header in Python
         raise CrossplaceError(f"{path}: not readable ranks ({error}); delete {folder} and run bench again") from error
     return ranks
+
+
+def conditions_in(ranks: Mapping[str, ndarray]) -> dict[str, str]:
+    """The condition of each traversal that takes part."""
+    traversals, conditions = (ranks[name].astype(str).tolist() for name in ("frame_traversal", "frame_condition"))
+    return dict(zip(traversals, conditions, strict=True))

@@ -8,6 +8,7 @@ from numpy import ndarray
 from benchmark.evaluation.metrics import METRICS
 from benchmark.records.confidence import confidence_records
 from benchmark.records.queries import Queries, is_expected
+from benchmark.records.ranks import conditions_in
 from benchmark.records.schema import SCHEMA, DirectionRecord, Result, protocol_of
 from datasets.errors import CrossplaceError
 
@@ -29,12 +30,6 @@ def upgraded(result: Result, ranks: Mapping[str, ndarray]) -> Result:
     dataset = result.dataset.model_copy(update={"conditions": result.dataset.conditions or conditions_in(ranks)})
     changed = result.model_copy(update={"directions": directions, "dataset": dataset, "schema_version": SCHEMA})
     return confidence_records(changed, ranks)
-
-
-def conditions_in(ranks: Mapping[str, ndarray]) -> dict[str, str]:
-    """The condition of each traversal that takes part."""
-    traversals, conditions = (ranks[name].astype(str).tolist() for name in ("frame_traversal", "frame_condition"))
-    return dict(zip(traversals, conditions, strict=True))
 
 
 def _intervals(

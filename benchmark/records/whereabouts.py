@@ -1,6 +1,6 @@
 """Where a difference between results lies: between which traversals, under which conditions, at which places."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from numpy import ndarray
 
 from benchmark.evaluation.intervals import block_side_m, map_blocks
 from benchmark.records.comparison import comparable_groups, shared_directions
+from benchmark.records.ranks import conditions_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +62,8 @@ def whereabouts(runs: Sequence[Path], others: Sequence[Path], metric: str = "R@1
         one, other = (np.mean([run.values(direction, metric) for run in group], axis=0) for group in groups)
         difference, weights = one - other, queries.weights(groups[1][0].result.protocol["averaging"])
         pairs = queries.ranks["pairs"][queries.column("pair")].astype(str)
-        searched = _conditions(queries.ranks, pairs[:, 1])
-        conditions = np.stack([queries.of_frame("condition").astype(str), searched], axis=1)
+        condition = conditions_in(queries.ranks)
+        conditions = np.array([[condition[name] for name in pair] for pair in pairs.tolist()])
         world, position_m = queries.of_frame("world").astype(str), queries.position_m
         side_m, _ = block_side_m(world, position_m, difference[:, None], weights)
         block, corner_m = map_blocks(world, position_m, side_m)
@@ -84,12 +85,6 @@ def whereabouts(runs: Sequence[Path], others: Sequence[Path], metric: str = "R@1
             ),
         )
     return found
-
-
-def _conditions(ranks: Mapping[str, ndarray], traversal: ndarray) -> ndarray:
-    """The condition of each traversal."""
-    known = dict(zip(ranks["frame_traversal"].tolist(), ranks["frame_condition"].tolist(), strict=True))
-    return np.array([known[name] for name in traversal.tolist()])
 
 
 def _parts(names: ndarray, difference: Float[ndarray, " n"], weights: Float[ndarray, " n"]) -> tuple[Part, ...]:

@@ -1,6 +1,6 @@
 """What lies behind a headline number: seeds, pairs of traversals, conditions, and severities of perturbations."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 from benchmark.evaluation.confidence import Confidence
@@ -9,7 +9,7 @@ from benchmark.records.collection import Group
 from benchmark.records.leaderboard import Entry
 from benchmark.records.schema import PairRecall, Result
 from benchmark.records.study import ROBUSTNESS, LineRecord, StudyRecord
-from benchmark.report.comparison import FIRST, arrow, clean_rows, crosses
+from benchmark.report.comparison import FIRST, arrow, clean_rows, crossing
 from benchmark.report.studies import study_section
 from benchmark.report.table import Cell, Column, Section, Table, mean_of, text
 from benchmark.report.tables import named
@@ -63,7 +63,7 @@ def pair_tables(group: Group) -> list[Table]:
     """A matrix for each configuration and direction across modalities: rows ask, columns are searched."""
     tables = []
     for entry in clean_rows(group):
-        for direction in _across(entry.recall):
+        for direction in crossing(entry.recall):
             values = _by_pair(_results(group, entry, direction), direction)
             if len(values) > 1:
                 tables.append(_matrix(f"{FIRST} of {named(entry)}, {arrow(direction)}", values, _conditions(group)))
@@ -82,7 +82,7 @@ def condition_tables(group: Group) -> list[Table]:
 
     found: dict[str, dict[str, dict[Kind, Cell]]] = {}
     for entry in clean_rows(group):
-        for direction in _across(entry.recall):
+        for direction in crossing(entry.recall):
             cells = _by_pair(_results(group, entry, direction), direction, kind_of)
             found.setdefault(direction, {})[named(entry)] = cells
     tables = []
@@ -99,7 +99,7 @@ def confidence_tables(group: Group) -> list[Table]:
     """A table for each direction across modalities: what is left if only sure answers are given, means over seeds."""
     rows: dict[str, list[Sequence[Cell]]] = {}
     for entry in clean_rows(group):
-        for direction in _across(entry.recall):
+        for direction in crossing(entry.recall):
             runs = _results(group, entry, direction)
             found = [known for run in runs if (known := run.directions[direction].confidence)]
             silent = SILENT if found else UNKNOWN
@@ -153,12 +153,6 @@ def _results(group: Group, entry: Entry, direction: str) -> list[Result]:
     """The results behind a row that have this direction."""
     found = [group.named[run].result for run in entry.runs]
     return [result for result in found if direction in result.directions]
-
-
-def _across(directions: Iterable[str]) -> list[str]:
-    """The directions across modalities, or all where there is none."""
-    names = list(directions)
-    return [*filter(crosses, names)] or names
 
 
 def _by_pair(

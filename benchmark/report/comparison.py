@@ -1,6 +1,6 @@
 """Rows under one protocol on one dataset, and how to read them: title, notes, and what all rows share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from benchmark.evaluation.significance import LEVEL
@@ -210,6 +210,12 @@ def crosses(direction: str) -> bool:
     """Whether a direction leads from one modality to the other."""
     query, _, database = direction.partition("->")
     return query != database
+
+
+def crossing(directions: Iterable[str]) -> list[str]:
+    """The directions across modalities, or all where there is none."""
+    every = list(directions)
+    return [*filter(crosses, every)] or every
 
 
 def arrow(direction: str) -> str:

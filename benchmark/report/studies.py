@@ -4,7 +4,7 @@ from collections.abc import Callable, Container, Sequence
 from statistics import fmean
 
 from benchmark.records.study import ABLATION, BASE, LEARNING_CURVE, TUNE, LineRecord, StudyRecord
-from benchmark.report.comparison import arrow, crosses, stand_in_note
+from benchmark.report.comparison import arrow, crossing, stand_in_note
 from benchmark.report.table import Cell, Column, Section, Table, number, text
 
 
@@ -64,8 +64,7 @@ def best_trial(record: StudyRecord) -> tuple[LineRecord, float]:
 
     Without a cross-modal direction all directions count. The first of equal lines is the best: it changes less.
     """
-    every = list(record.lines[0].recall)
-    directions = [*filter(crosses, every)] or every
+    directions = crossing(record.lines[0].recall)
     means = [(line, fmean(fmean(line.recall[d]) for d in directions)) for line in record.lines if not line.error]
     return max(means, key=lambda found: found[1])
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from benchmark.report.comparison import FIRST, arrow
+from benchmark.report.comparison import FIRST, arrow, crossing
 from benchmark.report.figures.style import (
     FAINT,
     GRID,
@@ -76,12 +76,6 @@ def _notes(rows: Sequence[MethodRow], measured: Sequence[MethodRow]) -> list[str
     if len(measured) > MOST_SERIES:
         notes.append(f"Drawn are the best {MOST_SERIES} of {len(measured)} methods; the data beside it holds all.")
     return notes
-
-
-def crossing(directions: Sequence[str]) -> list[str]:
-    """The directions from one modality to another; all if there is none."""
-    across = [name for name in directions if len(set(name.split("->"))) > 1]
-    return across or list(directions)
 
 
 def is_on_front(point: tuple[float, float], points: Sequence[tuple[float, float]]) -> bool:

@@ -11,8 +11,7 @@ from numpy import ndarray
 
 from benchmark.protocol.ground_truth import relate
 from benchmark.records.schema import protocol_of
-from benchmark.report.comparison import arrow
-from benchmark.report.figures.cost import crossing
+from benchmark.report.comparison import arrow, crossing
 from benchmark.report.figures.style import FAINT, RIGHT, WRONG, Margins, say, sheet, short
 from benchmark.report.figures.topics import Sources, Topic, cells, chosen, names_in, queries_of, ranks_of
 from benchmark.report.table import Cell, Column, Table, number, text

@@ -8,7 +8,7 @@ from numpy import ndarray
 
 from benchmark.report.comparison import FIRST
 from benchmark.report.figures.style import FAINT, MOST_SERIES, WIDE_LETTER_IN, Margins, Sheet, sheet, short
-from benchmark.report.figures.topics import MethodRow, Sources, Topic, cells, chosen, names_in, ranks_of
+from benchmark.report.figures.topics import MethodRow, Sources, Topic, cells, chosen, names_in
 from benchmark.report.table import Column, Table, number, text
 from datasets.errors import CrossplaceError
 
@@ -51,7 +51,13 @@ def _named(conditions: dict[str, str]) -> str:
     if conditions:
         is_told = all(condition in name for name, condition in conditions.items())
         return "Names tell the condition." if is_told else "Conditions stand in brackets."
-    return "Conditions are not known here, because no result has its ranks beside it."
+    return "Conditions are not known here, because results of older versions do not say them."
+
+
+def _conditions(topic: Topic) -> dict[str, str]:
+    """The condition of each traversal, from whichever result knows it."""
+    results = [result for row in topic.rows for result in row.results]
+    return {name: condition for result in results for name, condition in result.dataset.conditions.items()}
 
 
 def _values(row: MethodRow, direction: str) -> dict[tuple[str, str], float | None]:
@@ -65,20 +71,6 @@ def _values(row: MethodRow, direction: str) -> dict[tuple[str, str], float | Non
         known = [100 * value for value in values if value is not None]
         means[pair_names] = fmean(known) if known else None
     return means
-
-
-def _conditions(topic: Topic) -> dict[str, str]:
-    """The condition of each traversal, from the first run that has its ranks."""
-    for row in topic.rows:
-        for run in row.runs:
-            try:
-                ranks = ranks_of(run, "frame_traversal", "frame_condition")
-            except CrossplaceError:
-                continue
-            if {"frame_traversal", "frame_condition"} <= ranks.keys():
-                pairs = zip(ranks["frame_traversal"].tolist(), ranks["frame_condition"].tolist(), strict=True)
-                return dict(pairs)
-    return {}
 
 
 def draw(table: Table, sources: Sources) -> "Figure":

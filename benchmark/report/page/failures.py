@@ -8,7 +8,7 @@ from numpy import ndarray
 from benchmark.evaluation.metrics import is_counted, is_hit
 from benchmark.records.collection import Group, Run
 from benchmark.records.leaderboard import Board, Entry
-from benchmark.records.ranks import read_ranks
+from benchmark.records.ranks import conditions_in, read_ranks
 from benchmark.report.comparison import arrow, clean_rows, preset_of, shared_words
 from benchmark.report.table import Cell, Column, Table, text
 
@@ -86,8 +86,7 @@ def _counts(run: Run) -> Counts:
 
 def _conditions(ranks: Mapping[str, ndarray]) -> tuple[ndarray, ndarray]:
     """Condition of each query, and of the traversal that it is asked in."""
-    traversals, first = np.unique(ranks["frame_traversal"], return_index=True)
-    by_traversal = dict(zip(traversals.tolist(), ranks["frame_condition"][first].tolist(), strict=True))
+    by_traversal = conditions_in(ranks)
     searched = np.array([by_traversal.get(database, "") for _, database in ranks["pairs"].tolist()], dtype=object)
     return ranks["frame_condition"][ranks["query_frame"]], searched[ranks["query_pair"]]
 

@@ -16,7 +16,7 @@ from numpy import ndarray
 
 from benchmark.protocol.ground_truth import facing_rad
 from benchmark.records.collection import Group
-from benchmark.records.ranks import read_ranks
+from benchmark.records.ranks import conditions_in, read_ranks
 from benchmark.records.schema import protocol_of
 from benchmark.report.comparison import clean_rows
 from benchmark.report.page.failures import heading, labels
@@ -75,7 +75,7 @@ def _board(group: Group, runs: Sequence[_Answered], budget: float) -> dict[str, 
     step = max(math.ceil(n_bytes / max(budget, 1)), math.ceil(longest / MOST_QUERIES))
     traversals = list(dict.fromkeys(frames["frame_traversal"].tolist()))
     number = {name: place for place, name in enumerate(traversals)}
-    conditions = dict(zip(frames["frame_traversal"].tolist(), frames["frame_condition"].tolist(), strict=True))
+    conditions = conditions_in(frames)
     pairs = list(dict.fromkeys((q, d) for run in runs for q, d in run.ranks["pairs"].tolist()))
     east, north, world = _on_the_map(frames)
     return {

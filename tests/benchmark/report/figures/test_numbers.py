@@ -151,8 +151,9 @@ def test_a_matrix_holds_means_over_seeds_and_conditions(base: Result) -> None:
     }
 
 
-def test_without_ranks_a_matrix_has_no_conditions_and_says_so(base: Result, tmp_path: Path) -> None:
-    table = plates_of("pairs", base, folder=tmp_path)[0].table
+def test_a_matrix_of_older_results_has_no_conditions_and_says_so(base: Result) -> None:
+    older = base.model_copy(update={"dataset": base.dataset.model_copy(update={"conditions": {}})})
+    table = plates_of("pairs", older)[0].table
     assert set(cells(table, "query condition")) == {(None,)}
     assert "Conditions are not known here" in table.notes[0]
 
