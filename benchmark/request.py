@@ -18,6 +18,8 @@ LONGEST_SHARE = 100
 SMALLEST = ("preset=tiny",)
 """Options of the default dataset that make it small enough for a check of seconds."""
 DEFAULT_SEVERITY: Literal[3] = 3
+LONGEST_LABEL_BYTES = 140
+"""Room for method, preset and variant in the name of a folder, beside protocol, perturbation, seed and key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +103,7 @@ class MethodOptions(SharedOptions, MethodName):
     def label(self) -> str:
         """Method, preset and variant, as names of folders begin with them: short enough, and without slashes."""
         label = f"{self.name}-{self.preset}" + (f"+{self.variant}" if self.variant else "")
-        return folder_name(label) if name_fault(label) else label
+        return folder_name(label) if name_fault(label, LONGEST_LABEL_BYTES) else label
 
 
 @dataclass(frozen=True, kw_only=True)

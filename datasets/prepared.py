@@ -105,7 +105,7 @@ class PreparedDataset:
         if described.frames_sha256 not in (None, sha256_of(folder / "frames.csv")):
             raise CrossplaceError(
                 f"{folder / 'frames.csv'}: not the file that dataset.json was written with (frames_sha256); take "
-                f"frames_sha256 out of dataset.json if you changed the table on purpose; if not, {dataset.made_anew()}"
+                f"frames_sha256 out of dataset.json if you changed the table on purpose; if not: {dataset.made_anew()}"
             )
         return dataset
 
@@ -128,13 +128,17 @@ class PreparedDataset:
         )
 
     def made_anew(self) -> str:
-        """The cure for a wrong file. A folder of drives may hold a person's own images, so that it is to stay."""
+        """The cure for a wrong table. A folder of drives may hold a person's own images, so it must stay."""
         if DRIVES not in self.options:
             return made_anew(self.folder)
         return (
-            f"correct it; {INTERRUPTED}; else delete dataset.json and frames.csv in {self.folder}, nothing else, and "
-            "give the command of each drive again"
+            f"{INTERRUPTED}; else delete dataset.json and frames.csv in {self.folder}, nothing else, and give the "
+            "command of each drive again"
         )
+
+    def _corrected(self) -> str:
+        """The cure for a wrong image or cloud; those of a person's drives are never written by the suite."""
+        return "correct that file" if DRIVES in self.options else made_anew(self.folder)
 
     def has_file(self, path: str) -> bool:
         """Whether the image or cloud at ``path``, as the table names it, is there and not empty."""
@@ -149,7 +153,7 @@ class PreparedDataset:
             raise CrossplaceError(
                 f"{path}: expected {k.width}×{k.height} pixels as in dataset.json for traversal "
                 f"{frame.traversal!r}, found {pixels.shape[1]}×{pixels.shape[0]}; state there the size of the stored "
-                f"images, with fx, fy, cx, cy for it; if the file is wrong, {self.made_anew()}"
+                f"images, with fx, fy, cx, cy for it; if the file is wrong, {self._corrected()}"
             )
         return pixels
 
@@ -169,7 +173,7 @@ class PreparedDataset:
             layout = "state bin_layout in dataset.json if they are stored otherwise; " if path.suffix == ".bin" else ""
             raise CrossplaceError(
                 f"{path}: {int((~np.isfinite(points)).any(1).sum())} of {len(points)} points are not finite; {layout}"
-                f"if they are no returns, leave them out: {self.made_anew()}"
+                f"if they are no returns, leave them out: {self._corrected()}"
             )
         return points
 

@@ -131,10 +131,13 @@ class Stats(_OfDataset):
         from benchmark.frames.preparing import locate, prepare
         from benchmark.report.data import summary_table
         from benchmark.report.figures import check_picture, draw_picture
+        from benchmark.report.figures.saving import check_ending
         from benchmark.report.screen import screen
         from datasets.files import writing
 
         check_picture(self.figure)
+        if self.sheet:
+            check_ending(self.sheet)
         dataset = prepare(locate(self.dataset, self.raw.source, self.raw.dataset_options))
         say(screen(summary_table(dataset)))
         path = self.sheet or dataset.folder / f"{self.figure}.png"

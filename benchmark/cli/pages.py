@@ -13,12 +13,14 @@ from benchmark.records.leaderboard import IMAGENET, Entry
 from benchmark.report.comparison import FIRST, Comparison, arrow, means_over_seeds
 from benchmark.report.formats import markdown
 from benchmark.report.protocols import protocol_tables
-from benchmark.report.table import Cell, Column, Table, number, text
+from benchmark.report.table import Cell, Column, Table, text
 from benchmark.report.tables import mean_cell, named, recall_cell
 from benchmark.request import DEFAULT_DATASET
 
 SHOWN = (DEFAULT_DATASET, "image->cloud")
 """Protocol and direction that pages show."""
+UNSTABLE = "?"
+"""Stands behind a time that is not to be believed."""
 MARK, STARTS_THERE = "†", "starts from ImageNet weights (preset `pretrained`)"
 """The mark of such rows in tables of the pages, and what it means."""
 
@@ -141,21 +143,32 @@ class Times:
     def of(cls, collection: Collection, entries: Sequence[Entry]) -> "Times":
         """Times on the machine, and in the setting, in which most of the entries were measured."""
         wanted = {(entry.method, entry.preset) for entry in entries if not entry.variant}
-        sheets = [s for s in collection.costs if not s.of and (s.method, s.preset) in wanted]
-        most = [setting for setting, _ in Counter(sheet.setting for sheet in sheets).most_common(1)]
-        return cls(sheets={(sheet.method, sheet.preset): sheet for sheet in sheets if sheet.setting in most})
+        sheets = [s for s in collection.costs if not (s.of or s.hole) and (s.method, s.preset) in wanted]
+        most = [where for where, _ in Counter(map(_where, sheets)).most_common(1)]
+        return cls(sheets={(sheet.method, sheet.preset): sheet for sheet in sheets if _where(sheet) in most})
 
     @property
     def notes(self) -> list[str]:
         """Where the times come from; nothing if there are none."""
         settings = dict.fromkeys(sheet.setting for sheet in self.sheets.values())
-        return [f"ms: median for one image or one cloud, all on one machine ({setting})" for setting in settings]
+        return [
+            f"ms: median for one image or one cloud, all on one machine ({setting}); {UNSTABLE}: unstable there"
+            for setting in settings
+        ]
 
     def cells(self, entry: Entry) -> list[Cell]:
         """The times of an entry; empty where it was not measured there."""
         sheet = None if entry.variant else self.sheets.get((entry.method, entry.preset))
         measures = [sheet and sheet.measure(part, "latency") for part in ("image", "cloud")]
-        return [number(measure.value if measure else None) for measure in measures]
+        return [
+            Cell(value=measure.value, under=UNSTABLE if measure.unstable else "") if measure else Cell()
+            for measure in measures
+        ]
+
+
+def _where(sheet: CostSheet) -> tuple[str, str]:
+    """The machine with its setting, and the frames: only numbers of one may stand in one column."""
+    return sheet.setting, sheet.inputs.fingerprint
 
 
 def _notes(found: Comparison) -> list[str]:

@@ -51,7 +51,7 @@ def verdicts_of(make: Callable[[], T], what: str, checks: Iterable[Callable[[T],
     """What comes of each check on what ``make`` gives; if it fails, ``what`` is broken, and nothing else is tried.
 
     Raises:
-        CrossplaceError: what keeps the subject from being made is not the method's fault, such as missing data.
+        CrossplaceError: what keeps the subject from being made is said in a sentence, such as missing data.
     """
     try:
         subject = make()

@@ -140,6 +140,7 @@ def evaluate(
     out of its directions, and directions without frames altogether.
     """
     chosen = chosen or Selected(frames=frames, protocol=protocol)
+    protocol = chosen.protocol
     blocks: dict[str, list[Block]] = {name: [] for name in scorers}
     ranked: dict[str, tuple[Relation, Ranking]] = {}
     for part in scored(scorers, chosen):

@@ -5,6 +5,7 @@ suite is installed. ``crossplace tables`` writes it from results/.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 from statistics import fmean, stdev
@@ -73,7 +74,8 @@ def _unusual(data: DatasetRecord) -> dict[str, Any]:
     """Options that differ from the defaults of a registered dataset."""
     if data.name not in DATASETS.names():
         return {}
-    usual = plain(DATASETS.get(data.name)().options())
+    kind = DATASETS.get(data.name)()
+    usual = plain({f.name: getattr(kind, f.name) for f in fields(kind)} | kind.options())  # type: ignore[arg-type]
     return {name: value for name, value in data.options.items() if name in usual and value != usual[name]}
 
 

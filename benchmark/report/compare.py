@@ -51,14 +51,14 @@ def compared(
     if len(groups) > 2:
         yield _ranked([run for group in groups for run in group])
         return
+    if direction is not None and direction not in found[0]:
+        raise CrossplaceError(unknown("direction", direction, list(found[0])))
     if bare := [run.folder for group in groups for run in group if not (run.folder / RANKS).is_file()]:
         columns = [Column(name=f"results without {RANKS}")]
         yield Table(title="Where it lies is not known", columns=columns, rows=[[text(str(folder))] for folder in bare])
         return
     parts = whereabouts(others[0], last, f"R@{depth}")
     chosen = direction or next(iter(parts))
-    if chosen not in parts:
-        raise CrossplaceError(unknown("direction", chosen, list(parts)))
     yield from _whereabouts_tables(parts[chosen], arrow(chosen))
 
 

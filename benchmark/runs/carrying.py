@@ -68,7 +68,8 @@ def carry_out(wanted: Sequence[Wanted], options: EngineOptions) -> list[Undertak
     undertakings = undertaken(wanted, options)
     if not any(u.jobs for u in undertakings):
         return undertakings
-    device = max(u.plan.device for u in undertakings if u.plan)  # cuda if any asks for it
+    devices = {u.plan.device for u in undertakings if u.plan}
+    device = "cuda" if "cuda" in devices else max(devices)
     with engine_of(options, wanted[0].request.machine.runs, device) as engine, Watch() as watch:
         if engine.shared and any(want.measured for want in wanted):
             raise CrossplaceError(
@@ -78,7 +79,7 @@ def carry_out(wanted: Sequence[Wanted], options: EngineOptions) -> list[Undertak
         _round([u for u in undertakings if [job.name for job in u.jobs] == [PREPARE]], engine, options.tries, watch)
         for u in undertakings:
             u.look(environment)  # what comes after preparing is known now
-        _round([u for u in undertakings if not u.reason], engine, options.tries, watch)
+        _round(undertakings, engine, options.tries, watch)
     for u in undertakings:
         u.look(environment)
         if u.jobs and not u.reason:
@@ -109,7 +110,7 @@ def _environment(options: EngineOptions) -> Environment:
 
 def _round(undertakings: Sequence[Undertaking], engine: Engine, tries: int, watch: Watch) -> None:
     """Do the jobs that are known now."""
-    jobs = {job.id: job for u in undertakings for job in u.jobs}
+    jobs = {job.id: job for u in undertakings if not u.reason for job in u.jobs}
     watch.see({u.wanted.label: u.cells() for u in undertakings})
     reasons = run_jobs([*jobs.values()], engine, tries, watch)
     for u in undertakings:

@@ -14,6 +14,7 @@ from benchmark.protocol.foreign import foreign_rows, order_of_foreign
 from benchmark.records.sensitivity import ForeignRecord
 from benchmark.runs.plan import Plan
 from datasets.errors import CrossplaceError
+from datasets.files import sha256_of
 from datasets.prepared import PreparedDataset
 
 
@@ -39,7 +40,7 @@ class Source:
 def other_dataset(plan: Plan, name: str) -> PreparedDataset:
     """The prepared dataset that foreign frames are taken from besides the test's own."""
     other = prepared_before(name)
-    if other.fingerprint == plan.dataset.fingerprint:
+    if _places_of(other) == _places_of(plan.dataset):
         raise CrossplaceError(
             f"--distractors {name} is the dataset of the test, whose foreign frames are in the map anyway; name "
             "another, or leave --distractors out"
@@ -47,12 +48,17 @@ def other_dataset(plan: Plan, name: str) -> PreparedDataset:
     return other
 
 
+def _places_of(dataset: PreparedDataset) -> tuple[str, str]:
+    """What tells data apart, wherever its folder lies and whenever it was copied: its name and its table."""
+    return dataset.name, sha256_of(dataset.folder / "frames.csv")
+
+
 def other_datasets(plan: Plan, names: Sequence[str]) -> list[PreparedDataset]:
     """As :func:`other_dataset`; data that is named twice, by whatever name, is refused, since it would count twice."""
     others: dict[str, PreparedDataset] = {}
     for name in names:
         other = other_dataset(plan, name)
-        if (first := others.setdefault(other.fingerprint, other)) is not other:
+        if (first := others.setdefault(_places_of(other), other)) is not other:
             raise CrossplaceError(
                 f"--distractors {name} holds the same data as {first.folder}, which is named before it; name it once"
             )

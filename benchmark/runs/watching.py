@@ -53,7 +53,7 @@ class Watch(AbstractContextManager["Watch"]):
             self._live.stop()
 
     def see(self, rows: Mapping[str, Mapping[str, str]]) -> None:
-        """These runs take these jobs, which are known first: the table is drawn at any moment, by another thread."""
+        """These runs take these jobs. Jobs are noted first, because another thread may draw the table at any moment."""
         for job in (job for cells in rows.values() for job in cells.values()):
             self.jobs.setdefault(job, _Seen(state={"": "cached", LATER: "waits"}.get(job, "waits")))
         self.rows.update(rows)

@@ -14,6 +14,7 @@ from benchmark.training.loop import TrainingOptions, train
 from benchmark.training.mapped import MappedDataset
 from benchmark.training.report import REPORT, WEIGHTS
 from datasets.base import Protocol
+from datasets.derived import pairs_elsewhere
 from datasets.prepared import PreparedDataset
 from methods.base import MethodConfig
 
@@ -35,7 +36,8 @@ def trained_registrar(
     torch.manual_seed(seed)
     registrar = kind(config)
     stages = registrar.stages(protocol.split)
-    data = (dataset.fingerprint, protocol.split, options.precision)
+    maps = (pairs_elsewhere(protocol), protocol.min_gap_s, protocol.earlier_only)
+    data = (dataset.fingerprint, protocol.split, *maps, options.precision)
     made = (name, seed, code_of(REGISTRARS.entries[name]), benchmark.__version__)
     folders, before = dict[str, Path](), ""
     for stage in stages:

@@ -1,5 +1,6 @@
 """From a trajectory and stamped files to a traversal of a prepared folder, which refers to the files where they are."""
 
+import hashlib
 import os
 import re
 from collections import Counter
@@ -16,7 +17,7 @@ from datasets.base import Frames, Traversal
 from datasets.errors import CrossplaceError
 from datasets.files import locked, read_text, sha256_of, write_atomically
 from datasets.interpolation import interpolate_poses, is_covered, is_inside, nearest_in
-from datasets.prepared import DRIVES, PreparedDataset, frames_at, make_fingerprint, write_prepared
+from datasets.prepared import DRIVES, PreparedDataset, frames_at, make_fingerprint, table_of, write_prepared
 from datasets.readers import FORMATS, image_size, read_points
 from datasets.trajectory.calibration import Calibration, read_calibration
 from datasets.trajectory.drive import Drive
@@ -29,8 +30,8 @@ VERSION = 1
 IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 CLOUDS = (".bin", *FORMATS)
 NAME = re.compile(r"[\w.+-]+")
-TABLE, UNDO = "frames.csv", ".frames.csv.before"
-"""The table of frames, and what it was before a further drive while that drive is written."""
+TABLE, UNDO = "frames.csv", ".frames.csv.before-"
+"""The table of frames, and the beginning of the name of what it was before: behind it, the hash of what is written."""
 MOST_TILT_DEG = 45.0
 """Largest median angle between the LiDAR's z axis and the world's: roads are flatter."""
 
@@ -68,7 +69,7 @@ def add_traversal(
     )
     with locked(folder):
         _write(folder, name, traversal, frames, _made(drive, counts), replace)
-    return PreparedDataset.read(folder), told
+        return PreparedDataset.read(folder), told
 
 
 def _check_options(drive: Drive) -> None:
@@ -252,7 +253,9 @@ def _write(
     name, options = name or folder.absolute().name, {DRIVES: how}
     everything = Frames.concatenate([*parts, frames])
     if is_further:
-        write_atomically(folder / UNDO, (folder / TABLE).read_bytes())
+        written = hashlib.sha256(table_of(everything).encode()).hexdigest()
+        undo = folder / f"{UNDO}{written}"
+        write_atomically(undo, (folder / TABLE).read_bytes())
     write_prepared(
         folder,
         name=name,
@@ -263,12 +266,18 @@ def _write(
         frames=everything,
         counts=dict(counts),
     )
-    (folder / UNDO).unlink(missing_ok=True)
+    if is_further:
+        undo.unlink()
 
 
 def _undo_interrupted(folder: Path) -> None:
-    """Put the table back that ``dataset.json`` describes, if an earlier call replaced that table and then died."""
-    table, undo = folder / TABLE, folder / UNDO
-    if undo.is_file() and sha256_of(table) not in read_text(folder / "dataset.json"):
-        undo.replace(table)
-    undo.unlink(missing_ok=True)
+    """Put the table back that ``dataset.json`` describes, if an earlier call replaced that table and then died.
+
+    A table that this call did not write, such as one that a person has edited since, stays as it is.
+    """
+    table, described = folder / TABLE, read_text(folder / "dataset.json")
+    for undo in folder.glob(f"{UNDO}*"):
+        found = sha256_of(table) if table.is_file() else ""
+        if undo.name == f"{UNDO}{found}" and found not in described:
+            undo.replace(table)
+        undo.unlink(missing_ok=True)

@@ -124,7 +124,8 @@ def _needs_source(result: Result) -> bool:
 
 def _options(result: Result) -> Iterator[str]:
     """Options of a registered dataset that differ from its defaults, as ``key=value``."""
-    for name, value in Board.of(result).options.items():
+    for name, found in Board.of(result).options.items():
+        value = FOLDER if found is True else found  # whether there was a folder counts, and not where
         listed = ", ".join(f'"{part}"' for part in value) if isinstance(value, list) else ""
         yield f"{name}=[{listed}]" if isinstance(value, list) else f"{name}={value}"
 

@@ -365,3 +365,5 @@ def test_stats_show_every_traversal_and_draw_a_sheet(
     out = capsys.readouterr().out
     assert all(name in out for name in small_world.traversals)
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["data", "stats", str(tmp_path / "nowhere"), "--sheet", str(tmp_path / "sheet.pdf")]) == 1
+    assert "sheet.pdf" in capsys.readouterr().err, "said before the data is looked for"

@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from benchmark.evaluation.chance import hypergeometric_recall
+from benchmark.evaluation.estimates import Estimate
 from benchmark.evaluation.metrics import recall_at
 from benchmark.evaluation.rankers import RANKERS
-from benchmark.evaluation.ranks import rank_queries
+from benchmark.evaluation.ranks import Ranking, rank_queries
 from benchmark.protocol.ground_truth import Relation
 from datasets.randomness import generator
 
@@ -69,3 +70,20 @@ def test_random_numbers_depend_on_seed_pair_and_direction_only():
 def test_random_numbers_are_the_same_in_every_process():
     # A hash that differs between processes, as Python's of strings does, would fail here.
     assert generator(0, *PAIR, "image->cloud").random() == pytest.approx(0.15602256919464674, abs=1e-15)
+
+
+class NearTies(np.random.Generator):
+    """Draws numbers that differ by less than float32 can tell, or not at all."""
+
+    def random(self, size):
+        return 0.5 + np.random.default_rng(0).integers(0, 40, size) * 2.0**-27
+
+
+def test_numbers_that_float32_cannot_tell_apart_are_ranked_exactly():
+    rng = np.random.default_rng(1)
+    is_candidate = rng.random((30, 200)) < 0.9
+    relation = Relation(is_candidate=is_candidate, is_positive=is_candidate & (rng.random((30, 200)) < 0.02))
+    found = rank_queries(RANKERS["random"](relation, NearTies(np.random.PCG64())), relation)
+    expected = rank_queries(Estimate.certain(NearTies(np.random.PCG64()).random((30, 200))), relation)
+    for name in Ranking.__slots__:
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)

@@ -197,6 +197,7 @@ def test_a_board_names_the_options_of_its_data_that_are_not_as_usual(made: Calla
         options = json.loads(json.dumps(DATASETS.get(name)().options()))
         assert named(name=name, options=options) == name
     assert named(name="kitti", options={"sequences": ["00"]}) == "kitti sequences=['00']"
+    assert named(name="vivid", options={"recorded_times_of": ["a=camera"]}) == "vivid recorded_times_of=['a=camera']"
 
 
 def test_rankers_foreign_descriptors_and_perturbed_frames_are_left_out(

@@ -115,6 +115,8 @@ def test_many_traversals_are_compared_without_ranks(many: Write) -> None:
     assert differences([one], [other], 25)["image->cloud"].value == 0
     with pytest.raises(CrossplaceError, match=r"no ranks\.npz; .* compare the folders below runs/"):
         whereabouts([one], [other])
+    with pytest.raises(CrossplaceError, match=r"unknown direction 'image->clout'\. Did you mean image->cloud"):
+        list(compared([one, other], direction="image->clout"))
     *_, difference, unknown = compared([one, other])
     assert difference.rows[0][1].value == pytest.approx(100 * value)
     assert unknown.title == "Where it lies is not known"

@@ -217,7 +217,7 @@ def test_what_cannot_be_is_refused(request_: Request, toy: Any, monkeypatch: pyt
 
 
 def test_distractors_that_are_named_twice_are_refused(request_: Request, elsewhere: str, tmp_path: Path) -> None:
-    copy = str(shutil.copytree(elsewhere, tmp_path / "copy"))
+    copy = str(shutil.copytree(elsewhere, tmp_path / "copy", copy_function=shutil.copyfile))
     for names in ((elsewhere, elsewhere), (elsewhere, copy)):
         with pytest.raises(CrossplaceError, match=f"--distractors {names[1]} holds the same data as {elsewhere}"):
             run_scale(request_, (60,), distractors=names)

@@ -85,6 +85,17 @@ def test_what_is_trained_is_not_trained_again(
     assert trained(tmp_path) == first
 
 
+def test_rules_that_make_other_maps_make_other_weights(
+    small_world: PreparedDataset, across: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(registrars, "train", lambda *given: seen.append(given[3]))
+    monkeypatch.setenv("CROSSPLACE_DATA", str(tmp_path / "data"))
+    for rules in (across, replace(across, pairs="within", min_gap_s=10.0), replace(across, pairs="within")):
+        registrars.trained_registrar("cmrnet", SMALL, small_world, rules, tmp_path, 0, CPU)
+    assert len({folder.name for folder in seen}) == len(seen) == 3
+
+
 def test_how_often_a_pose_is_corrected_changes_no_training(trained: Callable[..., Path], tmp_path: Path) -> None:
     trained(tmp_path)
     trained(tmp_path, replace(SMALL, iterations=1, solves=True))

@@ -198,6 +198,29 @@ def test_a_call_that_dies_between_its_two_files_is_mended_by_the_same_call(
         assert (own / name).read_bytes() == (expected / name).read_bytes()
 
 
+@pytest.mark.parametrize("last", ["frames.csv", "dataset.json"])
+def test_a_table_that_a_person_edits_after_an_interruption_is_never_taken_back(
+    last: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive, own = by_hand(tmp_path / "p", [0, 1], [100, 200]), tmp_path / "own"
+    add_traversal(own, drive)
+
+    def dying(path: Path, content: bytes) -> None:
+        if path.name == last:
+            raise KeyboardInterrupt
+        write_atomically(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepared, "write_atomically", dying)
+        with pytest.raises(KeyboardInterrupt):
+            add_traversal(own, replace(drive, traversal="tuesday"))
+    edited = (own / "frames.csv").read_bytes().replace(b"town", b"city")
+    (own / "frames.csv").write_bytes(edited)
+    with pytest.raises(CrossplaceError):
+        add_traversal(own, replace(drive, traversal="wednesday"))
+    assert (own / "frames.csv").read_bytes() == edited
+
+
 def test_a_table_that_was_changed_is_written_again_as_said_and_no_image_is_lost(tmp_path: Path) -> None:
     drive = by_hand(tmp_path / "own" / "monday", [0, 1], [100, 200], [100, 200])
     found, _ = add_traversal(tmp_path / "own", drive)
