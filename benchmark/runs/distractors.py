@@ -55,7 +55,7 @@ def _places_of(dataset: PreparedDataset) -> tuple[str, str]:
 
 def other_datasets(plan: Plan, names: Sequence[str]) -> list[PreparedDataset]:
     """As :func:`other_dataset`; data that is named twice, by whatever name, is refused, since it would count twice."""
-    others: dict[str, PreparedDataset] = {}
+    others: dict[tuple[str, str], PreparedDataset] = {}
     for name in names:
         other = other_dataset(plan, name)
         if (first := others.setdefault(_places_of(other), other)) is not other:
