@@ -90,7 +90,7 @@ def evaluated(frames: Frames, looks: np.ndarray, protocol: str) -> list[PairEval
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "protocol"), enumerate(["oxford-pointnetvlad", "oxford-pointnetvlad-as-published"]))
+@pytest.mark.parametrize(("seed", "protocol"), [(0, "oxford-pointnetvlad"), (1, "oxford-pointnetvlad-as-published")])
 def test_recall_is_that_of_a_plain_loop(places: tuple[Frames, np.ndarray], seed: int, protocol: str) -> None:
     frames, is_query = places
     looks = descriptors_of(frames, seed)

@@ -77,6 +77,7 @@ def test_options_of_a_command_keep_their_hyphens() -> None:
     assert written("12.3 – 4") == "12.3 -- 4", "a dash of the suite is one of LaTeX"
 
 
+@NEEDS_LATEX
 def test_a_name_that_is_not_escaped_would_not_compile(tmp_path: Path) -> None:
     """The check can fail."""
     with pytest.raises(AssertionError, match="Undefined control sequence"):
