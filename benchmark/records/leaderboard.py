@@ -5,7 +5,6 @@ suite is installed. ``crossplace tables`` writes it from results/.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
 from statistics import fmean, stdev
@@ -16,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from benchmark.keys import plain
 from benchmark.records.schema import CostNumber, DatasetRecord, DirectionRecord, MethodRecord, Result
 from benchmark.registry import DATASETS
+from datasets.base import Dataset
 from datasets.errors import CrossplaceError
 from datasets.files import write_atomically
 
@@ -75,7 +75,7 @@ def _unusual(data: DatasetRecord) -> dict[str, Any]:
     if data.name not in DATASETS.names():
         return {}
     kind = DATASETS.get(data.name)()
-    usual = plain({f.name: getattr(kind, f.name) for f in fields(kind)} | kind.options())  # type: ignore[arg-type]
+    usual = plain(Dataset.options(kind) | kind.options())  # also those that a dataset leaves out while they are unused
     return {name: value for name, value in data.options.items() if name in usual and value != usual[name]}
 
 

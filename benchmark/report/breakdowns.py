@@ -9,7 +9,7 @@ from benchmark.records.collection import Group
 from benchmark.records.leaderboard import Entry
 from benchmark.records.schema import PairRecall, Result
 from benchmark.records.study import ROBUSTNESS, LineRecord, StudyRecord
-from benchmark.report.comparison import FIRST, arrow, clean_rows, crossing
+from benchmark.report.comparison import FIRST, arrow, clean_rows, conditions_among, crossing
 from benchmark.report.studies import study_section
 from benchmark.report.table import Cell, Column, Section, Table, mean_of, text
 from benchmark.report.tables import named
@@ -66,13 +66,14 @@ def pair_tables(group: Group) -> list[Table]:
         for direction in crossing(entry.recall):
             values = _by_pair(_results(group, entry, direction), direction)
             if len(values) > 1:
-                tables.append(_matrix(f"{FIRST} of {named(entry)}, {arrow(direction)}", values, _conditions(group)))
+                title = f"{FIRST} of {named(entry)}, {arrow(direction)}"
+                tables.append(_matrix(title, values, conditions_among(group.results)))
     return tables
 
 
 def condition_tables(group: Group) -> list[Table]:
     """A table for each direction across modalities: a row a configuration, a column a pair of conditions."""
-    conditions = _conditions(group)
+    conditions = conditions_among(group.results)
     if len(set(conditions.values())) < 2:
         return []
 
@@ -182,11 +183,6 @@ def _matrix(title: str, values: Mapping[Kind, Cell], conditions: Mapping[str, st
     return Table(
         title=title, columns=[Column(name="asks ↓ searched →"), *(Column(name=name(d)) for d in searched)], rows=rows
     )
-
-
-def _conditions(group: Group) -> dict[str, str]:
-    """Condition of each traversal, from whichever result knows it."""
-    return {name: condition for result in group.results for name, condition in result.dataset.conditions.items()}
 
 
 def _hundred(share: float | None) -> float | None:

@@ -206,6 +206,11 @@ def shared_words(entries: Sequence[Entry]) -> Shared:
     return found | {word: note for word, note in STARTED.items() if trained and all(word in of for of in trained)}
 
 
+def conditions_among(results: Iterable[Result]) -> dict[str, str]:
+    """Condition of each traversal, from whichever result knows it."""
+    return {name: condition for result in results for name, condition in result.dataset.conditions.items()}
+
+
 def crosses(direction: str) -> bool:
     """Whether a direction leads from one modality to the other."""
     query, _, database = direction.partition("->")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy import ndarray
 
-from benchmark.report.comparison import FIRST
+from benchmark.report.comparison import FIRST, conditions_among
 from benchmark.report.figures.style import FAINT, MOST_SERIES, WIDE_LETTER_IN, Margins, Sheet, sheet, short
 from benchmark.report.figures.topics import MethodRow, Sources, Topic, cells, chosen, names_in
 from benchmark.report.table import Column, Table, number, text
@@ -28,7 +28,7 @@ def numbers(topic: Topic, sources: Sources) -> Table:
     Raises:
         CrossplaceError: one pair makes no matrix.
     """
-    rows, conditions = [], _conditions(topic)
+    rows, conditions = [], conditions_among(result for row in topic.rows for result in row.results)
     for row in topic.rows:
         for (query, database), value in _values(row, topic.direction).items():
             told = [text(query), text(conditions.get(query, "")), text(database), text(conditions.get(database, ""))]
@@ -52,12 +52,6 @@ def _named(conditions: dict[str, str]) -> str:
         is_told = all(condition in name for name, condition in conditions.items())
         return "Names tell the condition." if is_told else "Conditions stand in brackets."
     return "Conditions are not known here, because results of older versions do not say them."
-
-
-def _conditions(topic: Topic) -> dict[str, str]:
-    """The condition of each traversal, from whichever result knows it."""
-    results = [result for row in topic.rows for result in row.results]
-    return {name: condition for result in results for name, condition in result.dataset.conditions.items()}
 
 
 def _values(row: MethodRow, direction: str) -> dict[tuple[str, str], float | None]:

@@ -125,7 +125,9 @@ def _needs_source(result: Result) -> bool:
 def _options(result: Result) -> Iterator[str]:
     """Options of a registered dataset that differ from its defaults, as ``key=value``."""
     for name, found in Board.of(result).options.items():
-        value = FOLDER if found is True else found  # whether there was a folder counts, and not where
+        usual = getattr(DATASETS.get(result.dataset.name), name)
+        is_folder = found is True and usual is None  # a result keeps whether there was one, and not where
+        value = FOLDER if is_folder else found
         listed = ", ".join(f'"{part}"' for part in value) if isinstance(value, list) else ""
         yield f"{name}=[{listed}]" if isinstance(value, list) else f"{name}={value}"
 

@@ -120,6 +120,9 @@ def test_data_protocol_and_accepted_doubts(changed: Callable[..., Result]) -> No
     kitti = result.model_copy(update={"dataset": data.model_copy(update={"name": "kitti", "options": {}})})
     assert str(parsed(kitti).data.source) == FOLDER
     assert f"{FOLDER} after --source holds the raw download." in conditions_of(kitti)
+    given = kitti.dataset.model_copy(update={"options": {"oxts": True, "remove_ground": True}})
+    asked = parsed(kitti.model_copy(update={"dataset": given})).data
+    assert asked.dataset_options == (f"oxts={FOLDER}", "remove_ground=True")
 
 
 def test_the_share_of_a_schedule_is_asked_for_again(changed: Callable[..., Result]) -> None:
