@@ -151,7 +151,7 @@ class RangeBev(Method):
             "unless files or a plug-in are named (published: Depth Anything V2); ground left out by height (published: "
             "Patchwork++); density on a logarithmic scale beside greatest height (published: density); equal sums of "
             "ranks keep the order of the search (published: they share the better rank). Preset quick searches with "
-            "range images and re-ranks with bird's-eye views (published: the other way round)"
+            "range images and re-ranks with bird's-eye views (published: the other way round), and takes all triplets"
         ),
     )
     presets = PRESETS

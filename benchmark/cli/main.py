@@ -78,8 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     configure_logging()
     today = of_today(arguments)
-    command: Callable[[], None] = tyro.cli(Command, prog="crossplace", description=DESCRIPTION, args=today)
     try:
+        command: Callable[[], None] = tyro.cli(Command, prog="crossplace", description=DESCRIPTION, args=today)
         try:
             if rank_and_size()[1] > 1 and not isinstance(command, Train):
                 raise CrossplaceError("torchrun is for crossplace train; give this command without it, on one process")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.evaluation.metrics import METRICS
+from benchmark.records.comparison import Standing, ranking
 from benchmark.records.cost import CostSheet, sheets_in
 from benchmark.records.leaderboard import Board
 from benchmark.records.published import PUBLISHED, PublishedRow, published_in
@@ -34,6 +35,9 @@ class Group:
     """All results under one protocol on the same data: what may stand in one table."""
 
     runs: Sequence[Run]
+    _standings: dict[tuple[tuple[str, ...], ...], dict[str, Standing]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def results(self) -> list[Result]:
@@ -54,6 +58,13 @@ class Group:
     def folders(self) -> dict[str, Path]:
         """Folders by the names of runs."""
         return {name: run.folder for name, run in self.named.items()}
+
+    def standings(self, rows: Sequence[Sequence[str]]) -> dict[str, Standing]:
+        """:func:`ranking` of rows, each the names of runs that are seeds of each other. The files are read once."""
+        key, folders = tuple(map(tuple, rows)), self.folders
+        if key not in self._standings:
+            self._standings[key] = ranking([[folders[name] for name in row] for row in key])
+        return self._standings[key]
 
 
 @dataclass(frozen=True, kw_only=True)

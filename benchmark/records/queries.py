@@ -65,16 +65,18 @@ class Queries:
 
     def ranking(self, pair: int) -> Ranking:
         """What the queries of one row of ``pairs`` found; distances and frames that were not stored are nan and -1."""
-        rows = self.column("pair") == pair
+        rows = np.flatnonzero(self.is_asked & (self.ranks["query_pair"] == pair))
+
+        def column(name: str) -> ndarray:
+            return widened(self.ranks[f"query_{name}"][rows])
 
         def optional(name: str, shape: tuple[int, ...], missing: float) -> ndarray:
-            stored = f"query_{name}" in self.ranks
-            return self.column(name)[rows] if stored else np.full((int(rows.sum()), *shape), missing)
+            return column(name) if f"query_{name}" in self.ranks else np.full((len(rows), *shape), missing)
 
         return Ranking(
-            first_positive_rank=self.column("first_positive_rank")[rows],
-            n_positives=self.column("n_positives")[rows],
-            n_candidates=self.column("n_candidates")[rows],
+            first_positive_rank=column("first_positive_rank"),
+            n_positives=column("n_positives"),
+            n_candidates=column("n_candidates"),
             top_index=optional("top_frame", (0,), -1.0).astype(np.int64),
             top_distance=optional("top_distance", (0,), math.nan),
             best_positive_distance=optional("best_positive_distance", (), math.nan),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from benchmark.evaluation.significance import LEVEL
 from benchmark.records.collection import Group
-from benchmark.records.comparison import Standing, ranking
+from benchmark.records.comparison import Standing
 from benchmark.records.leaderboard import IMAGENET, SCRATCH, Board, Entry, merged, published
 from benchmark.records.schema import MethodRecord, Result
 from benchmark.report.table import Mark
@@ -116,7 +116,7 @@ def judged(comparison: Comparison, group: Group) -> Comparison:
     if len(rows) < 2 or protocol["smoke"] or not protocol["is_ranked"]:
         return comparison
     try:
-        found = ranking([[group.folders[run] for run in entry.runs] for entry in rows], FIRST)
+        found = group.standings([entry.runs for entry in rows])
     except CrossplaceError as error:
         return replace(comparison, warnings=[*comparison.warnings, f"Rows were not tested against each other: {error}"])
     return replace(comparison, verdicts={direction: _verdicts(standing, rows) for direction, standing in found.items()})

@@ -39,7 +39,8 @@ class Cattaneo(Method):
             "each frame's own calibration, as in vxp (published: one per dataset, swapped axes on KITTI and ViViD++); "
             "ragged voxels, fullest kept (published: 35 padded slots, file order); NetVLAD starts from clusters of "
             "features, the student's normalisations from their statistics (published: random, 0 and 1); teacher "
-            "without gradients; a last, smaller batch is kept"
+            "without gradients; a last, smaller batch is kept. Preset quick takes all triplets and starts the "
+            "student's last normalisation at the teacher's spread and mean"
         ),
     )
     presets = PRESETS

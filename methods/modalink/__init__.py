@@ -35,7 +35,8 @@ class ModaLink(Method):
             "each frame factorised by itself (published: the batch together; variant nmf-per-batch), always 50 "
             "updates from one start; densification by windows on the device (published: 50 nearest neighbours and "
             "hole filling); negatives from the batch, both modalities as anchors; branches of equal weight, unit "
-            "length in all; shape of the MLP branch, brightness of depth and weight decay (0) are not published"
+            "length in all; shape of the MLP branch, brightness of depth and weight decay (0) are not published. "
+            "Preset quick takes all negatives of a batch beyond 20 m (published: the hardest beyond 2 m)"
         ),
     )
     presets = PRESETS

@@ -39,7 +39,9 @@ class Vxp(Method):
             "each frame's own calibration (published: one per dataset, with swapped axes on KITTI and ViViD++); voxel "
             "centres from the true strides (published: stretched by up to 0.59 m); ragged voxels, fullest kept "
             "(published: 35 padded slots, file order); positive-depth test; teacher without gradients. Presets "
-            "published-* have all of these but the last as published"
+            "published-* have all of these but the last as published. Presets quick and pretrained centre descriptors "
+            "by modality, take all triplets, keep the teacher's answers (so without jitter) and start the cloud's "
+            "pooling and head as the teacher's"
         ),
     )
     presets = PRESETS

@@ -16,8 +16,9 @@ MOST = 20
 """Laps with one size at most."""
 SEARCH_S = 1.5
 """Seconds that the search for the best size may take, however short the round is."""
-WORSE = 0.9
-"""The search for the best size ends where a size falls below this share of the best."""
+WORSE, TWICE = 0.9, 2
+"""The search for the best size ends where two sizes, one after the other, fall below this share of the best: a single
+one may have met other work of the machine."""
 QUANTITY, UNIT = "throughput", "1/s"
 
 
@@ -57,7 +58,7 @@ def _rates(specimen: Specimen, modality: Modality, seconds: float) -> list[float
 
 def _best(specimen: Specimen, modality: Modality, left: float) -> tuple[list[float], int]:
     """Rates at the best size of a batch, and that size; larger ones are tried while time and memory allow it."""
-    best, best_size = [0.0], 0
+    best, best_size, n_worse = [0.0], 0, 0
     for size in SIZES:
         laps = Laps(specimen=specimen, span=modality, size=size)
         try:
@@ -71,7 +72,8 @@ def _best(specimen: Specimen, modality: Modality, left: float) -> tuple[list[flo
         if middle(rates) > middle(best):
             best, best_size = rates, size
         left -= expected_s + sum(found)
-        if middle(rates) < WORSE * middle(best) or left < 4 * expected_s:
+        n_worse = n_worse + 1 if middle(rates) < WORSE * middle(best) else 0
+        if n_worse == TWICE or left < 4 * expected_s:
             break
     return best, best_size
 

@@ -322,6 +322,20 @@ def test_the_command_line_is_quick_and_keeps_threads_from_spinning(tmp_path: Pat
     assert outside(code, tmp_path).stdout == "passive set()\n"
 
 
+@pytest.mark.parametrize("arguments", [["export", "--help"], ["list", "datasets"]], ids=" ".join)
+def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(arguments: list[str], tmp_path: Path) -> None:
+    """As ``crossplace list methods | head -0`` does: the other end of the pipe is closed before anything is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    code = f"import sys; from benchmark.cli.main import main; sys.exit(main({arguments!r}))"
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_another_package_named_datasets_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "other" / "datasets").mkdir(parents=True)
     (tmp_path / "other" / "datasets" / "__init__.py").write_text("def load_dataset(): ...")

@@ -172,6 +172,18 @@ def test_the_best_batch_is_the_one_before_it_gets_worse(specimen: Specimen, monk
     assert sorted(found.samples)[len(found.samples) // 2] == pytest.approx(8 / 0.018)
 
 
+def test_one_size_that_met_other_work_does_not_end_the_search(
+    specimen: Specimen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """10 ms a batch and 1 ms a frame, but the machine is busy while batches of two are tried."""
+
+    def encode(n: int) -> float:
+        return 100 if n == 2 else n * (1 if n <= 8 else 9)
+
+    clock_of(specimen, monkeypatch, prepare=lambda n: 10, encode=encode, search=lambda n: 1)
+    assert by_part(throughput.read(specimen, 20.0))["cloud"].values == {"batch": 8.0}
+
+
 def test_later_rounds_take_the_size_that_the_first_one_found(
     specimen: Specimen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
