@@ -10,6 +10,7 @@ import pytest
 from reports import HOSTILE, change, method
 
 from benchmark.frames.preparing import look_at
+from benchmark.records import collection as collection_of_results
 from benchmark.records.collection import collect
 from benchmark.report.page import page as pages
 from benchmark.report.page.drawings import Drawing, drawings
@@ -163,6 +164,17 @@ def test_nothing_is_asked_of_the_network(stored: Path) -> None:
     assert addresses == []
     assert "url(" not in page
     assert "@import" not in page
+
+
+def test_rows_of_a_board_are_tested_against_each_other_once(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lead of a board and its table of recall show the same test, which reads every file of ranks."""
+    asked: list[object] = []
+    monkeypatch.setattr(collection_of_results, "ranking", lambda groups: asked.append(groups) or {})
+    collection = collect(stored)
+    first = report(collection)
+    assert len(asked) == len(collection.groups) == 1
+    assert report(collect(stored)) == first
+    assert len(asked) == 2, "another collection reads the files again"
 
 
 def test_equal_results_give_equal_bytes(stored: Path, tmp_path: Path) -> None:
