@@ -9,7 +9,7 @@ import pytest
 from benchmark.cli.pages import PAGES, filled, leaderboard_table, markers
 from benchmark.evaluation.metrics import DEPTHS
 from benchmark.evaluation.rankers import CHANCE
-from benchmark.records.collection import Run, collect
+from benchmark.records.collection import Collection, Run, collect
 from benchmark.records.cost import CostSheet
 from benchmark.records.leaderboard import LEADERBOARD, write_leaderboard
 from benchmark.records.schema import RANKS, RESULT, Result
@@ -22,6 +22,12 @@ REPOSITORY = Path(__file__).parents[1]
 STORED = sorted(path.parent for path in (REPOSITORY / "results").rglob(RESULT))
 GOLDEN = sorted(path.parent for path in (REPOSITORY / "tests" / "golden").rglob(RESULT))
 """Results as earlier versions wrote them: one folder a schema version."""
+
+
+@pytest.fixture(scope="module")
+def collection() -> Collection:
+    """All committed results."""
+    return collect(REPOSITORY / "results")
 
 
 @pytest.mark.parametrize("folder", [*STORED, *GOLDEN], ids=lambda folder: folder.name)
@@ -41,15 +47,15 @@ def test_a_stored_result_loads_and_agrees_with_its_ranks(folder: Path) -> None:
             assert pooled.recall_at == pytest.approx([float(np.mean(counted <= depth)) for depth in DEPTHS])
 
 
-def test_results_of_all_versions_share_one_board_a_protocol() -> None:
+def test_results_of_all_versions_share_one_board_a_protocol(collection: Collection) -> None:
     """Protocols get fields later, which older results lack; equal protocols must stay equal."""
-    boards = [(g.board.fingerprint, g.board.protocol["name"]) for g in collect(REPOSITORY / "results").groups]
+    boards = [(g.board.fingerprint, g.board.protocol["name"]) for g in collection.groups]
     assert len(boards) == len(set(boards))
     assert len(boards) >= 6
 
 
-def test_the_tables_are_those_of_the_stored_results(tmp_path: Path) -> None:
-    for path in write_tables(collect(REPOSITORY / "results"), tmp_path):
+def test_the_tables_are_those_of_the_stored_results(collection: Collection, tmp_path: Path) -> None:
+    for path in write_tables(collection, tmp_path):
         stored = REPOSITORY / "results" / "tables" / path.name
         assert path.read_bytes() == stored.read_bytes(), f"{path.name}: run nox -s tables"
     tables = REPOSITORY / "results" / "tables"
@@ -63,8 +69,9 @@ def test_shipped_weights_are_the_files_that_the_method_names(name: str) -> None:
         assert weights.file.stat().st_size < 10_000_000
 
 
-def test_what_travels_and_what_the_readme_shows_follow_from_the_stored_results(tmp_path: Path) -> None:
-    collection = collect(REPOSITORY / "results")
+def test_what_travels_and_what_the_readme_shows_follow_from_the_stored_results(
+    collection: Collection, tmp_path: Path
+) -> None:
     write_leaderboard([group.results for group in collection.groups], tmp_path / LEADERBOARD)
     stored = REPOSITORY / "benchmark" / "records" / LEADERBOARD
     assert (tmp_path / LEADERBOARD).read_text() == stored.read_text(), "run: nox -s tables"
@@ -74,8 +81,7 @@ def test_what_travels_and_what_the_readme_shows_follow_from_the_stored_results(t
         assert filled(written, tables, collection) == written, "run: nox -s tables"
 
 
-def test_the_readme_marks_rows_from_imagenet_and_no_other() -> None:
-    collection = collect(REPOSITORY / "results")
+def test_the_readme_marks_rows_from_imagenet_and_no_other(collection: Collection) -> None:
     note = "- † starts from ImageNet weights (preset `pretrained`)"
     plain = markdown(leaderboard_table(collection))
     assert "`lc2`" in plain
@@ -87,8 +93,7 @@ def test_the_readme_marks_rows_from_imagenet_and_no_other() -> None:
     assert note in marked.splitlines()
 
 
-def test_times_of_the_readme_are_of_the_machine_that_measured_most_methods() -> None:
-    collection = collect(REPOSITORY / "results")
+def test_times_of_the_readme_are_of_the_machine_that_measured_most_methods(collection: Collection) -> None:
 
     def moved(sheet: CostSheet) -> CostSheet:
         elsewhere = {**sheet.environment, "device": "Another Processor"}
