@@ -59,7 +59,9 @@ def cost(session: nox.Session) -> None:
     session.env["JAXTYPING_DISABLE"] = "1"  # shapes are checked by the tests, and take time
     session.run("crossplace", "cost", *session.posargs)
     parts = ("--benchmark-only", "-m", "not slow", "--benchmark-columns=min,median,iqr,rounds")
-    session.run("pytest", *parts, "--ignore", "tests/benchmarks/test_methods.py")  # crossplace cost measures them
+    plain = "--jaxtyping-packages="  # decorators of functions within functions take time at each call, switched off too
+    methods = ("--ignore", "tests/benchmarks/test_methods.py")  # crossplace cost measures them
+    session.run("pytest", *parts, plain, *methods)
 
 
 def _lint(session: nox.Session) -> None:
