@@ -1,6 +1,7 @@
 """A whole row of the benchmark: what is done, what is cached, and what goes wrong."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from benchmark.evaluation.chance import hypergeometric_recall
 from benchmark.keys import plain
 from benchmark.records.schema import RANKS, Result
 from benchmark.registry import METHODS
+from benchmark.runs import run
 from benchmark.runs.plan import Step
 from benchmark.training.checkpoint import save_weights
 from benchmark.training.report import TrainingReport
@@ -23,6 +25,7 @@ from datasets.base import Protocol, Selection
 from datasets.errors import CrossplaceError
 from datasets.files import sealed, sha256_of, unsealed
 from datasets.prepared import PreparedDataset
+from methods.base import Method
 from methods.layers.sparse import backend as sparse_backend
 from methods.layers.sparse import spconv_backend as sparse_spconv
 
@@ -66,6 +69,32 @@ def test_the_descriptors_are_those_of_the_trained_weights(job: Callable[..., Job
         expected = method.eval().encode_images(method.config.image([pixels]))["main"][0]
     found = np.load(row.descriptor_folder / "evening" / "both" / "images.npy")[0]
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-6)
+
+
+def test_the_trained_network_encodes_every_frame_once_for_all_directions_and_rankers(
+    job: Callable[..., Job], toy: Any, small_world: PreparedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without what is asked of a network as initialised before training, and without the measuring of cost."""
+    job().train()
+    monkeypatch.setattr(run, "say_blind", lambda plan: [])
+    encoded: dict[str, Counter[bytes]] = {"image": Counter(), "cloud": Counter()}
+
+    def counting(modality: str, encode: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(method: Method, inputs: torch.Tensor) -> Any:
+            encoded[modality].update(each.numpy().tobytes() for each in inputs)  # no two frames are equal
+            return encode(method, inputs)
+
+        return counted
+
+    for modality in encoded:
+        name = f"encode_{modality}s"
+        monkeypatch.setattr(toy.Toy, name, counting(modality, getattr(toy.Toy, name)))
+    results = Job(job().request, measured=False).run()
+    assert [result.method.name for result in results] == ["toy", "constant", "random", "oracle"]
+    assert {len(result.directions) for result in results} == {4}
+    assert {modality: [*each.values()] for modality, each in encoded.items()} == dict.fromkeys(
+        encoded, [1] * len(small_world.frames)
+    )
 
 
 # --- what is cached -------------------------------------------------------------------------------
