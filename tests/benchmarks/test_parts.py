@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset
 from datasets.town import Town
 from methods.batch import collate, load_sample
 from methods.layers.sparse import backend as sparse_backend
-from methods.layers.sparse.modules import SparseTensor
+from methods.layers.sparse.modules import SparseTensor, SubmanifoldConv3d
 from methods.layers.sparse.sites import Sites
 from methods.layers.voxels import VoxelFeatureEncoder, VoxelGrid, Voxels, voxelize
 from methods.vxp import Vxp
@@ -26,18 +27,38 @@ def points(tiny_town: PreparedDataset) -> torch.Tensor:
     return load_sample(tiny_town, tiny_town.frame(0), ("cloud",)).points
 
 
-@pytest.mark.benchmark(group="VXP cloud branch, published widths, one town scan")
+@pytest.fixture(scope="module")
+def published(points: torch.Tensor) -> tuple[SparseEncoder, torch.Tensor, Voxels]:
+    """The sparse encoder with published widths, and the voxels of one scan with their features."""
+    config = VxpConfig()
+    voxels = voxelize(points, torch.zeros(len(points), dtype=torch.long), 1, VoxelGrid())
+    features = VoxelFeatureEncoder(config.feature_channels).eval()(points, voxels).detach()
+    return SparseEncoder(config.feature_channels[-1], 384, config.widths).eval(), features, voxels
+
+
+PUBLISHED = "VXP cloud branch, published widths, one town scan"
+
+
+@pytest.mark.benchmark(group=PUBLISHED)
 @pytest.mark.parametrize("with_backward", [False, True], ids=["forward", "forward+backward"])
 @pytest.mark.parametrize("backend", ["torch", "spconv"])
 def test_sparse_encoder(
-    benchmark: Any, points: torch.Tensor, backend: sparse_backend.Backend, with_backward: bool
+    benchmark: Any,
+    published: tuple[SparseEncoder, torch.Tensor, Voxels],
+    backend: sparse_backend.Backend,
+    with_backward: bool,
 ) -> None:
-    config = VxpConfig()
     skip_without(backend)
-    voxels = voxelize(points, torch.zeros(len(points), dtype=torch.long), 1, VoxelGrid())
-    features = VoxelFeatureEncoder(config.feature_channels).eval()(points, voxels).detach()
-    encoder = SparseEncoder(config.feature_channels[-1], 384, config.widths).eval()
+    encoder, features, voxels = published
     benchmark.pedantic(encoding(encoder, features, voxels, backend, with_backward), rounds=5, warmup_rounds=1)
+
+
+@pytest.mark.benchmark(group=PUBLISHED)
+def test_bare_products_of_sparse_encoder(benchmark: Any, published: tuple[SparseEncoder, torch.Tensor, Voxels]) -> None:
+    encoder, features, voxels = published
+    run = bare_products(encoder, voxels)
+    assert flops(run) == flops(encoding(encoder, features, voxels, "torch", with_backward=False))
+    benchmark.pedantic(run, rounds=5, warmup_rounds=1)
 
 
 @pytest.mark.benchmark(group="VXP sparse encoder, quick preset, eight town scans")
@@ -83,6 +104,36 @@ def encoding(
             found.backward()
 
     return run
+
+
+def bare_products(encoder: SparseEncoder, voxels: Voxels) -> Callable[[], None]:
+    """The matrix products of a forward pass alone: random numbers of their sizes, layer by layer, offset by offset."""
+    sites, layers = voxels.sites, []
+    with sparse_backend.using("torch"):
+        for conv, *_ in encoder:
+            if isinstance(conv, SubmanifoldConv3d):
+                rules: Any = sparse_backend.submanifold(sites, conv.kernel_size)
+            else:
+                sites, rules = sparse_backend.reach(sites, conv.kernel_size, conv.stride, conv.padding)
+            counts = [rules.n_outputs if k == rules.identity else n for k, n in enumerate(rules.counts)]
+            rows = torch.randn(max(counts), conv.in_channels)
+            kernel = torch.randn(len(counts), conv.in_channels, conv.out_channels)
+            products = torch.empty(max(counts), conv.out_channels)
+            layers.append((rows, kernel, products, [(k, n) for k, n in enumerate(counts) if n]))
+
+    def run() -> None:
+        for rows, kernel, products, offsets in layers:
+            for k, n in offsets:
+                torch.mm(rows[:n], kernel[k], out=products[:n])
+
+    return run
+
+
+def flops(run: Callable[[], None]) -> int:
+    """Additions and multiplications in the matrix products of ``run``."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
 
 
 @pytest.mark.benchmark(group="voxelization, one town scan")
