@@ -122,7 +122,8 @@ def _device(asked: Tryout, seconds: float) -> list[Command]:
 def _compiled(asked: Tryout, seconds: float) -> list[Command]:
     which = ("-m", "gpu") if asked.on_gpu else ("-m", "not gpu")
     columns = "--benchmark-columns=median,iqr,rounds"
-    return [_pytest(*which, "--benchmark-only", columns, "tests/benchmarks/test_compiled.py")]
+    plain = "--jaxtyping-packages="  # decorators take time in eager networks even where they check nothing
+    return [_pytest(*which, "--benchmark-only", columns, plain, "tests/benchmarks/test_compiled.py")]
 
 
 def _data(asked: Tryout, seconds: float) -> list[Command]:

@@ -30,13 +30,13 @@ TRIED = [
 
 
 @pytest.fixture
-def specimen(request: pytest.FixtureRequest, tiny_town: PreparedDataset) -> Iterator[Specimen]:
+def specimen(request: pytest.FixtureRequest, small_world: PreparedDataset) -> Iterator[Specimen]:
     device, name, _ = request.node.callspec.params.values()
     if not jaxtyping.config.jaxtyping_disable:
         pytest.skip("networks cannot be compiled with checks of shapes; set JAXTYPING_DISABLE=1")
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    inputs = Inputs.of(tiny_town, np.arange(len(tiny_town.frames)), torch.device(device), n_frames=4)
+    inputs = Inputs.of(small_world, np.arange(len(small_world.frames)), torch.device(device), n_frames=4)
     found = new_specimen(name, "quick", untrained(name, "quick"), inputs)
     with ready(found):
         yield found
