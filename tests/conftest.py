@@ -1,6 +1,7 @@
 """Folders that no test may leave, and the worlds that several tests share."""
 
 import os
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark.frames.preparing import locate, prepare
+from benchmark.frames.preparing import locate, look_at, prepare
 from datasets.base import Frames, Intrinsics, Lidar, Traversal
 from datasets.prepared import PreparedDataset, make_fingerprint, quaternion_wxyz, write_prepared
 
@@ -55,9 +56,31 @@ def no_wait_for_the_disk() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny_town(data_folder: Path) -> PreparedDataset:
-    """The town's smallest preset, prepared once below ``$CROSSPLACE_DATA``: ``--dataset-options preset=tiny``."""
-    return prepare(locate("town", None, ["preset=tiny"]))
+def tiny_town(
+    request: pytest.FixtureRequest, data_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> PreparedDataset:
+    """The town's smallest preset, prepared once below ``$CROSSPLACE_DATA``: ``--dataset-options preset=tiny``.
+
+    The processes of pytest-xdist make its frames once, and each has a copy that it may change.
+    """
+    location = locate("town", None, ["preset=tiny"])
+    if is_one_of_many(request.config) and not location.is_prepared:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("CROSSPLACE_DATA", str(shared_data_folder(tmp_path_factory)))
+            shared = prepare(locate("town", None, ["preset=tiny"]))  # the first makes it, and the others wait for that
+        shutil.copytree(shared.folder, location.folder)
+        look_at(PreparedDataset.read(location.folder))  # as if it had been prepared here
+    return prepare(location)
+
+
+def is_one_of_many(config: pytest.Config) -> bool:
+    """Whether this is a process of pytest-xdist, and not one that a test of such a process began."""
+    return hasattr(config, "workerinput")
+
+
+def shared_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What all processes of pytest-xdist can read: beside the temporary folder that each of them has."""
+    return tmp_path_factory.getbasetemp().parent / "shared-data"
 
 
 @pytest.fixture(scope="session")
