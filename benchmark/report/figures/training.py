@@ -55,6 +55,7 @@ def draw(table: Table, sources: Sources) -> "Figure":
                 found = cells(chosen(chosen(here, "seed", seed), "part", part), "epoch", "loss")
                 look = of[part]
                 axes.plot(*zip(*found, strict=True), color=look.colour, linestyle=look.line, linewidth=1, marker=".")
+        axes.locator_params(axis="x", integer=True, min_n_ticks=1)  # a stage may have one epoch
         axes.set_title(stage, loc="left", fontsize=8)
         axes.set(xlabel="epoch", ylabel="loss" if drawn.is_left(place) else "")
         axes.grid(axis="y", color=GRID, linewidth=0.5)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -311,15 +312,18 @@ def test_a_learning_curve_goes_from_few_places_to_all_of_them() -> None:
 
 
 def test_the_training_of_a_method_is_drawn_from_the_history_in_its_results(tmp_path: Path) -> None:
-    history = [{"epoch": 1, "train_loss": 2.0, "validation_loss": 3.0}, {"epoch": 2, "train_loss": 1.0}]
+    history = [{"epoch": 1, "train_loss": 20.0, "validation_loss": 30.0}, {"epoch": 2, "train_loss": 10.0}]
     base = Result.read(BASE)
-    training = {"stages": {"teach": {"history": history}, "align": {}}}
+    stages = {"teach": {"history": history}, "align": {}, "adapt": {"history": [{"epoch": 1, "train_loss": 40.0}]}}
+    training = {"stages": stages}
     write(tmp_path / "new", base.model_copy(update={"method": base.method.model_copy(update={"training": training})}))
     (plate,), holes = plates("training", collect(tmp_path / "new"))
     assert not holes
     found = cells(plate.table, "stage", "epoch", "part", "loss")
-    assert found == [("teach", 1, "training", 2.0), ("teach", 1, "validation", 3.0), ("teach", 2, "training", 1.0)]
+    taught = [("teach", 1, "training", 20.0), ("teach", 1, "validation", 30.0), ("teach", 2, "training", 10.0)]
+    assert found == [*taught, ("adapt", 1, "training", 40.0)]
     assert "validation" in as_svg(plate)
+    assert not re.search(r">[012]\.\d+<", as_svg(plate)), "there is no half epoch"
     write(tmp_path / "older", base.model_copy(update={"method": base.method.model_copy(update={"training": {}})}))
     none, (hole,) = plates("training", collect(tmp_path / "older"))
     assert not none
