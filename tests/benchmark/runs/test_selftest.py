@@ -174,6 +174,7 @@ def test_a_short_form_of_everything_runs_on_a_cpu(
 ) -> None:
     """All steps but ``device``, which needs CUDA. Frames of ``tiny_town`` are there; cost makes a town of its own."""
     monkeypatch.setattr(selftest, "SPARE_S", 960.0)  # measures and trains shortly, within the limits of a slow machine
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # benchmarks do not run where it is set
     monkeypatch.setenv("TORCHINDUCTOR_VEC_ISA_OK", "0")  # code without vectors compiles in a quarter of the time
     given = ["--device", "cpu", "--town", "tiny", "--methods", "range_plain", "--minutes", "16"]
     code = main(["selftest", *given, "--output", str(tmp_path)])
