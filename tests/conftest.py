@@ -56,31 +56,29 @@ def no_wait_for_the_disk() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def tiny_town(
-    request: pytest.FixtureRequest, data_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> PreparedDataset:
+def shared_data_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """What all processes of pytest-xdist can read: beside the temporary folder that each has. None: one process alone.
+
+    A process that a test of such a process began is no process of pytest-xdist.
+    """
+    is_one_of_many = hasattr(request.config, "workerinput")
+    return tmp_path_factory.getbasetemp().parent / "shared-data" if is_one_of_many else None
+
+
+@pytest.fixture(scope="session")
+def tiny_town(data_folder: Path, shared_data_folder: Path | None) -> PreparedDataset:
     """The town's smallest preset, prepared once below ``$CROSSPLACE_DATA``: ``--dataset-options preset=tiny``.
 
     The processes of pytest-xdist make its frames once, and each has a copy that it may change.
     """
     location = locate("town", None, ["preset=tiny"])
-    if is_one_of_many(request.config) and not location.is_prepared:
+    if shared_data_folder and not location.is_prepared:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("CROSSPLACE_DATA", str(shared_data_folder(tmp_path_factory)))
+            patch.setenv("CROSSPLACE_DATA", str(shared_data_folder))
             shared = prepare(locate("town", None, ["preset=tiny"]))  # the first makes it, and the others wait for that
         shutil.copytree(shared.folder, location.folder)
         look_at(PreparedDataset.read(location.folder))  # as if it had been prepared here
     return prepare(location)
-
-
-def is_one_of_many(config: pytest.Config) -> bool:
-    """Whether this is a process of pytest-xdist, and not one that a test of such a process began."""
-    return hasattr(config, "workerinput")
-
-
-def shared_data_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What all processes of pytest-xdist can read: beside the temporary folder that each of them has."""
-    return tmp_path_factory.getbasetemp().parent / "shared-data"
 
 
 @pytest.fixture(scope="session")

@@ -110,11 +110,11 @@ def test_two_runs_at_once_end_with_the_same_whole_result(
 
 
 def test_the_processes_of_a_test_run_copy_the_town_that_one_of_them_made(
-    tiny_town: PreparedDataset, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    tiny_town: PreparedDataset, shared_data_folder: Path | None
 ) -> None:
-    if not hasattr(request.config, "workerinput"):
+    if not shared_data_folder:
         pytest.skip("one process runs all tests")
-    shared = tmp_path_factory.getbasetemp().parent / "shared-data" / "prepared" / tiny_town.folder.name
+    shared = shared_data_folder / "prepared" / tiny_town.folder.name
     made, own = ((folder / "dataset.json").stat() for folder in (shared, tiny_town.folder))
     assert made.st_mtime_ns == own.st_mtime_ns
     assert made.st_ino != own.st_ino, "a test may change its files"

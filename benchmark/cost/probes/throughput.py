@@ -16,9 +16,9 @@ MOST = 20
 """Laps with one size at most."""
 SEARCH_S = 1.5
 """Seconds that the search for the best size may take, however short the round is."""
-WORSE, TWICE = 0.9, 2
-"""The search for the best size ends where two sizes, one after the other, fall below this share of the best: a single
-one may have met other work of the machine."""
+WORSE, IN_A_ROW = 0.9, 2
+"""The search for the best size ends where so many sizes, one after the other, fall below this share of the best: a
+single one may have met other work of the machine."""
 QUANTITY, UNIT = "throughput", "1/s"
 
 
@@ -73,7 +73,7 @@ def _best(specimen: Specimen, modality: Modality, left: float) -> tuple[list[flo
             best, best_size = rates, size
         left -= expected_s + sum(found)
         n_worse = n_worse + 1 if middle(rates) < WORSE * middle(best) else 0
-        if n_worse == TWICE or left < 4 * expected_s:
+        if n_worse == IN_A_ROW or left < 4 * expected_s:
             break
     return best, best_size
 

@@ -291,14 +291,17 @@ def test_an_interruption_says_how_to_go_on(
 # --- in a process of its own ----------------------------------------------------------------------
 
 
-def outside(code: str, folder: Path, *path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def outside(
+    code: str, folder: Path, *path: Path, stdout: int = subprocess.PIPE, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run ``code`` from ``folder`` with ``path`` before the repository on the module path."""
     python_path = os.pathsep.join(map(str, [*path, REPOSITORY]))
     return subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,
         env={k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"} | {"PYTHONPATH": python_path} | environment,
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=120,
     )
@@ -324,14 +327,11 @@ def test_the_command_line_is_quick_and_keeps_threads_from_spinning(tmp_path: Pat
 
 @pytest.mark.parametrize("arguments", [["export", "--help"], ["list", "datasets"]], ids=" ".join)
 def test_a_reader_that_has_seen_enough_ends_a_command_without_a_word(arguments: list[str], tmp_path: Path) -> None:
-    """As ``crossplace list methods | head -0`` does: the other end of the pipe is closed before anything is written."""
+    """As ``crossplace list datasets | head -0`` does: the pipe is closed at its other end before a word is written."""
     reading, writing = os.pipe()
     os.close(reading)
     code = f"import sys; from benchmark.cli.main import main; sys.exit(main({arguments!r}))"
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=environment
-    )
+    done = outside(code, tmp_path, stdout=writing)
     os.close(writing)
     assert (done.returncode, done.stderr) == (141, "")
 
