@@ -56,12 +56,10 @@ def tables(session: nox.Session) -> None:
 def cost(session: nox.Session) -> None:
     """What methods cost, and the parts that matter; arguments go to crossplace cost, such as --output results."""
     _install(session, "test", *ALL)
-    session.env["JAXTYPING_DISABLE"] = "1"  # shapes are checked by the tests, and take time
     session.run("crossplace", "cost", *session.posargs)
     parts = ("--benchmark-only", "-m", "not slow", "--benchmark-columns=min,median,iqr,rounds")
-    plain = "--jaxtyping-packages="  # decorators of functions within functions take time at each call, switched off too
     methods = ("--ignore", "tests/benchmarks/test_methods.py")  # crossplace cost measures them
-    session.run("pytest", *parts, plain, *methods)
+    session.run("pytest", *parts, *methods)
 
 
 def _lint(session: nox.Session) -> None:

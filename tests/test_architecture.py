@@ -7,8 +7,11 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from jaxtyping import TypeCheckError
 
+from benchmark.evaluation.metrics import is_hit
 from benchmark.registry import DATASETS, METHODS
 
 REPOSITORY = Path(__file__).parents[1]
@@ -178,3 +181,8 @@ def test_every_class_has_a_name_of_its_own() -> None:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 there = places.setdefault(node.name, module_of(path))
                 assert there == module_of(path), f"{node.name} is in {there} and in {module_of(path)}"
+
+
+def test_shapes_that_annotations_name_are_checked() -> None:
+    with pytest.raises(TypeCheckError, match="first_positive_rank"):
+        is_hit(np.ones((2, 2), int), 1)

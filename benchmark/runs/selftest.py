@@ -122,8 +122,7 @@ def _device(asked: Tryout, seconds: float) -> list[Command]:
 def _compiled(asked: Tryout, seconds: float) -> list[Command]:
     which = ("-m", "gpu") if asked.on_gpu else ("-m", "not gpu")
     columns = "--benchmark-columns=median,iqr,rounds"
-    plain = "--jaxtyping-packages="  # decorators take time in eager networks even where they check nothing
-    return [_pytest(*which, "--benchmark-only", columns, plain, "tests/benchmarks/test_compiled.py")]
+    return [_pytest(*which, "--benchmark-only", columns, "tests/benchmarks/test_compiled.py")]
 
 
 def _data(asked: Tryout, seconds: float) -> list[Command]:
@@ -231,7 +230,7 @@ def _run(command: Command, path: Path, limit_s: float) -> State:
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=CHECKOUT,
-            env=os.environ | {"PYTHONPATH": paths, "COLUMNS": "100", "JAXTYPING_DISABLE": "1"},
+            env=os.environ | {"PYTHONPATH": paths, "COLUMNS": "100"},
             start_new_session=True,
         )
         try:

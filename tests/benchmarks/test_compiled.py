@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -32,8 +31,6 @@ TRIED = [
 @pytest.fixture
 def specimen(request: pytest.FixtureRequest, small_world: PreparedDataset) -> Iterator[Specimen]:
     device, name, _ = request.node.callspec.params.values()
-    if not jaxtyping.config.jaxtyping_disable:
-        pytest.skip("networks cannot be compiled with checks of shapes; set JAXTYPING_DISABLE=1")
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
     inputs = Inputs.of(small_world, np.arange(len(small_world.frames)), torch.device(device), n_frames=4)

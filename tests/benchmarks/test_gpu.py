@@ -4,7 +4,6 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -22,9 +21,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore"),
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
-    pytest.mark.skipif(
-        not jaxtyping.config.jaxtyping_disable, reason="checks of shapes cannot be compiled; set JAXTYPING_DISABLE=1"
-    ),
 ]
 IMAGES = {"vxp": "paper-oxford", "twin_layout": "full"}
 """Methods and presets whose image branches are timed."""
