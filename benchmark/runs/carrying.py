@@ -14,7 +14,7 @@ from benchmark.request import DataOptions, EngineOptions, Request
 from benchmark.runs.engines import Engine, check_engine, engine_of, threads_of
 from benchmark.runs.jobs import ALONE, PREPARE, Environment, Job, environment_of_jobs
 from benchmark.runs.plan import Plan, Step
-from benchmark.runs.watching import LATER, Watch
+from benchmark.runs.watching import LATER, NEVER, Watch
 from datasets.errors import CrossplaceError
 
 
@@ -44,7 +44,8 @@ class Undertaking:
     def cells(self) -> dict[str, str]:
         """Every step, and the id of its job; none if its outcome is there."""
         jobs = {job.name: job.id for job in self.jobs}
-        return {step.name: jobs.get(step.name, "" if step.is_done else LATER) for step in self.steps}
+        missing = NEVER if self.reason else LATER
+        return {step.name: jobs.get(step.name, "" if step.is_done else missing) for step in self.steps}
 
     def look(self, environment: Environment) -> None:
         """See again what is there and what is to be done; a run that cannot be planned has a reason."""
@@ -129,6 +130,7 @@ def run_jobs(jobs: Sequence[Job], engine: Engine, tries: int, watch: Watch) -> d
         for job in [job for job in waiting.values() if any(reasons.get(need) for need in job.needs)]:
             del waiting[job.id]
             reasons[job.id] = next(filter(None, (reasons.get(need) for need in job.needs)))
+            watch.dropped(job.id)
         unfinished = {*waiting, *(job.id for job in running.values())}
         ready = [job for job in waiting.values() if not unfinished & {*job.needs}]
         chosen = _chosen(ready, [*running.values()], engine)

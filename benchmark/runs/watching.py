@@ -13,6 +13,10 @@ from benchmark.console import console
 
 LATER = "later"
 """What stands for a job whose key is not known yet."""
+NEVER = "never"
+"""What stands for a job that no run will begin, since something before it has failed."""
+BEFORE = {"": "cached", LATER: "waits", NEVER: "–"}
+"""The states of what is no job yet, or needs none."""
 ROOM = 8
 """Lines of the terminal that the table leaves to what was there before."""
 log = logging.getLogger(__name__)
@@ -22,7 +26,7 @@ log = logging.getLogger(__name__)
 class _Seen:
     """What is known of one job."""
 
-    state: str = "waits"
+    state: str = BEFORE[LATER]
     began_s: float = 0.0
     seconds: float = 0.0
 
@@ -55,7 +59,7 @@ class Watch(AbstractContextManager["Watch"]):
     def see(self, rows: Mapping[str, Mapping[str, str]]) -> None:
         """These runs take these jobs. Jobs are noted first, because another thread may draw the table at any moment."""
         for job in (job for cells in rows.values() for job in cells.values()):
-            self.jobs.setdefault(job, _Seen(state={"": "cached", LATER: "waits"}.get(job, "waits")))
+            self.jobs.setdefault(job, _Seen(state=BEFORE.get(job, BEFORE[LATER])))
         self.rows.update(rows)
 
     def began(self, job: str) -> None:
@@ -79,12 +83,16 @@ class Watch(AbstractContextManager["Watch"]):
         else:
             self._say(job, f"done in {seen.seconds:.0f} s")
 
+    def dropped(self, job: str) -> None:
+        """A job is not begun, since one that it needs has no outcome."""
+        self.jobs.setdefault(job, _Seen()).state = BEFORE[NEVER]
+
     def _say(self, job: str, what: str, level: int = logging.INFO) -> None:
         """A line; beside the table only what it cannot show, which then stands above it."""
         if self._live and level == logging.INFO:
             return
-        known = [seen for name, seen in self.jobs.items() if name not in ("", LATER)]
-        n_over = sum(seen.state in ("done", "hole") for seen in known)
+        known = [seen for name, seen in self.jobs.items() if name not in BEFORE]
+        n_over = sum(seen.state in ("done", "hole", BEFORE[NEVER]) for seen in known)
         runs = [label for label, cells in self.rows.items() if job in cells.values()]
         more = f" and {len(runs) - 1} more" if len(runs) > 1 else ""
         log.log(level, "[%d of %d] %s (%s%s) %s", n_over, len(known), job, "".join(runs[:1]), more, what)
@@ -107,4 +115,4 @@ class Watch(AbstractContextManager["Watch"]):
 
 def _rank(states: set[str]) -> int:
     """Runs that work come first, then those that wait, then the rest."""
-    return next((rank for rank, state in enumerate(("runs", "again", "hole", "waits")) if state in states), 4)
+    return next((rank for rank, state in enumerate(("runs", "again", "hole", BEFORE[LATER])) if state in states), 4)

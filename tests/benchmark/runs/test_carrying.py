@@ -12,7 +12,7 @@ from rich.table import Table
 from benchmark.console import console
 from benchmark.runs.carrying import run_jobs
 from benchmark.runs.jobs import Ending, Job
-from benchmark.runs.watching import LATER, Watch
+from benchmark.runs.watching import LATER, NEVER, Watch
 
 
 class Pretended(AbstractContextManager["Pretended"]):
@@ -74,6 +74,18 @@ def test_what_fails_is_a_hole_with_its_reason_and_so_is_all_that_needs_it(chain:
     assert sorted(engine.began) == ["a", "b", "d"], "a job that fails by itself would fail again"
 
 
+def test_what_needs_a_hole_waits_no_longer(chain: list[CountedJob]) -> None:
+    watch = Watch()
+    watch.see({"one": {"train": "count-a", "encode": "count-b", "evaluate": "count-c"}, "two": {"encode": "count-d"}})
+    run_jobs(chain, Pretended({"b": [Ending(reason="no memory")]}), 1, watch)
+    assert {job: seen.state for job, seen in watch.jobs.items()} == {
+        "count-a": "done",
+        "count-b": "hole",
+        "count-c": "–",
+        "count-d": "done",
+    }
+
+
 def test_a_job_that_is_lost_begins_again_until_its_tries_are_over(chain: list[CountedJob]) -> None:
     lost = Ending(reason="its node is gone", is_lost=True)
     engine = Pretended({"a": [lost, lost], "d": [lost] * 9})
@@ -108,6 +120,7 @@ def test_the_table_shows_every_run_and_what_moves_first(
 ) -> None:
     watch = Watch()
     watch.see({"one": {"prepare": "", "train": "count-a", "encode": "count-b"}, "two": {"prepare": "", "train": LATER}})
+    watch.see({"faulty": {"prepare": "", "train": NEVER}})
     watch.see({f"idle {i}": {"prepare": ""} for i in range(40)})
     watch.began("count-a")
     watch.ended("count-a", "no memory")
@@ -121,7 +134,8 @@ def test_the_table_shows_every_run_and_what_moves_first(
     assert lines[0] == "run prepare train encode"
     assert lines[1] == "one cached hole runs 0 s"
     assert lines[2] == "two cached waits"
-    assert lines[-1] == "… and 36 more"
+    assert lines[3] == "faulty cached –"
+    assert lines[-1] == "… and 37 more"
     assert len(lines) == 8
 
 
