@@ -3,6 +3,7 @@
 The map of a frame is made of the sweeps of other drives of the same part of the split, never of its own.
 """
 
+import logging
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from numpy import ndarray
 from benchmark.frames.local_maps import LocalMaps, thinned
 from benchmark.protocol.map_sweeps import MapSweeps
 from benchmark.protocol.selection import select
-from datasets.base import Frame, Protocol
+from datasets.base import Frame, Protocol, Selection
 from datasets.derived import pairs_elsewhere
 from datasets.errors import CrossplaceError
 from datasets.prepared import PreparedDataset, world_from_lidar
+
+log = logging.getLogger(__name__)
 
 BEHIND_M = 4.0
 """The cone that is kept begins so far behind the true camera, metres."""
@@ -35,6 +38,8 @@ class MappedDataset(PreparedDataset):
     a cone before the camera is kept, wide enough for every start that training draws.
     """
 
+    protocol: Protocol
+    """The rules of training: without validation frames where none has a local map."""
     maps: LocalMaps
     sweeps: tuple[MapSweeps, ...]
     """Rules of the parts of the split: which sweeps make the maps of their frames."""
@@ -51,15 +56,19 @@ class MappedDataset(PreparedDataset):
         rules = [
             MapSweeps(frames=dataset.frames, protocol=trained, query_rows=rows, database_rows=rows) for rows in parts
         ]
-        if len(parts[0]) and not any(len(rules[0].of(row)) for row in parts[0].tolist()):
-            of_what = {"across": "another training drive of its world", "within": "its own drive at other times"}
+        mapped = [any(len(rule.of(row)) for row in rule.query_rows.tolist()) for rule in rules]
+        of_what = {"across": "another {} drive of its world", "within": "its own {} drive at other times"}[pairs]
+        if len(parts[0]) and not mapped[0]:
             raise CrossplaceError(
                 f"protocol {protocol.name}: no training frame of {dataset.folder} has a local map, which is made of "
-                f"sweeps of {of_what[pairs]}; prepare more of the data, choose another --protocol, or give "
+                f"sweeps of {of_what.format('training')}; prepare more of the data, choose another --protocol, or give "
                 "trained weights with --checkpoint"
             )
+        if len(parts[1]) and not mapped[1]:
+            log.warning("no validation frame has a local map: there is no sweep of %s", of_what.format("validation"))
+            protocol = replace(protocol, split=replace(protocol.split, validation=Selection(traversals=())))
         known = {f.name: getattr(dataset, f.name) for f in fields(PreparedDataset)}
-        return cls(**known, maps=LocalMaps(dataset, folder), sweeps=tuple(rules))
+        return cls(**known, protocol=protocol, maps=LocalMaps(dataset, folder), sweeps=tuple(rules))
 
     def frame(self, row: int) -> Frame:
         """The frame at ``row``, calibrated to its map."""

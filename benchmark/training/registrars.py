@@ -46,7 +46,7 @@ def trained_registrar(
     folder = runs / "training" / f"{name}-{dataset.name}-s{seed}-{key_of(*made, without_path(config), *data)}"
     if not (folder / REPORT).is_file():
         mapped = MappedDataset.of(dataset, protocol, data_folder() / "local-maps")
-        train(registrar, mapped, protocol, folder, seed, options, folders)
+        train(registrar, mapped, mapped.protocol, folder, seed, options, folders)
     return folder / WEIGHTS
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from benchmark.protocol.selection import select
 from benchmark.training import registrars
 from benchmark.training.loop import TrainingOptions
 from benchmark.training.mapped import MappedDataset
@@ -137,6 +138,18 @@ def test_training_without_a_second_drive_of_a_world_is_refused(
     for dataset, protocol in ((small_world, alone), (replace(small_world, frames=frames), across)):
         with pytest.raises(CrossplaceError, match=r"made of sweeps of another training drive of its world; prepare"):
             MappedDataset.of(dataset, protocol, tmp_path)
+
+
+def test_a_validation_drive_alone_is_left_out(
+    small_world: PreparedDataset, across: Protocol, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert MappedDataset.of(small_world, across, tmp_path).protocol == across
+    assert not caplog.messages
+    alone = replace(across, split=replace(SPLIT, validation=Selection(traversals=("morning",))))
+    split = MappedDataset.of(small_world, alone, tmp_path).protocol.split
+    assert len(select(small_world.frames, split.train)) == len(small_world.frames)
+    assert len(select(small_world.frames, split.validation)) == 0
+    assert "no sweep of another validation drive of its world" in caplog.text
 
 
 def test_the_map_stands_where_the_camera_sees_it(mapped: MappedDataset, small_world: PreparedDataset) -> None:
