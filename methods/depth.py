@@ -25,6 +25,8 @@ class DepthNetwork:
     """Strength of the colour jitter in training."""
     has_random_light: bool = field(default=False, metadata=ADDED)
     """Whether training images get random light, colour and noise instead of the jitter. Depth then holds by night."""
+    largest_blur: float = field(default=0.01, metadata=ADDED)
+    """Largest standard deviation of the blur that comes with random light, in shares of the width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ both, and its pooling keeps where things are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from datasets.base import Split
+from datasets.base import ADDED, Split
 from methods.base import DescriptorSpec, Method, MethodConfig, Stage, Variant
 from methods.batch import Batch
 from methods.card import MethodCard, ShippedWeights
@@ -25,10 +25,11 @@ from methods.layers.layout_pool import Layout
 from methods.layers.pooled_encoder import PooledEncoder
 from methods.layers.range_image import RangeView
 from methods.layers.range_picture import cloud_pictures, range_picture
-from methods.layout_variants import LAYOUT_VARIANTS, changed
+from methods.layout_variants import CHANGES, INPUTS, LAYOUT_VARIANTS, changed
 from methods.learning.contrast_stage import ContrastStage, ContrastTraining
 from methods.learning.contrastive import Temperature
 from methods.learning.depth_stage import depth_stages
+from methods.learning.relighting import Relighting
 from methods.recipe import Recipe
 
 
@@ -58,6 +59,9 @@ class DepthLayoutConfig(MethodConfig):
     found only in the camera's direction of travel."""
     has_height: bool = True
     """Whether the input has the height of what is seen and whether there is anything, beside its nearness."""
+    gap: tuple[int, int] = field(default=(1, 1), metadata=ADDED)
+    """Gaps in the picture of a cloud that are smaller than so many rows and columns are filled. Both numbers are odd; 1
+    and 1 fill nothing."""
     descriptor_size: int = 256
     training: ContrastTraining = ContrastTraining()
     recipe: Recipe = Recipe(
@@ -95,10 +99,25 @@ PRESETS: dict[str, MethodConfig] = {
 }
 """Presets. ``full`` takes the place of ``paper``, since there is no paper."""
 
+
+def _worse_frames(config: DepthLayoutConfig) -> DepthLayoutConfig:
+    """Training with clouds that lose up to 80 % of their points, and with images that are blurred three times as far.
+
+    The built-in depth network learns on such images too. Depth of another source stays as it is.
+    """
+    light, source = Relighting(blur=0.03), config.depth.source
+    if isinstance(source, DepthNetwork):
+        source = replace(source, largest_blur=light.blur)
+    training = replace(config.training, lost_points=0.8, relighting=light)
+    return replace(config, depth=replace(config.depth, source=source), training=training)
+
+
 VARIANTS: dict[str, Variant] = {
     "two-networks": Variant(
         question="Is one network for both sides better than two?", change=changed(has_one_network=False)
     ),
+    "gaps-filled": Variant(question=INPUTS, change=changed(gap=(9, 5))),
+    "worse-frames": Variant(question=CHANGES, change=_worse_frames),
     **LAYOUT_VARIANTS,
 }
 
@@ -172,7 +191,7 @@ class DepthLayout(Method):
     def cloud_inputs(self, batch: Batch) -> Float[Tensor, "b views 3 h w"]:
         """What the LiDAR shows over the same angles, one view for each heading."""
         c = self.config
-        return cloud_pictures(batch, c.view, c.size, has_height=c.has_height, headings=c.headings)
+        return cloud_pictures(batch, c.view, c.size, has_height=c.has_height, headings=c.headings, gap=c.gap)
 
     def encode_images(self, inputs: Float[Tensor, "b 3 h w"]) -> dict[str, Float[Tensor, "b 1 d"]]:
         """Descriptors of camera images, of unit length."""
@@ -194,7 +213,7 @@ class DepthLayout(Method):
         """Descriptors of images and clouds with holes. One network sees both at once, for the statistics of both."""
         images = self.holes(self.image_inputs(batch))
         c = self.config
-        clouds = self.holes(cloud_pictures(batch, c.view, c.size, has_height=c.has_height)[:, 0])
+        clouds = self.holes(cloud_pictures(batch, c.view, c.size, has_height=c.has_height, gap=c.gap)[:, 0])
         if self.cloud_encoder is not None:
             return self.encoder(images), self.cloud_encoder(clouds)
         of_images, of_clouds = self.encoder(torch.cat([images, clouds])).chunk(2)

@@ -27,7 +27,7 @@ def _all_around(config: Any) -> MethodConfig:
 
 INPUTS = "What do the inputs bring?"
 _LAYOUT = "Does the pooling have to keep the layout?"
-_CHANGES = "What do the random changes bring?"
+CHANGES = "What do the random changes bring?"
 HEADING = "Can a place be found from another heading?"
 
 LAYOUT_VARIANTS: dict[str, Variant] = {
@@ -35,10 +35,10 @@ LAYOUT_VARIANTS: dict[str, Variant] = {
     "gem": Variant(question=_LAYOUT, change=changed(layout=None)),
     "one-cell": Variant(question=_LAYOUT, change=changed(layout=Layout(rows=1, columns=1, channels=128))),
     "coarse-layout": Variant(question=_LAYOUT, change=changed(layout=Layout(rows=2, columns=4, channels=48))),
-    "plain-jitter": Variant(question=_CHANGES, change=trained(relighting=None)),
-    "no-turn": Variant(question=_CHANGES, change=trained(turn_deg=0.0, yaw_deg=0.0)),
-    "no-losses": Variant(question=_CHANGES, change=trained(lost_points=0.0, hole_probability=0.0)),
-    "no-mirror": Variant(question=_CHANGES, change=trained(mirror_probability=0.0)),
+    "plain-jitter": Variant(question=CHANGES, change=trained(relighting=None)),
+    "no-turn": Variant(question=CHANGES, change=trained(turn_deg=0.0, yaw_deg=0.0)),
+    "no-losses": Variant(question=CHANGES, change=trained(lost_points=0.0, hole_probability=0.0)),
+    "no-mirror": Variant(question=CHANGES, change=trained(mirror_probability=0.0)),
     "all-around": Variant(question=HEADING, change=_all_around),
     "64-numbers": Variant(question="How small may a place be?", change=changed(descriptor_size=64)),
 }

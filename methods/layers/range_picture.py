@@ -17,17 +17,39 @@ MEAN, STD = 0.4, 0.3
 
 
 def cloud_pictures(
-    batch: Batch, view: RangeView, size: tuple[int, int], *, has_height: bool, headings: int = 1
+    batch: Batch,
+    view: RangeView,
+    size: tuple[int, int],
+    *,
+    has_height: bool,
+    headings: int = 1,
+    gap: tuple[int, int] = (1, 1),
 ) -> Float[Tensor, "b headings 3 h w"]:
-    """What the LiDAR sees in the window of ``view`` and in turned copies of it, evenly over the full turn."""
+    """What the LiDAR sees in the window of ``view`` and in turned copies of it, evenly over the full turn.
+
+    Gaps smaller than ``gap`` (rows and columns of ``view``) are filled.
+    """
     clouds, windows = batch.require_clouds(), view.windows(batch)
 
     def towards(turn_rad: float) -> Float[Tensor, "b 3 h w"]:
         window = windows._replace(left_rad=windows.left_rad + turn_rad)
         ranges_m = nearest_ranges(clouds.points, clouds.batch_index, window, rows=view.rows, columns=view.columns)
-        return range_picture(ranges_m, window, size, has_height=has_height)
+        return range_picture(without_gaps(ranges_m, *gap), window, size, has_height=has_height)
 
     return torch.stack([towards(i * 2 * math.pi / headings) for i in range(headings)], dim=1)
+
+
+def without_gaps(ranges_m: Float[Tensor, "b rows columns"], rows: int, columns: int) -> Float[Tensor, "b rows columns"]:
+    """Ranges in metres with gaps filled that are smaller than a window of ``rows`` × ``columns`` (odd numbers).
+
+    A gap takes the farther range of its sides: a morphological closing of nearness. What was measured stays, and what
+    is open to one side, as the sky, stays 0.
+    """
+    window, around = (rows, columns), (rows // 2, columns // 2)
+    far = torch.where(ranges_m > 0, ranges_m, torch.inf)[:, None]
+    nearest = -functional.max_pool2d(-far, window, stride=1, padding=around)
+    filled = functional.max_pool2d(nearest, window, stride=1, padding=around)[:, 0]
+    return torch.where((ranges_m > 0) | filled.isinf(), ranges_m, filled)
 
 
 def range_picture(

@@ -67,7 +67,7 @@ class DepthStage(Stage):
         assert sample.image is not None
         source = self.provider.source
         if source.has_random_light:
-            return replace(sample, image=Relighting()(sample.image, rng))
+            return replace(sample, image=Relighting(blur=source.largest_blur)(sample.image, rng))
         return replace(sample, image=colour_jitter(sample.image, rng, source.jitter))
 
     def forward(self, batch: Batch) -> StageOutput:

@@ -1,7 +1,7 @@
 """The same street under other light, for training: what a camera may record of it on another day."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -9,6 +9,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn import functional
 from torchvision.transforms.v2 import functional as image_ops
+
+from datasets.base import ADDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +33,9 @@ class Relighting:
     ground_probability: float = 0.3
     """Probability of a bright lower part of the image, as of a wet road or snow."""
     blur_probability: float = 0.4
-    """Probability of a Gaussian blur, whose standard deviation is up to 1 % of the width."""
+    """Probability of a Gaussian blur."""
+    blur: float = field(default=0.01, metadata=ADDED)
+    """Largest standard deviation of the blur, in shares of the width. The least is 0.002."""
     noise: float = 0.06
     """Largest standard deviation of noise, in shares of white."""
 
@@ -42,7 +46,7 @@ class Relighting:
         if rng.random() < self.ground_probability:
             pixels = _with_bright_ground(pixels, rng)
         if rng.random() < self.blur_probability:
-            sigma = float(rng.uniform(0.002, 0.01)) * pixels.shape[2]
+            sigma = float(rng.uniform(0.002, self.blur)) * pixels.shape[2]
             pixels = image_ops.gaussian_blur(pixels, [2 * math.ceil(2 * sigma) + 1] * 2, [sigma, sigma])
         if self.noise:
             grain = torch.from_numpy(rng.standard_normal(pixels.shape, dtype=np.float32))

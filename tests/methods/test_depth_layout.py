@@ -7,6 +7,7 @@ import pytest
 import torch
 from batches import batch_of, sample_of
 from four_beams import FOUR_BEAMS, sample
+from torch import Tensor
 
 from benchmark.contract.overfitting import SPLIT
 from datasets.prepared import PreparedDataset
@@ -89,3 +90,26 @@ def test_random_light_changes_the_image_alone(tiny_town: PreparedDataset) -> Non
         brightness = torch.tensor([sample.image.float().mean() for sample in drawn])
         assert all(set(map(abs, s.points[:, 1].tolist())) == set(map(abs, whole.points[:, 1].tolist())) for s in drawn)
         assert (brightness.std() > 20) == has_light, "jitter changes brightness less than random light"
+
+
+def test_worse_frames_train_the_depth_network_too_and_leave_depth_of_others_alone() -> None:
+    change = VARIANTS["worse-frames"].change
+    worse = change(PRESETS["quick"])
+    assert worse.depth.source.largest_blur == worse.training.relighting.blur == 0.03
+    assert worse.training.lost_points == 0.8
+    of_files = DepthConfig(source=DepthPlugin(function="walls:depth"))
+    assert change(replace(SMALL, depth=of_files)).depth == of_files
+
+
+def test_gaps_are_filled_in_training_as_in_descriptions(tiny_town: PreparedDataset) -> None:
+    batch = batch_of(tiny_town, 0, 30)
+    filled, bare = (new_method(config).cloud_inputs(batch) for config in (VARIANTS["gaps-filled"].change(SMALL), SMALL))
+    empty = bare[:, 0, 2] == bare[:, 0, 2].min()
+    assert (filled[:, 0, 2] >= bare[:, 0, 2]).all()
+    assert 0 < (filled[:, 0, 2] == filled[:, 0, 2].min()).sum() < empty.sum()
+    seen: list[Tensor] = []
+    method = new_method(VARIANTS["gaps-filled"].change(SMALL))
+    method.encoder.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    with torch.no_grad():
+        method.stages(SPLIT)[-1].eval()(batch)
+    torch.testing.assert_close(seen[0][2:], filled[:, 0])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -6,7 +8,7 @@ from hypothesis import strategies as st
 
 from methods.learning.relighting import Relighting
 
-NONE = Relighting(**dict.fromkeys(Relighting.__slots__, 0.0))
+NONE = Relighting(**dict.fromkeys(Relighting.__slots__, 0.0) | {"blur": Relighting().blur})
 IMAGE = torch.from_numpy(np.random.default_rng(0).integers(1, 256, (3, 24, 32), dtype=np.uint8))
 
 
@@ -30,6 +32,17 @@ def test_each_strength_changes_images_by_itself(part: str) -> None:
     light = Relighting(**{**{f: getattr(NONE, f) for f in NONE.__slots__}, part: getattr(Relighting(), part)})
     rng = np.random.default_rng(2)
     assert any(not light(IMAGE, rng).equal(IMAGE) for _ in range(10))
+
+
+def test_a_larger_blur_leaves_less_of_an_edge() -> None:
+    edge = torch.zeros(3, 20, 200, dtype=torch.uint8)
+    edge[..., 100:] = 200
+    steepest = []
+    for blur in (0.002, 0.01, 0.03):
+        blurred = replace(NONE, blur_probability=1.0, blur=blur)(edge, np.random.default_rng(3)).float()
+        steepest.append(float(blurred.diff(dim=2).max()))
+    assert steepest == sorted(steepest, reverse=True)
+    assert steepest[0] > 100 > 50 > steepest[2]
 
 
 def test_without_colour_all_channels_are_equal() -> None:
