@@ -25,13 +25,15 @@ def heading(board: Board) -> str:
 
 
 def labels(entries: Sequence[Entry]) -> list[str]:
-    """Each row in a few words: method, what not all share of preset and variant, and weights that were not trained."""
+    """Each row in a few words: :func:`words_of` it, but for what all share."""
     shared = shared_words(entries)
-    found = []
-    for entry in entries:
-        origin = entry.origin if entry.origin in ("untrained", "given", "foreign") else ""
-        found.append(" ".join(word for word in (entry.method, preset_of(entry), origin) if word and word not in shared))
-    return found
+    return [" ".join(word for word in words_of(entry) if word not in shared) for entry in entries]
+
+
+def words_of(entry: Entry) -> list[str]:
+    """What a row is: its method, its preset and variant, and weights that were not trained."""
+    origin = entry.origin if entry.origin in ("untrained", "given", "foreign") else ""
+    return [*filter(None, (entry.method, preset_of(entry), origin))]
 
 
 def failure_tables(group: Group) -> list[Table]:

@@ -19,7 +19,7 @@ from benchmark.records.collection import Group
 from benchmark.records.ranks import conditions_in, read_ranks
 from benchmark.records.schema import protocol_of
 from benchmark.report.comparison import clean_rows
-from benchmark.report.page.failures import heading, labels
+from benchmark.report.page.failures import heading, labels, words_of
 from benchmark.report.table import printable
 from datasets.base import Protocol
 from datasets.places import PLANE, Poses, same_place
@@ -42,6 +42,9 @@ class _Answered:
     """One run of a board with its ranks."""
 
     label: str
+    """What tells its row from the others of its board."""
+    name: str
+    """What its row is called on every board."""
     run_id: str
     ranks: Mapping[str, ndarray]
 
@@ -62,7 +65,8 @@ def _answered(group: Group) -> Iterator[_Answered]:
         run = group.named[entry.runs[0]]
         ranks = read_ranks(run.folder)
         if ranks is not None and ranks.keys() >= COLUMNS and len(ranks["query_frame"]):
-            yield _Answered(label=f"{name}, seed {entry.seeds[0]}", run_id=entry.runs[0], ranks=ranks)
+            label, whole = f"{name}, seed {entry.seeds[0]}", " ".join(words_of(entry))
+            yield _Answered(label=label, name=whole, run_id=entry.runs[0], ranks=ranks)
 
 
 def _board(group: Group, runs: Sequence[_Answered], budget: float) -> dict[str, Any] | None:
@@ -92,7 +96,12 @@ def _board(group: Group, runs: Sequence[_Answered], budget: float) -> dict[str, 
             "north": north,
         },
         "runs": [
-            {"label": printable(run.label), "id": run.run_id, "answers": _answers(run, frames, pairs, protocol, step)}
+            {
+                "label": printable(run.label),
+                "name": printable(run.name),
+                "id": run.run_id,
+                "answers": _answers(run, frames, pairs, protocol, step),
+            }
             for run in runs
         ],
     }

@@ -130,10 +130,10 @@ class QueryMap {
   }
 
   /** Options of a select; what was chosen stays chosen where it is still there. */
-  fill(select, labels) {
-    const before = select.selectedOptions[0]?.textContent;
-    select.replaceChildren(...labels.map((label, value) => new Option(label, String(value))));
-    select.selectedIndex = Math.max(labels.indexOf(before), 0);
+  fill(select, labels, names = labels) {
+    const before = select.value;
+    select.replaceChildren(...labels.map((label, number) => new Option(label, names[number])));
+    select.selectedIndex = Math.max(names.indexOf(before), 0);
   }
 
   drive(number) {
@@ -143,7 +143,7 @@ class QueryMap {
 
   choose() {
     this.board = this.boards[this.at.board.selectedIndex];
-    this.fill(this.at.run, this.board.runs.map((run) => run.label));
+    this.fill(this.at.run, this.board.runs.map((run) => run.label), this.board.runs.map((run) => run.name));
     const run = this.board.runs[this.at.run.selectedIndex];
     const directions = Object.keys(run.answers);
     this.fill(this.at.direction, directions.map((direction) => direction.replace("->", "→")));
