@@ -45,6 +45,8 @@ def without_gaps(ranges_m: Float[Tensor, "b rows columns"], rows: int, columns: 
     A gap takes the farther range of its sides: a morphological closing of nearness. What was measured stays, and what
     is open to one side, as the sky, stays 0.
     """
+    if rows == columns == 1:
+        return ranges_m
     window, around = (rows, columns), (rows // 2, columns // 2)
     far = torch.where(ranges_m > 0, ranges_m, torch.inf)[:, None]
     nearest = -functional.max_pool2d(-far, window, stride=1, padding=around)
